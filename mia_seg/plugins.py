@@ -1,0 +1,123 @@
+"""A folder is its registry: the file's name is the component's name, and one file is all it takes."""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mia_seg.errors import MiaSegError
+
+
+class Component(BaseModel):
+    """A frozen record of settings; unknown keys are refused.
+
+    A subclass that gives its file's name in `mia_seg/<kind>/` becomes selectable under that name
+    in recipes and on the command line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+C = TypeVar("C", bound=Component)
+
+
+def names(package: ModuleType) -> list[str]:
+    """The components that `package` holds: its public modules, sorted."""
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def load(package: ModuleType, base: type[C], name: str) -> type[C]:
+    """The subclass of `base` that the file `<package>/<name>.py` defines; only that file is imported."""
+    kind = base.__name__.lower()
+    if name not in names(package):
+        raise MiaSegError(f"No {kind} is called '{name}'.{nearest(name, names(package))}")
+    module = importlib.import_module(f"{package.__name__}.{name}")
+    found = [
+        c
+        for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, base) and c is not base and c.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise MiaSegError(f"{module.__file__} defines {len(found)} {kind} classes; it must define exactly one.")
+    return found[0]
+
+
+def build(package: ModuleType, base: type[C], name: str, settings: dict[str, Any], where: str) -> C:
+    """The component `name` with `settings`; a wrong one is refused naming `where`, the key and the allowed keys."""
+    cls = load(package, base, name)
+    try:
+        return cls(**settings)
+    except ValidationError as error:
+        raise MiaSegError(explain(error, cls, where)) from None
+
+
+def parse(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any] | None = None) -> C:
+    """`name` or `name:value` -> the component; `value` sets its first field, `defaults` the others."""
+    name, _, value = text.partition(":")
+    fields = list(load(package, base, name).model_fields)
+    if value and not fields:
+        raise MiaSegError(f"'{text}': {name} takes no value. Write '{name}'.")
+    return build(package, base, name, (defaults or {}) | ({fields[0]: value} if value else {}), f"'{text}'")
+
+
+def from_section(package: ModuleType, base: type[C], section: dict[str, Any], where: str) -> C:
+    """The component of a recipe's section: its `name` says which, the other keys are its settings."""
+    settings = dict(section)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise MiaSegError(f"{where}: the key 'name' is missing.{nearest('', names(package))}")
+    if name not in names(package):
+        raise MiaSegError(f"{where}: no {base.__name__.lower()} is called '{name}'.{nearest(name, names(package))}")
+    return build(package, base, name, settings, where)
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """The first fault of a pydantic error as one sentence with the fix; a misspelt key before what it left missing."""
+    faults = error.errors()
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+    loc, value = fault["loc"], fault["input"]
+    key, _ = _trace(model, loc)
+    if fault["type"] == "extra_forbidden":
+        _, section = _trace(model, loc[:-1])
+        allowed = [field for inner in _models(section) for field in inner.model_fields]
+        return f"{where}: unknown key '{key}'.{nearest(str(loc[-1]), allowed)}"
+    if fault["type"] == "missing":
+        key, lacks = (_trace(model, loc[:-1])[0], "is too short") if isinstance(loc[-1], int) else (key, "is missing")
+        return f"{where}: the key '{key}' {lacks}."
+    message = fault["msg"].removeprefix("Value error, ")
+    # A fault of a whole section says which keys do not go together; the section itself would only repeat the file.
+    named = f"'{key}' = {value!r}: " if not isinstance(value, dict) else f"[{key}]: " if key else ""
+    return f"{where}: {named}{message}."
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """' Did you mean ...? There are: ...' for a name that is not in `known`."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    return f"{hint} There are: {', '.join(known) or 'none'}."
+
+
+def _trace(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, Any]:
+    """A pydantic location as a dotted key, and the type found there."""
+    key: list[str] = []
+    here: Any = model
+    for part in loc:
+        inner = next(_models(here), None)
+        if isinstance(part, str) and inner is None and get_origin(here) in (Union, UnionType):
+            continue  # not a key, but the branch of the union that pydantic tried
+        key.append(str(part))
+        if isinstance(part, str):
+            here = inner.model_fields[part].annotation if inner and part in inner.model_fields else None
+    return ".".join(key), here
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type: `Window | None` and `tuple[Rule, ...]` hold one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
