@@ -1,0 +1,87 @@
+"""Scenes: an image, its dense labels and an id. A data set is one file here that yields them by id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from mia_seg.errors import MiaSegError
+from mia_seg.plugins import Component
+
+IGNORE = 255
+Side = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image with its dense labels.
+
+    image_HWC: uint8 RGB. labels_HW: uint8 class ids, IGNORE (255) where unlabelled.
+    """
+
+    id: str
+    image_HWC: np.ndarray
+    labels_HW: np.ndarray
+
+
+class Dataset(Component):
+    """Scenes by id. Settings are the recipe's `[data]`; `data_root` is the machine's and arrives from outside."""
+
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the position is the label id."""
+        raise NotImplementedError
+
+    def ids(self, data_root: Path | None) -> list[str]:
+        """Every scene id, sorted. Raises MiaSegError where the root or a pair is missing."""
+        raise NotImplementedError
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
+        raise NotImplementedError
+
+    def group(self, scene_id: str) -> str:
+        """What the scene shares with others (a drive, a city); its own id where scenes are independent."""
+        return scene_id
+
+
+@dataclass
+class Scenes(Sequence[Scene]):
+    """Some scenes of a data set, read when asked for; `room` bytes of them stay decoded, for who comes back."""
+
+    dataset: Dataset
+    data_root: Path | None
+    ids: Sequence[str]
+    room: int = 0
+    _kept: dict[str, Scene] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Scene:  # type: ignore[override]
+        scene_id = self.ids[index]
+        if scene_id in self._kept:
+            return self._kept[scene_id]
+        scene = self._check(self.dataset.scene(self.data_root, scene_id))
+        size = scene.image_HWC.nbytes + scene.labels_HW.nbytes
+        if size <= self.room:
+            self.room -= size
+            self._kept[scene_id] = scene
+        return scene
+
+    def _check(self, scene: Scene) -> Scene:
+        if scene.image_HWC.shape[:2] != scene.labels_HW.shape:
+            raise MiaSegError(
+                f"Scene '{scene.id}': the image is {scene.image_HWC.shape[:2]} and the labels are "
+                f"{scene.labels_HW.shape} (height, width). Replace the file that is wrong or leave the scene out."
+            )
+        known = len(self.dataset.classes())
+        wrong = scene.labels_HW[(scene.labels_HW >= known) & (scene.labels_HW != IGNORE)]
+        if wrong.size:
+            raise MiaSegError(
+                f"Scene '{scene.id}': label {wrong[0]} is outside the {known} classes and is not {IGNORE} (ignore). "
+                f"Correct the label image or the class map."
+            )
+        return scene
