@@ -1,0 +1,105 @@
+"""Utility of a segmenter: PixAcc, ClsAcc, mIoU and fwIoU from confusion counts, with bootstrap intervals.
+
+Axes: H, W pixels; K classes; N scenes; U units (scenes, or groups of scenes, resampled together); R rounds.
+"""
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
+
+Integers = npt.NDArray[np.integer[Any]]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def confusion(labels_HW: Integers, prediction_HW: Integers, classes: int) -> Counts:
+    """Pixel counts [K, K], int64: rows are labels, columns predictions; pixels labelled IGNORE (255) are left out.
+
+    Takes integer ids of any dtype. Raises MiaSegError for unlike shapes and for an id outside 0..classes-1, by value;
+    predictions are held to that on ignored pixels too, because a model has no way to answer "ignore".
+    """
+    if labels_HW.shape != prediction_HW.shape:
+        raise MiaSegError(
+            f"Labels are {labels_HW.shape} and the prediction is {prediction_HW.shape}; sizes must match."
+        )
+    valid = labels_HW != IGNORE
+    labels, prediction = labels_HW[valid], prediction_HW[valid]
+    _refuse_outside(labels, classes, "Label")
+    _refuse_outside(prediction_HW, classes, "Prediction")
+    # int64 first: 18 * 19 does not fit the uint8 that labels come in.
+    cells = labels.astype(np.int64) * classes + prediction.astype(np.int64)
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def utility(confusion_KK: Integers) -> dict[str, float]:
+    """PixAcc, ClsAcc, mIoU and fwIoU as fractions, from pooled counts (rows = labels).
+
+    With n_ij pixels of class i predicted as j and t_i = sum_j n_ij (Long et al., CVPR 2015, section 5):
+    pix_acc = sum_i n_ii / sum_i t_i; cls_acc = mean_i n_ii / t_i; IoU_i = n_ii / (t_i + sum_j n_ji - n_ii);
+    miou = mean_i IoU_i; fwiou = sum_i t_i IoU_i / sum_i t_i.
+
+    A class in neither labels nor predictions is left out of every mean. A class that is predicted but never labelled
+    has IoU 0 and counts in miou; it has no accuracy and is left out of cls_acc, and weighs nothing in fwiou.
+    Raises MiaSegError where no pixel is labelled.
+    """
+    if not confusion_KK.any():
+        raise MiaSegError("No pixel is labelled, so there is no utility to measure.")
+    return {name: float(value) for name, value in _utility(confusion_KK.astype(np.float64)).items()}
+
+
+def utility_interval(
+    confusion_NKK: Integers, units: Iterable[Hashable] | None = None, seed: int = 0, rounds: int = 1000
+) -> dict[str, tuple[float, float]]:
+    """95% percentile bootstrap (Efron & Tibshirani 1993, chapter 13) of every `utility`, as name -> (low, high).
+
+    confusion_NKK: one count matrix a scene. units: one key a scene; scenes with one key (a drive, a city) are drawn
+    together; None = each scene by itself. Units without a labelled pixel say nothing and are left out. From a single
+    unit nothing is known about others: (0, 1). Below some thirty units the interval tends to be too narrow.
+    Raises MiaSegError where no pixel is labelled or the keys do not match the scenes.
+    """
+    sums_UKK = _by_unit(confusion_NKK, units)
+    sums_UKK = sums_UKK[sums_UKK.any(axis=(1, 2))]
+    names, count = utility(sums_UKK.sum(0)), len(sums_UKK)
+    if count == 1:
+        return dict.fromkeys(names, (0.0, 1.0))
+    draws_RU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=rounds)
+    # float64 lets BLAS do the sums; they stay exact below 2^53 pixels.
+    samples = _utility(np.tensordot(draws_RU.astype(np.float64), sums_UKK, axes=1))
+    bounds = {name: np.quantile(values_R, (0.025, 0.975)) for name, values_R in samples.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+
+def _refuse_outside(ids: Integers, classes: int, what: str) -> None:
+    outside = ids[(ids < 0) | (ids >= classes)]
+    if outside.size:
+        raise MiaSegError(f"{what} {outside[0]} is outside the {classes} classes (0 to {classes - 1}).")
+
+
+def _utility(confusion_KK: Floats) -> dict[str, Floats]:
+    """The formulas of `utility` over the last two axes."""
+    hits = np.diagonal(confusion_KK, axis1=-2, axis2=-1)
+    labelled, predicted = confusion_KK.sum(-1), confusion_KK.sum(-2)
+    union, total = labelled + predicted - hits, labelled.sum(-1)
+    # Where a class has no pixel the numerator is 0 too: dividing by 1 leaves it out of the sums without a NaN.
+    accuracy, iou = hits / np.maximum(labelled, 1), hits / np.maximum(union, 1)
+    return {
+        "pix_acc": hits.sum(-1) / total,
+        "cls_acc": accuracy.sum(-1) / (labelled > 0).sum(-1),
+        "miou": iou.sum(-1) / (union > 0).sum(-1),
+        "fwiou": (labelled * iou).sum(-1) / total,
+    }
+
+
+def _by_unit(confusion_NKK: Integers, units: Iterable[Hashable] | None) -> Floats:
+    keys = range(len(confusion_NKK)) if units is None else list(units)
+    if len(keys) != len(confusion_NKK):
+        raise MiaSegError(f"There are {len(confusion_NKK)} scenes but {len(keys)} units; each scene needs one.")
+    rows = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+    sums_UKK = np.zeros((len(rows), *confusion_NKK.shape[1:]))
+    np.add.at(sums_UKK, [rows[key] for key in keys], confusion_NKK)
+    return sums_UKK
