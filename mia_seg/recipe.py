@@ -1,0 +1,118 @@
+"""A recipe: one TOML file that says all that shapes a model, victim or shadow. Its stem is its name."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import mia_seg
+from mia_seg import data, plugins
+from mia_seg.data import Dataset, Side
+from mia_seg.errors import MiaSegError
+from mia_seg.splits import Split
+
+Kind = Literal["victim", "shadow"]
+Factor = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Train(_Section):
+    """Optimisation: SGD with momentum under the poly schedule, lr * (1 - step/steps)^power."""
+
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=2, description="scenes a step; batch normalisation needs two")
+    lr: float = Field(gt=0)
+    head_lr: float = Field(default=1.0, gt=0, description="factor on lr outside the backbone (PSPNet: 10)")
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    power: float = Field(default=0.9, gt=0)
+    crop: tuple[Side, Side] = Field(description="(height, width) of a training crop")
+    scale: tuple[Factor, Factor] = Field(default=(1.0, 1.0), description="range of the random rescaling")
+    flip: bool = Field(default=True, description="mirror half of the scenes")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+
+class Window(_Section):
+    """How the service reads an image that is larger than its window; absent: the image in one piece."""
+
+    size: tuple[Side, Side] = Field(description="(height, width) of a window")
+    overlap: float = Field(default=1 / 3, ge=0, lt=1, description="share of a window that its neighbour covers")
+
+
+class Adversary(_Section):
+    """What the attacker knows, and how it comes by its shadow's members (thesis 7.2)."""
+
+    kind: Literal["A1"] = Field(description="A1: knows the architecture, queries the victim on its own pool")
+    victim: str = Field(description="the recipe whose service the attacker queries")
+    choose: Literal["confidence", "random"] = Field(
+        description="the shadow's members: the scenes the victim is surest of, or drawn at random (the control)"
+    )
+    members: int = Field(ge=1, description="scenes the shadow trains on; the rest of the pool are its non-members")
+    stride: int = Field(default=8, ge=1, description="answers are kept at every stride-th pixel")
+
+
+class Recipe(_Section):
+    """Everything that shapes a model. `attacks` and `adversary` belong to shadows alone."""
+
+    data: dict[str, Any]
+    split: Split
+    segmenter: dict[str, Any]
+    train: Train
+    window: Window | None = None
+    adversary: Adversary | None = None
+    attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
+
+    def dataset(self) -> Dataset:
+        """The data set that `[data]` names, with its settings."""
+        return plugins.from_section(data, Dataset, self.data, "[data]")
+
+    def digest(self, *sections: str) -> str:
+        """Twelve hex digits over the named sections."""
+        return digest({section: self.model_dump(mode="json")[section] for section in sections})
+
+
+def digest(parts: object) -> str:
+    """Twelve hex digits of SHA-256 over the canonical JSON of `parts`."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def folders(kind: Kind) -> list[Path]:
+    """Where recipes of a kind are looked for: the working directory first, then what came with mia-seg."""
+    package = Path(mia_seg.__file__).parent
+    # An installed wheel carries the recipes inside the package; a checkout has them beside it.
+    return [Path.cwd() / f"{kind}s", package / f"{kind}s", package.parent / f"{kind}s"]
+
+
+def names(kind: Kind) -> list[str]:
+    """The recipes of a kind, sorted."""
+    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.toml")})
+
+
+def find(kind: Kind, name: str) -> Path:
+    """The file of the recipe `name`. Raises MiaSegError with the nearest names."""
+    for folder in folders(kind):
+        if (folder / f"{name}.toml").is_file():
+            return folder / f"{name}.toml"
+    raise MiaSegError(f"No {kind} recipe is called '{name}'.{plugins.nearest(name, names(kind))}")
+
+
+def load(kind: Kind, name: str) -> Recipe:
+    """The validated recipe `name`; a wrong key or value is refused naming the file, the key and the allowed keys."""
+    path = find(kind, name)
+    try:
+        recipe = Recipe(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MiaSegError(f"{path} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        raise MiaSegError(plugins.explain(error, Recipe, str(path))) from None
+    if (kind == "shadow") != (recipe.adversary is not None):
+        verb = "needs" if kind == "shadow" else "must not have"
+        raise MiaSegError(f"{path}: a {kind} {verb} a section [adversary].")
+    plugins.from_section(data, Dataset, recipe.data, f"{path}: [data]")
+    return recipe
