@@ -1,0 +1,84 @@
+"""PSPNet (Zhao et al., CVPR 2017) as published: dilated ResNet, pyramid pooling 1/2/3/6, auxiliary head."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from mia_seg.segmenters import Network, Segmenter, cross_entropy, normalise
+from mia_seg.segmenters._backbone import CUTS, DilatedResNet
+
+BINS = (1, 2, 3, 6)
+AUXILIARY_WEIGHT = 0.4
+
+
+class PSPNet(Segmenter):
+    """Dilated ResNet at output stride 8, four pooled contexts, a 3x3 head; 0.4 of an auxiliary loss on conv4."""
+
+    backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
+    pretrained: bool = Field(default=False, description="start from ImageNet weights (needs a network or timm's cache)")
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    cut: int | None = Field(
+        default=None, ge=1, description="block of conv4 to cut after; default: 12 of ResNet-101's 23"
+    )
+
+    def build(self, classes: int) -> "PSPNetwork":
+        cut = CUTS[self.backbone] if self.cut is None else self.cut
+        return PSPNetwork(DilatedResNet(self.backbone, self.pretrained, cut), classes, self.dropout)
+
+
+class PSPNetwork(Network):
+    """The network; `head_dropout` is the one dropout layer that the Dropout defense turns on at query time."""
+
+    def __init__(self, backbone: DilatedResNet, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.backbone = backbone
+        channels = backbone.conv5_channels
+        # 2048 -> 4 x 512 -> 512 in the paper; the same quarter for narrower backbones.
+        width = channels // 4
+        self.pyramid = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(bins), *unit(channels, channels // len(BINS), 1)) for bins in BINS
+        )
+        self.fuse = nn.Sequential(*unit(2 * channels, width, 3))
+        self.head_dropout = nn.Dropout(dropout)
+        self.classify = nn.Conv2d(width, classes, 1)
+        auxiliary = backbone.conv4_channels
+        self.auxiliary = nn.Sequential(
+            *unit(auxiliary, auxiliary // 4, 3), nn.Dropout(dropout), nn.Conv2d(auxiliary // 4, classes, 1)
+        )
+
+    def encode(self, image_N3HW: Tensor) -> Tensor:
+        return self.backbone.before_cut(normalise(image_N3HW))
+
+    def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+        return self._main(self.backbone.after_cut(feature_NCHW)[1], size)
+
+    def loss(self, image_N3HW: Tensor, labels_NHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy plus 0.4 times that of the auxiliary head (paper, section 3.3)."""
+        size = (image_N3HW.shape[-2], image_N3HW.shape[-1])
+        conv4, conv5 = self.backbone.after_cut(self.encode(image_N3HW))
+        logits, auxiliary = self._main(conv5, size), enlarge(self.auxiliary(conv4), size)
+        total = cross_entropy(logits, labels_NHW) + AUXILIARY_WEIGHT * cross_entropy(auxiliary, labels_NHW)
+        return total, logits
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        return list(self.backbone.parameters())
+
+    def _main(self, conv5: Tensor, size: tuple[int, int]) -> Tensor:
+        grid = (conv5.shape[-2], conv5.shape[-1])
+        contexts = [enlarge(pool(conv5), grid) for pool in self.pyramid]
+        fused = self.fuse(torch.cat([conv5, *contexts], 1))
+        return enlarge(self.classify(self.head_dropout(fused)), size)
+
+
+def unit(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, ...]:
+    """Convolution without bias, batch norm, ReLU."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+
+
+def enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, corners aligned (semseg's reading of the Caffe Interp layer)."""
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
