@@ -1,0 +1,92 @@
+"""Answers on disk: strided float16 posteriors beside their labels, and full-resolution statistics a scene."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+POSTERIORS, LABELS, STATISTICS, INDEX = "posteriors.f16", "labels.u8", "statistics.npz", "index.json"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over a scene's labelled pixels at full resolution, N scenes and K classes (by label).
+
+    pixels_NK, confusion_NKK (label, prediction): int64. loss_NK: sum of -log p. phi_NK: sum of the logit
+    confidence log p - log(1 - p). boundary_pixels_N, boundary_loss_N: the band beside label edges.
+    confidence_N: mean of the largest posterior over *all* pixels, labelled or not.
+    """
+
+    pixels_NK: np.ndarray
+    confusion_NKK: np.ndarray
+    loss_NK: np.ndarray
+    phi_NK: np.ndarray
+    boundary_pixels_N: np.ndarray
+    boundary_loss_N: np.ndarray
+    confidence_N: np.ndarray
+
+    def mean_loss(self) -> np.ndarray:
+        """Mean -log p over each scene's labelled pixels: [N]."""
+        return self.loss_NK.sum(1) / np.maximum(self.pixels_NK.sum(1), 1)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Statistics":
+        """The statistics of some scenes."""
+        return Statistics(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a black box returned for one scene, at the stride: posterior_KHW float32, labels_HW uint8 (255 ignored)."""
+
+    posterior_KHW: np.ndarray
+    labels_HW: np.ndarray
+
+
+@dataclass(frozen=True)
+class Answers(Sequence[Answer]):
+    """A black box's answers to some scenes. All that an attack may see."""
+
+    path: Path
+    ids: list[str]
+    shapes: list[tuple[int, int]]
+    offsets: list[int]
+    classes: int
+    statistics: Statistics
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Answer:  # type: ignore[override]
+        height, width = self.shapes[index]
+        cells = self.offsets[index]
+        # Mapped anew at each access: pages of scenes already read do not count as this process's memory.
+        posterior = np.memmap(
+            self.path / POSTERIORS, np.float16, "r", 2 * self.classes * cells, (self.classes, height, width)
+        )
+        labels = np.memmap(self.path / LABELS, np.uint8, "r", cells, (height, width))
+        return Answer(posterior.astype(np.float32), np.array(labels))
+
+    def take(self, ids: Sequence[str]) -> "Answers":
+        """The answers to some scenes, in the order of `ids`."""
+        row = {scene_id: i for i, scene_id in enumerate(self.ids)}
+        rows = [row[scene_id] for scene_id in ids]
+        return Answers(
+            self.path,
+            list(ids),
+            [self.shapes[r] for r in rows],
+            [self.offsets[r] for r in rows],
+            self.classes,
+            self.statistics.take(rows),
+        )
+
+
+def load(path: Path) -> Answers:
+    """The answers that `query` wrote into a folder."""
+    index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+    shapes = [(h, w) for h, w in index["shapes"]]
+    offsets = [0, *np.cumsum([h * w for h, w in shapes]).tolist()][:-1]
+    with np.load(path / STATISTICS, allow_pickle=False) as arrays:
+        statistics = Statistics(**{f.name: arrays[f.name] for f in fields(Statistics)})
+    return Answers(path, index["ids"], shapes, offsets, index["classes"], statistics)

@@ -1,0 +1,28 @@
+"""Dropout at query time: the head's dropout layer stays on, at a ratio of choice (thesis 7.4.2: 0.1 and 0.9)."""
+
+from copy import deepcopy
+
+from pydantic import Field
+from torch import nn
+
+from mia_seg.blackbox import BlackBox
+from mia_seg.defenses import Defense
+from mia_seg.errors import MiaSegError
+from mia_seg.recipe import Window
+from mia_seg.segmenters import Network
+
+
+class Dropout(Defense):
+    """Blur predictions by dropping features of the head."""
+
+    ratio: float = Field(default=0.1, gt=0, lt=1, description="share of activations dropped")
+
+    def guard(self, network: Network, window: Window | None) -> BlackBox:
+        network = deepcopy(network)
+        layers = [m for m in network.modules() if isinstance(m, nn.Dropout | nn.Dropout2d)]
+        if not layers:
+            raise MiaSegError("Defense 'dropout' needs a dropout layer, and this segmenter has none. Choose another.")
+        for layer in layers:
+            layer.p = self.ratio
+            layer.train()
+        return BlackBox(network, window)
