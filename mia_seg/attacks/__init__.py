@@ -1,0 +1,65 @@
+"""Attacks: answers in, scores out; higher = more likely a member. One attack is one file.
+
+The signature is the threat model: an attack sees answers and, to fit, the membership of the shadow's
+scenes. Never a network, an image, a loader or the victim's membership.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from mia_seg.answers import Answers
+from mia_seg.plugins import Component
+
+
+@dataclass(frozen=True)
+class Scores:
+    """image_N: one score a scene. patch_NP: one a patch, or None for an attack that looks at whole scenes only."""
+
+    image_N: np.ndarray
+    patch_NP: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Scores from which on the attacker says "member", chosen on its own shadow."""
+
+    image: float
+    patch: float | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the attacker knows of its shadow's scenes: membership, and which scenes are pieces of one unit."""
+
+    members_N: np.ndarray
+    units_N: np.ndarray
+
+
+class Attacker(ABC):
+    """A fitted attack."""
+
+    thresholds: Thresholds
+
+    @abstractmethod
+    def score(self, answers: Answers, seed: int) -> Scores:
+        """Score every scene of `answers`; random patches come from `seed`."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what `Attack.load` reads."""
+
+
+class Attack(Component):
+    """Settings of an attack. The first field is the one that `name:value` sets on the command line."""
+
+    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> Attacker:
+        """Learn from the shadow's answers whose membership is known."""
+        raise NotImplementedError
+
+    def load(self, folder: Path, fabric: Fabric) -> Attacker:
+        """The attacker that `save` wrote."""
+        raise NotImplementedError

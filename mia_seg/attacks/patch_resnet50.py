@@ -1,0 +1,236 @@
+"""The patch attack (He et al., ECCV 2020; thesis 7.2): a ResNet-50 from scratch calls a patch of an answer "member"."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from pydantic import Field
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from mia_seg.answers import Answer, Answers
+from mia_seg.attacks import Attack, Attacker, Known, Scores, Thresholds
+from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
+from mia_seg.metrics.membership import best_threshold
+from mia_seg.progress import Bar
+from mia_seg.segmenters._backbone import dilate
+from mia_seg.store import replace
+
+VALIDATION_SHARE = 0.2
+FLOOR = 1e-6
+
+
+class PatchResNet50(Attack):
+    """Settings; the defaults are the published geometry (90 x 90 cells at stride 8, ten patches an image)."""
+
+    representation: Literal["concat", "loss", "labels"] = Field(
+        default="concat",
+        description="concat: posterior and one-hot labels; loss: -log p map; labels: one-hot labels alone, a control "
+        "that never sees the model",
+    )
+    patch: tuple[int, int] = Field(default=(90, 90), description="(height, width) of a patch, in cells of the answer")
+    fuse: Literal["random", "windows"] = Field(default="random", description="which patches an image's score averages")
+    patches: int = Field(default=10, ge=1, description="random patches an image")
+    epochs: int = Field(default=30, ge=1)
+    batch: int = Field(default=32, ge=2)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "PatchAttacker":
+        """Train on four fifths of the shadow's units; the rest choose the epoch (by loss) and the threshold."""
+        torch.manual_seed(seed)
+        draw = np.random.default_rng(seed)
+        network = resnet50(represent(answers[0], self.representation).shape[0])
+        held = validation(known, draw)
+        fit, check = Side(answers, known, np.flatnonzero(~held)), Side(answers, known, np.flatnonzero(held))
+        network.load_state_dict(_train(network, fit, check, self, draw, fabric))
+        scores = PatchAttacker(network, self, Thresholds(0.0, 0.0)).score(check.answers(), seed)
+        assert scores.patch_NP is not None
+        members_NP = np.repeat(check.members[:, None], scores.patch_NP.shape[1], 1)
+        patch = best_threshold(scores.patch_NP.ravel(), members_NP.ravel())
+        return PatchAttacker(network, self, Thresholds(best_threshold(scores.image_N, check.members), patch))
+
+    def load(self, folder: Path, fabric: Fabric) -> "PatchAttacker":
+        weights = load_file(folder / "attacker.safetensors")
+        network = resnet50(weights["conv1.0.weight"].shape[1])
+        network.load_state_dict(weights)
+        thresholds = Thresholds(**json.loads((folder / "attacker.json").read_text(encoding="utf-8")))
+        return PatchAttacker(fabric.to_device(network), self, thresholds)
+
+
+class Side:
+    """The shadow's scenes to fit on, or to validate on; answers stay on disk until a patch of them is needed."""
+
+    def __init__(self, answers: Answers, known: Known, rows: np.ndarray) -> None:
+        self._answers, self._rows, self.members = answers, rows, known.members_N[rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def answers(self) -> Answers:
+        """This side's answers."""
+        return self._answers.take([self._answers.ids[r] for r in self._rows])
+
+    def batch(self, places: np.ndarray, settings: PatchResNet50, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """One random patch, mirrored half of the time, of each place; its class (1 = member)."""
+        inputs = (represent(self._answers[self._rows[place]], settings.representation) for place in places)
+        patches = [random_patch(x, settings.patch, draw) for x in inputs]
+        patches = [p.flip(-1) if draw.random() < 0.5 else p for p in patches]
+        targets = torch.from_numpy(self.members[places].astype(np.int64))
+        return torch.stack(patches).contiguous(memory_format=torch.channels_last), targets
+
+
+@dataclass(frozen=True)
+class PatchAttacker(Attacker):
+    """A patch's score is the log-odds of "member"; an image's is the mean over its patches."""
+
+    network: nn.Module
+    settings: PatchResNet50
+    thresholds: Thresholds
+
+    def save(self, folder: Path) -> None:
+        replace(
+            folder / "attacker.safetensors",
+            save({name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}),
+        )
+        (folder / "attacker.json").write_text(json.dumps(asdict(self.thresholds)), encoding="utf-8")
+
+    @torch.inference_mode()
+    def score(self, answers: Answers, seed: int) -> Scores:
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        draw = np.random.default_rng(seed)
+        rows = []
+        for answer in answers:
+            patches = self._patches(represent(answer, self.settings.representation), draw)
+            inputs = torch.stack(patches).to(device, memory_format=torch.channels_last)
+            logits = self.network(inputs).float().cpu().numpy().astype(np.float64)
+            rows.append(logits[:, 1] - logits[:, 0])
+        # Windows of scenes of different sizes differ in number: short rows are filled with their own mean.
+        width = max(len(row) for row in rows)
+        patch_NP = np.stack([np.pad(r, (0, width - len(r)), constant_values=r.mean()) for r in rows])
+        return Scores(np.array([row.mean() for row in rows]), patch_NP)
+
+    def _patches(self, input_CHW: Tensor, draw: np.random.Generator) -> list[Tensor]:
+        if self.settings.fuse == "windows":
+            return sliding(input_CHW, self.settings.patch)
+        return [random_patch(input_CHW, self.settings.patch, draw) for _ in range(self.settings.patches)]
+
+
+def represent(answer: Answer, representation: str) -> Tensor:
+    """The attacker's view of an answer, float32 [C, h, w]; a function of the answer alone, whatever the defense.
+
+    concat: posterior renormalised to sum one and one-hot labels, 2K channels, all-zero labels where ignored.
+    loss: -log p of the label, floor 1e-6, scaled to 0..1; 0 where ignored. labels: the one-hot labels alone.
+    """
+    labels = torch.from_numpy(answer.labels_HW.astype(np.int64))
+    posterior = torch.from_numpy(answer.posterior_KHW)
+    ignored = labels == IGNORE
+    index = labels.masked_fill(ignored, 0)
+    if representation == "loss":
+        p = posterior.gather(0, index[None]).clamp(min=FLOOR)
+        return (p.log() / np.log(FLOOR)).masked_fill(ignored[None], 0)
+    one_hot = F.one_hot(index, len(posterior)).permute(2, 0, 1).float().masked_fill(ignored[None], 0)
+    if representation == "labels":
+        return one_hot
+    return torch.cat([posterior / posterior.sum(0), one_hot])
+
+
+def resnet50(channels: int) -> nn.Module:
+    """ResNet-50 as the published attacker has it: 3x3 stem of 64, 64, 128, conv4 and conv5 at stride 1, two logits.
+
+    Source: SSAW14/segmentation_membership_inference, models/resnet.py (its default, without dilation).
+    """
+    network: Any = timm.create_model(
+        "resnet50", in_chans=channels, num_classes=2, output_stride=8, stem_width=64, stem_type="deep"
+    )
+    dilate(network.layer3, 1)
+    dilate(network.layer4, 1)
+    return network.to(memory_format=torch.channels_last)
+
+
+def random_patch(input_CHW: Tensor, patch: tuple[int, int], draw: np.random.Generator) -> Tensor:
+    """A crop at a uniformly drawn place, the last row and column included."""
+    room = _room(input_CHW, patch)
+    top, left = (int(draw.integers(r + 1)) for r in room)
+    return input_CHW[:, top : top + patch[0], left : left + patch[1]]
+
+
+def sliding(input_CHW: Tensor, patch: tuple[int, int]) -> list[Tensor]:
+    """The fewest evenly spread crops that cover the answer."""
+    room = _room(input_CHW, patch)
+    starts = [np.linspace(0, r, 1 + -(-r // p)).round().astype(int) for r, p in zip(room, patch, strict=True)]
+    return [input_CHW[:, t : t + patch[0], s : s + patch[1]] for t in starts[0] for s in starts[1]]
+
+
+def validation(known: Known, draw: np.random.Generator) -> np.ndarray:
+    """Which scenes are held out: a fifth of the member units and of the non-member units, at least one each."""
+    held = np.zeros(len(known.members_N), bool)
+    for side in (True, False):
+        units = np.unique(known.units_N[known.members_N == side])
+        if len(units) < 2:
+            raise MiaSegError(
+                f"The shadow has {len(units)} {'member' if side else 'non-member'} units; the attack needs two of each "
+                f"to learn and to validate. Give the shadow more scenes."
+            )
+        chosen = draw.permutation(units)[: max(1, round(VALIDATION_SHARE * len(units)))]
+        held |= np.isin(known.units_N, chosen) & (known.members_N == side)
+    return held
+
+
+def _train(
+    network: nn.Module, fit: Side, check: Side, settings: PatchResNet50, draw: np.random.Generator, fabric: Fabric
+) -> dict[str, Tensor]:
+    """AdamW under a one-cycle schedule; the weights of the epoch with the smallest validation loss."""
+    optimizer = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay)
+    wrapped, optimizer = fabric.setup(network, optimizer)
+    batches = max(1, len(fit) // settings.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=settings.epochs * batches)
+    lowest, best, check_seed = np.inf, network.state_dict(), int(draw.integers(2**32))
+    with Bar(f"  attacker ({settings.representation})", settings.epochs) as bar:
+        for _ in range(settings.epochs):
+            wrapped.train()
+            for places in np.array_split(draw.permutation(len(fit)), batches):
+                inputs, targets = fit.batch(places, settings, draw)
+                loss = F.cross_entropy(wrapped(fabric.to_device(inputs)).float(), fabric.to_device(targets))
+                optimizer.zero_grad()
+                fabric.backward(loss)
+                optimizer.step()
+                schedule.step()
+            loss_now = _validate(wrapped, check, settings, check_seed, fabric)
+            if loss_now < lowest:
+                lowest = loss_now
+                best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            bar.step(f"validation loss {loss_now:.3f}")
+    return best
+
+
+@torch.inference_mode()
+def _validate(network: nn.Module, check: Side, settings: PatchResNet50, seed: int, fabric: Fabric) -> float:
+    """Mean loss over four patches a held-out scene, the same ones after every epoch."""
+    network.eval()
+    draw, total = np.random.default_rng(seed), 0.0
+    places = np.tile(np.arange(len(check)), 4)
+    for part in np.array_split(places, -(-len(places) // settings.batch)):
+        inputs, targets = check.batch(part, settings, draw)
+        logits = network(fabric.to_device(inputs)).float().cpu()
+        total += F.cross_entropy(logits, targets, reduction="sum").item()
+    return total / len(places)
+
+
+def _room(input_CHW: Tensor, patch: tuple[int, int]) -> tuple[int, int]:
+    height, width = input_CHW.shape[1] - patch[0], input_CHW.shape[2] - patch[1]
+    if height < 0 or width < 0:
+        raise MiaSegError(
+            f"An answer of {tuple(input_CHW.shape[1:])} cells is smaller than the attack's patch {patch}. "
+            f"Lower 'patch' in [attacks.patch_resnet50] or 'stride' in [adversary]."
+        )
+    return height, width
