@@ -1,0 +1,136 @@
+"""The report: results -> tables, figures, one self-contained page and a README; regenerated, never edited."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from mia_seg.errors import MiaSegError
+from mia_seg.report import figures, tables, words
+from mia_seg.report.cells import Row, cells, defenses_of, enriched
+from mia_seg.report.figures import Figure
+from mia_seg.report.glossary import glossary
+from mia_seg.report.style import Look, look
+from mia_seg.report.tables import Table
+from mia_seg.store import replace, writing
+
+if TYPE_CHECKING:  # its module imports torch, and a report is made from files
+    from mia_seg.report.cam import CamSheet
+
+Results = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """What one shadow showed of a victim."""
+
+    name: str
+    about: str
+    defended: list[str]
+    figures: list[Figure]
+    tables: list[Table]
+
+
+@dataclass(frozen=True)
+class Victim:
+    """The section of one victim. `details`: tables for those who check."""
+
+    name: str
+    leak: str
+    controls: list[str]
+    tables: list[Table]
+    shadows: list[Shadow]
+    cam: Figure | None
+    details: list[Table]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures of the section."""
+        return [figure for shadow in self.shadows for figure in shadow.figures] + ([self.cam] if self.cam else [])
+
+
+def write(reports: Path, results: list[dict[str, Any]], cams: "dict[str, CamSheet]") -> list[Path]:
+    """Figures, `index.html` and `README.md` under `reports`, from results and CAM sheets by victim; what was written.
+
+    The same input gives the same bytes. Where no sheet is given, the figure that an earlier report left stays.
+    Raises MiaSegError for no results, and for a sheet of a victim without any.
+    """
+    by_victim = _by_victim(results, cams)
+    rows = enriched(results)
+    # One look for all victims: a defense has the same colour on the whole page.
+    shared = look(defenses_of(cells(rows)))
+    victims = [_victim(reports, name, mine, cams.get(name), shared) for name, mine in by_victim.items()]
+    content = {"victims": victims, "glance": tables.glance(rows), "glossary": glossary(rows)}
+    pages = [_render(reports / name, template, content) for name, template in PAGES.items()]
+    return [file for victim in victims for figure in victim.figures for file in figure.files] + pages
+
+
+PAGES = {"index.html": "page.html.j2", "README.md": "readme.md.j2"}
+
+
+def _by_victim(results: Results, cams: "dict[str, CamSheet]") -> dict[str, list[Row]]:
+    if not results:
+        raise MiaSegError("There are no results to report. Run an audit first: mia-seg run VICTIM SHADOW.")
+    ordered = sorted(results, key=lambda result: str(result["victim"]))
+    found = {name: list(mine) for name, mine in groupby(ordered, key=lambda result: str(result["victim"]))}
+    for stray in sorted(set(cams) - set(found)):
+        raise MiaSegError(
+            f"There is a CAM sheet for '{stray}' but no result. Victims with results: {', '.join(found)}."
+        )
+    return found
+
+
+def _victim(reports: Path, name: str, results: Results, sheet: "CamSheet | None", shared: Look) -> Victim:
+    folder, rows = reports / name, enriched(results)
+    names = sorted({str(row["shadow"]) for row in rows})
+    return Victim(
+        name=name,
+        leak=words.leak(rows),
+        controls=words.controls(rows),
+        tables=[tables.utility(rows), tables.shadows(cells(rows))],
+        shadows=[_shadow(folder, shadow, [r for r in rows if r["shadow"] == shadow], shared) for shadow in names],
+        cam=figures.cam(folder, sheet),
+        details=[
+            tables.counts(rows), tables.shadow_utility(list(results)), tables.settings(list(results)),
+            tables.provenance(list(results)),
+        ],
+    )  # fmt: skip
+
+
+def _shadow(folder: Path, name: str, rows: list[Row], shared: Look) -> Shadow:
+    found = cells(rows)
+    levels = [level for level in figures.LEVELS if any(cell.level == level for cell in found)]
+    return Shadow(
+        name=name,
+        about=words.adversary(rows),
+        defended=words.defended(rows),
+        figures=figures.draw(folder, name, found, shared, words.drawn_from(found)),
+        tables=[tables.attacks(found, level) for level in levels],
+    )
+
+
+def _render(path: Path, template: str, content: dict[str, Any]) -> Path:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = _markdown_cell
+    # Loops and macros leave runs of empty lines.
+    text = re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(content)).lstrip()
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, text.encode())
+    return path
+
+
+def _markdown_cell(text: str) -> str:
+    """Text that stays in its cell of a Markdown table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

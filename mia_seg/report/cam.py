@@ -1,0 +1,54 @@
+"""Class activation maps of the patch attack (Zhou et al., CVPR 2016): where in a scene the answer says "member"."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchcam.methods import CAM
+
+from mia_seg.answers import Answers
+from mia_seg.attacks.patch_resnet50 import PatchAttacker, represent
+
+
+@dataclass(frozen=True)
+class CamSheet:
+    """What the sheet shows: scenes as rows; by defense, their maps and image scores.
+
+    images: uint8 [H, W, 3]. labels: class ids, 255 ignored. maps: log-odds [h, w] at the size of the answer.
+    note: what the maps do not say themselves (which shadow and seed, whether the scenes are members).
+    """
+
+    scene_ids: list[str]
+    images: list[np.ndarray]
+    labels: list[np.ndarray]
+    maps: dict[str, list[np.ndarray]]
+    scores: dict[str, list[float]]
+    note: str = ""
+
+
+@torch.inference_mode()
+def activation_maps(attacker: PatchAttacker, answers: Answers) -> list[np.ndarray]:
+    """Each scene's map [h, w] of evidence for "member" less that for "non-member", over the whole answer.
+
+    Never normalised, so that defenses compare: with global pooling before the last layer, the mean of a map is the
+    log-odds of the whole answer without the difference of the two biases.
+    """
+    network = attacker.network.eval()
+    device = next(network.parameters()).device
+    with CAM(network, "layer4", "fc") as extractor:
+        return [_map(extractor, x.to(device)) for x in _inputs(attacker, answers)]
+
+
+def _inputs(attacker: PatchAttacker, answers: Answers) -> Iterable[Tensor]:
+    """One scene at a time: whole answers are large."""
+    return (represent(answer, attacker.settings.representation)[None] for answer in answers)
+
+
+def _map(extractor: CAM, input_1CHW: Tensor) -> np.ndarray:
+    extractor.model(input_1CHW.contiguous(memory_format=torch.channels_last))
+    member, nonmember = (extractor(class_idx=c, normalized=False)[0].float() for c in (1, 0))
+    raised = F.interpolate((member - nonmember)[None], input_1CHW.shape[-2:], mode="bilinear", align_corners=False)
+    return raised[0, 0].cpu().numpy()

@@ -1,0 +1,161 @@
+"""Cells of the grid: one defense under one attack; the runs of a cell differ by their seed alone."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mia_seg import results as results_
+
+Row = dict[str, Any]
+
+UNDEFENDED = "none"
+CONTROL = "labels"
+CHANCE = 0.5
+KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
+
+
+class Estimate(NamedTuple):
+    """A rate with its 95% interval. Over seeds: the mean, with the lowest lower and the highest upper end."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        # Two digits, unless an end would then read as the 0.5 that it misses: the verdict hangs on it.
+        blurred = any(round(end, 2) == CHANCE != end for end in (self.low, self.high))
+        digits = 3 if blurred else 2
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+    def overlaps(self, other: "Estimate") -> bool:
+        """Whether the intervals share a point."""
+        return self.low <= other.high and other.low <= self.high
+
+    def above(self, other: "Estimate") -> bool:
+        """Whether the whole interval lies above the other."""
+        return self.low > other.high
+
+    @property
+    def verdict(self) -> str:
+        """Where the interval lies: 'leaks' above chance, 'inverted' below it, 'not shown' where it includes it."""
+        if self.low > CHANCE:
+            return "leaks"
+        return "inverted" if self.high < CHANCE else "not shown"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is equal in its runs; `adaptive`: the attacker trained against the defense."""
+
+    victim: str
+    shadow: str
+    level: str
+    attack: str
+    representation: str
+    defense: str
+    adaptive: bool
+    runs: tuple[Row, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run["seed"] for run in self.runs]
+
+    @property
+    def control(self) -> bool:
+        """Whether the attack never sees the model."""
+        return self.representation == CONTROL
+
+    @property
+    def at_random(self) -> bool:
+        """Whether the shadow's members were drawn at random, which no query of the victim helped."""
+        return bool(self.runs[0]["choose"] == "random")
+
+    def mean(self, name: str) -> float:
+        """Mean of a number over the runs."""
+        return float(sum(run[name] for run in self.runs) / len(self.runs))
+
+    def estimate(self, name: str, side: str = "") -> Estimate:
+        """A measure with its interval; `side` (members, nonmembers) for one of utility."""
+        end = f"_{side}" if side else ""
+        low, high = (
+            min(run[f"{name}_low{end}"] for run in self.runs),
+            max(run[f"{name}_high{end}"] for run in self.runs),
+        )
+        return Estimate(self.mean(f"{name}{end}"), low, high)
+
+    @property
+    def auc(self) -> Estimate:
+        return self.estimate("auc")
+
+
+def enriched(results: Iterable[Row]) -> list[Row]:
+    """The flat rows of results, with what only the report reads: the curves."""
+    return [
+        results_.row(result, level) | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
+        for result in results
+        for level in results_.LEVELS
+        if level in result["levels"]
+    ]
+
+
+def cells(rows: Iterable[Row]) -> list[Cell]:
+    """Rows by cell: defenses in their order, the undefended first; controls last; runs by seed."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: int(row["seed"])):
+        groups.setdefault(tuple(row[key] for key in KEYS), []).append(row)
+    found = [Cell(**dict(zip(KEYS, key, strict=True)), runs=tuple(runs)) for key, runs in groups.items()]
+    return sorted(found, key=_place)
+
+
+def by_strength(defense: str) -> tuple[bool, str, float, str]:
+    """Sorts defenses: none, then by name and by number, so that 'gaussian:10' follows 'gaussian:2'."""
+    family, _, value = defense.partition(":")
+    return defense != UNDEFENDED, family, _number(value), value
+
+
+def defenses_of(found: Iterable[Cell]) -> list[str]:
+    """The defenses of some cells, each once, in their order."""
+    return sorted({cell.defense for cell in found}, key=by_strength)
+
+
+def attacks_of(found: Iterable[Cell]) -> list[tuple[str, str]]:
+    """The (attack, representation) pairs of some cells, in the cells' order."""
+    return list(dict.fromkeys((cell.attack, cell.representation) for cell in found))
+
+
+def strongest(found: Iterable[Cell], where: Callable[[Cell], bool] = lambda cell: True) -> Cell | None:
+    """The cell with the largest AUC among attacks that see the model; of equal ones the adaptive."""
+    candidates = [cell for cell in found if not cell.control and where(cell)]
+    return max(candidates, key=lambda cell: (cell.auc.value, cell.adaptive), default=None)
+
+
+def defense_name(defense: str) -> str:
+    """'none' -> 'no defense', 'gaussian_std:0.5' -> 'gaussian std 0.5'."""
+    return "no defense" if defense == UNDEFENDED else defense.replace(":", " ").replace("_", " ")
+
+
+def attack_name(attack: str, representation: str) -> str:
+    """'patch_resnet50', 'concat' -> 'patch resnet50 (concat)'; the control says that it is one."""
+    kind = "labels only: control" if representation == CONTROL else representation
+    return attack.replace("_", " ") + (f" ({kind})" if kind else "")
+
+
+def attacker_name(defense: str, adaptive: bool) -> str:
+    """'adapts' where the attacker trained against the defense; there is nothing to adapt to without one."""
+    if defense == UNDEFENDED:
+        return "–"
+    return "adapts" if adaptive else "ignores it"
+
+
+def _place(cell: Cell) -> tuple[Any, ...]:
+    return (
+        cell.victim, cell.shadow, cell.level, cell.control, cell.attack, cell.representation,
+        by_strength(cell.defense), cell.adaptive,
+    )  # fmt: skip
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

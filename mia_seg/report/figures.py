@@ -1,0 +1,117 @@
+"""The figures of a report: which there are of what was measured, what they are called, and how to read them."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from matplotlib.figure import Figure as Drawn
+
+from mia_seg.report import curves, plots, sheets, style
+from mia_seg.report.cells import UNDEFENDED, Cell
+from mia_seg.report.style import Look
+from mia_seg.store import replace, writing
+
+if TYPE_CHECKING:  # its module imports torch, and a report is made from files
+    from mia_seg.report.cam import CamSheet
+
+LEVELS = {"image": "whole photographs", "patch": "single patches"}
+ROC = (
+    "How many members are found (up) for how many non-members accused wrongly (right). The dotted line is a coin flip; "
+    "the higher above it, the larger the leak. The panels on the right spread out the rare false accusations, as far "
+    "as the number of non-members can show them. Bands run from the lowest to the highest seed."
+)
+PR = (
+    "How many of the accused are members (up), for the share of members found (right). The dotted line is what "
+    "accusing everyone achieves; the higher above it, the larger the leak. Bands run from the lowest to the highest "
+    "seed."
+)
+FOREST = (
+    "AUC of every attack on photographs, with its 95% interval: 0.5 (dotted) is a coin flip, 1 an attacker who is "
+    "never wrong. Filled: the attacker trained against the defense; hollow: it ignores the defense. Small dots are "
+    "single seeds."
+)
+JOINT = (
+    "What a defense buys (towards 0.5: the attack is a coin flip) and what it costs (down: worse predictions). The "
+    "star is the optimum: no leak and all of the quality. Lines are 95% intervals; hollow marks are attackers who "
+    "ignore the defense."
+)
+CAM = (
+    "Where in a scene the attacker sees the signs of membership, by class activation mapping: red speaks for “member”, "
+    "blue against, uncoloured regions for neither. One scale holds for all, so that defenses compare. The score is "
+    "that of the attack, in log-odds: above 0 it leans to “member”."
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure on disk: a PNG and, for curves, an SVG beside it."""
+
+    path: Path
+    title: str
+    reading: str
+    note: str = ""
+    formats: tuple[str, ...] = ("png",)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of all formats."""
+        return [self.path.with_name(f"{self.path.name}.{ending}") for ending in self.formats]
+
+    @property
+    def data(self) -> str:
+        """The PNG as a data URI."""
+        return f"data:image/png;base64,{b64encode(self.files[0].read_bytes()).decode()}"
+
+    def link(self, ending: str) -> str:
+        """Address of one format relative to the reports' folder."""
+        return quote(f"{self.path.parent.name}/{self.path.name}.{ending}")
+
+
+def draw(folder: Path, shadow: str, cells: list[Cell], look: Look, note: str) -> list[Figure]:
+    """Draw what the results of one shadow allow."""
+    seen = [cell for cell in cells if not cell.control]
+    made = []
+    for name, title, reading, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
+        made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, note), drawn))
+    for name, title, reading, drawn in _curves(seen, look):
+        both = Figure(folder / f"{shadow}.{name}", title, reading, note, ("png", "svg"))
+        made.append(_save(both, drawn))
+    return made
+
+
+def cam(folder: Path, sheet: "CamSheet | None") -> Figure | None:
+    """The sheet, drawn anew where there is one; otherwise the one that an earlier report left."""
+    kept = Figure(folder / "cam", "Where the attacker looks", CAM)
+    if sheet is not None:
+        with style.styled():
+            return _save(kept, sheets.sheet_figure(sheet))
+    return kept if kept.files[0].is_file() else None
+
+
+def _curves(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, Drawn]]:
+    for level, of in LEVELS.items():
+        mine = [cell for cell in cells if cell.level == level]
+        if mine:
+            with style.styled():
+                yield f"roc-{level}", f"ROC, {of}", ROC, curves.roc_figure(mine, look)
+                yield f"pr-{level}", f"Precision and recall, {of}", PR, curves.pr_figure(mine, look)
+
+
+def _plots(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, Drawn]]:
+    with style.styled():
+        yield "forest", "Every attack with its interval", FOREST, plots.forest_figure(cells, look)
+        seen = [cell for cell in cells if not cell.control]
+        if any(cell.defense != UNDEFENDED for cell in seen):
+            yield "joint", "Leak against quality", JOINT, plots.joint_figure(seen, look)
+
+
+def _save(made: Figure, drawn: Drawn) -> Figure:
+    style.settle(drawn)
+    for file in made.files:
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            replace(file, style.svg(drawn) if file.suffix == ".svg" else style.png(drawn))
+    return made

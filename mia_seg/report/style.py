@@ -1,0 +1,130 @@
+"""How figures look: one colour and marker a defense in all of them, and files that are small and always the same."""
+
+import io
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from mia_seg.report.cells import UNDEFENDED, Cell, by_strength, defense_name
+
+DPI = 110
+LARGEST_PNG = 150_000
+INK, GREY = "#222222", "#8a8a8a"
+# Hues of seaborn's colour-blind palette, those that print well first; one a family of defenses.
+HUES = (1, 0, 2, 4, 3, 5, 9, 8)
+MARKERS = "sD^vPX<>p*h"
+PALEST = 0.5
+SETTINGS = {
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 9, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "mia-seg", "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans", "sans-serif"], "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and marker by defense."""
+
+    colours: dict[str, str]
+    markers: dict[str, str]
+
+
+def look(defenses: Iterable[str]) -> Look:
+    """A hue a family, the strongest setting in full and weaker ones paler; markers tell them apart without colour."""
+    ordered = sorted({UNDEFENDED, *defenses}, key=by_strength)
+    families = list(dict.fromkeys(name.partition(":")[0] for name in ordered[1:]))
+    palette = sns.color_palette("colorblind").as_hex()
+    colours = {UNDEFENDED: INK}
+    for place, family in enumerate(families):
+        of_family = [name for name in ordered if name.partition(":")[0] == family]
+        hue = palette[HUES[place % len(HUES)]]
+        colours |= {name: _paler(hue, i, len(of_family)) for i, name in enumerate(reversed(of_family))}
+    markers = {name: MARKERS[place % len(MARKERS)] for place, name in enumerate(ordered[1:])}
+    return Look(colours, {UNDEFENDED: "o"} | markers)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Everything is drawn inside this, so that nothing of the caller's settings reaches a figure, nor the reverse."""
+    with mpl.rc_context(sns.axes_style("ticks") | SETTINGS):
+        yield
+
+
+def figure(width: float, height: float) -> Figure:
+    """A figure in inches, without pyplot: no window, no global state."""
+    return Figure(figsize=(width, height), dpi=DPI)
+
+
+def settle(drawn: Figure) -> Figure:
+    """Lay out once: every format, size and try of a figure would do it again."""
+    engine = drawn.get_layout_engine()
+    assert engine is not None
+    engine.execute(drawn)
+    drawn.set_layout_engine("none")
+    return drawn
+
+
+def png(drawn: Figure) -> bytes:
+    """A palette PNG of at most 150 kB, if need be with fewer dots."""
+    for dpi in (DPI, 95, 80, 70, 60):
+        content = _png(drawn, dpi)
+        if len(content) <= LARGEST_PNG:
+            break
+    return content
+
+
+def svg(drawn: Figure) -> bytes:
+    """The figure as SVG without a date, coordinates in tenths of a point: a third of the size, and nobody sees it."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = "\n".join(line.strip() for line in buffer.getvalue().decode().splitlines())
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to a group
+    return re.sub(r' d="([^"]*)"', lambda path: f' d="{_shorter(path[1])}"', text).encode()
+
+
+def legend(drawn: Figure, cells: Iterable[Cell], look_: Look, markers: bool) -> None:
+    """One legend for all panels, above them: a colour a defense."""
+    names = sorted({cell.defense for cell in cells}, key=by_strength)
+    handles = [
+        Line2D(
+            [], [], color=look_.colours[name], marker=look_.markers[name] if markers else "",
+            linestyle="" if markers else "-", linewidth=2, label=defense_name(name),
+        )
+        for name in names
+    ]  # fmt: skip
+    rows = -(-len(handles) // max(2, int(drawn.get_figwidth() / 1.35)))
+    drawn.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
+
+
+def _paler(hue: str, place: int, count: int) -> str:
+    share = PALEST * place / max(1, count - 1)
+    return to_hex(sns.blend_palette([hue, "white"], 101)[round(100 * share)])
+
+
+def _png(drawn: Figure, dpi: int) -> bytes:
+    raw, small = io.BytesIO(), io.BytesIO()
+    drawn.savefig(raw, format="png", dpi=dpi, facecolor="white")
+    # Coverage, not frequency: thin lines are few of the pixels, and their colours must stay apart.
+    image = Image.open(raw).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, 2, dither=Image.Dither.NONE)
+    image.save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def _shorter(path: str) -> str:
+    """A polyline as its steps, in tenths; other paths (markers, ticks) are short as they are."""
+    if not re.fullmatch(r"M [^A-Za-z]+(L [^A-Za-z]+)+z?\s*", path):
+        return " ".join(path.split())
+    points = np.array(re.findall(r"-?\d+(?:\.\d+)?", path), float).reshape(-1, 2)
+    # Steps between rounded points, not rounded steps: those would drift.
+    x, y = np.diff((points * 10).round(), axis=0, prepend=0).T / 10
+    steps = " ".join(f"{a:g} {b:g}" for a, b in zip(x, y, strict=True))
+    return f"m{steps}" + ("z" if path.rstrip().endswith("z") else "")

@@ -1,0 +1,259 @@
+"""The tables of a report, as text: what a page and a README show alike."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mia_seg.report.cells import (
+    UNDEFENDED,
+    Cell,
+    Row,
+    attack_name,
+    attacker_name,
+    by_strength,
+    cells,
+    defense_name,
+    strongest,
+)
+
+K = TypeVar("K")
+METRICS = {"pix_acc": "PixAcc", "cls_acc": "ClsAcc", "miou": "mIoU", "fwiou": "fwIoU"}
+SIDES = {"members": "members", "nonmembers": "non-members"}
+OVER_SEEDS = (
+    "Over several seeds a number is their mean, and its interval runs from the lowest lower to the highest upper end."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """`reading`: how to read it. The first `texts` columns are words, the others numbers."""
+
+    title: str
+    reading: str
+    columns: list[str]
+    rows: list[list[str]]
+    texts: int = 1
+
+
+def glance(rows: list[Row]) -> Table:
+    """A line a victim."""
+    victims = sorted({row["victim"] for row in rows})
+    return Table(
+        "At a glance",
+        "The strongest attack on each undefended model. AUC: 0.5 is a coin flip, 1 an attacker who is never wrong; "
+        "brackets hold the 95% interval. Being the strongest of those tried flatters it a little. Right in 100: "
+        "correct answers to “was this photograph among the training data?”; a coin gets 50. mIoU: quality of the "
+        "predictions.",
+        ["Victim", "Data", "Verdict", "AUC [95%]", "Right in 100", "mIoU members, %", "mIoU others, %"],
+        [_glance(victim, [row for row in rows if row["victim"] == victim]) for victim in victims],
+        texts=3,
+    )
+
+
+def utility(rows: list[Row]) -> Table:
+    """Table 7.2 of the thesis: what each defense does to the predictions of a victim."""
+    by_defense = _once(rows, lambda row: row["defense"])
+    body = [
+        [SIDES[side], defense_name(defense), *_metrics(runs, f"_{side}")]
+        for side in SIDES
+        for defense, runs in sorted(by_defense.items(), key=lambda item: by_strength(item[0]))
+    ]
+    return Table(
+        "What a defense costs",
+        "Quality of the predictions in percent, on the scenes that the victim was trained on (members) and on others. "
+        "More is better; a large gap between the two is overfitting, which feeds the attack. Parentheses: from the "
+        f"lowest to the highest seed; brackets: 95% interval. {OVER_SEEDS}",
+        ["Split", "Defense", "PixAcc", "ClsAcc", "mIoU", "mIoU 95%", "fwIoU"],
+        body,
+        texts=2,
+    )
+
+
+def attacks(found: list[Cell], level: str) -> Table:
+    """Every attack on every defense at one level."""
+    return Table(
+        f"Every attack, {'photograph by photograph' if level == 'image' else 'patch by patch'}",
+        "An attacker who adapts trained against the defense. AUC: the chance that a member outranks a non-member; 0.5 "
+        "is a coin flip; the verdict says where its interval lies, “not shown” where it includes 0.5. Precision: how "
+        "many accused are members, where 80% of the members are found. TPR: members found where at most that share of "
+        "non-members is accused wrongly; in parentheses the share that was. “Not resolvable”: too few non-members to "
+        "tell. Balanced accuracy: share of right answers at the threshold that the attacker chose on its own model; "
+        "0.5 is a coin. "
+        f"{OVER_SEEDS}",
+        [
+            "Attack", "Defense", "Attacker", "Verdict", "AUC [95%]", "Precision at recall 80%", "TPR at FPR 10%",
+            "TPR at FPR 1%", "Balanced accuracy", "Seeds",
+        ],
+        [_attack(cell) for cell in found if cell.level == level],
+        texts=4,
+    )  # fmt: skip
+
+
+def shadows(found: list[Cell]) -> Table:
+    """How the shadow's members were chosen, and what it changes: undefended, image level."""
+    shown = [cell for cell in found if cell.level == "image" and cell.defense == UNDEFENDED]
+    return Table(
+        "Controls",
+        "The undefended model, attacked through each shadow. “Labels only” never sees the model and should stay at "
+        "0.5; what it has above that, the split gives away. A shadow with randomly chosen members costs no query of "
+        "the victim; where it does as well, the leak does not hang on how the attacker chose.",
+        ["Shadow", "Its members", "Attack", "AUC [95%]", "Queries", "Seeds"],
+        [_shadow(cell) for cell in shown],
+        texts=3,
+    )
+
+
+def counts(rows: list[Row]) -> Table:
+    """How much was measured."""
+    kept = _once(rows, lambda row: (row["shadow"], row["level"]))
+    return Table(
+        "How much was measured",
+        "Scores that the attack gave, and the independent units behind them, which the intervals count (several scenes "
+        "of one drive are one unit). Queries: scenes that the attacker asked the victim about, the audited ones "
+        "included.",
+        ["Shadow", "Level", "Members", "Non-members", "Member units", "Non-member units", "Queries", "Seeds"],
+        [[shadow, level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
+        texts=2,
+    )
+
+
+def shadow_utility(results: list[Row]) -> Table:
+    """The attacker's own model: it should overfit as the victim does, or the attack learns another thing."""
+    plain = [r for r in results if r["defense"] == UNDEFENDED] or results
+    flat = [
+        {"shadow": r["shadow"], "seed": r["seed"]}
+        | {f"{name}_{side}": value for side, values in r["shadow_utility"].items() for name, value in values.items()}
+        for r in plain
+    ]
+    kept = _once(flat, lambda row: row["shadow"])
+    return Table(
+        "The attacker's own model",
+        "The same measures for the shadow, on its own members and non-members. The more its gap resembles the "
+        "victim's, the more of what the attack learns on it carries over.",
+        ["Shadow", "Split", "PixAcc", "ClsAcc", "mIoU", "mIoU 95%", "fwIoU"],
+        [[s, SIDES[side], *_metrics(runs, f"_{side}")] for s, runs in sorted(kept.items()) for side in SIDES],
+        texts=2,
+    )
+
+
+def provenance(results: list[Row]) -> Table:
+    """Every result with the digests of what made it."""
+    names = list(dict.fromkeys(name for result in results for name in sorted(result["digests"])))
+    return Table(
+        "Digests",
+        "Twelve hex digits stand for all that shaped a thing: recipe, scenes, seed, code. Equal digests, equal things.",
+        ["Shadow", "Attack", "Defense", "Attacker", "Seed", *(name.replace("_", " ") for name in names)],
+        [_digests(result, names) for result in sorted(results, key=_order)],
+        texts=4 + 1 + len(names),
+    )
+
+
+def settings(results: list[Row]) -> Table:
+    """Versions, recipes and settings of the attacks: what there is of each, once."""
+    facts = [(f"version of {name}", str(value)) for r in results for name, value in r["versions"].items()]
+    facts += [(f"recipe of the {kind}", str(name)) for r in results for kind, name in r.get("recipes", {}).items()]
+    facts += [
+        (f"settings of {attack_name(r['attack'], r['representation'])}", json.dumps(r["settings"], sort_keys=True))
+        for r in results
+    ]
+    values: dict[str, list[str]] = {}
+    for name, value in sorted(set(facts)):
+        values.setdefault(name, []).append(value)
+    body = [[name, " · ".join(several)] for name, several in values.items()]
+    return Table("Versions and settings", "", ["What", "Value"], body, texts=2)
+
+
+def percent(share: float) -> str:
+    """'84.1', without the sign: the column or the caption has it."""
+    return f"{100 * share:.1f}"
+
+
+def _glance(victim: str, rows: list[Row]) -> list[str]:
+    undefended = [cell for cell in cells(rows) if cell.level == "image" and cell.defense == UNDEFENDED]
+    best = strongest(undefended, lambda cell: not cell.at_random) or strongest(undefended)
+    if best is None:
+        return [victim, rows[0]["dataset"], "not measured", "–", "–", "–", "–"]
+    right, sides = f"{100 * best.mean('balanced_accuracy'):.0f}", ("members", "nonmembers")
+    miou = [percent(best.mean(f"miou_{side}")) for side in sides]
+    return [victim, rows[0]["dataset"], best.auc.verdict, str(best.auc), right, *miou]
+
+
+def _metrics(runs: list[Row], side: str) -> list[str]:
+    """The four measures of a split, the interval of mIoU after it."""
+    texts = [_ranged([run[metric + side] for run in runs]) for metric in METRICS]
+    low, high = min(run[f"miou_low{side}"] for run in runs), max(run[f"miou_high{side}"] for run in runs)
+    return [*texts[:3], f"[{percent(low)}, {percent(high)}]", texts[3]]
+
+
+def _ranged(values: list[float]) -> str:
+    mean = percent(sum(values) / len(values))
+    return mean if len(values) == 1 else f"{mean} ({percent(min(values))}–{percent(max(values))})"
+
+
+def _attack(cell: Cell) -> list[str]:
+    precision, accuracy = cell.estimate("precision_at_recall_80"), cell.estimate("balanced_accuracy")
+    numbers = [
+        str(cell.auc),
+        str(precision),
+        _rate(cell, "0.1"),
+        _rate(cell, "0.01"),
+        str(accuracy),
+        _seeds(cell.seeds),
+    ]
+    return [
+        attack_name(cell.attack, cell.representation),
+        defense_name(cell.defense),
+        attacker_name(cell.defense, cell.adaptive),
+        cell.auc.verdict,
+        *numbers,
+    ]
+
+
+def _rate(cell: Cell, target: str) -> str:
+    rates = [run["tpr_at_fpr"][target] for run in cell.runs]
+    if any(isinstance(rate, str) for rate in rates):
+        return "not resolvable"
+    mean = {name: sum(rate[name] for rate in rates) / len(rates) for name in ("tpr", "realised_fpr")}
+    low, high = min(rate["low"] for rate in rates), max(rate["high"] for rate in rates)
+    return f"{mean['tpr']:.2f} [{low:.2f}, {high:.2f}] ({percent(mean['realised_fpr'])}%)"
+
+
+def _shadow(cell: Cell) -> list[str]:
+    chosen = {"confidence": "by the victim's confidence", "random": "at random", None: "own data"}
+    how = chosen.get(cell.runs[0]["choose"], str(cell.runs[0]["choose"]))
+    name = attack_name(cell.attack, cell.representation)
+    return [cell.shadow, how, name, str(cell.auc), _span(run["queries"] for run in cell.runs), _seeds(cell.seeds)]
+
+
+def _counts(runs: list[Row]) -> list[str]:
+    names = ("n_members", "n_nonmembers", "n_member_units", "n_nonmember_units", "queries")
+    return [*(_span(run[name] for run in runs) for name in names), _seeds(run["seed"] for run in runs)]
+
+
+def _digests(result: Row, names: list[str]) -> list[str]:
+    attacker = attacker_name(result["defense"], result["adaptive"])
+    place = [result["shadow"], attack_name(result["attack"], result["representation"]), defense_name(result["defense"])]
+    return [*place, attacker, str(result["seed"]), *(result["digests"].get(name, "–") for name in names)]
+
+
+def _order(result: Row) -> tuple[object, ...]:
+    attack = (result["attack"], result["representation"])
+    return result["shadow"], attack, by_strength(result["defense"]), result["adaptive"], result["seed"]
+
+
+def _once(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
+    """Rows by key, one a seed: what several attacks measured of the same thing counts once."""
+    kept: dict[K, dict[int, Row]] = {}
+    for row in sorted(rows, key=lambda row: int(row["seed"])):
+        kept.setdefault(key(row), {}).setdefault(row["seed"], row)
+    return {name: list(of_seed.values()) for name, of_seed in kept.items()}
+
+
+def _span(values: Iterable[int]) -> str:
+    distinct = sorted(set(values))
+    return f"{distinct[0]}" if len(distinct) == 1 else f"{distinct[0]}–{distinct[-1]}"
+
+
+def _seeds(values: Iterable[int]) -> str:
+    return ", ".join(str(seed) for seed in values)

@@ -1,0 +1,318 @@
+"""The report: the results' numbers reach the page, sentences say what intervals say, files are small and stable."""
+
+import base64
+import re
+import zlib
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mia_seg import answers as answers_
+from mia_seg import report, results
+from mia_seg.answers import Answers
+from mia_seg.attacks import Thresholds
+from mia_seg.attacks.patch_resnet50 import PatchAttacker, PatchResNet50, represent, resnet50
+from mia_seg.errors import MiaSegError
+from mia_seg.metrics.membership import measure
+from mia_seg.report import figures, tables, words
+from mia_seg.report.cam import CamSheet, activation_maps
+from mia_seg.report.cells import cells, enriched
+from mia_seg.report.glossary import glossary
+from mia_seg.report.style import look
+
+Result = dict[str, Any]
+PATCHES = 3
+# How far members score above non-members: (attacker who ignores the defense, attacker who adapts), and the mIoU.
+DEFENSES = {"none": (1.8, 1.8, 0.40), "argmax": (0.3, 1.7, 0.40), "gaussian:1.0": (-1.5, 0.0, 0.25)}
+
+
+@cache
+def level(shift: float, key: str, count: int, repeat: int) -> Result:
+    """A measurement of `count` members and as many non-members whose scores lie `shift` standard deviations apart."""
+    draw = np.random.default_rng(zlib.crc32(key.encode()))
+    members = np.arange(2 * count) < count
+    scores = (draw.normal(size=2 * count) + shift * members).repeat(repeat)
+    noisy = scores + 0.1 * draw.normal(size=len(scores))
+    units = np.arange(2 * count).repeat(repeat)
+    return asdict(measure(noisy, members.repeat(repeat), threshold=shift / 2, units=units, rounds=60))
+
+
+def utility(miou: float) -> dict[str, dict[str, float]]:
+    def side(value: float) -> dict[str, float]:
+        metrics = {"pix_acc": value + 0.3, "cls_acc": value + 0.1, "miou": value, "fwiou": value + 0.2}
+        return metrics | {f"{k}_{e}": v + d for k, v in metrics.items() for e, d in (("low", -0.03), ("high", 0.03))}
+
+    return {"members": side(miou + 0.2), "nonmembers": side(miou)}
+
+
+def result(shift: float, **changes: Any) -> Result:
+    """A result as the pipeline writes it; `changes` overwrite what it is a result of."""
+    what = {
+        "victim": "village", "shadow": "village_a1", "dataset": "streets", "adversary": "A1", "choose": "confidence",
+        "defense": "none", "attack": "patch_resnet50", "representation": "concat", "adaptive": False, "seed": 1,
+    } | {k: v for k, v in changes.items() if k not in ("miou", "count")}  # fmt: skip
+    key, count = repr(sorted(what.items(), key=str)), changes.get("count", 60)
+    levels = {"image": level(shift, key, count, 1)}
+    if what["attack"] != "image_loss":
+        levels["patch"] = level(shift / 2, key, count, PATCHES)
+    digests = {name: f"{zlib.crc32((name + key).encode()):012x}" for name in ("victim", "shadow", "victim_answers")}
+    return what | {
+        "levels": levels, "utility": utility(changes.get("miou", 0.4)), "shadow_utility": utility(0.31),
+        "queries": 240, "digests": digests, "versions": {"mia-seg": "0.1.0", "torch": "2.6.0"},
+        "settings": {"epochs": 30}, "recipes": {"victim": "village", "shadow": what["shadow"]},
+    }  # fmt: skip
+
+
+def audit() -> list[Result]:
+    """Two attacks on four defenses by both kinds of attacker, two seeds, the label control and a random shadow."""
+    found = []
+    for seed in (1, 2):
+        for defense, (ignoring, adapting, miou) in DEFENSES.items():
+            for adaptive in (False, True)[: 1 if defense == "none" else 2]:
+                kind = {"defense": defense, "adaptive": adaptive, "seed": seed, "miou": miou}
+                found.append(result(adapting if adaptive else ignoring, **kind))
+                found.append(result(0.8 * adapting, attack="image_loss", representation="", **kind))
+        found.append(result(0.0, representation="labels", seed=seed))
+        found.append(result(1.7, shadow="village_a1_random", choose="random", seed=seed))
+    return found
+
+
+def sheet() -> CamSheet:
+    draw = np.random.default_rng(0)
+    images = [np.full((48, 64, 3), shade, np.uint8) for shade in (90, 180)]
+    labels = [draw.choice([0, 2, 255], size=(12, 16)).astype(np.uint8) for _ in images]
+    maps = {name: [draw.normal(size=(12, 16)) for _ in images] for name in ("none", "argmax")}
+    return CamSheet(["one", "two"], images, labels, maps, {name: [1.25, -0.5] for name in maps}, "both are members")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], list[Path]]:
+    folder, found = tmp_path_factory.mktemp("reports"), audit()
+    return folder, found, report.write(folder, found, {"village": sheet()})
+
+
+def rows(*found: Result) -> list[Result]:
+    return list(results.rows(list(found)))
+
+
+def shown(low: float, high: float, *values: float) -> str:
+    """A rate as the page prints it: two digits, three where an end would read as the 0.5 that it misses."""
+    digits = 3 if any(round(end, 2) == 0.5 != end for end in (low, high)) else 2
+    return f"{np.mean(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def test_the_page_holds_the_numbers_of_the_results(written: tuple[Path, list[Result], list[Path]]) -> None:
+    page = (written[0] / "index.html").read_text()
+    groups: dict[tuple[Any, ...], list[Result]] = {}
+    for one in written[1]:
+        key = tuple(one[k] for k in ("shadow", "defense", "attack", "representation", "adaptive"))
+        groups.setdefault(key, []).append(one)
+    for runs in groups.values():
+        for name in {"image", "patch"} & runs[0]["levels"].keys():
+            levels = [run["levels"][name] for run in runs]
+            for metric in ("auc", "precision_at_recall_80", "balanced_accuracy"):
+                low = min(one[f"{metric}_low"] for one in levels)
+                high = max(one[f"{metric}_high"] for one in levels)
+                assert shown(low, high, *(one[metric] for one in levels)) in page
+    assert all(one["digests"]["victim"] in page for one in written[1])
+    assert all(f"{100 * miou:.1f}" in page for _, _, miou in DEFENSES.values())
+    assert "[22.0, 28.0]" in page  # mIoU 0.25 with its interval
+
+
+def test_the_page_needs_nothing_but_itself(written: tuple[Path, list[Result], list[Path]]) -> None:
+    folder, _, files = written
+    page = (folder / "index.html").read_text()
+    assert not re.search(r"https?:|<script|<link|@import|url\(", page)
+    sources = re.findall(r'src="([^"]*)"', page)
+    embedded = {base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in sources}
+    assert embedded == {file.read_bytes() for file in files if file.suffix == ".png"}
+    assert page.count("<section>") == page.count("</section>") == 1
+
+
+def test_every_link_of_the_readme_leads_to_a_file(written: tuple[Path, list[Result], list[Path]]) -> None:
+    folder, _, files = written
+    text = (folder / "README.md").read_text()
+    links = {folder / unquote(link) for link in re.findall(r"\]\(([^)]+)\)", text)}
+    assert links == set(files) - {folder / "README.md"}
+    assert "Generated by `mia-seg report`" in text.splitlines()[2]
+    bars = [re.sub(r"\\\|", "", line).count("|") for line in text.splitlines() if line.startswith("|")]
+    assert set(bars) <= {len(row) + 1 for row in ([0] * n for n in range(5, 12))}
+
+
+def test_files_are_all_there_and_small(written: tuple[Path, list[Result], list[Path]]) -> None:
+    folder, _, files = written
+    assert sorted(files) == sorted(path for path in folder.rglob("*") if path.is_file())
+    assert {"index.html", "README.md", "cam.png", "village_a1.joint.png"} <= {file.name for file in files}
+    for file in files:
+        assert file.stat().st_size < {".png": 150_000, ".svg": 170_000, ".html": 2_000_000}.get(file.suffix, 60_000)
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
+    found = [one for one in audit() if one["attack"] == "image_loss" and one["defense"] in ("none", "argmax")]
+    first, second = tmp_path / "first", tmp_path / "second"
+    once = report.write(first, found, {"village": sheet()})
+    again = report.write(second, found[::-1], {"village": sheet()})
+    assert [path.relative_to(first) for path in once] == [path.relative_to(second) for path in again]
+    assert not [a.name for a, b in zip(once, again, strict=True) if a.read_bytes() != b.read_bytes()]
+
+
+def test_a_defense_keeps_its_colour_in_every_figure(written: tuple[Path, list[Result], list[Path]]) -> None:
+    colours = look(DEFENSES).colours
+    assert len(set(colours.values())) == len(DEFENSES)
+    for name in ("forest", "joint", "roc-image", "pr-image"):
+        pixels = np.asarray(Image.open(written[0] / "village" / f"village_a1.{name}.png").convert("RGB")).reshape(-1, 3)
+        for defense, colour in colours.items():
+            wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+            nearest = np.abs(pixels.astype(int) - wanted).max(1).min()
+            assert nearest <= 8, f"{defense} is not {colour} in {name}"
+
+
+def test_an_old_cam_figure_stays_until_there_is_a_new_one(tmp_path: Path) -> None:
+    assert figures.cam(tmp_path / "village", None) is None
+    (tmp_path / "village").mkdir()
+    (tmp_path / "village" / "cam.png").write_bytes(b"kept")
+    report.write(tmp_path, [result(1.8, attack="image_loss", representation="")], {})
+    assert (tmp_path / "village" / "cam.png").read_bytes() == b"kept"
+    assert base64.b64encode(b"kept").decode() in (tmp_path / "index.html").read_text()
+
+
+def test_it_refuses_to_report_nothing(tmp_path: Path) -> None:
+    with pytest.raises(MiaSegError, match="no results"):
+        report.write(tmp_path, [], {})
+    with pytest.raises(MiaSegError, match="'elsewhere'"):
+        report.write(tmp_path, [result(1.8)], {"elsewhere": sheet()})
+
+
+def test_a_leak_is_called_one() -> None:
+    one = result(1.8)
+    text, image = words.leak(rows(one)), one["levels"]["image"]
+    assert f"correctly in {100 * image['balanced_accuracy']:.0f} of 100 cases" in text
+    assert f"AUC {shown(image['auc_low'], image['auc_high'], image['auc'])}" in text
+    assert "the only attack tried" in text
+    assert "the model leaks" in text
+
+
+def test_no_leak_is_not_called_privacy() -> None:
+    text = words.leak(rows(result(0.0)))
+    assert "no leak was shown" in text
+    assert "no proof of privacy" in text
+    assert "the model leaks" not in text
+
+
+def test_an_inverted_ranking_is_explained() -> None:
+    text = words.leak(rows(result(-1.5)))
+    assert "the ranking is inverted" in text
+    assert "turns them around" in text
+
+
+def test_without_an_undefended_result_nothing_is_claimed() -> None:
+    assert "nothing is shown" in words.leak(rows(result(1.8, defense="argmax")))
+
+
+def test_a_recognisable_split_is_taken_off_the_leak() -> None:
+    blind = result(1.5, representation="labels")
+    text = words.leak(rows(result(1.5), blind))
+    assert "the split itself is recognisable" in text
+    assert "the model leaks" not in text
+    assert "Subtract it" in words.controls(rows(result(1.8), blind))[0]
+
+
+def test_a_sound_split_and_a_missing_control_are_told_apart() -> None:
+    assert "includes 0.5" in words.controls(rows(result(1.8), result(0.0, representation="labels")))[0]
+    assert "may differ without any model" in words.controls(rows(result(1.8)))[0]
+
+
+def test_the_choice_of_the_shadow_is_compared() -> None:
+    drawn = {"shadow": "village_a1_random", "choose": "random"}
+    assert "makes no difference that shows" in words.controls(rows(result(1.8), result(1.7, **drawn)))[-1]
+    assert "asking the victim helped" in words.controls(rows(result(2.5), result(0.1, **drawn)))[-1]
+
+
+def test_a_defense_is_judged_by_the_attacker_who_adapts() -> None:
+    hidden, adapted = result(0.0, defense="argmax"), result(1.7, defense="argmax", adaptive=True)
+    (text,) = words.defended(rows(result(1.8), hidden, adapted))
+    assert text.startswith("Argmax does nothing that shows against an attacker who adapts")
+    assert "the intervals overlap" in text
+    assert "adapting wins back what the defense seemed to take" in text
+    assert "It costs no utility: mIoU on unseen scenes stays at 40.0%." in text
+
+
+def test_a_defense_gets_credit_only_for_a_leak_that_went() -> None:
+    weaker = [result(0.0, defense="gaussian:1.0", adaptive=side, miou=0.25) for side in (False, True)]
+    (text,) = words.defended(rows(result(2.0), *weaker))
+    assert text.startswith("Gaussian 1.0 makes the strongest attack fail")
+    assert "costs 15.0 points of mIoU on unseen scenes (40.0% to 25.0%)" in text
+    (text,) = words.defended(rows(result(0.0), *weaker))
+    assert text.startswith("Gaussian 1.0 had no leak to stop")
+    (text,) = words.defended(rows(result(0.6), *weaker))
+    assert text.startswith("Whether gaussian 1.0 helps was not shown")
+
+
+def test_an_attacker_who_was_not_tried_and_one_who_ranks_backwards_are_named() -> None:
+    (text,) = words.defended(rows(result(2.0), result(0.7, defense="argmax")))
+    assert "lowers the leak but does not stop an attacker who ignores it" in text
+    assert "An attacker who trains against it was not tried." in text
+    inverted = result(-1.5, defense="argmax")
+    (text,) = words.defended(rows(result(2.0), inverted, result(0.0, defense="argmax", adaptive=True)))
+    assert "But below 0.5, the ranking inverted: patch resnet50 (concat) by one who ignores it" in text
+
+
+def test_rates_that_cannot_be_resolved_say_so() -> None:
+    few, many = (tables.attacks(cells(enriched([result(1.8, count=n)])), "image").rows[0] for n in (60, 120))
+    assert few[7] == "not resolvable"
+    assert re.fullmatch(r"0\.\d\d \[0\.\d\d, 0\.\d\d\] \(\d\.\d%\)", many[7])
+
+
+def test_seeds_are_pooled_into_the_widest_interval() -> None:
+    found = [result(1.0, seed=seed) for seed in (3, 1)]
+    (cell,) = (cell for cell in cells(rows(*found)) if cell.level == "image")
+    image = [one["levels"]["image"] for one in found]
+    assert cell.seeds == [1, 3]
+    assert cell.auc.value == pytest.approx(np.mean([one["auc"] for one in image]))
+    assert cell.auc.low == min(one["auc_low"] for one in image)
+    assert cell.auc.high == max(one["auc_high"] for one in image)
+
+
+def test_every_attack_and_defense_in_use_is_explained() -> None:
+    entries = {entry.name: entry.text for entry in glossary(rows(*audit()))}
+    assert entries.keys() == {"argmax", "concat", "gaussian", "image_loss", "labels", "patch_resnet50"}
+    assert all(text.endswith((".", ").")) or text for text in entries.values())
+
+
+def answers_at(folder: Path, posteriors: list[np.ndarray], labels: list[np.ndarray]) -> Answers:
+    """Answers as a query leaves them, without the statistics."""
+    (folder / answers_.POSTERIORS).write_bytes(b"".join(p.astype(np.float16).tobytes() for p in posteriors))
+    (folder / answers_.LABELS).write_bytes(b"".join(x.tobytes() for x in labels))
+    offsets = [0, *np.cumsum([x.size for x in labels]).tolist()][:-1]
+    ids = [str(i) for i in range(len(labels))]
+    return Answers(folder, ids, [x.shape for x in labels], offsets, len(posteriors[0]), None)  # type: ignore[arg-type]
+
+
+def test_the_mean_of_a_map_is_the_log_odds_without_the_biases(tmp_path: Path) -> None:
+    """Zhou et al. 2016, equation 2: global average pooling and a linear layer commute."""
+    torch.manual_seed(0)
+    draw, network = np.random.default_rng(0), resnet50(6).eval()
+    with torch.no_grad():
+        network.fc.bias.copy_(torch.tensor([0.7, -0.4]))
+        network.fc.weight.mul_(20)
+    shapes = [(32, 48), (40, 24)]  # multiples of the network's stride, where raising keeps the mean
+    labels = [draw.choice([0, 1, 2, 255], size=shape).astype(np.uint8) for shape in shapes]
+    answers = answers_at(tmp_path, [draw.dirichlet(np.ones(3), shape).transpose(2, 0, 1) for shape in shapes], labels)
+    attacker = PatchAttacker(network, PatchResNet50(patch=(16, 16)), Thresholds(0.0, 0.0))
+
+    maps = activation_maps(attacker, answers)
+
+    assert [one.shape for one in maps] == shapes
+    for one, answer in zip(maps, answers, strict=True):
+        with torch.no_grad():
+            logits = network(represent(answer, "concat")[None])[0]
+        assert one.mean() == pytest.approx((logits[1] - logits[0]).item() + 0.4 + 0.7, abs=1e-4)
+        assert one.std() > 0
+    assert not network.layer4._forward_hooks
