@@ -15,6 +15,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.splits import Split
 
 Kind = Literal["victim", "shadow"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Factor = Annotated[float, Field(gt=0)]
 
 
@@ -35,7 +36,7 @@ class Train(_Section):
     crop: tuple[Side, Side] = Field(description="(height, width) of a training crop")
     scale: tuple[Factor, Factor] = Field(default=(1.0, 1.0), description="range of the random rescaling")
     flip: bool = Field(default=True, description="mirror half of the scenes")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Precision = "32-true"
 
 
 class Window(_Section):

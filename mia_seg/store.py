@@ -74,7 +74,7 @@ def write_json(path: Path, content: object) -> None:
 
 def replace(path: Path, content: bytes) -> None:
     """Write bytes beside `path`, then rename: a kill leaves no half file under the final name."""
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(content)
     except OSError:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,15 @@ def train(recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabri
         for epoch in range(first, settings.epochs):
             crops.epoch = epoch
             rows.append(_epoch(objective, optimizer, loader, settings, epoch, seed, fabric))
+            if not fabric.is_global_zero:
+                continue
             _write_log(folder, rows)
             if time.monotonic() - saved > SAVE_EVERY:
                 _save_state(folder, network, optimizer, epoch + 1)
                 saved = time.monotonic()
             bar.step(f"loss {rows[-1]['loss']:.3f}  mIoU {rows[-1]['miou']:.3f}")
+    if not fabric.is_global_zero:
+        sys.exit(0)  # devices share the training alone; the first process goes on with the rest
     # One entry, because safetensors writes several in random order.
     made_by = json.dumps({"recipe": recipe.model_dump(mode="json"), "seed": seed}, sort_keys=True)
     replace(folder / WEIGHTS, _packed(network.state_dict(), {"made_by": made_by}))

@@ -1,9 +1,11 @@
 """Reading image and label files, with the sentence that a user needs when one is missing or broken."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mia_seg.errors import MiaSegError
 
@@ -28,30 +30,18 @@ def read(path: Path, mode: str | None, size: tuple[int, int] | None, resample: I
 
     Labels are stored as indices or colours: pass their mode None or 'RGB', and NEAREST.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            converted = image.convert(mode) if mode else image
-            if size is not None and converted.size != (size[1], size[0]):
-                converted = converted.resize((size[1], size[0]), resample)
-            return np.array(converted)
-    except FileNotFoundError:
-        raise MiaSegError(f"{path} is missing. Restore it, or remove its counterpart.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise MiaSegError(
-            f"{path} cannot be read as an image ({error}). Fetch the file again or remove the pair."
-        ) from None
+    with _opened(path) as image:
+        image.load()
+        converted = image.convert(mode) if mode else image
+        if size is not None and converted.size != (size[1], size[0]):
+            converted = converted.resize((size[1], size[0]), resample)
+        return np.array(converted)
 
 
 def size_of(path: Path) -> tuple[int, int]:
     """(height, width) from the file's header."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (FileNotFoundError, UnidentifiedImageError, OSError) as error:
-        raise MiaSegError(
-            f"{path} cannot be read as an image ({error}). Fetch the file again or remove the pair."
-        ) from None
+    with _opened(path) as image:
+        return image.height, image.width
 
 
 def read_pair(
@@ -70,6 +60,21 @@ def read_pair(
             f"Save it as an 8-bit grey image, or read its colours through a class map."
         )
     return read(image, "RGB", size, Image.Resampling.BILINEAR), stored
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image; what goes wrong while it is open becomes the sentence."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except FileNotFoundError:
+        raise MiaSegError(f"{path} is missing. Restore it, or remove its counterpart.") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        # Pillow's own class for a file that is no image is an OSError.
+        raise MiaSegError(
+            f"{path} cannot be read as an image ({error}). Fetch the file again or remove the pair."
+        ) from None
 
 
 def paired_stems(images: dict[str, Path], labels: dict[str, Path], where: Path) -> list[str]:

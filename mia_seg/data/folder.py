@@ -78,7 +78,8 @@ class Folder(Dataset):
         labels = _decode(stored, class_map)
         if (labels == IGNORE).all():
             raise MiaSegError(
-                f"{labels_path}: no pixel has a value of class map '{self.class_map}'. Is it the right map?"
+                f"{labels_path}: no pixel has a value of class map '{self.class_map}'. Name the map that "
+                f"these labels were made with in [data] class_map, or remove the pair."
             )
         return Scene(scene_id, image, labels)
 
@@ -92,7 +93,12 @@ class Folder(Dataset):
 def _by_stem(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         raise MiaSegError(f"{path} does not exist. A folder data set needs images/ and labels/ side by side.")
-    return {f.stem: f for f in sorted(path.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES}
+    found = [f for f in sorted(path.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES]
+    by_stem = {f.stem: f for f in found}
+    twice = [f for f in found if by_stem[f.stem] != f]
+    if twice:
+        raise MiaSegError(f"{twice[0]} and {by_stem[twice[0].stem].name} have one stem. Remove one of the two.")
+    return by_stem
 
 
 @cache

@@ -1,0 +1,55 @@
+"""What there is and whether it is sound: the lists behind `mia-seg list` and `mia-seg check`."""
+
+import ast
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mia_seg import data, recipe
+from mia_seg.errors import MiaSegError
+from mia_seg.recipe import Kind, Recipe
+
+KINDS: tuple[Kind, ...] = ("victim", "shadow")
+PACKAGES = {"data sets": "data", "segmenters": "segmenters", "defenses": "defenses", "attacks": "attacks"}
+
+
+def catalogue() -> dict[str, list[tuple[str, str]]]:
+    """Every kind of thing -> (name, one line); reads files without importing what they need."""
+    recipes = {f"{kind} recipes": [(n, _head(recipe.find(kind, n))) for n in recipe.names(kind)] for kind in KINDS}
+    return recipes | {title: list(_components(name)) for title, name in PACKAGES.items()}
+
+
+def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterator[tuple[str, bool]]:
+    """A line and whether it is sound, for every recipe: its keys, its data, its split, its first scene.
+
+    `load` comes from the pipeline, so that lists need not import what a recipe's sections are checked against.
+    """
+    for kind in KINDS:
+        for name in recipe.names(kind):
+            try:
+                yield f"{kind} {name}: {_check(load(kind, name), data_root)}", True
+            except MiaSegError as error:
+                yield f"{kind} {name}: {error}", False
+
+
+def _check(settings: Recipe, data_root: Path | None) -> str:
+    dataset = settings.dataset()
+    parts = settings.split.cut(dataset, data_root, 0)
+    scene = data.Scenes(dataset, data_root, parts.members)[0]
+    if settings.adversary is not None:
+        recipe.load("victim", settings.adversary.victim)
+    size = "x".join(str(s) for s in scene.labels_HW.shape)
+    return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
+
+
+def _head(path: Path) -> str:
+    """The first line of a recipe, which any text file may be."""
+    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].removeprefix("#").strip()
+
+
+def _components(package: str) -> Iterator[tuple[str, str]]:
+    spec = importlib.util.find_spec(f"mia_seg.{package}")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    for path in sorted(Path(spec.submodule_search_locations[0]).glob("[!_]*.py")):
+        yield path.stem, (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
