@@ -1,0 +1,58 @@
+"""Peak memory of query and attack on 400 scenes against 100, each in a process of its own.
+
+Run: python benchmarks/memory.py
+An untrained network answers as well as a trained one here: memory does not depend on the weights.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+COUNTS = (100, 400)
+
+
+def main() -> None:
+    peaks = {}
+    for count in COUNTS:
+        run = subprocess.run([sys.executable, __file__, str(count)], capture_output=True, text=True, check=True)
+        peaks[count] = json.loads(run.stdout)
+        print(f"{count} scenes: peak {peaks[count] / 1024:.0f} MiB")
+    print(f"ratio {peaks[COUNTS[1]] / peaks[COUNTS[0]]:.3f}")
+
+
+def measure(count: int) -> int:
+    """Peak resident KiB of asking about `count` scenes and attacking the answers with both attacks."""
+    import numpy as np
+    import torch
+    from lightning_fabric import Fabric
+
+    from mia_seg import answers, plugins, query, recipe, segmenters
+    from mia_seg.attacks import Known
+    from mia_seg.attacks.image_loss import ImageLoss
+    from mia_seg.attacks.patch_resnet50 import PatchResNet50
+    from mia_seg.data import Scenes
+    from mia_seg.defenses.none import Undefended
+
+    torch.manual_seed(0)
+    settings = recipe.load("victim", "demo")
+    dataset = settings.dataset()
+    network = plugins.from_section(segmenters, segmenters.Segmenter, settings.segmenter, "").build(19).eval()
+    scenes = Scenes(dataset, None, dataset.ids(None)[:count])
+    with tempfile.TemporaryDirectory() as folder:
+        query.query(Undefended().guard(network, None), scenes, 2, 0, Path(folder), "asking")
+        asked = answers.load(Path(folder))
+        known = Known(np.arange(count) % 2 == 0, np.arange(count))
+        fabric = Fabric(accelerator="cpu", devices=1)
+        for attack in (ImageLoss(), PatchResNet50(patch=(24, 24), epochs=1)):
+            attack.fit(asked, known, 0, fabric).score(asked, 0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(int(sys.argv[1]))))
+    else:
+        main()

@@ -1,0 +1,79 @@
+"""The training loop against a bare PyTorch loop of the same network, batch, precision and scenes: CPU seconds a step.
+
+Run: python benchmarks/training_step.py [--steps 20] [--threads 2]
+The two take turns, A B A B, so that a machine whose speed drifts slows both; the median ratio is what counts.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+from lightning_fabric import Fabric
+
+from mia_seg import recipe, train
+from mia_seg.data import Scenes
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--steps", type=int, default=20)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--threads", type=int, default=2)
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    settings = recipe.load("victim", "demo")
+    dataset = settings.dataset()
+    scenes = Scenes(dataset, None, dataset.ids(None)[: settings.train.batch * given.steps], room=1 << 30)
+    list(scenes)  # painted once, as in any epoch but the first
+    loops = {"bare": bare_loop(settings, scenes), "mia-seg": our_loop(settings, scenes)}
+    for loop in loops.values():
+        loop()
+    rounds = [{name: seconds(loop) for name, loop in loops.items()} for _ in range(given.rounds)]
+    ratios = sorted(r["mia-seg"] / r["bare"] for r in rounds)
+    for name in loops:
+        print(f"{name:8} {statistics.median(r[name] for r in rounds) / given.steps * 1000:7.1f} ms CPU a step")
+    print(
+        f"ratio    {statistics.median(ratios):.3f}   ({ratios[0]:.3f} to {ratios[-1]:.3f} over {given.rounds} rounds)"
+    )
+
+
+def bare_loop(settings, scenes):
+    """What one would write in a notebook: autocast, loss, backward, step, on tensors that are ready."""
+    network, optimizer = train._fresh(settings, scenes, 0)
+    network.train()
+    batch = settings.train.batch
+    pairs = [train.crop(scene, settings.train) for scene in scenes]
+    stacked = [tuple(map(torch.stack, zip(*pairs[k : k + batch], strict=True))) for k in range(0, len(pairs), batch)]
+
+    def loop() -> None:
+        for images, labels in stacked:
+            channels_last = images.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16):
+                loss, _ = network.loss(channels_last, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+    return loop
+
+
+def our_loop(settings, scenes):
+    """One epoch as `train` runs it: loading, augmentation, schedule, running mIoU."""
+    fabric = Fabric(accelerator="cpu", devices=1, precision=settings.train.precision)
+    network, optimizer = train._fresh(settings, scenes, 0)
+    objective, optimizer = fabric.setup(train.Objective(network), optimizer)
+    crops = train.Crops(scenes, settings.train, 0)
+    loader = fabric.setup_dataloaders(train._loader(crops, settings.train, 0))
+    return lambda: train._epoch(objective, optimizer, loader, settings.train, 0, 0, fabric)
+
+
+def seconds(loop) -> float:
+    start = time.process_time()
+    loop()
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    main()
