@@ -2,6 +2,7 @@
 
 import logging
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from mia_seg.progress import console
 from mia_seg.recipe import Kind, Precision, Recipe
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.splits import Parts, assert_disjoint
-from mia_seg.store import Artefact, Store
+from mia_seg.store import Artefact, Store, reading
 
 # Fabric says at each start which precision it runs in; the recipe says so already.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -154,7 +155,8 @@ def train_shadow(name: str, seed: int, space: Space) -> Model:
     adversary = settings.adversary
     assert adversary is not None
     cut = settings.split.cut(settings.dataset(), space.data_root, seed)
-    if adversary.members >= len(cut.pool):
+    block = max(Counter(cut.unit[i] for i in cut.pool).values(), default=1)
+    if adversary.members + block > len(cut.pool):
         raise MiaSegError(
             f"Shadow '{name}': [adversary] members = {adversary.members} leaves no non-members "
             f"in a pool of {len(cut.pool)}. Lower it."
@@ -209,7 +211,8 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
         with artefact.make() as folder:
             box = guard.guard(network, model.recipe.window)
             query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({defense})")
-    return answers_.load(artefact.path)
+    with reading(artefact.path):
+        return answers_.load(artefact.path)
 
 
 def network_of(model: Model) -> Network:
@@ -294,7 +297,8 @@ def _fill(ranking: Sequence[str], cut: Parts, count: int) -> list[str]:
 def _fitted(method: Attack, artefact: Artefact, own: Answers, shadow: Model, space: Space) -> Attacker:
     fabric = space.fabric(getattr(method, "precision", "32-true"))
     if artefact.whole:
-        return method.load(artefact.path, fabric)
+        with reading(artefact.path):
+            return method.load(artefact.path, fabric)
     with artefact.make() as folder:
         attacker = method.fit(own, shadow.known(), shadow.seed, fabric)
         attacker.save(folder)

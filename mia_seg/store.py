@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+from safetensors import SafetensorError
 
 from mia_seg.errors import MiaSegError
 from mia_seg.recipe import digest
@@ -64,6 +67,17 @@ def writing(path: Path) -> Iterator[None]:
         raise MiaSegError(
             f"{path} could not be written ({error.strerror or error}). Free some room or choose another --store "
             f"or --reports, then run the same command again: it resumes."
+        ) from error
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turn what a damaged artefact makes its readers raise into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, SafetensorError) as error:
+        raise MiaSegError(
+            f"{folder} is damaged ({error}). Delete this folder and run the same command again: it is made anew."
         ) from error
 
 

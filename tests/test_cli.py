@@ -1,0 +1,273 @@
+"""The command line: its surface is frozen, and a whole small audit runs through it, then reuses all it made."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from conftest import Audit
+from helpers_files import assert_refused, call, edit, halves, wholes, write
+from test_results import KEYS
+
+from mia_seg import attacks, cli, data, defenses, pipeline, plugins, recipe, segmenters
+from mia_seg.defenses import Defense
+
+# An option is a promise for years. Before adding one, ask whether it belongs into a recipe.
+COMMANDS = {
+    "demo": ["--store", "--reports", "--device"],
+    "train-victim": ["name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision"],
+    "train-shadow": ["name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision"],
+    "attack": [
+        "victim", "shadow", "--defense", "--attack", "--seed", "--data-root", "--store", "--reports", "--device",
+        "--workers", "--precision",
+    ],
+    "run": [
+        "victim", "shadow", "--defense", "--attack", "--seed", "--data-root", "--store", "--reports", "--device",
+        "--workers", "--precision",
+    ],
+    "report": ["--data-root", "--store", "--reports", "--device"],
+    "list": [],
+    "check": ["--data-root"],
+    "results": ["--reports", "--json"],
+}  # fmt: skip
+GRID = [
+    "none.image_loss", "none.patch_resnet50-loss",
+    "argmax.image_loss", "argmax.image_loss.adaptive", "argmax.patch_resnet50-loss",
+    "argmax.patch_resnet50-loss.adaptive",
+]  # fmt: skip
+
+
+def said(text: str, did: str) -> list[str]:
+    """What a run reports to have trained or reused."""
+    return re.findall(rf"^ +{did} (.*)$", text, re.MULTILINE)
+
+
+def test_commands_and_options_are_frozen() -> None:
+    found = {
+        name: [max(p.opts, key=len) if p.param_type_name == "option" else p.name for p in command.params]
+        for name, command in typer.main.get_command(cli.app).commands.items()  # type: ignore[attr-defined]
+    }
+    assert found == COMMANDS
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_says_what_it_does(command: str) -> None:
+    for flag in ("--help", "-h"):
+        ran = call(*command.split(), flag)
+        assert ran.code == 0
+        assert f"Usage: mia-seg {command}".strip() in ran.out
+        assert not ran.err
+    for option in COMMANDS.get(command, []):
+        assert option.strip("-") in ran.out
+
+
+def test_without_arguments_it_shows_its_help() -> None:
+    assert "mia-seg demo" in call().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "tiny"], "SHADOW"),
+        (["run", "tiny", "tiny_a1", "--seeds", "1"], "--seeds"),
+        (["run", "tiny", "tiny_a1", "--seed", "-1"], "--seed"),
+        (["train-victim", "tiny", "--workers", "-1"], "--workers"),
+        (["audit"], "audit"),
+    ],
+)
+def test_wrong_usage_is_refused(arguments: list[str], says: str) -> None:
+    ran = call(*arguments)
+    assert ran.code == 2
+    assert says.lower() in ran.err.lower()
+    assert "Traceback" not in ran.err
+
+
+def test_default_defenses_and_attacks_exist(workdir: Path) -> None:
+    for text in cli.DEFENSES:
+        plugins.parse(defenses, Defense, text)
+    for text in cli.ATTACKS:
+        pipeline.attack_settings(text, recipe.load("shadow", "tiny_a1"))
+
+
+def test_list_names_every_file(workdir: Path) -> None:
+    ran = call("list")
+    assert ran.code == 0
+    wanted = {name for kind in ("victim", "shadow") for name in recipe.names(kind)}  # type: ignore[arg-type]
+    wanted |= {name for package in (data, segmenters, defenses, attacks) for name in plugins.names(package)}
+    assert wanted <= {line.split()[0] for line in ran.out.splitlines() if line.strip()}
+    assert "A recipe for tests: one epoch at 32 x 48." in ran.out
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("", "strange"), ("[data]\n", "strange  [data]"), ("# of [all]", "of [all]")]
+)
+def test_list_shows_any_file_as_it_is(workdir: Path, text: str, shown: str) -> None:
+    write(workdir / "victims" / "strange.toml", text)
+    assert shown in re.sub(" +", "  ", call("list").out).replace("of  [all]", "of [all]")
+
+
+def test_list_and_results_start_without_torch(workdir: Path) -> None:
+    code = """if True:
+        import sys
+        from mia_seg import cli
+        for sys.argv in (["mia-seg", "list"], ["mia-seg", "results", "--json"]):
+            try:
+                cli.main()
+            except SystemExit as left:
+                assert not left.code
+        print(*{"torch", "lightning_fabric"} & sys.modules.keys(), file=sys.stderr)
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == ""
+    assert ran.stdout.endswith("[]\n")
+
+
+def test_a_refusal_leaves_the_process_with_code_2_and_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from mia_seg.cli import main; main()", "results", "--reports", "nowhere"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr == (
+        "mia-seg: nowhere holds no results. Run 'mia-seg run VICTIM SHADOW', or point --reports to them.\n"
+    )
+
+
+@pytest.fixture
+def only_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` reads the recipes of the working directory, not those that come along and need real data."""
+    monkeypatch.setattr(recipe, "folders", lambda kind: [Path.cwd() / f"{kind}s"])
+
+
+@pytest.mark.usefixtures("only_own")
+def test_check_is_content_with_sound_recipes_and_data(workdir: Path, data_template: Path) -> None:
+    ran = call("check", "--data-root", data_template)
+    assert ran.code == 0, ran.out
+    lines = ran.out.splitlines()
+    assert len(lines) == 7
+    assert all(line.startswith("ok ") for line in lines[:-1])
+    assert "victim tiny_folder: 6 + 6 + 12 scenes of 32x48" in ran.out
+    assert lines[-1].split()[0] == "next"
+
+
+@pytest.mark.usefixtures("only_own")
+def test_check_takes_the_data_root_from_the_environment(
+    workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIA_SEG_DATA", str(data_template))
+    assert call("check").code == 0
+
+
+@pytest.mark.usefixtures("only_own")
+def test_check_names_every_fault_and_goes_on(workdir: Path, data_root: Path) -> None:
+    victims = workdir / "victims"
+    edit(victims / "tiny.toml", "epochs = 1", "epoch = 1")
+    edit(victims / "tiny_camvid.toml", "pool = 12", "pool = 120")
+    edit(workdir / "shadows" / "tiny_folder_a1.toml", "[attacks.patch_resnet50]", "[attacks.resnet50]")
+    ran = call("check", "--data-root", data_root)
+    assert_refused(ran, "4 of the above need attention")
+    problems = [line.removeprefix("problem").strip() for line in ran.out.splitlines() if line.startswith("problem")]
+    assert problems[0].startswith(f"victim tiny: {victims}/tiny.toml: unknown key 'train.epoch'. Did you mean 'epochs'")
+    assert problems[1].startswith("victim tiny_camvid: [split] asks for 6 + 6 + 120 scenes")
+    assert problems[2].startswith("shadow tiny_a1: ")  # its victim cannot be read
+    assert "[attacks.resnet50]: no attack is called 'resnet50'. Did you mean 'patch_resnet50'?" in problems[3]
+    assert ran.out.count("ok  ") == 2
+
+
+def test_check_without_a_root_says_which_recipes_need_none(workdir: Path) -> None:
+    ran = call("check")
+    assert_refused(ran, "need attention")
+    assert re.search(r"^ok +victim tiny: 6 \+ 6 \+ 12 scenes of 32x48$", ran.out, re.MULTILINE)
+    assert re.search(r"^problem +victim tiny_folder: .*--data-root \(or set MIA_SEG_DATA\)", ran.out, re.MULTILINE)
+
+
+def test_a_run_makes_every_cell_and_says_what_it_did(audit: Audit) -> None:
+    ran = audit.first
+    assert ran.code == 0, ran.err
+    assert [line.split(",")[0] for line in said(ran.err, "trained")] == ["victim tiny", "shadow tiny_a1"]
+    assert sorted(path.stem for path in audit.reports.glob("tiny/*.json")) == sorted(f"tiny_a1.{c}.s0" for c in GRID)
+    assert (audit.reports / "index.html").is_file()
+    wrote = re.findall(r"^ +wrote (.*)$", ran.out, re.MULTILINE)
+    assert "reports/index.html" in wrote
+    assert all((audit.folder / path).is_file() for path in wrote)
+    assert ran.out.splitlines()[-1].split()[0] == "next"
+    stages = {path.name: len(list(path.iterdir())) for path in audit.store.iterdir()}
+    # The victim's scenes and its pool undefended, and its scenes under argmax; the shadow's twice.
+    assert stages == {"victims": 1, "shadows": 1, "answers": 5, "attackers": 4}
+    assert len(wholes(audit.store)) == sum(stages.values())
+    assert not list(halves(audit.store))
+
+
+def test_a_second_run_reuses_everything_and_says_so(audit: Audit) -> None:
+    assert audit.again.code == 0, audit.again.err
+    assert not said(audit.again.err, "trained")
+    reused = said(audit.again.err, "reused")
+    assert {"victim tiny", "shadow tiny_a1"} < {line.split(",")[0] for line in reused}
+    assert [line for line in reused if line.startswith("result")] == [f"result tiny_a1.{cell}.s0" for cell in GRID]
+    assert audit.again.out == audit.first.out
+    trained = {re.findall(r"\(\w+\)", line)[0] for line in said(audit.first.err, "trained")}
+    assert trained == {digest for line in reused for digest in re.findall(r"\(\w+\)", line)}
+
+
+def test_results_are_flat_rows_with_numbers_as_numbers(audit: Audit) -> None:
+    ran = call("results", "--json", "--reports", audit.reports)
+    assert (ran.code, ran.err) == (0, "")
+    rows = json.loads(ran.out)
+    assert len(rows) == len(GRID) + sum("patch" in cell for cell in GRID)
+    assert all(sorted(row) == sorted(KEYS) for row in rows)
+    cells = {(row["defense"], row["attack"], row["adaptive"], row["level"]) for row in rows}
+    assert ("none", "image_loss", False, "image") in cells
+    assert ("argmax", "patch_resnet50", True, "patch") in cells
+    assert not any(defense == "none" and adaptive for defense, _, adaptive, _ in cells)
+    for row in rows:
+        assert (row["victim"], row["shadow"], row["dataset"], row["seed"]) == ("tiny", "tiny_a1", "streets", 0)
+        scores = 6 * (1 if row["level"] == "image" else 2)
+        assert (row["n_members"], row["n_nonmembers"]) == (scores, scores)
+        assert (row["n_member_units"], row["n_nonmember_units"]) == (6, 6)
+        assert 0 <= row["auc_low"] <= row["auc"] <= row["auc_high"] <= 1
+        assert row["queries"] == 12 + 12  # the pool, to choose the shadow's members, and the scenes in question
+        assert f"tiny.s0-{row['victim_digest']}" in wholes(audit.store)
+        assert f"tiny_a1.s0-{row['shadow_digest']}" in wholes(audit.store)
+
+
+def test_results_are_a_table_for_people(audit: Audit) -> None:
+    ran = call("results", "--reports", audit.reports)
+    assert ran.code == 0
+    assert len(ran.out.splitlines()) == 1 + len(GRID) + sum("patch" in cell for cell in GRID)
+    assert "patch_resnet50:loss" in ran.out
+
+
+def test_results_of_nothing(tmp_path: Path) -> None:
+    assert_refused(call("results", "--reports", tmp_path / "none"), "none holds no results", "mia-seg run")
+    ran = call("results", "--json", "--reports", tmp_path / "none")
+    assert (ran.code, json.loads(ran.out)) == (0, [])
+    assert_refused(call("report", "--reports", tmp_path / "none"), "none holds no results", "mia-seg run")
+
+
+def test_another_seed_is_another_model(audit: Audit, workdir: Path) -> None:
+    """The seed shapes split, weights and noise, so that nothing of seed 0 may be reused."""
+    shutil.copytree(audit.store / "victims", workdir / "runs" / "victims")
+    ran = call("train-victim", "tiny", "--seed", "0", "--seed", "1", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert [line.split(" (")[0] for line in said(ran.err, "reused")] == ["victim tiny, seed 0"]
+    assert [line.split(" (")[0] for line in said(ran.err, "trained")] == ["victim tiny, seed 1"]
+
+
+@pytest.mark.parametrize("option", ["--device", "--precision"])
+def test_an_unknown_device_or_precision_is_refused_before_training(workdir: Path, option: str) -> None:
+    ran = call("train-victim", "tiny", option, "cdua")
+    assert_refused(ran, f"{option} cdua", "hoose")
+    assert not wholes(workdir / "runs")
+
+
+def test_ctrl_c_says_how_to_go_on(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run", stop)
+    ran = call("run", "tiny", "tiny_a1")
+    assert ran.code == 130
+    assert ran.err == "\nStopped. The same command goes on from the last saved epoch.\n"

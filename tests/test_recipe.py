@@ -1,0 +1,243 @@
+"""Recipes: each that comes along is sound and says how to run it; a wrong one is answered with file, key and fix."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from helpers_files import HEAD, MODEL, RANDOM, STREETS, edit, shadow_text, victim_text, write
+from pydantic import ValidationError
+
+from mia_seg import pipeline, recipe
+from mia_seg.data import Dataset, Scene
+from mia_seg.errors import MiaSegError
+from mia_seg.recipe import Kind, Recipe
+
+ROOT = Path(__file__).parents[1]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SHIPPED = [(kind, path.stem) for kind in KINDS for path in sorted((ROOT / f"{kind}s").glob("*.toml"))]
+SHADOWS = [name for kind, name in SHIPPED if kind == "shadow"]
+
+
+class Anything(Dataset):
+    """Enough scenes for any recipe's split, in three drives."""
+
+    def classes(self) -> tuple[str, ...]:
+        return ("any",)
+
+    def ids(self, data_root: Path | None) -> list[str]:
+        return [f"{drive}_{k:05d}" for drive in "abc" for k in range(400)]
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        raise AssertionError("a split needs no images")
+
+    def group(self, scene_id: str) -> str:
+        return scene_id[0]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory without recipes, so that those that come along are the ones found."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def victim(elsewhere: Path) -> Path:
+    """The file of a sound recipe `tiny`."""
+    return write(elsewhere / "victims" / "tiny.toml", victim_text())
+
+
+def refusal(kind: Kind = "victim", name: str = "tiny") -> str:
+    with pytest.raises(MiaSegError) as refused:
+        pipeline.settings_of(kind, name)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("kind", "name"), SHIPPED)
+def test_what_comes_along_is_sound(kind: Kind, name: str) -> None:
+    settings = pipeline.settings_of(kind, name)
+    trained = settings.adversary.members if settings.adversary else settings.split.members
+    assert isinstance(trained, str) or trained >= settings.train.batch
+    assert len(settings.dataset().classes()) > 1
+
+
+@pytest.mark.parametrize(("kind", "name"), SHIPPED)
+def test_its_head_says_how_to_run_it_and_where_it_is_from(kind: Kind, name: str) -> None:
+    lines = recipe.find(kind, name).read_text("utf-8").splitlines()
+    head = lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
+    assert re.match(r"# \w.*\.$", head[0]), f"{kind} {name}: the first line is what 'mia-seg list' shows."
+    for title in ("Run", "Expect", "Source"):
+        assert any(re.match(rf"# {title}: +\S", line) for line in head), f"{kind} {name}: its head has no '# {title}:'."
+    command = next(line for line in head if line.startswith("# Run:")).split("mia-seg ")[1].split()
+    if command[0] != "demo":
+        assert command[0] == "run"
+        assert command[1] in recipe.names("victim")
+        assert command[2] in recipe.names("shadow")
+        assert command[KINDS.index(kind) + 1] == name or kind == "victim"
+
+
+@pytest.mark.parametrize("name", SHADOWS)
+def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
+    shadow = recipe.load("shadow", name)
+    assert shadow.adversary is not None
+    if shadow.adversary.kind == "A1":
+        victim = recipe.load("victim", shadow.adversary.victim)
+        assert shadow.data == victim.data
+        assert shadow.split == victim.split
+        assert shadow.segmenter == victim.segmenter
+        for seed in range(4):
+            own, theirs = (settings.split.cut(Anything(), None, seed) for settings in (shadow, victim))
+            assert len(own.pool) > shadow.adversary.members
+            assert not {own.unit[i] for i in own.pool} & {theirs.unit[i] for i in theirs.members + theirs.nonmembers}
+
+
+def test_the_working_directory_goes_first(victim: Path) -> None:
+    shipped = next(name for kind, name in SHIPPED if kind == "victim")
+    assert recipe.find("victim", shipped) == ROOT / "victims" / f"{shipped}.toml"
+    own = Path(shutil.copy(victim, victim.with_name(f"{shipped}.toml")))
+    assert recipe.find("victim", shipped) == own
+    assert recipe.load("victim", shipped) == recipe.load("victim", "tiny")
+    assert recipe.names("victim") == sorted({name for kind, name in SHIPPED if kind == "victim"} | {"tiny"})
+    assert "tiny" not in recipe.names("shadow")
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
+    assert refusal(name="tinny").startswith("No victim recipe is called 'tinny'. Did you mean 'tiny'? There are: ")
+    assert refusal("shadow", "demo").startswith("No shadow recipe is called 'demo'. Did you mean 'demo_a1'?")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        # misspelt keys and sections, at every depth
+        ("epochs = 1", "epoch = 1", "unknown key 'train.epoch'. Did you mean 'epochs'? There are: epochs, batch, lr,"),
+        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: data, split, segmenter, train,"),
+        ("pool = 12", "pol = 12", "unknown key 'split.pol'. Did you mean 'pool'? There are: rule, members,"),
+        ("size = ", "sise = ", "[data]: unknown key 'sise'. Did you mean 'size'? There are: size, style, count, seed."),
+        (
+            "backbone =",
+            "backbon =",
+            "[segmenter]: unknown key 'backbon'. Did you mean 'backbone'? There are: backbone,",
+        ),
+        ("[train]", "[window]\nsise = [3, 3]\n[train]", "unknown key 'window.sise'. Did you mean 'size'?"),
+        ("[train]", "[fruit]\n[train]", "unknown key 'fruit'. There are: data,"),
+        # misspelt components
+        ('"streets"', '"street"', "[data]: no dataset is called 'street'. Did you mean 'streets'? There are: camvid,"),
+        ('"pspnet"', '"pspnets"', "[segmenter]: no segmenter is called 'pspnets'. Did you mean 'pspnet'?"),
+        ('name = "streets"', "", "[data]: the key 'name' is missing. There are: camvid,"),
+        # wrong values
+        ("epochs = 1", "epochs = 0", "'train.epochs' = 0: Input should be greater than or equal to 1."),
+        ("epochs = 1", 'epochs = "many"', "'train.epochs' = 'many': Input should be a valid integer"),
+        ("lr = 0.01", "lr = -0.01", "'train.lr' = -0.01: Input should be greater than 0."),
+        ("batch = 3", "batch = 1", "'train.batch' = 1: Input should be greater than or equal to 2."),
+        ("crop = [32, 48]", "crop = [32]", "the key 'train.crop' is too short."),
+        ("crop = [32, 48]", "crop = [0, 48]", "'train.crop.0' = 0: Input should be greater than or equal to 1."),
+        ("crop = [32, 48]", "crop = [32, 48]\nscale = [0, 1]", "'train.scale.0' = 0: Input should be greater than 0."),
+        ("nonmembers = 6", "nonmembers = 6.5", "'split.nonmembers' = 6.5: Input should be a valid integer"),
+        ("nonmembers = 6", "nonmembers = 0", "[split]: nonmembers = 0 is an empty split; give at least 1."),
+        ('"random"', '"radnom"', "'split.rule' = 'radnom': Input should be 'random', 'blocks' or 'lists'."),
+        ("size = [32, 48]", "size = [8, 48]", "[data]: 'size.0' = 8: Input should be greater than or equal to 32."),
+        ('"resnet18"', '"resnet19"', "[segmenter]: 'backbone' = 'resnet19': Input should be 'resnet18',"),
+        # what is missing
+        ("lr = 0.01\n", "", "the key 'train.lr' is missing."),
+        (MODEL, "", "the key 'segmenter' is missing."),
+        (STREETS, "data = 3\n", "'data' = 3: Input should be a valid dictionary."),
+    ],
+)
+def test_a_wrong_recipe_names_file_section_and_key(victim: Path, old: str, new: str, says: str) -> None:
+    edit(victim, old, new)
+    assert refusal().startswith(f"{victim}: {says}")
+
+
+@pytest.mark.parametrize("content", [b"[train\n", b"a = 1\na = 2\n", b"# \xff\n", "# ok\n".encode("utf-16")])
+def test_what_is_not_toml_is_said_so(victim: Path, content: bytes) -> None:
+    victim.write_bytes(content)
+    assert refusal().startswith(f"{victim} is not valid TOML: ")
+
+
+def test_an_empty_file_lacks_its_first_section(victim: Path) -> None:
+    victim.write_text("")
+    assert refusal() == f"{victim}: the key 'data' is missing."
+
+
+def test_the_adversary_belongs_to_shadows_alone(elsewhere: Path, victim: Path) -> None:
+    shadow = write(elsewhere / "shadows" / "tiny_a1.toml", victim_text())
+    assert refusal("shadow", "tiny_a1") == f"{shadow}: a shadow needs a section [adversary]."
+    victim.write_text(shadow_text())
+    assert refusal() == f"{victim}: a victim must not have a section [adversary]."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('kind = "A1"', 'kind = "A9"', "'adversary.kind' = 'A9': Input should be"),
+        ("choose =", "chose =", "unknown key 'adversary.chose'. Did you mean 'choose'? There are: kind, victim,"),
+        ("[attacks.patch_resnet50]", "[attacks.patch_resnet5]", "[attacks.patch_resnet5]: no attack is called"),
+        ("patches = 2", "patchs = 2", "[attacks.patch_resnet50]: unknown key 'patchs'. Did you mean 'patches'?"),
+        ("patches = 2", "patches = 0", "[attacks.patch_resnet50]: 'patches' = 0: Input should be"),
+    ],
+)
+def test_a_wrong_shadow_is_refused_too(elsewhere: Path, old: str, new: str, says: str) -> None:
+    path = write(elsewhere / "shadows" / "tiny_a1.toml", shadow_text())
+    edit(path, old, new)
+    assert refusal("shadow", "tiny_a1").startswith(f"{path}: {says}")
+
+
+def loaded(path: Path, text: str) -> Recipe:
+    write(path, text)
+    return recipe.load("victim", path.stem)
+
+
+def test_digests_are_those_of_every_version(victim: Path) -> None:
+    """Known answer. A new setting with a default changes it, and every trained model would be trained again:
+
+    bump train.VERSION where results change; where they do not, leave the default out of what is digested.
+    """
+    settings = recipe.load("victim", "tiny")
+    assert settings.digest("data", "segmenter", "train") == "156b615d6a20"
+
+
+def test_a_digest_does_not_hear_how_a_recipe_is_written(victim: Path) -> None:
+    settings = recipe.load("victim", "tiny")
+    spaced = victim_text().replace(" = ", "=").replace(HEAD.format(victim="tiny"), "# Another head.\n\n")
+    turned = MODEL + STREETS + RANDOM + "gap = 0\nblock = 1\n"
+    explicit = victim_text() + 'momentum = 0.9\nflip = true\nprecision = "32-true"\nscale = [1, 1]\n'
+    for text in (spaced, turned, explicit):
+        assert loaded(victim, text).digest(*Recipe.model_fields) == settings.digest(*Recipe.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("section", "old", "new"),
+    [
+        ("data", "count = 30", "count = 31"),
+        ("data", "count = 30", 'count = 30\nstyle = "night"'),
+        ("split", "pool = 12", "pool = 11"),
+        ("segmenter", '"resnet18"', '"resnet50"'),
+        ("train", "lr = 0.01", "lr = 0.02"),
+        ("train", "epochs = 1", "epochs = 1\nflip = false"),
+        ("window", "[train]", "[window]\nsize = [32, 32]\n[train]"),
+    ],
+)
+def test_a_digest_changes_when_and_only_when_its_sections_do(victim: Path, section: str, old: str, new: str) -> None:
+    before = recipe.load("victim", "tiny")
+    edit(victim, old, new)
+    after = recipe.load("victim", "tiny")
+    changed = {name for name in Recipe.model_fields if before.digest(name) != after.digest(name)}
+    assert changed == {section}
+    others = [name for name in Recipe.model_fields if name != section]
+    assert before.digest(*others) == after.digest(*others)
+    assert before.digest(section, "split", "data") != after.digest(section, "split", "data")
+
+
+def test_the_order_of_sections_asked_for_does_not_matter(victim: Path) -> None:
+    settings = recipe.load("victim", "tiny")
+    assert settings.digest("data", "train") == settings.digest("train", "data")
+    assert re.fullmatch("[0-9a-f]{12}", settings.digest("data"))
+
+
+def test_a_recipe_cannot_be_changed_after_it_was_read(victim: Path) -> None:
+    settings = recipe.load("victim", "tiny")
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.train.lr = 1.0

@@ -1,0 +1,241 @@
+"""Who is a member: drawn by the seed alone, disjoint, and never two near-duplicates on two sides."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_files import DRIVES, FRAMES, write, write_camvid
+from pydantic import ValidationError
+
+from mia_seg.data import Dataset, Scene
+from mia_seg.data.camvid import CamVid
+from mia_seg.errors import MiaSegError
+from mia_seg.splits import Parts, Split, assert_disjoint
+
+PARTS = ("members", "nonmembers", "pool")
+SEEDS = range(6)
+
+
+class Listed(Dataset):
+    """Ids without images; what stands before '_' is the drive."""
+
+    names: tuple[str, ...]
+
+    def classes(self) -> tuple[str, ...]:
+        return ("any",)
+
+    def ids(self, data_root: Path | None) -> list[str]:
+        return sorted(self.names)
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        raise AssertionError("a split needs no images")
+
+    def group(self, scene_id: str) -> str:
+        return scene_id.partition("_")[0]
+
+
+def photographs(count: int = 40) -> Listed:
+    return Listed(names=tuple(f"{k:03d}" for k in range(count)))
+
+
+def drives(lengths: dict[str, int]) -> Listed:
+    return Listed(names=tuple(f"{drive}_{k:03d}" for drive, length in lengths.items() for k in range(length)))
+
+
+def random_split(members: int = 10, nonmembers: int = 8, pool: int = 20) -> Split:
+    return Split(rule="random", members=members, nonmembers=nonmembers, pool=pool)
+
+
+def block_split(block: int, gap: int, **counts: int) -> Split:
+    return Split(rule="blocks", block=block, gap=gap, **{"members": 8, "nonmembers": 8, "pool": 8} | counts)
+
+
+def sides(parts: Parts) -> dict[str, str]:
+    """Scene id -> the part that it lies in."""
+    return {scene_id: name for name in PARTS for scene_id in getattr(parts, name)}
+
+
+def test_random_is_what_it_was() -> None:
+    """Known answer: another drawing under the same seed would make every stored result another one."""
+    parts = Split(rule="random", members=3, nonmembers=3, pool=2).cut(photographs(10), None, 0)
+    assert parts.members == ["001", "007", "008"]
+    assert parts.nonmembers == ["003", "004", "005"]
+    assert parts.pool == ["000", "002"]
+
+
+def test_random_has_the_counts_and_no_scene_twice() -> None:
+    for seed in SEEDS:
+        parts = random_split().cut(photographs(), None, seed)
+        assert [len(getattr(parts, name)) for name in PARTS] == [10, 8, 20]
+        assert len(sides(parts)) == 38
+        assert all(getattr(parts, name) == sorted(getattr(parts, name)) for name in PARTS)
+        assert all(parts.unit[scene_id] == scene_id for scene_id in sides(parts))
+
+
+def test_the_seed_alone_decides() -> None:
+    cuts = [random_split().cut(photographs(), None, seed) for seed in SEEDS]
+    assert cuts == [random_split().cut(photographs(), None, seed) for seed in SEEDS]
+    assert len({tuple(parts.members) for parts in cuts}) == len(SEEDS)
+
+
+def test_every_scene_has_its_chance_on_every_side() -> None:
+    seen = [sides(random_split(10, 10, 20).cut(photographs(), None, seed)) for seed in range(60)]
+    for scene_id in photographs().names:
+        assert {cut[scene_id] for cut in seen} == set(PARTS)
+
+
+def test_a_smaller_pool_leaves_members_and_non_members_alone() -> None:
+    large, small = (random_split(pool=pool).cut(photographs(), None, 0) for pool in (20, 0))
+    assert (large.members, large.nonmembers) == (small.members, small.nonmembers)
+    assert small.pool == []
+
+
+@pytest.mark.parametrize(("block", "gap"), [(1, 0), (1, 3), (4, 0), (4, 2), (4, 5), (8, 1)])
+def test_scenes_of_different_parts_are_far_apart_inside_a_drive(block: int, gap: int) -> None:
+    dataset = drives({"a": 60, "b": 50, "c": 30})
+    split = block_split(block, gap)
+    for seed in SEEDS:
+        part_of = sides(split.cut(dataset, None, seed))
+        for drive in "abc":
+            steps = [int(i[2:]) for i in sorted(part_of) if i.startswith(drive)]
+            for before, after in pairwise(steps):
+                if part_of[f"{drive}_{before:03d}"] != part_of[f"{drive}_{after:03d}"]:
+                    assert after - before >= gap + 1
+
+
+@pytest.mark.parametrize(("block", "gap"), [(4, 0), (4, 2)])
+def test_a_block_is_consecutive_frames_of_one_drive_on_one_side(block: int, gap: int) -> None:
+    dataset = drives({"a": 23, "b": 19, "c": 5})
+    for seed in SEEDS:
+        parts = block_split(block, gap).cut(dataset, None, seed)
+        part_of = sides(parts)
+        for unit in {parts.unit[i] for i in part_of}:
+            drive, first = unit.split("_")
+            frames = [i for i in parts.unit if parts.unit[i] == unit]
+            assert sorted(frames) == [f"{drive}_{int(first) + k:03d}" for k in range(block)]
+            assert len({part_of.get(i) for i in frames}) == 1
+
+
+def test_guard_frames_and_the_rest_of_a_drive_are_dropped() -> None:
+    parts = block_split(3, 2, members=3, nonmembers=3, pool=3).cut(drives({"a": 12, "b": 7}), None, 0)
+    # a: 0-2, gap 3-4, 5-7, gap 8-9, and 10-11 are no whole block; b: 0-2, gap 3-4, and 5-6 are none.
+    assert sorted(parts.unit) == [f"a_{k:03d}" for k in (0, 1, 2, 5, 6, 7)] + [f"b_{k:03d}" for k in (0, 1, 2)]
+
+
+def test_a_block_that_is_needed_in_part_is_not_given_to_two_sides() -> None:
+    dataset = drives({"a": 40})
+    for seed in SEEDS:
+        parts = block_split(4, 0, members=6, nonmembers=5, pool=8).cut(dataset, None, seed)
+        assert [len(getattr(parts, name)) for name in PARTS] == [6, 5, 8]
+        units = [{parts.unit[i] for i in getattr(parts, name)} for name in PARTS]
+        assert not units[0] & units[1]
+        assert not units[0] & units[2]
+        assert not units[1] & units[2]
+
+
+def test_camvid_drives_are_cut_into_blocks(data_template: Path) -> None:
+    dataset = CamVid()
+    parts = block_split(5, 2, members=10, nonmembers=5, pool=15).cut(dataset, data_template, 0)
+    units = {parts.unit[i] for i in sides(parts)}
+    assert len(units) == 6
+    assert {unit.split("/")[1].split("_")[0] for unit in parts.unit.values()} == set(DRIVES)
+    # 16 frames are two blocks of five with their gaps, and two frames over.
+    assert len(set(parts.unit.values())) == 2 * len(DRIVES)
+    assert len(parts.unit) < len(DRIVES) * FRAMES
+
+
+def test_frames_of_one_drive_in_two_folders_are_neighbours(data_root: Path) -> None:
+    """CamVid's val frames lie between train frames: as blocks of their own they would be near-duplicates across."""
+    write_camvid(data_root, "val", first=15)
+    dataset = CamVid(folders=("train", "val"))
+    number = {i: int(i[-5:]) for i in dataset.ids(data_root)}
+    for seed in SEEDS:
+        parts = block_split(4, 1, members=8, nonmembers=8, pool=16).cut(dataset, data_root, seed)
+        part_of = sides(parts)
+        for drive in DRIVES:
+            inside = sorted((number[i], part_of[i]) for i in part_of if dataset.group(i) == drive)
+            # Train and val alternate every 15 numbers; one guard frame makes it 30 between two parts.
+            assert all(b - a >= 30 for (a, one), (b, other) in pairwise(inside) if one != other)
+
+
+def write_lists(root: Path, **lists: str) -> Split:
+    for name, text in lists.items():
+        write(root / "lists" / f"{name}.txt", text)
+    return Split(rule="lists", **{name: f"lists/{name}.txt" for name in PARTS})  # type: ignore[arg-type]
+
+
+def test_lists_are_read_below_the_data_root(tmp_path: Path) -> None:
+    split = write_lists(tmp_path, members="003\n001\n\n003\n", nonmembers="002\r\n", pool="  004 \n005")
+    cuts = [split.cut(photographs(), tmp_path, seed) for seed in SEEDS]
+    assert all(cut == cuts[0] for cut in cuts)
+    assert (cuts[0].members, cuts[0].nonmembers, cuts[0].pool) == (["001", "003"], ["002"], ["004", "005"])
+    assert cuts[0].unit == {i: i for i in ("001", "002", "003", "004", "005")}
+
+
+def test_ids_may_hold_spaces(tmp_path: Path) -> None:
+    dataset = Listed(names=("a street", "a house", "a tree"))
+    split = write_lists(tmp_path, members="a street\n", nonmembers="a house\n", pool="a tree\n")
+    assert split.cut(dataset, tmp_path, 0).members == ["a street"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "says"),
+    [
+        ({"members": "001\nnowhere\n"}, ["members.txt: 1 of 2 ids are not in the data set: nowhere."]),
+        ({"pool": ""}, ["pool.txt is an empty split. Give at least one scene id, one a line."]),
+        ({"nonmembers": "001\n005\n"}, ["[split]: members and non-members share 1 scenes ('001' is one)."]),
+        ({"pool": "001\n"}, ["[split]: members and pool share 1 scenes ('001' is one). Make the lists disjoint."]),
+        ({"pool": "002\n"}, ["[split]: non-members and pool share 1 scenes ('002' is one)."]),
+    ],
+)
+def test_wrong_lists_are_refused(tmp_path: Path, lists: dict[str, str], says: list[str]) -> None:
+    split = write_lists(tmp_path, **{"members": "001", "nonmembers": "002", "pool": "003"} | lists)
+    with pytest.raises(MiaSegError) as refused:
+        split.cut(photographs(), tmp_path, 0)
+    for part in says:
+        assert part in str(refused.value)
+
+
+def test_a_missing_list_is_named(tmp_path: Path) -> None:
+    split = write_lists(tmp_path, members="001", nonmembers="002")
+    with pytest.raises(MiaSegError, match=rf"{tmp_path}/lists/pool\.txt is missing\. .* below the data root"):
+        split.cut(photographs(), tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("split", "count"),
+    [(random_split(), 37), (block_split(4, 2), 33), (block_split(8, 0), 23)],
+    ids=["random", "blocks with gaps", "blocks"],
+)
+def test_too_few_scenes_are_refused_and_one_more_is_enough(split: Split, count: int) -> None:
+    few = drives({"a": count})
+    with pytest.raises(MiaSegError, match=r"\[split\] asks for .* has too few. Lower the counts or add scenes"):
+        split.cut(few, None, 0)
+    split.cut(drives({"a": count + 1}), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"members": 0}, "members = 0 is an empty split; give at least 1"),
+        ({"nonmembers": 0}, "nonmembers = 0 is an empty split; give at least 1"),
+        ({"pool": -1}, "pool = -1 is an empty split"),
+        ({"members": "a.txt"}, "members must be a count under rule 'random'"),
+        ({"rule": "lists"}, "members must be a file under rule 'lists'"),
+        ({"rule": "radnom"}, "'random', 'blocks' or 'lists'"),
+        ({"block": 0}, "greater than or equal to 1"),
+        ({"gap": -1}, "greater than or equal to 0"),
+        ({"guard": 1}, "Extra inputs"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Split(**{"rule": "random", "members": 1, "nonmembers": 1, "pool": 0} | settings)
+    assert says in str(refused.value)
+
+
+def test_disjoint_lists_pass() -> None:
+    assert_disjoint(["a"], ["b"], "these")
+    with pytest.raises(MiaSegError, match=r"these share 2 scenes \('a' is one\)"):
+        assert_disjoint(["b", "a"], ["a", "c", "b"], "these")
