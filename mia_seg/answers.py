@@ -83,10 +83,14 @@ class Answers(Sequence[Answer]):
 
 
 def load(path: Path) -> Answers:
-    """The answers that `query` wrote into a folder."""
+    """The answers that `query` wrote into a folder. Raises ValueError or OSError where they are damaged."""
     index = json.loads((path / INDEX).read_text(encoding="utf-8"))
     shapes = [(h, w) for h, w in index["shapes"]]
     offsets = [0, *np.cumsum([h * w for h, w in shapes]).tolist()][:-1]
-    with np.load(path / STATISTICS, allow_pickle=False) as arrays:
+    cells = sum(h * w for h, w in shapes)
+    for name, size in ((POSTERIORS, 2 * index["classes"] * cells), (LABELS, cells)):
+        if (path / name).stat().st_size != size:
+            raise ValueError(f"{name} has {(path / name).stat().st_size} bytes instead of {size}")
+    with (path / STATISTICS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         statistics = Statistics(**{f.name: arrays[f.name] for f in fields(Statistics)})
     return Answers(path, index["ids"], shapes, offsets, index["classes"], statistics)

@@ -104,7 +104,8 @@ def run(
     _check_request(victim_name, shadow_name, defended, attacked)
     victim = train_victim(victim_name, seed, space)
     shadow = train_shadow(shadow_name, seed, space)
-    return [attack(victim, shadow, audit, space) for audit in grid(defended, attacked)]
+    exact = [plugins.label(defenses, Defense, text) for text in defended]
+    return [attack(victim, shadow, audit, space) for audit in grid(exact, attacked)]
 
 
 def grid(defended: Sequence[str], attacked: Sequence[str]) -> list[Audit]:
@@ -112,13 +113,14 @@ def grid(defended: Sequence[str], attacked: Sequence[str]) -> list[Audit]:
 
     The control that never sees the model is run once: no defense changes what it sees.
     """
-    return [
+    audits = [
         Audit(defense, attack, adaptive)
         for defense in defended
         for attack in attacked
         for adaptive in ((False,) if defense == UNDEFENDED else (False, True))
-        if attack != CONTROL or defense == UNDEFENDED
+        if attack != CONTROL
     ]
+    return audits + ([Audit(UNDEFENDED, CONTROL, False)] if CONTROL in attacked else [])
 
 
 def report(space: Space) -> list[Path]:
@@ -242,6 +244,7 @@ def _train(name: str, settings: Recipe, seed: int, parts: Parts, queries: int, s
         "recipe": settings.digest("data", "segmenter", "train"), "members": recipe.digest(parts.members),
         "nonmembers": recipe.digest(parts.nonmembers), "seed": seed, "version": train.VERSION,
     }  # fmt: skip
+    made |= settings.dataset().content()
     artefact = space.store.artefact(stage, f"{name}.s{seed}", made)
     if artefact.whole:
         say("reused", f"{name}, seed {seed} ({artefact.digest})", stage[:-1])

@@ -64,6 +64,13 @@ def parse(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any
     return build(package, base, name, (defaults or {}) | ({fields[0]: value} if value else {}), f"'{text}'")
 
 
+def label(package: ModuleType, base: type[C], text: str) -> str:
+    """`text` with its value spelt out, so that one setting has one name: 'gaussian' -> 'gaussian:0.5'."""
+    component, name = parse(package, base, text), text.partition(":")[0]
+    first = next(iter(type(component).model_fields), None)
+    return name if first is None else f"{name}:{getattr(component, first)}"
+
+
 def from_section(package: ModuleType, base: type[C], section: dict[str, Any], where: str) -> C:
     """The component of a recipe's section: its `name` says which, the other keys are its settings."""
     settings = dict(section)

@@ -11,7 +11,7 @@ from mia_seg.attacks.patch_resnet50 import PatchResNet50
 from mia_seg.data import Scenes
 from mia_seg.progress import console
 from mia_seg.report.cam import CamSheet, activation_maps
-from mia_seg.store import Store
+from mia_seg.store import Store, reading
 
 SCENES = 3
 
@@ -22,7 +22,9 @@ def cam_sheets(results: list[dict[str, Any]], store: Store, data_root: Path | No
     for victim in sorted({r["victim"] for r in results}):
         shown = _shown([r for r in results if r["victim"] == victim])
         missing = [folder for r in shown for folder in _folders(r, store) if not folder.is_dir()]
-        if not shown or missing or not _at_hand(victim, data_root):
+        if not shown:
+            continue
+        if missing or not _at_hand(victim, data_root):
             console.print(f"[dim]    kept[/] the CAM figure of {victim}: its answers or images are not on this machine")
         else:
             sheets[victim] = _sheet(shown, store, data_root)
@@ -64,8 +66,10 @@ def _sheet(shown: list[dict[str, Any]], store: Store, data_root: Path | None) ->
     for result in shown:
         folder, asked = _folders(result, store)
         fabric = Fabric(accelerator="cpu", devices=1)
-        attacker = PatchResNet50(**result["settings"]).load(folder, fabric)
-        seen = answers.load(asked).take(ids)
+        with reading(folder):
+            attacker = PatchResNet50(**result["settings"]).load(folder, fabric)
+        with reading(asked):
+            seen = answers.load(asked).take(ids)
         maps[result["defense"]] = activation_maps(attacker, seen)
         scores[result["defense"]] = attacker.score(seen, seed).image_N.tolist()
     return CamSheet(ids, [s.image_HWC for s in scenes], [s.labels_HW for s in scenes], maps, scores)

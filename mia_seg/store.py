@@ -75,7 +75,7 @@ def reading(folder: Path) -> Iterator[None]:
     """Turn what a damaged artefact makes its readers raise into one sentence."""
     try:
         yield
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, SafetensorError) as error:
         raise MiaSegError(
             f"{folder} is damaged ({error}). Delete this folder and run the same command again: it is made anew."
         ) from error

@@ -23,7 +23,7 @@ from mia_seg.metrics.segmentation import utility
 from mia_seg.progress import Bar
 from mia_seg.recipe import Recipe, Train, digest
 from mia_seg.segmenters import Network, Segmenter
-from mia_seg.store import replace
+from mia_seg.store import reading, replace
 
 VERSION = 1
 WEIGHTS, STATE, LOG = "model.safetensors", "state.safetensors", "log.csv"
@@ -42,7 +42,8 @@ def train(recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabri
             f"{title}: {len(scenes)} scenes do not fill a batch of {settings.batch}. Lower [train] batch."
         )
     network, optimizer = _fresh(recipe, scenes, seed)
-    first, rows = _restore(folder, network, optimizer)
+    with reading(folder):
+        first, rows = _restore(folder, network, optimizer)
     objective, optimizer = fabric.setup(Objective(network), optimizer)
     crops = Crops(scenes, settings, seed)
     loader = fabric.setup_dataloaders(_loader(crops, settings, workers))
@@ -77,14 +78,17 @@ def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         network.load_state_dict(weights)
     except FileNotFoundError:
-        raise MiaSegError(f"{path} is missing. Train the model again, or restore the file.") from None
+        raise MiaSegError(f"{path} is missing. Delete its folder and train again, or restore the file.") from None
     except SafetensorError as error:
         raise MiaSegError(
             f"{path} is not a whole safetensors file ({error}). Delete its folder and train again."
         ) from None
     except RuntimeError as error:
-        fault = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise MiaSegError(f"{path} holds another architecture than the recipe's [segmenter]: {fault}") from None
+        fault = str(error).splitlines()[-1].strip()[:200]
+        raise MiaSegError(
+            f"{path} holds another architecture than the recipe's [segmenter] ({fault}). "
+            f"Delete its folder and train again, or correct the recipe."
+        ) from None
     return network.to(memory_format=torch.channels_last).eval()
 
 

@@ -19,7 +19,7 @@ from mia_seg.attacks import Attack, Attacker, Known, Scores, Thresholds
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import best_threshold
-from mia_seg.progress import Bar
+from mia_seg.progress import Bar, track
 from mia_seg.segmenters._backbone import dilate
 from mia_seg.store import replace
 
@@ -109,7 +109,7 @@ class PatchAttacker(Attacker):
         device = next(self.network.parameters()).device
         draw = np.random.default_rng(seed)
         rows = []
-        for answer in answers:
+        for answer in track(answers, "  scoring", len(answers)):
             patches = self._patches(represent(answer, self.settings.representation), draw)
             inputs = torch.stack(patches).to(device, memory_format=torch.channels_last)
             logits = self.network(inputs).float().cpu().numpy().astype(np.float64)

@@ -42,6 +42,10 @@ class Dataset(Component):
         """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
         raise NotImplementedError
 
+    def content(self) -> dict[str, str]:
+        """What shapes the scenes beside the settings (the text of a file of the user's); part of digests."""
+        return {}
+
     def group(self, scene_id: str) -> str:
         """What the scene shares with others (a drive, a city); its own id where scenes are independent."""
         return scene_id

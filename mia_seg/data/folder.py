@@ -65,6 +65,10 @@ class Folder(Dataset):
     def classes(self) -> tuple[str, ...]:
         return self._map().names()
 
+    def content(self) -> dict[str, str]:
+        own = self.class_map.endswith(".toml")
+        return {"class_map": self._map().model_dump_json()} if own else {}
+
     def ids(self, data_root: Path | None) -> list[str]:
         root = folder(data_root, self.path)
         return paired_stems(_by_stem(root / "images"), _by_stem(root / "labels"), root)
