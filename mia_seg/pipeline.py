@@ -25,7 +25,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics import membership
 from mia_seg.metrics.segmentation import utility, utility_interval
 from mia_seg.progress import console
-from mia_seg.recipe import Kind, Precision, Recipe
+from mia_seg.recipe import Adversary, Kind, Precision, Recipe
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.splits import Parts, assert_disjoint
 from mia_seg.store import Artefact, Store, reading
@@ -34,6 +34,8 @@ from mia_seg.store import Artefact, Store, reading
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 ATTACK_VERSION = 1
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
+# A shadow starts from weights of its own: no attacker knows those that its victim started from.
+SHADOW_SEEDS = 10_000
 UNDEFENDED, CONTROL = "none", "patch_resnet50:labels"
 
 
@@ -165,17 +167,12 @@ def train_shadow(name: str, seed: int, space: Space) -> Model:
         )
     victim = train_victim(adversary.victim, seed, space)
     _check_pool(cut.pool, settings, victim)
-    if adversary.choose == "confidence":
-        answers = answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space)
-        ranking, queries = _surest(answers, cut), len(cut.pool)
-    else:
-        units = sorted({cut.unit[i] for i in cut.pool})
-        ranking, queries = [str(u) for u in np.random.default_rng(seed).permutation(units)], 0
+    ranking, queries = _ranked(adversary, cut, victim, seed, space)
     members = _fill(ranking, cut, adversary.members)
     # What is left of a block whose other frames are members is no non-member: they look alike.
     seen = {cut.unit[i] for i in members}
     parts = Parts(members, [i for i in cut.pool if cut.unit[i] not in seen], [], cut.unit)
-    return _train(name, settings, seed, parts, queries, "shadows", space)
+    return _train(name, settings, seed, parts, queries, "shadows", space, first_seed=SHADOW_SEEDS)
 
 
 def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
@@ -239,10 +236,12 @@ def say(did: str, what: str, kind: str = "") -> None:
     console.print(f"[dim]{did:>8}[/] {kind} {what}" if kind else f"[dim]{did:>8}[/] {what}", soft_wrap=True)
 
 
-def _train(name: str, settings: Recipe, seed: int, parts: Parts, queries: int, stage: str, space: Space) -> Model:
+def _train(
+    name: str, settings: Recipe, seed: int, parts: Parts, queries: int, stage: str, space: Space, first_seed: int = 0
+) -> Model:
     made = {
         "recipe": settings.digest("data", "segmenter", "train"), "members": recipe.digest(parts.members),
-        "nonmembers": recipe.digest(parts.nonmembers), "seed": seed, "version": train.VERSION,
+        "nonmembers": recipe.digest(parts.nonmembers), "seed": first_seed + seed, "version": train.VERSION,
     }  # fmt: skip
     made |= settings.dataset().content()
     artefact = space.store.artefact(stage, f"{name}.s{seed}", made)
@@ -252,7 +251,7 @@ def _train(name: str, settings: Recipe, seed: int, parts: Parts, queries: int, s
         scenes = Scenes(settings.dataset(), space.data_root, parts.members, room=CACHE_BYTES)
         fabric = space.fabric(settings.train.precision, space.devices)
         with artefact.make() as folder:
-            train.train(settings, scenes, seed, folder, fabric, space.workers, f"{name}, seed {seed}")
+            train.train(settings, scenes, first_seed + seed, folder, fabric, space.workers, f"{name}, seed {seed}")
         say("trained", f"{name}, seed {seed} ({artefact.digest}) on {len(parts.members)} scenes", stage[:-1])
     return Model(name, settings, seed, artefact, parts, queries)
 
@@ -281,6 +280,14 @@ def _check_pool(pool: Sequence[str], settings: Recipe, victim: Model) -> None:
     # The same id is the same scene even where the two recipes resize it differently.
     if all(settings.data.get(key) == victim.recipe.data.get(key) for key in ("name", "path")):
         assert_disjoint(pool, victim.asked, f"The attacker's pool and the scenes of victim '{victim.name}'")
+
+
+def _ranked(adversary: Adversary, cut: Parts, victim: Model, seed: int, space: Space) -> tuple[list[str], int]:
+    """The pool's units in the order in which the attacker takes them, and how many queries that cost."""
+    if adversary.choose == "confidence":
+        return _surest(answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space), cut), len(cut.pool)
+    units = sorted({cut.unit[i] for i in cut.pool})
+    return [str(unit) for unit in np.random.default_rng(seed).permutation(units)], 0
 
 
 def _surest(answers: Answers, cut: Parts) -> list[str]:
