@@ -81,12 +81,12 @@ class Model:
 
     @property
     def asked(self) -> list[str]:
-        """Members, then non-members: the scenes that an audit asks about."""
-        return self.parts.members + self.parts.nonmembers
+        """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
+        return sorted(self.parts.members + self.parts.nonmembers)
 
     def known(self) -> Known:
         """The membership of `asked`, in its order."""
-        members = np.arange(len(self.asked)) < len(self.parts.members)
+        members = np.isin(self.asked, self.parts.members)
         return Known(members, np.array([self.parts.unit[i] for i in self.asked]))
 
 
