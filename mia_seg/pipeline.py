@@ -243,7 +243,7 @@ def _train(
         "recipe": settings.digest("data", "segmenter", "train"), "members": recipe.digest(parts.members),
         "nonmembers": recipe.digest(parts.nonmembers), "seed": first_seed + seed, "version": train.VERSION,
     }  # fmt: skip
-    made |= settings.dataset().content()
+    made |= settings.dataset().fingerprint()
     artefact = space.store.artefact(stage, f"{name}.s{seed}", made)
     if artefact.whole:
         say("reused", f"{name}, seed {seed} ({artefact.digest})", stage[:-1])

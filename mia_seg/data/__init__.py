@@ -42,7 +42,7 @@ class Dataset(Component):
         """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
         raise NotImplementedError
 
-    def content(self) -> dict[str, str]:
+    def fingerprint(self) -> dict[str, str]:
         """What shapes the scenes beside the settings (the text of a file of the user's); part of digests."""
         return {}
 

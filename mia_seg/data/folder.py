@@ -65,7 +65,7 @@ class Folder(Dataset):
     def classes(self) -> tuple[str, ...]:
         return self._map().names()
 
-    def content(self) -> dict[str, str]:
+    def fingerprint(self) -> dict[str, str]:
         own = self.class_map.endswith(".toml")
         return {"class_map": self._map().model_dump_json()} if own else {}
 
