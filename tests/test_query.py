@@ -1,0 +1,232 @@
+"""Queries and answers on disk: statistics against plain loops, strides, float16, and noise keyed by scene."""
+
+import math
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers_scenes import blocky, scenes_of, softmax, tells, toy, written
+from torch import Tensor
+
+from mia_seg import answers
+from mia_seg.answers import Answers
+from mia_seg.blackbox import BlackBox
+from mia_seg.data import IGNORE
+from mia_seg.defenses.dropout import Dropout
+from mia_seg.defenses.gaussian import Gaussian
+from mia_seg.query import FLOOR, boundary_band, key, query, statistics
+
+SIZES = [(7, 9), (12, 5), (4, 4), (9, 8)]
+
+
+def told(size: tuple[int, int], classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A posterior with exact zeros and ones in it, and labels with ignored pixels."""
+    rng = np.random.default_rng(seed)
+    posterior = softmax(3 * rng.normal(size=(classes, *size)))
+    posterior[:, 0, 0] = np.eye(classes)[0]
+    posterior[:, 0, 1] = np.eye(classes)[1]
+    labels = blocky(rng, size, classes, side=3)
+    labels[0, :2] = (0, 0)  # p = 1, then p = 0
+    labels[-1, -1] = IGNORE
+    return posterior, labels
+
+
+def several(classes: int = 4) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    pairs = [told(size, classes, seed) for seed, size in enumerate(SIZES)]
+    return [p for p, _ in pairs], [labels for _, labels in pairs]
+
+
+def near_another(labels: np.ndarray, row: int, column: int) -> bool:
+    """Whether a pixel at most two rows and two columns away has another label."""
+    around = [
+        labels[r, c]
+        for r in range(max(0, row - 2), min(labels.shape[0], row + 3))
+        for c in range(max(0, column - 2), min(labels.shape[1], column + 3))
+    ]
+    return any(label != labels[row, column] for label in around)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("classes", [2, 5, 19])
+def test_statistics_are_what_plain_loops_count(size: tuple[int, int], classes: int) -> None:
+    posterior, labels = told(size, classes, seed=classes)
+    pixels, loss, phi = np.zeros(classes, int), np.zeros(classes), np.zeros(classes)
+    confusion, band, band_loss, confidence = np.zeros((classes, classes), int), 0, 0.0, 0.0
+    for row in range(size[0]):
+        for column in range(size[1]):
+            column_of, label = [float(p) for p in posterior[:, row, column]], int(labels[row, column])
+            confidence += max(column_of)
+            if label == 255:
+                continue
+            p = float(np.clip(np.float32(column_of[label]), np.float32(1e-6), np.float32(1 - 1e-6)))
+            pixels[label] += 1
+            loss[label] -= math.log(p)
+            phi[label] += math.log(p / (1 - p))
+            confusion[label, column_of.index(max(column_of))] += 1
+            if near_another(labels, row, column):
+                band, band_loss = band + 1, band_loss - math.log(p)
+    found = statistics(posterior, labels)
+    assert (found["pixels_NK"] == pixels).all()
+    assert (found["confusion_NKK"] == confusion).all()
+    assert found["boundary_pixels_N"] == band
+    assert found["loss_NK"] == pytest.approx(loss, rel=1e-9)
+    assert found["phi_NK"] == pytest.approx(phi, rel=1e-9)
+    assert found["boundary_loss_N"] == pytest.approx(band_loss, rel=1e-9)
+    assert found["confidence_N"] == pytest.approx(confidence / (size[0] * size[1]), rel=1e-9)
+
+
+def test_logit_confidence_is_log_p_minus_log_of_the_rest() -> None:
+    posterior, labels = softmax(np.random.default_rng(0).normal(size=(3, 6, 7))), np.ones((6, 7), np.uint8)
+    p = posterior.astype(np.float64)
+    expected = np.log(p[1]) - np.log(p[0] + p[2])
+    assert statistics(posterior, labels)["phi_NK"] == pytest.approx([0, expected.sum(), 0], rel=1e-5)
+
+
+def test_certain_answers_have_finite_statistics() -> None:
+    posterior = np.zeros((2, 3, 4), np.float32)
+    posterior[0] = 1
+    for label, sign in ((0, 1), (1, -1)):
+        row = statistics(posterior, np.full((3, 4), label, np.uint8))
+        assert row["phi_NK"][label] / 12 == pytest.approx(sign * math.log((1 - FLOOR) / FLOOR), rel=0.01)
+        assert row["loss_NK"][label] / 12 == pytest.approx(0 if sign > 0 else -math.log(FLOOR), abs=1e-5)
+
+
+def test_a_scene_without_labels_has_confidence_and_no_loss(tmp_path: Path) -> None:
+    posterior = softmax(np.random.default_rng(0).normal(size=(3, 5, 6)))
+    labels = np.full((5, 6), IGNORE, np.uint8)
+    row = statistics(posterior, labels)
+    assert row.pop("confidence_N") == pytest.approx(posterior.max(0).mean())
+    assert not any(value.any() for value in row.values())
+    assert written(tmp_path, [posterior], [labels]).statistics.mean_loss() == [0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (20, 31)])
+def test_boundary_band_reaches_two_pixels_from_another_label(size: tuple[int, int]) -> None:
+    labels = blocky(np.random.default_rng(0), size, 4, side=6)
+    band = boundary_band(labels)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            assert band[row, column] == near_another(labels, row, column)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 8])
+def test_answers_are_the_top_left_pixel_of_each_cell_as_float16(tmp_path: Path, stride: int) -> None:
+    posteriors, labels = several()
+    found = written(tmp_path, posteriors, labels, stride)
+    for answer, posterior, labels_HW in zip(found, posteriors, labels, strict=True):
+        rows, columns = (range(0, s, stride) for s in labels_HW.shape)
+        assert answer.labels_HW.shape == answer.posterior_KHW.shape[1:] == (len(rows), len(columns))
+        assert (answer.posterior_KHW.dtype, answer.labels_HW.dtype) == (np.float32, np.uint8)
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                assert answer.labels_HW[i, j] == labels_HW[row, column]
+                kept = posterior[:, row, column].astype(np.float16).astype(np.float32)
+                assert (answer.posterior_KHW[:, i, j] == kept).all()
+                assert np.allclose(kept, posterior[:, row, column], rtol=2**-11, atol=2**-24)
+
+
+def test_statistics_come_from_full_resolution(tmp_path: Path) -> None:
+    posteriors, labels = several()
+    coarse, fine = (written(tmp_path / str(s), posteriors, labels, s).statistics for s in (8, 1))
+    for scene, (posterior, labels_HW) in enumerate(zip(posteriors, labels, strict=True)):
+        for name, value in statistics(posterior, labels_HW).items():
+            assert (getattr(coarse, name)[scene] == value).all()
+            assert (getattr(fine, name)[scene] == value).all()
+    known = [(labels_HW != IGNORE).sum() for labels_HW in labels]
+    assert (coarse.pixels_NK.sum(1) == known).all()
+    assert np.allclose(coarse.mean_loss(), coarse.loss_NK.sum(1) / known)
+
+
+def test_answers_remember_ids_sizes_and_ignored_pixels(tmp_path: Path) -> None:
+    posteriors, labels = several()
+    found = written(tmp_path, posteriors, labels, ids=["d", "b", "a", "c"])
+    assert found.ids == ["d", "b", "a", "c"]
+    assert found.shapes == SIZES
+    assert (len(found), found.classes) == (4, 4)
+    assert [(a.labels_HW == IGNORE).sum() for a in found] == [(x == IGNORE).sum() for x in labels]
+    assert sum((x == IGNORE).sum() for x in labels) > 3
+
+
+def test_take_gives_some_scenes_in_the_order_asked_for(tmp_path: Path) -> None:
+    posteriors, labels = several()
+    found = written(tmp_path, posteriors, labels, ids=["d", "b", "a", "c"])
+    part = found.take(["c", "d"])
+    assert (part.ids, part.classes, part.shapes) == (["c", "d"], 4, [SIZES[3], SIZES[0]])
+    for answer, row in zip(part, (3, 0), strict=True):
+        assert (answer.posterior_KHW == found[row].posterior_KHW).all()
+        assert (answer.labels_HW == labels[row]).all()
+    assert (part.statistics.loss_NK == found.statistics.loss_NK[[3, 0]]).all()
+    assert (part.statistics.confusion_NKK == found.statistics.confusion_NKK[[3, 0]]).all()
+    assert (part.statistics.confidence_N == found.statistics.confidence_N[[3, 0]]).all()
+    assert (part.take(["d"])[0].posterior_KHW == found[0].posterior_KHW).all()
+
+
+def test_reading_an_answer_twice_gives_copies(tmp_path: Path) -> None:
+    found = written(tmp_path, *several())
+    found[1].labels_HW[:] = 0
+    found[1].posterior_KHW[:] = 0
+    assert found[1].posterior_KHW.sum(0) == pytest.approx(np.ones(SIZES[1]), abs=1e-3)
+
+
+def asked(folder: Path, box: BlackBox, ids: list[str], seed: int = 0) -> Answers:
+    """Answers of a real black box to scenes that depend on their id alone."""
+    folder.mkdir()
+    labels = {name: blocky(np.random.default_rng(ord(name)), (9, 12), 3) for name in "abcd"}
+    scenes = scenes_of(list(labels.values()), 3, list(labels))
+    scenes.ids = ids
+    query(box, scenes, 1, seed, folder, "asked")
+    return answers.load(folder)
+
+
+@pytest.mark.parametrize("defense", [Gaussian(variance=0.5), Dropout(ratio=0.5)])
+def test_noise_of_a_scene_depends_on_its_id_and_the_seed_alone(tmp_path: Path, defense: Gaussian | Dropout) -> None:
+    box = defense.guard(toy(3), None)
+    every = asked(tmp_path / "every", box, ["a", "b", "c", "d"])
+    few = asked(tmp_path / "few", box, ["c", "a"])
+    other = asked(tmp_path / "other", box, ["c", "a"], seed=1)
+    for name in ("a", "c"):
+        alone, among = few.take([name]), every.take([name])
+        assert (alone[0].posterior_KHW == among[0].posterior_KHW).all()
+        assert (alone.statistics.loss_NK == among.statistics.loss_NK).all()
+        assert (other.take([name])[0].posterior_KHW != among[0].posterior_KHW).any()
+
+
+def test_keys_differ_by_scene_and_seed_and_stay_the_same() -> None:
+    keys = {key(name, seed) for name in ("a", "b", "a0") for seed in (0, 1, 10)}
+    assert len(keys) == 9
+    assert all(0 <= k < 2**48 for k in keys)
+    assert key("city-0-000012", 3) == key("city-0-000012", 3)
+
+
+def peak(folder: Path, count: int) -> int:
+    """The most memory that numpy held at once while `count` scenes were asked about, in bytes."""
+    labels = [blocky(np.random.default_rng(0), (64, 64), 19) for _ in range(count)]
+    scenes = scenes_of(labels, 19)
+    scenes._room = 0
+
+    def box(image_HWC: np.ndarray, key: int) -> Tensor:
+        return torch.from_numpy(np.full((19, *image_HWC.shape[:2]), 1 / 19, np.float32))
+
+    folder.mkdir()
+    tracemalloc.start()
+    try:
+        query(box, scenes, 1, 0, folder, "asked")
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_number_of_scenes(tmp_path: Path) -> None:
+    posterior = 19 * 64 * 64 * 4
+    peak(tmp_path / "warm", 2)
+    few, many = peak(tmp_path / "few", 10), peak(tmp_path / "many", 40)
+    assert few > posterior  # the black box's arrays are seen at all
+    assert many - few < posterior
+
+
+def test_tracked_arrays_are_those_of_the_stand_in() -> None:
+    posteriors, labels = several()
+    scenes, box = scenes_of(labels, 4), tells(posteriors)
+    assert all((box(s.image_HWC, 0).numpy() == p).all() for s, p in zip(scenes, posteriors, strict=True))
