@@ -164,7 +164,7 @@ def run(
 
     space = _space(store, data_root, reports, device, 1, workers, precision)
     _show(_attack(victim, shadow, defense, attack, seed, space))
-    _next(pipeline.report(space), "mia-seg results, or open the page")
+    _next(_pages(pipeline.report(space)), "mia-seg results, or open the page")
 
 
 @app.command()
@@ -174,7 +174,7 @@ def report(
     """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
     from mia_seg import pipeline
 
-    _next(pipeline.report(_space(store, data_root, reports, device)), f"open {reports / 'index.html'}")
+    _next(_pages(pipeline.report(_space(store, data_root, reports, device))), f"open {reports / 'index.html'}")
 
 
 @app.command("list")
@@ -280,6 +280,13 @@ def _table(rows: list[dict[str, Any]]) -> None:
             str(row["seed"]), auc, f"{row['miou_nonmembers']:.3f}",
         )  # fmt: skip
     out.print(table)
+
+
+def _pages(written: list[Path]) -> list[Path]:
+    """The pages among a report's files; the figures are counted, not listed."""
+    pages = [path for path in written if path.suffix in (".html", ".md")]
+    out.print(f"[dim]    drew[/] {len(written) - len(pages)} figures")
+    return pages
 
 
 def _next(wrote: list[Path], then: str) -> None:

@@ -23,6 +23,7 @@ EVIDENCE = "RdBu_r"
 WIDTH = 1.45
 PALE = 0.5
 # Above this share of all cells the colour saturates: a single hot cell would leave the rest white.
+SHOWN = 26  # characters of a scene's id that fit below its image
 SATURATES = 0.995
 
 
@@ -35,7 +36,7 @@ def sheet_figure(sheet: "CamSheet") -> Figure:
     axes = drawn.subplots(len(heights), 2 + len(defenses), squeeze=False, height_ratios=heights)
     norm = Normalize(*_scale(sheet))
     for i, row in enumerate(axes):
-        _picture(row[0], sheet.images[i], sheet.scene_ids[i])
+        _picture(row[0], sheet.images[i], _short(sheet.scene_ids[i]))
         _picture(row[1], _coloured(sheet.labels[i], sheet.images[i]), "")
         for ax, name in zip(row[2:], defenses, strict=True):
             overlay = _overlay(sheet.images[i], sheet.maps[name][i], norm)
@@ -44,6 +45,11 @@ def sheet_figure(sheet: "CamSheet") -> Figure:
         ax.set_title(title, fontweight="bold")
     _bar(drawn, axes, norm, sheet.note)
     return drawn
+
+
+def _short(scene_id: str) -> str:
+    """The end of a long id: what tells scenes of one series apart stands there."""
+    return scene_id if len(scene_id) <= SHOWN else f"…{scene_id[-SHOWN:]}"
 
 
 def _scale(sheet: "CamSheet") -> tuple[float, float]:
