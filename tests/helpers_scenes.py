@@ -22,16 +22,16 @@ class Held(Dataset):
     """A data set of hand-made scenes."""
 
     count: int
-    content: dict[str, Any] = Field(description="scenes by id")
+    held: dict[str, Any] = Field(description="scenes by id")
 
     def classes(self) -> tuple[str, ...]:
         return tuple(f"class {k}" for k in range(self.count))
 
     def ids(self, data_root: Path | None) -> list[str]:
-        return sorted(self.content)
+        return sorted(self.held)
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
-        return self.content[scene_id]
+        return self.held[scene_id]
 
 
 class Toy(Network):
@@ -92,7 +92,7 @@ def scenes_of(labels: Sequence[np.ndarray], classes: int, ids: Sequence[str] | N
         image = picture(i, labels_HW.shape)
         image[0, 0] = (i // 256, i % 256, 0)
         content[scene_id] = Scene(scene_id, image, labels_HW)
-    return Scenes(Held(count=classes, content=content), None, list(ids))
+    return Scenes(Held(count=classes, held=content), None, list(ids))
 
 
 def tells(posteriors: Sequence[np.ndarray]) -> Any:

@@ -274,7 +274,7 @@ WEIGHTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "truncated": (truncate, ["is not a whole safetensors file", "Delete its folder and train again"]),
     "empty": (lambda p: p.write_bytes(b""), ["is not a whole safetensors file", "Delete its folder"]),
     "a wrong length": (flip, ["is not a whole safetensors file", "Delete its folder"]),
-    "missing": (Path.unlink, ["is missing", "Train the model again"]),
+    "missing": (Path.unlink, ["is missing", "Delete its folder and train again"]),
 }
 
 

@@ -170,6 +170,16 @@ def test_reading_an_answer_twice_gives_copies(tmp_path: Path) -> None:
     assert found[1].posterior_KHW.sum(0) == pytest.approx(np.ones(SIZES[1]), abs=1e-3)
 
 
+@pytest.mark.parametrize("name", [answers.POSTERIORS, answers.LABELS])
+def test_answers_of_another_length_than_their_index_says_are_refused(tmp_path: Path, name: str) -> None:
+    written(tmp_path, *several())
+    whole = (tmp_path / name).read_bytes()
+    for damaged in (whole[:-1], whole + b"0", b""):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{name} has {len(damaged)} bytes instead of {len(whole)}"):
+            answers.load(tmp_path)
+
+
 def asked(folder: Path, box: BlackBox, ids: list[str], seed: int = 0) -> Answers:
     """Answers of a real black box to scenes that depend on their id alone."""
     folder.mkdir()

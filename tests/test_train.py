@@ -210,7 +210,7 @@ def test_a_crop_leaves_the_scene_alone() -> None:
 
 def test_a_crop_depends_on_seed_epoch_and_scene_alone() -> None:
     content = {name: Scene(name, picture(i, (20, 30)), np.zeros((20, 30), np.uint8)) for i, name in enumerate("abc")}
-    dataset, wanted = Held(count=3, content=content), settings(flip=True, scale=(0.5, 2.0))
+    dataset, wanted = Held(count=3, held=content), settings(flip=True, scale=(0.5, 2.0))
 
     def view(ids: str, index: int, seed: int = 0, epoch: int = 0) -> Tensor:
         crops = Crops(Scenes(dataset, None, list(ids)), wanted, seed)
@@ -308,6 +308,17 @@ def test_a_killed_pspnet_ends_with_the_bits_of_an_unbroken_one(folder: Path) -> 
             run(made, folder / "broken")
     assert run(made, folder / "broken") == unbroken
     assert log(folder / "broken") == log(folder / "unbroken")
+
+
+def test_a_damaged_state_is_refused(folder: Path, tiny: list[Toy]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        killed(2, 9, patch, Bar.step)
+        with pytest.raises(Killed):
+            run(recipe(), folder)
+    whole = (folder / train.STATE).read_bytes()
+    (folder / train.STATE).write_bytes(whole[:-9])
+    with pytest.raises(MiaSegError, match=r"is damaged.*Delete this folder"):
+        run(recipe(), folder)
 
 
 # What is learned, written and refused.
