@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attack_name, attacks_of
 from mia_seg.report.style import GREY, Look, figure, legend
@@ -82,6 +83,7 @@ def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, look: Look) -> None:
     ax.set_ylabel("True positive rate")
     if panel.log:
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # under a decade matplotlib would label every tick
         # Left of one non-member in all of them there is no rate to see.
         ax.set_xlim(lowest, 1)
 

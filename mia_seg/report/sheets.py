@@ -23,7 +23,7 @@ EVIDENCE = "RdBu_r"
 WIDTH = 1.45
 PALE = 0.5
 # Above this share of all cells the colour saturates: a single hot cell would leave the rest white.
-SHOWN = 26  # characters of a scene's id that fit below its image
+SHOWN = 20  # characters of a scene's id that fit below its image
 SATURATES = 0.995
 
 
