@@ -63,6 +63,6 @@ def windows(size: tuple[int, int], window: Window) -> Iterator[tuple[slice, slic
 
 
 def _spans(length: int, window: int, overlap: float) -> list[slice]:
-    step = max(1, int(window * (1 - overlap)))
+    step = max(1, int(window * (1 - overlap) + 1e-9))  # 10 * (1 - 0.8) is a hair below 2 in floating point
     starts = [*range(0, length - window, step), length - window]
     return [slice(start, start + window) for start in starts]

@@ -5,7 +5,7 @@ from mia_seg.pipeline import Space
 from mia_seg.report import words
 
 VICTIM, SHADOW = "demo", "demo_a1"
-DEFENSES = ("none", "argmax", "gaussian:1.0")
+DEFENSES = ("none", "argmax")
 ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 
 
