@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
+
+from mia_seg.data import IGNORE
 
 POSTERIORS, LABELS, STATISTICS, INDEX = "posteriors.f16", "labels.u8", "statistics.npz", "index.json"
 
@@ -35,6 +37,11 @@ class Statistics:
         """The statistics of some scenes."""
         return Statistics(*(getattr(self, f.name)[rows] for f in fields(self)))
 
+    def only(self, classes: Sequence[int]) -> "Statistics":
+        """Sums over the pixels of some classes; what is not kept by class stays as it is."""
+        kept = {name: getattr(self, name)[:, classes] for name in ("pixels_NK", "loss_NK", "phi_NK")}
+        return replace(self, **kept, confusion_NKK=self.confusion_NKK[:, classes][:, :, classes])
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -46,40 +53,66 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers(Sequence[Answer]):
-    """A black box's answers to some scenes. All that an attack may see."""
+    """A black box's answers to some scenes: all that an attack may see. `kept`: the stored classes it shows."""
 
     path: Path
     ids: list[str]
     shapes: list[tuple[int, int]]
     offsets: list[int]
-    classes: int
+    stored: int
+    kept: tuple[int, ...]
     statistics: Statistics
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def classes(self) -> int:
+        """How many classes the answers show."""
+        return len(self.kept)
 
     def __getitem__(self, index: int) -> Answer:  # type: ignore[override]
         height, width = self.shapes[index]
         cells = self.offsets[index]
         # Mapped anew at each access: pages of scenes already read do not count as this process's memory.
         posterior = np.memmap(
-            self.path / POSTERIORS, np.float16, "r", 2 * self.classes * cells, (self.classes, height, width)
+            self.path / POSTERIORS, np.float16, "r", 2 * self.stored * cells, (self.stored, height, width)
         )
         labels = np.memmap(self.path / LABELS, np.uint8, "r", cells, (height, width))
-        return Answer(posterior.astype(np.float32), np.array(labels))
+        if self.classes == self.stored:
+            return Answer(posterior.astype(np.float32), np.array(labels))
+        return _restrict(posterior.astype(np.float32), labels, self.kept)
 
     def take(self, ids: Sequence[str]) -> "Answers":
         """The answers to some scenes, in the order of `ids`."""
         row = {scene_id: i for i, scene_id in enumerate(self.ids)}
         rows = [row[scene_id] for scene_id in ids]
-        return Answers(
-            self.path,
-            list(ids),
-            [self.shapes[r] for r in rows],
-            [self.offsets[r] for r in rows],
-            self.classes,
-            self.statistics.take(rows),
+        return replace(
+            self,
+            ids=list(ids),
+            shapes=[self.shapes[r] for r in rows],
+            offsets=[self.offsets[r] for r in rows],
+            statistics=self.statistics.take(rows),
         )
+
+    def occurring(self) -> set[int]:
+        """The stored classes that have a pixel in these scenes' labels."""
+        return {self.kept[k] for k in np.flatnonzero(self.statistics.pixels_NK.any(0))}
+
+    def only(self, classes: Sequence[int]) -> "Answers":
+        """The same in a label space of some of the stored classes: the rest is ignored, posteriors sum to one again."""
+        places = [self.kept.index(k) for k in classes]
+        return replace(self, kept=tuple(classes), statistics=self.statistics.only(places))
+
+
+def _restrict(posterior_KHW: np.ndarray, labels_HW: np.ndarray, kept: Sequence[int]) -> Answer:
+    table = np.full(256, IGNORE, np.uint8)
+    table[list(kept)] = np.arange(len(kept))
+    posterior = posterior_KHW[list(kept)]
+    # Where all mass lies on classes that are left out, the answer says nothing about the others.
+    total = posterior.sum(0)
+    even = np.float32(1 / len(kept))
+    return Answer(np.where(total > 0, posterior / np.where(total > 0, total, 1), even), table[labels_HW])
 
 
 def load(path: Path) -> Answers:
@@ -93,4 +126,5 @@ def load(path: Path) -> Answers:
             raise ValueError(f"{name} has {(path / name).stat().st_size} bytes instead of {size}")
     with (path / STATISTICS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         statistics = Statistics(**{f.name: arrays[f.name] for f in fields(Statistics)})
-    return Answers(path, index["ids"], shapes, offsets, index["classes"], statistics)
+    stored = index["classes"]
+    return Answers(path, index["ids"], shapes, offsets, stored, tuple(range(stored)), statistics)

@@ -36,7 +36,7 @@ def _check(settings: Recipe, data_root: Path | None) -> str:
     dataset = settings.dataset()
     parts = settings.split.cut(dataset, data_root, 0)
     scene = data.Scenes(dataset, data_root, parts.members)[0]
-    if settings.adversary is not None:
+    if settings.adversary is not None and settings.adversary.victim is not None:
         recipe.load("victim", settings.adversary.victim)
     size = "x".join(str(s) for s in scene.labels_HW.shape)
     return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"

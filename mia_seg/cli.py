@@ -260,7 +260,7 @@ def _victim_of(shadow: str) -> str:
     from mia_seg import recipe
 
     adversary = recipe.load("shadow", shadow).adversary
-    return adversary.victim if adversary else "VICTIM"
+    return adversary.victim if adversary and adversary.victim else "VICTIM"
 
 
 def _show(written: list[Path]) -> None:

@@ -1,33 +1,28 @@
 """The whole line, once: recipe -> scenes -> train -> black box -> query -> answers -> attack -> scores -> results."""
 
 import logging
-import platform
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-import mia_seg
 from mia_seg import answers as answers_
 from mia_seg import attacks, defenses, plugins, query, recipe, results, segmenters, sheets, train
 from mia_seg import report as report_
 from mia_seg.answers import Answers
-from mia_seg.attacks import Attack, Attacker, Known, Scores
+from mia_seg.attacks import Attack, Attacker
+from mia_seg.audit import Audit, Model, described, measured
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics import membership
-from mia_seg.metrics.segmentation import utility, utility_interval
 from mia_seg.progress import console
 from mia_seg.recipe import Adversary, Kind, Precision, Recipe
 from mia_seg.segmenters import Network, Segmenter
-from mia_seg.splits import Parts, assert_disjoint
+from mia_seg.splits import Parts, assert_disjoint, read_ids
 from mia_seg.store import Artefact, Store, reading
 
 # Fabric says at each start which precision it runs in; the recipe says so already.
@@ -68,37 +63,6 @@ class Space:
         return fabric
 
 
-@dataclass(frozen=True)
-class Model:
-    """A trained segmenter, victim or shadow, with the scenes whose membership it settles."""
-
-    name: str
-    recipe: Recipe
-    seed: int
-    artefact: Artefact
-    parts: Parts
-    queries: int = 0
-
-    @property
-    def asked(self) -> list[str]:
-        """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
-        return sorted(self.parts.members + self.parts.nonmembers)
-
-    def known(self) -> Known:
-        """The membership of `asked`, in its order."""
-        members = np.isin(self.asked, self.parts.members)
-        return Known(members, np.array([self.parts.unit[i] for i in self.asked]))
-
-
-@dataclass(frozen=True)
-class Audit:
-    """One cell of the grid: how a victim is defended and attacked."""
-
-    defense: str
-    attack: str
-    adaptive: bool
-
-
 def run(
     victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str], seed: int, space: Space
 ) -> list[Path]:
@@ -106,6 +70,7 @@ def run(
     _check_request(victim_name, shadow_name, defended, attacked)
     victim = train_victim(victim_name, seed, space)
     shadow = train_shadow(shadow_name, seed, space)
+    _check_apart(shadow.asked, shadow.recipe, victim.asked, victim.recipe, f"Shadow '{shadow_name}'", victim_name)
     exact = [plugins.label(defenses, Defense, text) for text in defended]
     return [attack(victim, shadow, audit, space) for audit in grid(exact, attacked)]
 
@@ -151,27 +116,11 @@ def train_victim(name: str, seed: int, space: Space) -> Model:
 
 
 def train_shadow(name: str, seed: int, space: Space) -> Model:
-    """Adversary A1's shadow: its members are the scenes of the attacker's pool that the victim is surest of.
-
-    Choosing by confidence makes members easier than non-members; `choose = "random"` is the control.
-    """
+    """The attacker's own segmenter: A1's is trained on scenes that its victim chose, A2's on data of its own."""
     settings = space.at_precision(settings_of("shadow", name))
-    adversary = settings.adversary
-    assert adversary is not None
+    assert settings.adversary is not None
     cut = settings.split.cut(settings.dataset(), space.data_root, seed)
-    block = max(Counter(cut.unit[i] for i in cut.pool).values(), default=1)
-    if adversary.members + block > len(cut.pool):
-        raise MiaSegError(
-            f"Shadow '{name}': [adversary] members = {adversary.members} leaves no non-members "
-            f"in a pool of {len(cut.pool)}. Lower it."
-        )
-    victim = train_victim(adversary.victim, seed, space)
-    _check_pool(cut.pool, settings, victim)
-    ranking, queries = _ranked(adversary, cut, victim, seed, space)
-    members = _fill(ranking, cut, adversary.members)
-    # What is left of a block whose other frames are members is no non-member: they look alike.
-    seen = {cut.unit[i] for i in members}
-    parts = Parts(members, [i for i in cut.pool if cut.unit[i] not in seen], [], cut.unit)
+    parts, queries = (cut, 0) if settings.adversary.kind == "A2" else _chosen(name, settings, cut, seed, space)
     return _train(name, settings, seed, parts, queries, "shadows", space, first_seed=SHADOW_SEEDS)
 
 
@@ -182,17 +131,19 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     stride = shadow.recipe.adversary.stride
     theirs = answers_of(victim, victim.asked, audit.defense, stride, space)
     own = answers_of(shadow, shadow.asked, audit.defense if audit.adaptive else UNDEFENDED, stride, space)
+    seen_theirs, seen_own = _common_classes(theirs, own, shadow)
     method = attack_settings(audit.attack, shadow.recipe)
     made = {"own": own.path.name, "attack": repr(method), "seed": shadow.seed, "version": ATTACK_VERSION}
+    made |= {} if seen_own is own else {"classes": seen_own.kept}
     artefact = space.store.artefact("attackers", f"{shadow.name}.{slug(audit.attack)}", made)
-    expected = _result(victim, shadow, audit, method, theirs, own, artefact)
+    expected = described(victim, shadow, audit, method, theirs, own, artefact)
     path = results.path_of(space.reports, expected)
     if path.is_file() and results.read(path).get("digests") == expected["digests"]:
         say("reused", path.stem, "result")
         return path
-    attacker = _fitted(method, artefact, own, shadow, space)
-    scores = attacker.score(theirs, victim.seed)
-    return results.write(space.reports, expected | _measured(scores, attacker, victim, shadow, theirs, own))
+    attacker = _fitted(method, artefact, seen_own, shadow, space)
+    scores = attacker.score(seen_theirs, victim.seed)
+    return results.write(space.reports, expected | measured(scores, attacker, victim, shadow, theirs, own))
 
 
 def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, space: Space) -> Answers:
@@ -267,27 +218,78 @@ def _check_request(victim_name: str, shadow_name: str, defended: Sequence[str], 
         attack_settings(text, shadow)
 
 
+def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) -> tuple[Parts, int]:
+    """Adversary A1's members out of its pool, and the queries that they cost.
+
+    Choosing by confidence makes members easier than non-members; `choose = "random"` is the control.
+    """
+    adversary = settings.adversary
+    assert adversary is not None
+    assert adversary.victim is not None
+    block = max(Counter(cut.unit[i] for i in cut.pool).values(), default=1)
+    if isinstance(adversary.members, int) and adversary.members + block > len(cut.pool):
+        raise MiaSegError(
+            f"Shadow '{name}': [adversary] members = {adversary.members} leaves no non-members "
+            f"in a pool of {len(cut.pool)}. Lower it."
+        )
+    victim = train_victim(adversary.victim, seed, space)
+    _check_apart(cut.pool, settings, victim.asked, victim.recipe, f"The pool of shadow '{name}'", victim.name)
+    members, queries = _members(adversary, cut, victim, seed, space)
+    # What is left of a block whose other frames are members is no non-member: they look alike.
+    seen = {cut.unit[i] for i in members}
+    return Parts(members, [i for i in cut.pool if cut.unit[i] not in seen], [], cut.unit), queries
+
+
+def _members(adversary: Adversary, cut: Parts, victim: Model, seed: int, space: Space) -> tuple[list[str], int]:
+    """The scenes of the pool that the shadow trains on, and how many queries choosing them cost."""
+    if isinstance(adversary.members, str):
+        return read_ids(space.data_root, adversary.members, cut.pool), 0
+    assert adversary.members is not None
+    if adversary.choose == "confidence":
+        ranking = _surest(answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space), cut)
+        return _fill(ranking, cut, adversary.members), len(cut.pool)
+    units = sorted({cut.unit[i] for i in cut.pool})
+    return _fill([str(u) for u in np.random.default_rng(seed).permutation(units)], cut, adversary.members), 0
+
+
+def _common_classes(theirs: Answers, own: Answers, shadow: Model) -> tuple[Answers, Answers]:
+    """Under A2 the attacker looks at the classes that occur on both sides; of the others it cannot have learnt."""
+    if shadow.recipe.adversary is None or shadow.recipe.adversary.kind == "A1":
+        return theirs, own
+    common = sorted(theirs.occurring() & own.occurring())
+    if len(common) < 2:
+        raise MiaSegError(
+            f"Shadow '{shadow.name}' and the victim share {len(common)} classes with a labelled pixel; an attack needs "
+            f"two. Take a shadow whose scenes show what the victim's do."
+        )
+    return theirs.only(common), own.only(common)
+
+
 def _check_match(shadow_name: str, shadow: Recipe, victim_name: str) -> None:
     assert shadow.adversary is not None
-    if shadow.adversary.victim != victim_name:
+    if shadow.adversary.kind == "A1" and shadow.adversary.victim != victim_name:
         raise MiaSegError(
             f"Shadow '{shadow_name}' was made for victim '{shadow.adversary.victim}', not '{victim_name}': "
             f"adversary A1 chooses its members by asking its victim. Write a shadow recipe for this victim."
         )
+    own, theirs = shadow.dataset().classes(), recipe.load("victim", victim_name).dataset().classes()
+    if own != theirs:
+        raise MiaSegError(
+            f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(theirs)}: the attack compares "
+            f"class by class. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
+        )
 
 
-def _check_pool(pool: Sequence[str], settings: Recipe, victim: Model) -> None:
-    # The same id is the same scene even where the two recipes resize it differently.
-    if all(settings.data.get(key) == victim.recipe.data.get(key) for key in ("name", "path")):
-        assert_disjoint(pool, victim.asked, f"The attacker's pool and the scenes of victim '{victim.name}'")
+def _few(classes: Sequence[str]) -> str:
+    return f"{len(classes)} classes ({', '.join(classes[:3])} ...)"
 
 
-def _ranked(adversary: Adversary, cut: Parts, victim: Model, seed: int, space: Space) -> tuple[list[str], int]:
-    """The pool's units in the order in which the attacker takes them, and how many queries that cost."""
-    if adversary.choose == "confidence":
-        return _surest(answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space), cut), len(cut.pool)
-    units = sorted({cut.unit[i] for i in cut.pool})
-    return [str(unit) for unit in np.random.default_rng(seed).permutation(units)], 0
+def _check_apart(
+    mine: Sequence[str], settings: Recipe, asked: Sequence[str], theirs: Recipe, what: str, victim_name: str
+) -> None:
+    # The same id is the same scene even where the two recipes resize it or name its classes differently.
+    if all(settings.data.get(key) == theirs.data.get(key) for key in ("name", "path")):
+        assert_disjoint(mine, asked, f"{what} and the scenes of victim '{victim_name}'")
 
 
 def _surest(answers: Answers, cut: Parts) -> list[str]:
@@ -313,65 +315,3 @@ def _fitted(method: Attack, artefact: Artefact, own: Answers, shadow: Model, spa
         attacker = method.fit(own, shadow.known(), shadow.seed, fabric)
         attacker.save(folder)
     return attacker
-
-
-def _result(
-    victim: Model, shadow: Model, audit: Audit, method: Attack, theirs: Answers, own: Answers, attacker: Artefact
-) -> dict[str, Any]:
-    """What is known of a result before it is measured; its digests say whether an old one still holds."""
-    adversary = shadow.recipe.adversary
-    assert adversary is not None
-    return {
-        "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
-        "dataset": victim.recipe.data.get("path", victim.recipe.data["name"]),
-        "adversary": adversary.kind, "choose": adversary.choose, "queries": shadow.queries + len(victim.asked),
-        "defense": audit.defense, "attack": audit.attack.partition(":")[0],
-        "representation": getattr(method, "representation", ""), "adaptive": audit.adaptive,
-        "settings": method.model_dump(mode="json"),
-        "digests": {
-            "victim": victim.artefact.digest, "shadow": shadow.artefact.digest, "attacker": attacker.digest,
-            "victim_answers": theirs.path.name.rpartition("-")[2], "shadow_answers": own.path.name.rpartition("-")[2],
-        },
-        "versions": {
-            "mia-seg": mia_seg.__version__, "python": platform.python_version(),
-            "torch": version("torch"), "timm": version("timm"),
-        },
-    }  # fmt: skip
-
-
-def _measured(
-    scores: Scores, attacker: Attacker, victim: Model, shadow: Model, theirs: Answers, own: Answers
-) -> dict[str, Any]:
-    """Membership joined back by position in `asked`, at image and, where the attack has patches, at patch level."""
-    known = victim.known()
-    measure = membership.measure
-    image = measure(
-        scores.image_N, known.members_N, threshold=attacker.thresholds.image, units=known.units_N, seed=victim.seed
-    )
-    levels = {"image": asdict(image)}
-    if scores.patch_NP is not None and attacker.thresholds.patch is not None:
-        repeat = scores.patch_NP.shape[1]
-        units, members = known.units_N.repeat(repeat), known.members_N.repeat(repeat)
-        patch = measure(
-            scores.patch_NP.ravel(), members, threshold=attacker.thresholds.patch, units=units, seed=victim.seed
-        )
-        levels["patch"] = asdict(patch)
-    return {"levels": levels, "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known())}
-
-
-def _utility(answers: Answers, known: Known) -> dict[str, dict[str, float]]:
-    sides: dict[Literal["members", "nonmembers"], np.ndarray] = {
-        "members": known.members_N,
-        "nonmembers": ~known.members_N,
-    }
-    return {
-        name: _with_interval(answers.statistics.confusion_NKK[rows], known.units_N[rows])
-        for name, rows in sides.items()
-    }
-
-
-def _with_interval(confusion_NKK: np.ndarray, units_N: np.ndarray) -> dict[str, float]:
-    values = utility(confusion_NKK.sum(0))
-    bounds = utility_interval(confusion_NKK, units_N.tolist())
-    ends = {f"{name}_{end}": bounds[name][i] for name in values for i, end in enumerate(("low", "high"))}
-    return values | ends

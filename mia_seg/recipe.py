@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import mia_seg
 from mia_seg import data, plugins
@@ -47,15 +47,38 @@ class Window(_Section):
 
 
 class Adversary(_Section):
-    """What the attacker knows, and how it comes by its shadow's members (thesis 7.2)."""
+    """What the attacker knows, and how it comes by its shadow's members (thesis 7.2).
 
-    kind: Literal["A1"] = Field(description="A1: knows the architecture, queries the victim on its own pool")
-    victim: str = Field(description="the recipe whose service the attacker queries")
-    choose: Literal["confidence", "random"] = Field(
-        description="the shadow's members: the scenes the victim is surest of, or drawn at random (the control)"
+    A1 owns the split's pool and asks the victim about it; `victim`, `choose` and `members` say how.
+    A2 knows the task alone: other data, never a query. Its shadow trains on its own split's members.
+    """
+
+    kind: Literal["A1", "A2"]
+    victim: str | None = Field(default=None, description="A1: the recipe whose service the attacker queries")
+    choose: Literal["confidence", "random", "listed"] | None = Field(
+        default=None,
+        description="A1: the shadow's members: the scenes the victim is surest of, drawn at random (the control), "
+        "or those of a published list",
     )
-    members: int = Field(ge=1, description="scenes the shadow trains on; the rest of the pool are its non-members")
+    members: Annotated[int, Field(ge=1)] | str | None = Field(
+        default=None,
+        description="A1: how many scenes the shadow trains on, or the file that lists them; the rest of the pool are "
+        "its non-members",
+    )
     stride: int = Field(default=8, ge=1, description="answers are kept at every stride-th pixel")
+
+    @model_validator(mode="after")
+    def _what_each_knows(self) -> "Adversary":
+        given = {name: getattr(self, name) is not None for name in ("victim", "choose", "members")}
+        if self.kind == "A2" and any(given.values()):
+            extra = ", ".join(name for name, there in given.items() if there)
+            raise ValueError(f"adversary A2 asks no victim and chooses no members: leave out {extra}")
+        if self.kind == "A1" and not all(given.values()):
+            lacking = ", ".join(name for name, there in given.items() if not there)
+            raise ValueError(f"adversary A1 queries a victim to choose its shadow's members: give {lacking}")
+        if self.kind == "A1" and isinstance(self.members, str) != (self.choose == "listed"):
+            raise ValueError("members must be a file where choose = 'listed', and a count elsewhere")
+        return self
 
 
 class Recipe(_Section):

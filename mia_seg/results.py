@@ -9,6 +9,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.store import write_json, writing
 
 LEVELS = ("image", "patch")
+SIDES = ("both", "victim", "shadow")  # where a class occurs in labels
 SCALARS = (
     "n_members", "n_nonmembers", "n_member_units", "n_nonmember_units", "auc", "auc_low", "auc_high",
     "precision_at_recall_80", "precision_at_recall_80_low", "precision_at_recall_80_high", "tpr_at_fpr",
@@ -83,6 +84,9 @@ def row(result: dict[str, Any], level: str) -> dict[str, Any]:
         | utility
         | {
             "queries": result["queries"],
+            **{f"{side}_segmenter": result.get("segmenters", {}).get(side, "") for side in ("victim", "shadow")},
+            "shadow_dataset": result.get("shadow_dataset", ""),
+            **{f"classes_{side}": ", ".join(result.get("classes", {}).get(side, [])) for side in SIDES},
             "victim_digest": result["digests"]["victim"],
             "shadow_digest": result["digests"]["shadow"],
         }

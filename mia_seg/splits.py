@@ -1,16 +1,23 @@
 """Who is a member: rules that cut a data set's ids into members, non-members and an attacker's pool."""
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mia_seg import data
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
+
+Part = Literal["members", "nonmembers", "pool"]
+PARTS: tuple[Part, ...] = get_args(Part)
+SAID: dict[Part, str] = {"members": "members", "nonmembers": "non-members", "pool": "pool"}
+PUBLISHED = Path(data.__file__).parent / "splits"  # id lists that no rule gives
 
 
 @dataclass(frozen=True)
@@ -29,66 +36,92 @@ class Split(BaseModel):
     random: ids shuffled by the seed, then cut; for scenes that are independent.
     blocks: runs of `block` consecutive scenes of one group (a drive), `gap` scenes dropped after each run;
     whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
-    lists: text files below the data root with one scene id a line; the seed changes nothing.
+    groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
+    order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
+    lists: text files with one scene id a line, below the data root or packaged; the seed changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rule: Literal["random", "blocks", "lists"]
+    rule: Literal["random", "blocks", "groups", "order", "lists"]
     members: int | str = Field(description="scenes the victim trains on: a count, or a file under rule 'lists'")
     nonmembers: int | str = Field(description="scenes the victim never sees, for the audit")
     pool: int | str = Field(description="scenes that belong to the attacker; 0 where it brings its own data")
     block: int = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
     gap: int = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
+    sha256: dict[Part, str] = Field(
+        default_factory=dict, description="what a published part hashes to: its bare file names, sorted, one a line"
+    )
 
     @model_validator(mode="after")
     def _counts_or_files(self) -> "Split":
-        for name in ("members", "nonmembers", "pool"):
+        for name in PARTS:
             value = getattr(self, name)
-            if isinstance(value, str) != (self.rule == "lists"):
-                raise ValueError(
-                    f"{name} must be a {'file' if self.rule == 'lists' else 'count'} under rule '{self.rule}'"
-                )
+            if isinstance(value, str) and self.rule != "lists":
+                raise ValueError(f"{name} must be a count under rule '{self.rule}'")
             if isinstance(value, int) and value < (name != "pool"):
                 raise ValueError(f"{name} = {value} is an empty split; give at least 1")
+            if isinstance(value, int) and value and self.rule == "lists":
+                raise ValueError(f"{name} must be a file under rule 'lists'")
         return self
 
     def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Parts:
         """The parts under `seed`. Raises MiaSegError for too few scenes, unknown ids or overlapping parts."""
         ids = dataset.ids(data_root)
         if self.rule == "lists":
-            parts = [_read_ids(data_root, str(f), ids) for f in (self.members, self.nonmembers, self.pool)]
+            parts = [read_ids(data_root, f, ids) if isinstance(f, str) else [] for f in self._sizes()]
             units = {i: i for part in parts for i in part}
         else:
             drawn = self._units(dataset, ids)
-            random.Random(seed).shuffle(drawn)
+            if self.rule != "order":
+                random.Random(seed).shuffle(drawn)
             units = {i: unit[0] for unit in drawn for i in unit}
-            parts = [self._take(drawn, int(n)) for n in (self.members, self.nonmembers, self.pool)]
-        for (name, first), (other, second) in combinations(
-            zip(("members", "non-members", "pool"), parts, strict=True), 2
-        ):
-            assert_disjoint(first, second, f"[split]: {name} and {other}")
+            parts = [self._take(drawn, int(n), len(ids)) for n in self._sizes()]
+        named = list(zip(PARTS, parts, strict=True))
+        for (name, first), (other, second) in combinations(named, 2):
+            assert_disjoint(first, second, f"[split]: {SAID[name]} and {SAID[other]}")
+        for name, part in named:
+            self._check(name, part, len(ids))
         members, nonmembers, pool = parts
         return Parts(members, nonmembers, pool, units)
 
+    def _sizes(self) -> list[int | str]:
+        return [getattr(self, name) for name in PARTS]
+
     def _units(self, dataset: Dataset, ids: Sequence[str]) -> list[list[str]]:
-        if self.rule == "random":
+        if self.rule in ("random", "order"):
             return [[i] for i in ids]
-        step = self.block + self.gap
         # Frames of one drive may lie in several folders (train/, val/); their order is that of the file names.
         in_order = sorted(ids, key=lambda i: (dataset.group(i), i.rpartition("/")[2], i))
         drives = [list(drive) for _, drive in groupby(in_order, key=dataset.group)]
+        if self.rule == "groups":
+            return drives
+        step = self.block + self.gap
         return [drive[k : k + self.block] for drive in drives for k in range(0, len(drive) - self.block + 1, step)]
 
-    def _take(self, units: list[list[str]], count: int) -> list[str]:
+    def _take(self, units: list[list[str]], count: int, there: int) -> list[str]:
         part: list[str] = []
         while len(part) < count and units:
             part += units.pop(0)
         if len(part) < count:
             raise MiaSegError(
                 f"[split] asks for {self.members} + {self.nonmembers} + {self.pool} scenes, and under rule "
-                f"'{self.rule}' the data set has too few. Lower the counts or add scenes."
+                f"'{self.rule}' the data set's {there} are too few. Lower the counts or add scenes."
             )
         return sorted(part[:count])
+
+    def _check(self, name: Part, part: Sequence[str], there: int) -> None:
+        if name in self.sha256 and self.sha256[name] != names_digest(part):
+            raise MiaSegError(
+                f"[split]: the {SAID[name]} are not the published ones (of {there} scenes; their bare names must "
+                f"hash to {self.sha256[name][:12]}...). Restore what the archive holds and remove what it does not, "
+                f"or leave out [split.sha256] if another split is meant."
+            )
+
+
+def names_digest(ids: Sequence[str]) -> str:
+    """SHA-256 of the ids' bare file names, sorted, one a line: what published lists are compared by."""
+    names = sorted(i.rpartition("/")[2] for i in ids)
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
 
 
 def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> None:
@@ -98,11 +131,14 @@ def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> N
         raise MiaSegError(f"{what} share {len(both)} scenes ('{both[0]}' is one). Make the lists disjoint.")
 
 
-def _read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[str]:
+def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[str]:
+    """The ids of a list below the data root, or of a packaged one; each must be among the `known`."""
     path = (data_root or Path()) / name
+    if not path.is_file() and (PUBLISHED / name).is_file():
+        path = PUBLISHED / name
     if not path.is_file():
         raise MiaSegError(
-            f"{path} is missing. [split] names it as a list of scene ids, one a line, below the data root."
+            f"{path} is missing. The recipe names it as a list of scene ids, one a line, below the data root."
         )
     ids = sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
     if not ids:

@@ -191,7 +191,9 @@ def test_a_pool_that_holds_the_victims_scenes_is_refused(audit: Audit, workdir: 
     for old, new in ((STREETS, STREETS), (STREETS, STREETS.replace("[32, 48]", "[40, 48]"))):
         edit(shadow, old, new)
         ran = call("train-shadow", "tiny_a1", *CPU)
-        assert_refused(ran, "The attacker's pool and the scenes of victim 'tiny' share", "Make the lists disjoint")
+        assert_refused(
+            ran, "The pool of shadow 'tiny_a1' and the scenes of victim 'tiny' share", "Make the lists disjoint"
+        )
     assert len(wholes(workdir / "runs")) == 1
 
 

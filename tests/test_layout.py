@@ -31,6 +31,7 @@ ORDER = [
     "answers",
     "query",
     "attacks",
+    "audit",
     "results",
     "report",
     "sheets",

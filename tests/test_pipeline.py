@@ -1,11 +1,12 @@
 """The line's own decisions: which cells there are, and who is a member of a shadow."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_files import edit
+from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, edit, write
 
 from mia_seg import pipeline
 from mia_seg.errors import MiaSegError
@@ -96,3 +97,60 @@ def test_what_shapes_a_model_shapes_its_place_and_what_does_not_does_not(space: 
     assert pipeline.train_victim("tiny_folder", 0, space).artefact.path != before
     shutil.copy(victims / "tiny_folder.toml", victims / "copy.toml")
     assert pipeline.train_victim("copy", 0, space).artefact.path.name.startswith("copy.s0-")
+
+
+A2 = '[adversary]\nkind = "A2"\nstride = 4\n'
+
+
+def independent_shadow(workdir: Path, data: str, name: str = "tiny_a2") -> None:
+    """A shadow on data of its own; `data` is its [data] section."""
+    write(workdir / "shadows" / f"{name}.toml", HEAD.format(victim="tiny") + data + RANDOM + MODEL + A2 + ATTACK)
+
+
+def test_an_independent_shadow_trains_on_its_own_split_and_asks_nobody(space: Space, workdir: Path) -> None:
+    independent_shadow(workdir, STREETS + 'style = "night"\n')
+    shadow = pipeline.train_shadow("tiny_a2", 0, space)
+    cut = shadow.recipe.split.cut(shadow.recipe.dataset(), None, 0)
+    assert shadow.parts == cut
+    assert shadow.queries == 0
+    assert [path.name.partition(".")[0] for path in (space.store.root / "shadows").iterdir()] == ["tiny_a2"]
+    assert not (space.store.root / "victims").exists()
+
+
+def test_an_independent_shadow_on_its_victims_scenes_is_refused(space: Space, workdir: Path) -> None:
+    independent_shadow(workdir, STREETS)
+    with pytest.raises(MiaSegError, match=r"Shadow 'tiny_a2' and the scenes of victim 'tiny' share \d+ scenes"):
+        pipeline.run("tiny", "tiny_a2", ["none"], ["image_loss"], 0, space)
+
+
+def test_another_label_space_is_refused_before_anything_is_trained(space: Space, workdir: Path) -> None:
+    independent_shadow(workdir, PHOTOGRAPHS)
+    says = r"'tiny_a2' knows 8 classes \(building, car, door ...\) and victim 'tiny' 19 .*Merge the labels of both"
+    with pytest.raises(MiaSegError, match=says):
+        pipeline.run("tiny", "tiny_a2", ["none"], ["image_loss"], 0, space)
+    assert not space.store.root.exists()
+
+
+def listed_shadow(workdir: Path, data_root: Path, ids: list[str]) -> None:
+    write(data_root / "mine.txt", "\n".join(ids))
+    path = workdir / "shadows" / "tiny_folder_a1.toml"
+    edit(path, 'choose = "confidence"\nmembers = 6', 'choose = "listed"\nmembers = "mine.txt"')
+
+
+def test_a_listed_shadow_trains_on_its_list_and_knows_the_rest_of_the_pool(
+    space: Space, workdir: Path, data_root: Path
+) -> None:
+    space = replace(space, data_root=data_root)
+    pool = pipeline.train_victim("tiny_folder", 0, space).parts.pool
+    listed_shadow(workdir, data_root, pool[:4])
+    shadow = pipeline.train_shadow("tiny_folder_a1", 0, space)
+    assert (shadow.parts.members, shadow.parts.nonmembers) == (pool[:4], pool[4:])
+    assert shadow.queries == 0
+
+
+def test_a_list_with_the_victims_scenes_is_refused(space: Space, workdir: Path, data_root: Path) -> None:
+    space = replace(space, data_root=data_root)
+    victim = pipeline.train_victim("tiny_folder", 0, space)
+    listed_shadow(workdir, data_root, [*victim.parts.pool[:4], victim.parts.members[0]])
+    with pytest.raises(MiaSegError, match=rf"mine.txt: 1 of 5 ids are not in the .*{victim.parts.members[0]}"):
+        pipeline.train_shadow("tiny_folder_a1", 0, space)

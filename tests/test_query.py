@@ -240,3 +240,21 @@ def test_tracked_arrays_are_those_of_the_stand_in() -> None:
     posteriors, labels = several()
     scenes, box = scenes_of(labels, 4), tells(posteriors)
     assert all((box(s.image_HWC, 0).numpy() == p).all() for s, p in zip(scenes, posteriors, strict=True))
+
+
+def test_a_smaller_label_space_ignores_the_rest_and_sums_to_one_again(tmp_path: Path) -> None:
+    """By hand: classes 0 and 2 of three; where both have no mass, the answer says nothing about either."""
+    posterior = np.array([[[0.5, 0.2, 0.0]], [[0.25, 0.8, 1.0]], [[0.25, 0.0, 0.0]]], np.float32)
+    labels = np.array([[2, 1, 0]], np.uint8)
+    whole = written(tmp_path, [posterior], [labels])
+    assert whole.occurring() == {0, 1, 2}
+    seen = whole.only([0, 2])
+    assert seen.occurring() == {0, 2}
+    assert np.allclose(seen[0].posterior_KHW[:, 0], [[2 / 3, 1, 0.5], [1 / 3, 0, 0.5]], atol=1e-3)
+    assert seen[0].labels_HW.tolist() == [[1, IGNORE, 0]]
+    kept = seen.statistics
+    assert kept.pixels_NK.tolist() == [[1, 1]]
+    assert kept.confusion_NKK.tolist() == [[[0, 0], [1, 0]]], "what went to class 1 is counted nowhere"
+    assert np.allclose(kept.mean_loss(), (-np.log(0.25) - np.log(1e-6)) / 2)
+    assert seen.take(seen.ids)[0].posterior_KHW.shape == seen[0].posterior_KHW.shape
+    assert np.array_equal(whole[0].posterior_KHW, posterior.astype(np.float16).astype(np.float32))

@@ -83,6 +83,7 @@ def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
     shadow = recipe.load("shadow", name)
     assert shadow.adversary is not None
     if shadow.adversary.kind == "A1":
+        assert shadow.adversary.victim is not None
         victim = recipe.load("victim", shadow.adversary.victim)
         assert shadow.data == victim.data
         assert shadow.split == victim.split
@@ -137,7 +138,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
         ("crop = [32, 48]", "crop = [32, 48]\nscale = [0, 1]", "'train.scale.0' = 0: Input should be greater than 0."),
         ("nonmembers = 6", "nonmembers = 6.5", "'split.nonmembers' = 6.5: Input should be a valid integer"),
         ("nonmembers = 6", "nonmembers = 0", "[split]: nonmembers = 0 is an empty split; give at least 1."),
-        ('"random"', '"radnom"', "'split.rule' = 'radnom': Input should be 'random', 'blocks' or 'lists'."),
+        ('"random"', '"radnom"', "'split.rule' = 'radnom': Input should be 'random', 'blocks', 'groups', 'order' or"),
         ("size = [32, 48]", "size = [8, 48]", "[data]: 'size.0' = 8: Input should be greater than or equal to 32."),
         ('"resnet18"', '"resnet19"', "[segmenter]: 'backbone' = 'resnet19': Input should be 'resnet18',"),
         # what is missing
@@ -175,6 +176,22 @@ def test_the_adversary_belongs_to_shadows_alone(elsewhere: Path, victim: Path) -
         ('kind = "A1"', 'kind = "A9"', "'adversary.kind' = 'A9': Input should be"),
         ("choose =", "chose =", "unknown key 'adversary.chose'. Did you mean 'choose'? There are: kind, victim,"),
         ("[attacks.patch_resnet50]", "[attacks.patch_resnet5]", "[attacks.patch_resnet5]: no attack is called"),
+        (
+            'victim = "tiny"\n',
+            "",
+            "[adversary]: adversary A1 queries a victim to choose its shadow's members: give ",
+        ),
+        (
+            'kind = "A1"',
+            'kind = "A2"',
+            "[adversary]: adversary A2 asks no victim and chooses no members: leave out",
+        ),
+        ("members = 6\nstride", 'members = "a.txt"\nstride', "[adversary]: members must be a file where choose = "),
+        (
+            '"confidence"',
+            '"listed"',
+            "[adversary]: members must be a file where choose = 'listed'",
+        ),
         ("patches = 2", "patchs = 2", "[attacks.patch_resnet50]: unknown key 'patchs'. Did you mean 'patches'?"),
         ("patches = 2", "patches = 0", "[attacks.patch_resnet50]: 'patches' = 0: Input should be"),
     ],

@@ -292,7 +292,9 @@ def answers_at(folder: Path, posteriors: list[np.ndarray], labels: list[np.ndarr
     (folder / answers_.LABELS).write_bytes(b"".join(x.tobytes() for x in labels))
     offsets = [0, *np.cumsum([x.size for x in labels]).tolist()][:-1]
     ids = [str(i) for i in range(len(labels))]
-    return Answers(folder, ids, [x.shape for x in labels], offsets, len(posteriors[0]), None)  # type: ignore[arg-type]
+    classes = len(posteriors[0])
+    shapes = [x.shape for x in labels]
+    return Answers(folder, ids, shapes, offsets, classes, tuple(range(classes)), None)  # type: ignore[arg-type]
 
 
 def test_the_mean_of_a_map_is_the_log_odds_without_the_biases(tmp_path: Path) -> None:
@@ -316,3 +318,22 @@ def test_the_mean_of_a_map_is_the_log_odds_without_the_biases(tmp_path: Path) ->
         assert one.mean() == pytest.approx((logits[1] - logits[0]).item() + 0.4 + 0.7, abs=1e-4)
         assert one.std() > 0
     assert not network.layer4._forward_hooks
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        (
+            {"both": ["road", "sky"], "victim": ["pole", "car"], "shadow": []},
+            "It looks at the 2 classes in the scenes of both alone; left out: pole, car only in the victim's.",
+        ),
+        ({"both": ["road"], "victim": [], "shadow": []}, "All 1 classes occur in the scenes of both."),
+    ],
+)
+def test_an_independent_attacker_is_described_by_both_sides(classes: dict[str, list[str]], says: str) -> None:
+    segmenters = {"victim": "pspnet resnet18", "shadow": "dpc resnet18"}
+    made = {"adversary": "A2", "choose": "", "segmenters": segmenters, "shadow_dataset": "fields", "classes": classes}
+    text = words.adversary(results.rows([result(0.0) | made]))
+    assert "never asked the victim" in text
+    assert "The shadow is dpc resnet18 on fields, the victim pspnet resnet18 on streets." in text
+    assert text.endswith(says)

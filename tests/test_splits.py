@@ -1,5 +1,6 @@
 """Who is a member: drawn by the seed alone, disjoint, and never two near-duplicates on two sides."""
 
+import hashlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from helpers_files import DRIVES, FRAMES, write, write_camvid
 from pydantic import ValidationError
 
+from mia_seg import splits
 from mia_seg.data import Dataset, Scene
 from mia_seg.data.camvid import CamVid
 from mia_seg.errors import MiaSegError
@@ -159,6 +161,64 @@ def test_frames_of_one_drive_in_two_folders_are_neighbours(data_root: Path) -> N
             assert all(b - a >= 30 for (a, one), (b, other) in pairwise(inside) if one != other)
 
 
+def group_split(**counts: int) -> Split:
+    return Split(rule="groups", **{"members": 5, "nonmembers": 5, "pool": 5} | counts)
+
+
+def test_groups_lie_on_one_side_whole_and_every_group_gets_its_turn() -> None:
+    dataset = drives({"a": 5, "b": 5, "c": 3, "d": 2, "e": 5})
+    chosen = set()
+    for seed in range(40):
+        parts = group_split(members=5, nonmembers=5, pool=4).cut(dataset, None, seed)
+        part_of = sides(parts)
+        of_group: dict[str, set[str]] = {}
+        for scene_id, part in part_of.items():
+            of_group.setdefault(dataset.group(scene_id), set()).add(part)
+        assert all(len(parts_of) == 1 for parts_of in of_group.values())
+        assert [len(getattr(parts, name)) for name in PARTS] == [5, 5, 4]
+        assert {parts.unit[i] for i in parts.members}.isdisjoint(parts.unit[i] for i in parts.nonmembers)
+        chosen |= {dataset.group(i) for i in parts.members}
+    assert chosen == set("abcde")
+
+
+def test_order_cuts_the_sorted_ids_one_part_after_the_other_whatever_the_seed() -> None:
+    split = Split(rule="order", members=10, nonmembers=8, pool=20)
+    names = photographs().ids(None)
+    for seed in SEEDS:
+        parts = split.cut(photographs(), None, seed)
+        assert (parts.members, parts.nonmembers, parts.pool) == (names[:10], names[10:18], names[18:38])
+
+
+def hashed(*names: str) -> str:
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+
+
+def test_a_published_part_is_compared_by_its_bare_names() -> None:
+    dataset = Listed(names=("train/b", "train/c", "val/a"))
+    split = Split(rule="order", members=1, nonmembers=2, pool=0, sha256={"nonmembers": hashed("a", "c")})
+    assert split.cut(dataset, None, 0).nonmembers == ["train/c", "val/a"]
+    lacking = Listed(names=("train/b", "val/a", "val/d"))
+    with pytest.raises(MiaSegError, match=r"the non-members are not the published ones \(of 3 scenes; .*Restore"):
+        split.cut(lacking, None, 0)
+
+
+def test_too_few_scenes_for_a_published_order_are_refused() -> None:
+    split = Split(rule="order", members=1, nonmembers=2, pool=1)
+    with pytest.raises(MiaSegError, match=r"asks for 1 \+ 2 \+ 1 .* the data set's 3 are too few"):
+        split.cut(photographs(3), None, 0)
+
+
+def test_published_lists_come_along_and_say_how_many_ids_the_disk_lacks(tmp_path: Path) -> None:
+    name = "cityscapes_dependent_shadow_member.txt"
+    listed = (splits.PUBLISHED / name).read_text("utf-8").split()
+    assert splits.read_ids(None, name, listed) == sorted(listed)
+    assert len(listed) == 555
+    assert splits.names_digest(listed).startswith("6de2013a1646e32d")
+    with pytest.raises(MiaSegError) as refused:
+        splits.read_ids(tmp_path, name, listed[7:])
+    assert f"7 of 555 ids are not in the data set: {', '.join(sorted(listed[:7])[:5])}." in str(refused.value)
+
+
 def write_lists(root: Path, **lists: str) -> Split:
     for name, text in lists.items():
         write(root / "lists" / f"{name}.txt", text)
@@ -210,7 +270,7 @@ def test_a_missing_list_is_named(tmp_path: Path) -> None:
 )
 def test_too_few_scenes_are_refused_and_one_more_is_enough(split: Split, count: int) -> None:
     few = drives({"a": count})
-    with pytest.raises(MiaSegError, match=r"\[split\] asks for .* has too few. Lower the counts or add scenes"):
+    with pytest.raises(MiaSegError, match=r"\[split\] asks for .* are too few. Lower the counts or add scenes"):
         split.cut(few, None, 0)
     split.cut(drives({"a": count + 1}), None, 0)
 
@@ -223,7 +283,7 @@ def test_too_few_scenes_are_refused_and_one_more_is_enough(split: Split, count: 
         ({"pool": -1}, "pool = -1 is an empty split"),
         ({"members": "a.txt"}, "members must be a count under rule 'random'"),
         ({"rule": "lists"}, "members must be a file under rule 'lists'"),
-        ({"rule": "radnom"}, "'random', 'blocks' or 'lists'"),
+        ({"rule": "radnom"}, "'random', 'blocks', 'groups', 'order' or 'lists'"),
         ({"block": 0}, "greater than or equal to 1"),
         ({"gap": -1}, "greater than or equal to 0"),
         ({"guard": 1}, "Extra inputs"),

@@ -54,14 +54,14 @@ def adversary(rows: Iterable[Row]) -> str:
     row = next(iter(rows))
     knows = {
         "A1": "knows the architecture and has data of the same kind (adversary A1)",
-        "A2": "knows the task and the labels only: other data, another architecture, no query (adversary A2)",
+        "A2": "knows the task and the labels only: it has other data and never asked the victim before (adversary A2)",
     }.get(row["adversary"], f"is adversary {row['adversary']}")
     chosen = {
         "confidence": " It asked the victim about scenes of its own and trained its shadow on those that the victim is "
         "surest of.",
         "random": " It trained its shadow on scenes of its own that were drawn at random: a control.",
     }.get(row["choose"], "")
-    return f"The attacker {knows}.{chosen}"
+    return f"The attacker {knows}.{chosen}{_independent(row) if row['adversary'] == 'A2' else ''}"
 
 
 def drawn_from(found: list[Cell]) -> str:
@@ -77,6 +77,21 @@ def drawn_from(found: list[Cell]) -> str:
 def over_seeds(cell: Cell) -> str:
     """'seed 1' or 'mean of 3 seeds'."""
     return f"seed {cell.seeds[0]}" if len(cell.seeds) == 1 else f"mean of {len(cell.seeds)} seeds"
+
+
+def _independent(row: Row) -> str:
+    """What the two sides of adversary A2 have in common, and what they have not."""
+    models = (
+        f" The shadow is {row['shadow_segmenter']} on {row['shadow_dataset']}, the victim {row['victim_segmenter']} on "
+        f"{row['dataset']}."
+    )
+    both = row["classes_both"].split(", ")
+    missing = [
+        f"{row[f'classes_{mine}']} only in the {mine}'s" for mine in ("victim", "shadow") if row[f"classes_{mine}"]
+    ]
+    if not missing:
+        return f"{models} All {len(both)} classes occur in the scenes of both."
+    return f"{models} It looks at the {len(both)} classes in the scenes of both alone; left out: {', '.join(missing)}."
 
 
 def _image(rows: Iterable[Row]) -> list[Cell]:

@@ -1,0 +1,131 @@
+"""An audit: which model is asked how, and what a result says of it."""
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+
+import mia_seg
+from mia_seg.answers import Answers
+from mia_seg.attacks import Attack, Attacker, Known, Scores
+from mia_seg.metrics import membership
+from mia_seg.metrics.segmentation import utility, utility_interval
+from mia_seg.recipe import Recipe
+from mia_seg.splits import Parts
+from mia_seg.store import Artefact
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained segmenter, victim or shadow, with the scenes whose membership it settles."""
+
+    name: str
+    recipe: Recipe
+    seed: int
+    artefact: Artefact
+    parts: Parts
+    queries: int = 0
+
+    @property
+    def asked(self) -> list[str]:
+        """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
+        return sorted(self.parts.members + self.parts.nonmembers)
+
+    def known(self) -> Known:
+        """The membership of `asked`, in its order."""
+        members = np.isin(self.asked, self.parts.members)
+        return Known(members, np.array([self.parts.unit[i] for i in self.asked]))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One cell of the grid: how a victim is defended and attacked."""
+
+    defense: str
+    attack: str
+    adaptive: bool
+
+
+def described(
+    victim: Model, shadow: Model, audit: Audit, method: Attack, theirs: Answers, own: Answers, attacker: Artefact
+) -> dict[str, Any]:
+    """What is known of a result before it is measured; its digests say whether an old one still holds."""
+    adversary = shadow.recipe.adversary
+    assert adversary is not None
+    return {
+        "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
+        "dataset": data_name(victim.recipe),
+        "adversary": adversary.kind, "choose": adversary.choose or "", "queries": shadow.queries + len(victim.asked),
+        "segmenters": {"victim": architecture(victim.recipe), "shadow": architecture(shadow.recipe)},
+        "shadow_dataset": data_name(shadow.recipe), "classes": _classes(theirs, own, shadow),
+        "defense": audit.defense, "attack": audit.attack.partition(":")[0],
+        "representation": getattr(method, "representation", ""), "adaptive": audit.adaptive,
+        "settings": method.model_dump(mode="json"),
+        "digests": {
+            "victim": victim.artefact.digest, "shadow": shadow.artefact.digest, "attacker": attacker.digest,
+            "victim_answers": theirs.path.name.rpartition("-")[2], "shadow_answers": own.path.name.rpartition("-")[2],
+        },
+        "versions": {
+            "mia-seg": mia_seg.__version__, "python": platform.python_version(),
+            "torch": version("torch"), "timm": version("timm"),
+        },
+    }  # fmt: skip
+
+
+def _classes(theirs: Answers, own: Answers, shadow: Model) -> dict[str, list[str]]:
+    """Which classes occur in the labels of both sides, of the victim's alone and of the shadow's alone."""
+    names = shadow.recipe.dataset().classes()
+    sides = theirs.occurring(), own.occurring()
+    found = {"both": sides[0] & sides[1], "victim": sides[0] - sides[1], "shadow": sides[1] - sides[0]}
+    return {side: [names[k] for k in sorted(classes)] for side, classes in found.items()}
+
+
+def measured(
+    scores: Scores, attacker: Attacker, victim: Model, shadow: Model, theirs: Answers, own: Answers
+) -> dict[str, Any]:
+    """Membership joined back by position in `asked`, at image and, where the attack has patches, at patch level."""
+    known = victim.known()
+    measure = membership.measure
+    image = measure(
+        scores.image_N, known.members_N, threshold=attacker.thresholds.image, units=known.units_N, seed=victim.seed
+    )
+    levels = {"image": asdict(image)}
+    if scores.patch_NP is not None and attacker.thresholds.patch is not None:
+        repeat = scores.patch_NP.shape[1]
+        units, members = known.units_N.repeat(repeat), known.members_N.repeat(repeat)
+        patch = measure(
+            scores.patch_NP.ravel(), members, threshold=attacker.thresholds.patch, units=units, seed=victim.seed
+        )
+        levels["patch"] = asdict(patch)
+    return {"levels": levels, "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known())}
+
+
+def _utility(answers: Answers, known: Known) -> dict[str, dict[str, float]]:
+    sides: dict[Literal["members", "nonmembers"], np.ndarray] = {
+        "members": known.members_N,
+        "nonmembers": ~known.members_N,
+    }
+    return {
+        name: _with_interval(answers.statistics.confusion_NKK[rows], known.units_N[rows])
+        for name, rows in sides.items()
+    }
+
+
+def _with_interval(confusion_NKK: np.ndarray, units_N: np.ndarray) -> dict[str, float]:
+    values = utility(confusion_NKK.sum(0))
+    bounds = utility_interval(confusion_NKK, units_N.tolist())
+    ends = {f"{name}_{end}": bounds[name][i] for name in values for i, end in enumerate(("low", "high"))}
+    return values | ends
+
+
+def data_name(settings: Recipe) -> str:
+    """What a reader knows the data as: 'labelmefacade', 'camvid', 'streets (night)'."""
+    name = str(settings.data.get("path", settings.data["name"]))
+    return f"{name} ({settings.data['style']})" if "style" in settings.data else name
+
+
+def architecture(settings: Recipe) -> str:
+    """'pspnet resnet18'."""
+    return " ".join(str(settings.segmenter[key]) for key in ("name", "backbone") if key in settings.segmenter)
