@@ -72,7 +72,9 @@ def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
 
     Reads safetensors: nothing in the file is executed.
     """
-    network = _build(recipe, classes)
+    # The file holds every weight: those that the training started from need not be at hand.
+    settings = {key: value for key, value in recipe.segmenter.items() if key != "pretrained"}
+    network = _build(settings, classes)
     try:
         with safe_open(path, "pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
@@ -144,13 +146,13 @@ def poly(settings: Train, step: int, steps: int) -> float:
     return settings.lr * (1 - step / steps) ** settings.power
 
 
-def _build(recipe: Recipe, classes: int) -> Network:
-    return plugins.from_section(segmenters, Segmenter, recipe.segmenter, "[segmenter]").build(classes)
+def _build(section: dict[str, Any], classes: int) -> Network:
+    return plugins.from_section(segmenters, Segmenter, section, "[segmenter]").build(classes)
 
 
 def _fresh(recipe: Recipe, scenes: Scenes, seed: int) -> tuple[Network, torch.optim.SGD]:
     torch.manual_seed(seed)
-    network = _build(recipe, len(scenes.dataset.classes()))
+    network = _build(recipe.segmenter, len(scenes.dataset.classes()))
     network = network.to(memory_format=torch.channels_last)
     settings, backbone = recipe.train, network.backbone_parameters()
     heads = [p for p in network.parameters() if id(p) not in {id(b) for b in backbone}]

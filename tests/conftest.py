@@ -35,7 +35,7 @@ class Audit:
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the developer has set for their own audits does not reach the tests."""
-    for name in ("MIA_SEG_DATA", "MIA_SEG_STORE"):
+    for name in ("MIA_SEG_DATA", "MIA_SEG_STORE", "MIA_SEG_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -3,12 +3,13 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from mia_seg.segmenters import Network, Segmenter, cross_entropy, normalise
 from mia_seg.segmenters._backbone import CUTS, DilatedResNet
+from mia_seg.segmenters._layers import enlarge, size_of, unit
+from mia_seg.segmenters._weights import Pretrained
 
 BINS = (1, 2, 3, 6)
 AUXILIARY_WEIGHT = 0.4
@@ -18,7 +19,7 @@ class PSPNet(Segmenter):
     """Dilated ResNet at output stride 8, four pooled contexts, a 3x3 head; 0.4 of an auxiliary loss on conv4."""
 
     backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
-    pretrained: bool = Field(default=False, description="start from ImageNet weights (needs a network or timm's cache)")
+    pretrained: Pretrained = False
     dropout: float = Field(default=0.1, ge=0, lt=1)
     cut: int | None = Field(
         default=None, ge=1, description="block of conv4 to cut after; default: 12 of ResNet-101's 23"
@@ -57,7 +58,7 @@ class PSPNetwork(Network):
 
     def loss(self, image_N3HW: Tensor, labels_NHW: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy plus 0.4 times that of the auxiliary head (paper, section 3.3)."""
-        size = (image_N3HW.shape[-2], image_N3HW.shape[-1])
+        size = size_of(image_N3HW)
         conv4, conv5 = self.backbone.after_cut(self.encode(image_N3HW))
         logits, auxiliary = self._main(conv5, size), enlarge(self.auxiliary(conv4), size)
         total = cross_entropy(logits, labels_NHW) + AUXILIARY_WEIGHT * cross_entropy(auxiliary, labels_NHW)
@@ -67,18 +68,6 @@ class PSPNetwork(Network):
         return list(self.backbone.parameters())
 
     def _main(self, conv5: Tensor, size: tuple[int, int]) -> Tensor:
-        grid = (conv5.shape[-2], conv5.shape[-1])
-        contexts = [enlarge(pool(conv5), grid) for pool in self.pyramid]
+        contexts = [enlarge(pool(conv5), size_of(conv5)) for pool in self.pyramid]
         fused = self.fuse(torch.cat([conv5, *contexts], 1))
         return enlarge(self.classify(self.head_dropout(fused)), size)
-
-
-def unit(inputs: int, outputs: int, kernel: int) -> tuple[nn.Module, ...]:
-    """Convolution without bias, batch norm, ReLU."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
-    return convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-
-
-def enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, corners aligned (semseg's reading of the Caffe Interp layer)."""
-    return F.interpolate(x, size, mode="bilinear", align_corners=True)
