@@ -3,10 +3,13 @@
 import ast
 import importlib.util
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from mia_seg import data, recipe
-from mia_seg.errors import MiaSegError
+from mia_seg import data, plugins, recipe
+from mia_seg.data import Dataset, Finding
+from mia_seg.errors import AbsentData, MiaSegError
 from mia_seg.recipe import Kind, Recipe
 
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
@@ -19,7 +22,21 @@ def catalogue() -> dict[str, list[tuple[str, str]]]:
     return recipes | {title: list(_components(name)) for title, name in PACKAGES.items()}
 
 
-def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterator[tuple[str, bool]]:
+def survey(data_root: Path) -> Iterator[Finding]:
+    """What of each data set lies below a root: with any settings, whatever the recipes use of it."""
+    absent = []
+    for name, dataset in _datasets():
+        try:
+            yield from ((state, f"{name}: {line}") for state, line in dataset.survey(data_root))
+        except AbsentData:
+            absent.append(name)
+        except MiaSegError as error:
+            yield "problem", f"{name}: {error}"
+    if absent:
+        yield "absent", f"not below {data_root}: {', '.join(absent)}"
+
+
+def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterator[Finding]:
     """A line and whether it is sound, for every recipe: its keys, its data, its split, its first scene.
 
     `load` comes from the pipeline, so that lists need not import what a recipe's sections are checked against.
@@ -27,9 +44,11 @@ def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterat
     for kind in KINDS:
         for name in recipe.names(kind):
             try:
-                yield f"{kind} {name}: {_check(load(kind, name), data_root)}", True
+                yield "ok", f"{kind} {name}: {_check(load(kind, name), data_root)}"
+            except AbsentData as error:
+                yield "absent", f"{kind} {name}: {error}"
             except MiaSegError as error:
-                yield f"{kind} {name}: {error}", False
+                yield "problem", f"{kind} {name}: {error}"
 
 
 def _check(settings: Recipe, data_root: Path | None) -> str:
@@ -40,6 +59,27 @@ def _check(settings: Recipe, data_root: Path | None) -> str:
         recipe.load("victim", settings.adversary.victim)
     size = "x".join(str(s) for s in scene.labels_HW.shape)
     return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
+
+
+def _datasets() -> Iterator[tuple[str, Dataset]]:
+    """Every data set by its name; one that cannot do without settings (a folder) as the recipes set it."""
+    for name in plugins.names(data):
+        cls = plugins.load(data, Dataset, name)
+        needed = [key for key, field in cls.model_fields.items() if field.is_required()]
+        wanted = [{key: section[key] for key in needed} for section in _sections(name)] if needed else [{}]
+        for dataset in dict.fromkeys(cls(**settings) for settings in wanted):
+            values = dict.fromkeys(str(getattr(dataset, key)) for key in needed)
+            yield " ".join([name, ", ".join(values)]).strip(), dataset
+
+
+def _sections(name: str) -> Iterator[dict[str, Any]]:
+    """The `[data]` of each recipe that names a data set; a recipe that cannot be read is `check`'s to report."""
+    for kind in KINDS:
+        for each in recipe.names(kind):
+            with suppress(MiaSegError):
+                settings = recipe.load(kind, each)
+                if settings.data["name"] == name:
+                    yield settings.data
 
 
 def _head(path: Path) -> str:

@@ -14,6 +14,9 @@ from typer.core import TyperGroup
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mia_seg.data import Finding
     from mia_seg.pipeline import Space
 
 
@@ -191,14 +194,16 @@ def list_() -> None:
 
 @app.command()
 def check(data_root: DataRoot = None) -> None:
-    """Read every recipe and look at every data root, in seconds; says what to do about each fault."""
-    from mia_seg.catalogue import check as check_all
+    """Read every recipe and look at the data root, in seconds; says what to do about each fault."""
+    from mia_seg import catalogue
     from mia_seg.pipeline import settings_of
 
     faults = 0
-    for line, sound in check_all(settings_of, data_root):
-        out.print(("[green]ok     [/]" if sound else "[red]problem[/]") + f"  {escape(line)}")
-        faults += not sound
+    if data_root is not None:
+        _says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
+        faults += _findings(catalogue.survey(data_root))
+        _says("every recipe: its keys, its data set, its split and the first scene of its members")
+    faults += _findings(catalogue.check(settings_of, data_root))
     if faults:
         raise MiaSegError(f"{faults} of the above need attention. Recipes with an ok can be run as they are.")
     _next([], "mia-seg run VICTIM SHADOW")
@@ -219,6 +224,20 @@ def results(
         print(json.dumps(found, indent=1))
     else:
         _table(found)
+
+
+def _says(checks: str) -> None:
+    out.print(f"[dim]checking[/] {escape(checks)}")
+
+
+def _findings(found: "Iterable[Finding]") -> int:
+    """A line a finding, as it is found; how many of them are faults."""
+    faults = 0
+    for state, line in found:
+        style = {"ok": "green", "absent": "dim", "problem": "red"}[state]
+        out.print(f"[{style}]{state:<7}[/]  " + (f"[dim]{escape(line)}[/]" if state == "absent" else escape(line)))
+        faults += state == "problem"
+    return faults
 
 
 def _attack(

@@ -3,3 +3,11 @@
 
 class MiaSegError(Exception):
     """Raised at the edges (files, keys, values); the command line prints it and exits with code 2."""
+
+
+class AbsentData(MiaSegError):
+    """A data set that does not lie below the data root at all: nothing there is at fault."""
+
+
+class AbsentFolder(MiaSegError):
+    """A folder of a data set that is there: its archive was not extracted, and may not be needed."""

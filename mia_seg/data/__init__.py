@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,6 +13,7 @@ from mia_seg.plugins import Component
 
 IGNORE = 255
 Side = Annotated[int, Field(ge=1)]
+Finding = tuple[Literal["ok", "absent", "problem"], str]  # what a check found, in one line
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Dataset(Component):
     def group(self, scene_id: str) -> str:
         """What the scene shares with others (a drive, a city); its own id where scenes are independent."""
         return scene_id
+
+    def survey(self, data_root: Path) -> list[Finding]:
+        """What of the data set lies below a root, whatever the settings: what is there, what is not, what is broken.
+
+        Takes seconds. Raises AbsentData where there is nothing. Scenes that are made and not read have nothing to find.
+        """
+        del data_root
+        return []
 
 
 @dataclass

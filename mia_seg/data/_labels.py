@@ -1,4 +1,4 @@
-"""Label spaces: the 19 Cityscapes train ids with their colours (Cordts et al., CVPR 2016)."""
+"""Label spaces: the 19 Cityscapes train ids, their colours and their label ids (Cordts et al., CVPR 2016)."""
 
 CITYSCAPES: dict[str, tuple[int, int, int]] = {
     "road": (128, 64, 128),
@@ -21,3 +21,6 @@ CITYSCAPES: dict[str, tuple[int, int, int]] = {
     "motorcycle": (0, 0, 230),
     "bicycle": (119, 11, 32),
 }
+
+# Position in CITYSCAPES -> the id in `labelIds` files; the other ids from 0 to 33 are not evaluated and so ignored.
+LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)

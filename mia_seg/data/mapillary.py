@@ -1,0 +1,124 @@
+"""Mapillary Vistas (Neuhold et al., ICCV 2017) in Cityscapes' 19 classes, merged as He et al. (ECCV 2020) do."""
+
+import json
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from mia_seg.data import IGNORE, Side
+from mia_seg.data._files import Stored, by_stem, check_case, folder, inside
+from mia_seg.data._labels import CITYSCAPES
+from mia_seg.data._labels_mapillary import LABELS, merge
+from mia_seg.data._paired import Found, Paired, look_up
+from mia_seg.errors import MiaSegError
+
+FIX = "Extract the archive that has this version there, or choose the other version in [data]."
+Version = Literal["v1.2", "v2.0"]
+
+
+class Mapillary(Paired):
+    """`<data root>/mapillary/<folder>/images/<key>.jpg` and `<folder>/<version>/labels/<key>.png`.
+
+    Also at the root: `config_v1.2.json` or `config_v2.0.json`. From mapillary.com/dataset/vistas, with an account; the
+    archive with v2.0 has v1.2 too. The older archive, v1.2 alone with `<folder>/labels/` and `config.json`, is read as
+    well. Label values are positions in the config's list, whose names decide what is merged.
+    """
+
+    official: ClassVar[dict[str, int]] = {"training": 18_000, "validation": 2000}
+
+    folders: tuple[Literal["training", "validation"], ...] = Field(
+        default=("training", "validation"), description="which folders; testing has no labels"
+    )
+    version: Version = Field(
+        default="v1.2", description="which labels; the merge of v1.2 is He et al.'s, that of v2.0 is derived from it"
+    )
+    long_side: Side | None = Field(default=None, description="shrink so that the longer side is at most this")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "Mapillary":
+        if self.size is not None and self.long_side is not None:
+            raise ValueError("size and long_side exclude each other; give one of them")
+        return self
+
+    def classes(self) -> tuple[str, ...]:
+        return tuple(CITYSCAPES)
+
+    def parts(self) -> tuple[str, ...]:
+        return self.folders
+
+    def root(self, data_root: Path | None) -> Path:
+        return folder(data_root, "mapillary", "mapillary-vistas", "mapillary_vistas")
+
+    def find(self, root: Path, part: str) -> Found:
+        check_case(root, f"{part}/images")
+        old = self._in_old_layout(root)
+        below = "labels" if old else f"{self.version}/labels"
+        where, labels = inside(root, f"{part}/images"), inside(root, f"{part}/{below}", FIX)
+        _table(_config(root, self.version, old), self.version)
+        return where, by_stem(where, ".jpg"), by_stem(labels, ".png")
+
+    def stored_as(self) -> Stored:
+        return "palette ids"
+
+    def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
+        old = path.parents[1].name != self.version
+        root = path.parents[2 if old else 3]
+        if self.version == "v1.2" and LABELS["v1.2"] <= stored.max() < LABELS["v2.0"]:
+            raise MiaSegError(
+                f"{path}: value {stored.max()} is none of the {LABELS['v1.2']} labels of v1.2; it looks like v2.0. "
+                f"Put these files into v2.0/labels/ and set [data] version, or extract those of v1.2."
+            )
+        return look_up(stored, _table(_config(root, self.version, old), self.version), path)
+
+    def resized(self, stored: tuple[int, int]) -> tuple[int, int]:
+        if self.long_side is None or max(stored) <= self.long_side:
+            return super().resized(stored)
+        height, width = (max(1, round(side * self.long_side / max(stored))) for side in stored)
+        return height, width
+
+    def variants(self) -> dict[str, Paired]:
+        return {version: Mapillary(version=version) for version in get_args(Version)}
+
+    def _in_old_layout(self, root: Path) -> bool:
+        """Whether `labels/` lies beside `images/`: so it does in the archive that had v1.2 alone."""
+        return (
+            self.version == "v1.2"
+            and not any((root / part / "v1.2").is_dir() for part in self.folders)
+            and any((root / part / "labels").is_dir() for part in self.folders)
+        )
+
+
+def _config(root: Path, version: Version, old: bool) -> Path:
+    return root / ("config.json" if old else f"config_{version}.json")
+
+
+def _table(config: Path, version: Version) -> dict[int, int]:
+    """Pixel value -> train id, by the names in the user's config; one of another version is refused."""
+    names = _names(config)
+    if len(names) != LABELS[version]:
+        like = next((f"{known}" for known, count in LABELS.items() if count == len(names)), "no known version")
+        raise MiaSegError(
+            f"{config} lists {len(names)} labels, and {version} has {LABELS[version]}: it looks like {like}. "
+            f"Extract the config that belongs to these labels, or set [data] version."
+        )
+    merged = [merge(name, version) for name in names]
+    lacking = sorted(CITYSCAPES.keys() - set(merged))
+    if lacking:
+        raise MiaSegError(
+            f"{config}: no label means {', '.join(lacking)} by the names of {version}. Extract the original config."
+        )
+    order = list(CITYSCAPES)
+    return {value: IGNORE if name is None else order.index(name) for value, name in enumerate(merged)}
+
+
+def _names(config: Path) -> list[str]:
+    try:
+        return [label["readable"] for label in json.loads(config.read_text(encoding="utf-8"))["labels"]]
+    except FileNotFoundError:
+        raise MiaSegError(f"{config} is missing. Extract it from the archive: it names the label values.") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MiaSegError(
+            f"{config} is not a list of labels as Mapillary writes it ({error!r}). Extract it again."
+        ) from None

@@ -1,0 +1,90 @@
+"""PASCAL VOC 2012 (Everingham et al., IJCV 2010) segmentation: 20 things and background, photographs of all sizes."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from mia_seg.data._files import Stored, by_stem, folder, inside
+from mia_seg.data._paired import Found, Paired, look_up, same
+from mia_seg.errors import AbsentFolder, MiaSegError
+
+CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+WITHIN = {"trainval": {"train", "val"}, "trainaug": {"train"}}  # lists that hold the scenes of others
+LISTS = "ImageSets/Segmentation"
+
+
+class VOC(Paired):
+    """`<data root>/VOCdevkit/VOC2012/JPEGImages/<stem>.jpg` and `SegmentationClass/<stem>.png`.
+
+    Which belong together say `ImageSets/Segmentation/{train,val,trainval}.txt`. From VOCtrainval_11-May-2012.tar. The
+    augmented labels of SBD lie beside them as `SegmentationClassAug/`, their list as `trainaug.txt`.
+    """
+
+    official: ClassVar[dict[str, int]] = {"train": 1464, "val": 1449, "trainaug": 10_582}
+
+    folders: tuple[Literal["train", "val", "trainval", "trainaug"], ...] = Field(
+        default=("train", "val"), description="which lists of ImageSets/Segmentation; test has no labels"
+    )
+    annotation: Literal["SegmentationClass", "SegmentationClassAug"] = Field(
+        default="SegmentationClass", description="which labels: VOC's own or those augmented by SBD"
+    )
+
+    @model_validator(mode="after")
+    def _no_scene_twice(self) -> "VOC":
+        for outer, inner in WITHIN.items():
+            both = inner.intersection(self.folders) if outer in self.folders else set()
+            if both:
+                raise ValueError(f"{outer} holds the scenes of {', '.join(sorted(both))}; name one of them")
+        if {"trainval", "trainaug"} <= set(self.folders):
+            raise ValueError("trainval and trainaug share scenes; name one of them")
+        return self
+
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES
+
+    def parts(self) -> tuple[str, ...]:
+        return self.folders
+
+    def root(self, data_root: Path | None) -> Path:
+        return folder(data_root, "VOCdevkit/VOC2012")
+
+    def find(self, root: Path, part: str) -> Found:
+        """The pairs that a list names; JPEGImages/ holds many more images, which have no dense labels."""
+        where, labels = inside(root, "JPEGImages"), inside(root, self.annotation)
+        stems = _stems(inside(root, LISTS) / f"{part}.txt")
+        sides = by_stem(where, ".jpg"), by_stem(labels, ".png")
+        neither = sorted(stem for stem in stems if stem not in sides[0] and stem not in sides[1])
+        if neither:
+            raise MiaSegError(
+                f"{root / LISTS / part}.txt names {len(neither)} scenes that have neither image nor labels "
+                f"({', '.join(neither[:5])}). Extract the archive again, whole."
+            )
+        images, drawn = ({stem: side[stem] for stem in stems if stem in side} for side in sides)
+        return where, images, drawn
+
+    def stored_as(self) -> Stored:
+        """A palette in VOC's own labels, grey in the augmented ones."""
+        return "ids"
+
+    def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
+        return look_up(stored, same(len(CLASSES)), path)
+
+    def variants(self) -> dict[str, Paired]:
+        return {
+            "": VOC(),
+            "SegmentationClassAug": VOC(folders=("trainaug", "val"), annotation="SegmentationClassAug"),
+        }
+
+
+def _stems(path: Path) -> list[str]:
+    try:
+        return sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
+    except FileNotFoundError:
+        raise AbsentFolder(f"{path} does not exist. Put the list of scenes there, or leave it out.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MiaSegError(f"{path} cannot be read ({error}). Extract it again.") from None
