@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice, product
+from math import ceil
 
 import numpy as np
 import torch
@@ -43,26 +44,36 @@ class BlackBox:
         """The network's posterior, averaged where windows overlap; memory is that of one batch of windows."""
         size = (image_3HW.shape[1], image_3HW.shape[2])
         if self.window is None or (self.window.size[0] >= size[0] and self.window.size[1] >= size[1]):
-            return self.network(image_3HW[None])[0].float().softmax(0)
+            return self._logits(image_3HW[None])[0].softmax(0)
         total, visits = None, torch.zeros(size, device=self.device)
         remaining = windows(size, self.window)
         while group := list(islice(remaining, WINDOW_BATCH)):
             crops = torch.stack([image_3HW[:, rows, columns] for rows, columns in group])
-            for (rows, columns), part in zip(group, self.network(crops).float().softmax(1), strict=True):
+            for (rows, columns), part in zip(group, self._logits(crops).softmax(1), strict=True):
                 total = part.new_zeros((part.shape[0], *size)) if total is None else total
                 total[:, rows, columns] += part
                 visits[rows, columns] += 1
         assert total is not None
         return total / visits
 
+    def _logits(self, images_N3HW: Tensor) -> Tensor:
+        """Logits in float32; with `mirror`, plus those of the mirror images (PSPNet's evaluation code)."""
+        logits = self.network(images_N3HW).float()
+        if self.window is not None and self.window.mirror:
+            logits = logits + self.network(images_N3HW.flip(-1)).float().flip(-1)
+        return logits
+
 
 def windows(size: tuple[int, int], window: Window) -> Iterator[tuple[slice, slice]]:
-    """Windows that cover `size`, neighbours overlapping by at least the window's share."""
+    """Windows that cover `size`, a stride of ceil(side * (1 - overlap)) apart (PSPNet's evaluation code).
+
+    An image lower or narrower than the window is read as it is; the published protocol pads it to the window.
+    """
     rows, columns = (_spans(s, min(w, s), window.overlap) for s, w in zip(size, window.size, strict=True))
     return product(rows, columns)
 
 
 def _spans(length: int, window: int, overlap: float) -> list[slice]:
-    step = max(1, int(window * (1 - overlap) + 1e-9))  # 10 * (1 - 0.8) is a hair below 2 in floating point
+    step = max(1, ceil(window * (1 - overlap) - 1e-9))  # 10 * (1 - 0.9) is a hair below 1, others a hair above
     starts = [*range(0, length - window, step), length - window]
     return [slice(start, start + window) for start in starts]

@@ -1,17 +1,20 @@
 """The whole line, once: recipe -> scenes -> train -> black box -> query -> answers -> attack -> scores -> results."""
 
 import logging
+import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from mia_seg import answers as answers_
-from mia_seg import attacks, defenses, plugins, query, recipe, results, segmenters, sheets, train
+from mia_seg import attacks, defenses, launch, plugins, query, recipe, results, segmenters, sheets, train
 from mia_seg import report as report_
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker
@@ -53,13 +56,23 @@ class Space:
         train_ = settings.train.model_copy(update={"precision": self.precision})
         return settings.model_copy(update={"train": train_})
 
-    def fabric(self, precision: str, devices: int = 1) -> Fabric:
-        """Lightning Fabric on this machine's device."""
+    def fabric(self, precision: str, joint: bool = False) -> Fabric:
+        """Lightning Fabric on one device, or `joint`ly on all that --devices, torchrun or SLURM give."""
+        if not joint and launch.rank() > 0:
+            sys.exit(0)  # devices share the training alone; the first process does the rest
+        devices, nodes = launch.devices_and_nodes(self.devices) if joint else (1, 1)
+        if joint and dist.is_initialized():
+            raise MiaSegError("Several devices train one model a command. Run the same command again for the next one.")
         try:
-            fabric = Fabric(accelerator=self.device, devices=devices, precision=precision)  # type: ignore[arg-type]
+            fabric = Fabric(
+                accelerator=self.device,
+                devices=devices,
+                num_nodes=nodes,
+                precision=precision,  # type: ignore[arg-type]
+            )
+            fabric.launch()
         except (ValueError, RuntimeError, MisconfigurationException) as error:
             raise MiaSegError(f"--device {self.device} cannot be used: {error} Choose another, or 'auto'.") from None
-        fabric.launch()
         return fabric
 
 
@@ -154,6 +167,8 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
         "window": model.recipe.model_dump(mode="json")["window"], "seed": model.seed, "version": query.VERSION,
     }  # fmt: skip
     artefact = space.store.artefact("answers", f"{model.name}.{slug(defense)}", made)
+    while launch.rank() > 0 and not artefact.whole:
+        time.sleep(1)  # the first process asks; the others need the answers to go on
     if not artefact.whole:
         scenes = Scenes(model.recipe.dataset(), space.data_root, ids)
         network = network_of(model)
@@ -200,7 +215,7 @@ def _train(
         say("reused", f"{name}, seed {seed} ({artefact.digest})", stage[:-1])
     else:
         scenes = Scenes(settings.dataset(), space.data_root, parts.members, room=CACHE_BYTES)
-        fabric = space.fabric(settings.train.precision, space.devices)
+        fabric = space.fabric(settings.train.precision, joint=True)
         with artefact.make() as folder:
             train.train(settings, scenes, first_seed + seed, folder, fabric, space.workers, f"{name}, seed {seed}")
         say("trained", f"{name}, seed {seed} ({artefact.digest}) on {len(parts.members)} scenes", stage[:-1])

@@ -6,7 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 import mia_seg
 from mia_seg import data, plugins
@@ -17,6 +25,7 @@ from mia_seg.splits import Split
 Kind = Literal["victim", "shadow"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Factor = Annotated[float, Field(gt=0)]
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class _Section(BaseModel):
@@ -26,8 +35,12 @@ class _Section(BaseModel):
 class Train(_Section):
     """Optimisation: SGD with momentum under the poly schedule, lr * (1 - step/steps)^power."""
 
-    epochs: int = Field(ge=1)
-    batch: int = Field(ge=2, description="scenes a step; batch normalisation needs two")
+    epochs: int | None = Field(default=None, ge=1, description="passes over the scenes; this or `steps`")
+    steps: int | None = Field(default=None, ge=1, description="steps in all, as published recipes count")
+    batch: int = Field(ge=2, description="scenes a step, on all devices together; batch normalisation needs two")
+    accumulate: int = Field(
+        default=1, ge=1, description="parts that a step's batch is processed in; batch norm's statistics are a part's"
+    )
     lr: float = Field(gt=0)
     head_lr: float = Field(default=1.0, gt=0, description="factor on lr outside the backbone (PSPNet: 10)")
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -35,8 +48,28 @@ class Train(_Section):
     power: float = Field(default=0.9, gt=0)
     crop: tuple[Side, Side] = Field(description="(height, width) of a training crop")
     scale: tuple[Factor, Factor] = Field(default=(1.0, 1.0), description="range of the random rescaling")
+    fill: tuple[Byte, Byte, Byte] | None = Field(
+        default=None, description="RGB beyond the edges of a scene smaller than the crop; default: black"
+    )
     flip: bool = Field(default=True, description="mirror half of the scenes")
     precision: Precision = "32-true"
+    start: str | None = Field(default=None, description="a victim recipe whose weights to begin with")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Train":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give epochs or steps, one of the two")
+        if self.batch % self.accumulate or self.batch // self.accumulate < 2:
+            raise ValueError(
+                f"batch = {self.batch} is not accumulate = {self.accumulate} parts of two scenes or more. Change one"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _dump(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What was trained before these keys came keeps its digest.
+        came_later = {"epochs": None, "steps": None, "accumulate": 1, "fill": None, "start": None}
+        return {k: v for k, v in dump(self).items() if k not in came_later or v != came_later[k]}
 
 
 class Window(_Section):
@@ -44,6 +77,7 @@ class Window(_Section):
 
     size: tuple[Side, Side] = Field(description="(height, width) of a window")
     overlap: float = Field(default=1 / 3, ge=0, lt=1, description="share of a window that its neighbour covers")
+    mirror: bool = Field(default=False, description="add the logits of every window's mirror image")
 
 
 class Adversary(_Section):

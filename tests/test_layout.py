@@ -35,10 +35,12 @@ ORDER = [
     "results",
     "report",
     "sheets",
+    "launch",
     "pipeline",
     "demo",
     "catalogue",
     "cli",
+    "__main__",
 ]
 
 # Plain names of machines and package indexes; the brackets keep this file from matching itself.

@@ -1,0 +1,262 @@
+"""One training loop for victims and shadows, on Lightning Fabric; nothing here knows which one it trains."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from mia_seg import plugins, segmenters
+from mia_seg.data import IGNORE, Scenes
+from mia_seg.errors import MiaSegError
+from mia_seg.metrics.segmentation import utility
+from mia_seg.progress import Bar
+from mia_seg.recipe import Recipe, Train
+from mia_seg.segmenters import Network, Segmenter
+from mia_seg.store import reading, replace
+from mia_seg.train._crops import Crops, crop
+from mia_seg.train._joint import normalise_jointly
+from mia_seg.train._order import Plan, Shares, seed_of, start_noise
+from mia_seg.train._state import (
+    LOG,
+    STATE,
+    WEIGHTS,
+    Done,
+    packed,
+    restore,
+    resume_noise,
+    save_state,
+    stop_asked,
+    write_log,
+)
+
+__all__ = ["LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Training", "crop", "load_network", "poly", "train"]
+
+VERSION = 1
+SAVE_EVERY = 60.0
+Pair = tuple[Tensor, Tensor]
+
+
+def train(
+    recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
+    start: Path | None = None,
+) -> None:  # fmt: skip
+    """Train the recipe's segmenter on `scenes`; write weights and `log.csv` into `folder`.
+
+    start: weights to begin with. Resumes from the last saved step; on the CPU a resumed run ends with the same bits
+    as an unbroken one. Raises MiaSegError where the scenes do not fill a batch, where devices cannot share one, and,
+    with the state saved, where a scheduler asks the job to stop.
+    """
+    training = Training(recipe, scenes, seed, folder, fabric, workers, title)
+    training.plan.check(title)
+    training.prepare(start)
+    plan, done = training.plan, training.done
+    with stop_asked() as asked, Bar(title, plan.epochs, done.epochs) as bar:
+        while done.epochs < plan.epochs:
+            row = training.epoch(asked)
+            if fabric.is_global_zero:
+                bar.step(f"loss {row['loss']:.3f}  mIoU {row['miou']:.3f}  {row['scenes_per_second']:.3g} scenes/s")
+    if not fabric.is_global_zero:
+        sys.exit(0)  # devices share the training alone; the first process goes on with the rest
+    # One entry, because safetensors writes several in random order.
+    made_by = json.dumps({"recipe": recipe.model_dump(mode="json"), "seed": seed}, sort_keys=True)
+    replace(folder / WEIGHTS, packed(training.network.state_dict(), {"made_by": made_by}))
+    (folder / STATE).unlink(missing_ok=True)
+
+
+def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
+    """The trained network in evaluation mode. Raises MiaSegError for weights of another architecture."""
+    # The file holds every weight: those that the training started from need not be at hand.
+    network = _build({key: value for key, value in recipe.segmenter.items() if key != "pretrained"}, classes)
+    _load(
+        network, path, f"{path} holds another architecture than the recipe's [segmenter]",
+        "Delete its folder and train again, or correct the recipe.",
+    )  # fmt: skip
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+class Objective(nn.Module):
+    """The loss as a forward pass, because that alone runs in Fabric's precision and under its strategies."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_N3HW: Tensor, labels_NHW: Tensor) -> Pair:
+        """Loss and logits of a batch."""
+        return self.network.loss(image_N3HW, labels_NHW)
+
+
+class Training:
+    """What one training works on, and how far it has come."""
+
+    def __init__(
+        self, recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabric, workers: int, title: str
+    ) -> None:
+        self.recipe, self.settings, self.seed, self.title = recipe, recipe.train, seed, title
+        self.folder, self.fabric, self.saved = folder, fabric, time.monotonic()
+        self.plan = Plan(len(scenes), recipe.train, fabric.global_rank, fabric.world_size)
+        self.classes = len(scenes.dataset.classes())
+        self.done = Done(self.classes)
+        self.crops, self.shares = Crops(scenes, recipe.train, seed), Shares(self.plan, seed)
+        # A generator of its own: what a loader draws for its workers is not to shift the dropout noise.
+        loader = DataLoader(
+            self.crops, batch_sampler=self.shares, num_workers=workers, generator=torch.Generator(),
+            pin_memory=fabric.device.type == "cuda",
+        )  # fmt: skip
+        self.loader: Any = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+
+    def prepare(self, start: Path | None) -> None:
+        """Draw or load the weights, go to where the last run stopped, place all on the device."""
+        self.network = _fresh_network(self.recipe, self.classes, self.seed)
+        if start is not None:
+            _load(
+                self.network, start, f"{self.title}: the weights of [train] start = '{self.settings.start}' do not fit",
+                "Name a victim of the same [segmenter] and classes.",
+            )  # fmt: skip
+        optimizer = _optimizer(self.network, self.settings)
+        with reading(self.folder):
+            restore(self.folder, self.network, optimizer, self.done, self.fabric)
+        self.done.confusion_KK = self.done.confusion_KK.to(self.fabric.device)
+        network = normalise_jointly(self.network, self.fabric)
+        self.objective, self.optimizer = self.fabric.setup(Objective(network), optimizer)
+
+    def epoch(self, asked: list[str]) -> dict[str, Any]:
+        """What is left of the running epoch; its row of the log. `asked`: signals that ask to stop."""
+        done, epoch = self.done, self.done.epochs
+        self.crops.epoch, self.shares.epoch, self.shares.first = epoch, epoch, done.steps
+        start_noise(self.seed, epoch)
+        resume_noise(done, self.fabric)
+        self.objective.train()
+        before, started, batches = done.seconds, time.monotonic(), iter(self.loader)
+        while done.steps < self.plan.steps_of(epoch):
+            parts = [_placed(next(batches)) for _ in range(self.settings.accumulate)]
+            stop = self.step(parts, bool(asked))
+            done.seconds = before + time.monotonic() - started
+            self._save(stop, asked)
+        row = self._row()
+        done.next_epoch(row)
+        if self.fabric.is_global_zero:
+            write_log(self.folder, done.rows)
+        self._save(False, asked)
+        return row
+
+    def step(self, parts: list[Pair], asked: bool) -> bool:
+        """One step on the joint batch; whether any process was asked to stop.
+
+        A device's loss is a mean over its own labelled pixels, and devices' gradients are averaged. Weighting each part
+        by its share of all labelled pixels, times the number of devices, gives the gradient of the mean over all.
+        """
+        self._start_step()
+        known = [(labels != IGNORE).sum() for _, labels in parts]
+        pixels, stop = self._sum(torch.stack([torch.stack(known).sum(), torch.tensor(asked, device=known[0].device)]))
+        self.optimizer.zero_grad()
+        losses, counts = torch.zeros((), device=pixels.device), torch.zeros_like(self.done.confusion_KK)
+        for i, (images, labels) in enumerate(parts):
+            with self.fabric.no_backward_sync(self.objective, enabled=i < len(parts) - 1):
+                loss, logits = self.objective(images, labels)
+                loss = loss * (known[i] * self.plan.world / pixels.clamp(min=1))
+                self.fabric.backward(loss)
+            losses += loss.detach()
+            counts += _confusion(logits.detach(), labels)
+        self.optimizer.step()
+        self.done.steps += 1
+        self.done.loss += self._sum(losses).item() / self.plan.world
+        self.done.confusion_KK += self._sum(counts)
+        return bool(stop)
+
+    def _start_step(self) -> None:
+        done = self.done
+        self.rate = poly(self.settings, done.epochs * self.plan.an_epoch + done.steps, self.plan.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * group["factor"]
+        if self.plan.rank:  # keyed by the step, because only the first process saves where its stream stands
+            torch.manual_seed(seed_of(self.seed, done.epochs, f"rank {self.plan.rank}, step {done.steps}"))
+
+    def _sum(self, x: Tensor) -> Tensor:
+        return self.fabric.all_reduce(x, reduce_op="sum")  # type: ignore[return-value]
+
+    def _save(self, stop: bool, asked: list[str]) -> None:
+        """Save the state now and then, and before stopping."""
+        done = self.done
+        if self.fabric.is_global_zero and (stop or time.monotonic() - self.saved > SAVE_EVERY):
+            save_state(self.folder, self.network, self.optimizer, done, self.fabric)
+            self.saved = time.monotonic()
+        if stop:
+            step = done.epochs * self.plan.an_epoch + done.steps
+            raise MiaSegError(
+                f"{self.title}: stopped by {asked[0] if asked else 'another process'} after step {step} "
+                f"of {self.plan.steps}. The same command goes on from there."
+            )
+
+    def _row(self) -> dict[str, Any]:
+        done, steps = self.done, self.plan.steps_of(self.done.epochs)
+        return {
+            "epoch": done.epochs + 1, "lr": self.rate, "loss": done.loss / steps,
+            "miou": utility(done.confusion_KK.cpu().numpy())["miou"], "seconds": done.seconds,
+            "scenes_per_second": steps * self.settings.batch / done.seconds, "memory_mib": _memory(self.fabric),
+        }  # fmt: skip
+
+
+def poly(settings: Train, step: int, steps: int) -> float:
+    """Learning rate at `step` of `steps`: lr * (1 - step/steps)^power."""
+    return settings.lr * (1 - step / steps) ** settings.power
+
+
+def _build(section: dict[str, Any], classes: int) -> Network:
+    return plugins.from_section(segmenters, Segmenter, section, "[segmenter]").build(classes)
+
+
+def _load(network: Network, path: Path, unfit: str, fix: str) -> None:
+    """Take weights from a safetensors file: nothing in it is executed."""
+    try:
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        network.load_state_dict(weights)
+    except FileNotFoundError:
+        raise MiaSegError(f"{path} is missing. Delete its folder and train again, or restore the file.") from None
+    except SafetensorError as error:
+        raise MiaSegError(
+            f"{path} is not a whole safetensors file ({error}). Delete its folder and train again."
+        ) from None
+    except RuntimeError as error:
+        fault = str(error).splitlines()[-1].strip()[:200]
+        raise MiaSegError(f"{unfit} ({fault}). {fix}") from None
+
+
+def _fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:
+    torch.manual_seed(seed)
+    return _build(recipe.segmenter, classes).to(memory_format=torch.channels_last)
+
+
+def _optimizer(network: Network, settings: Train) -> torch.optim.SGD:
+    backbone = network.backbone_parameters()
+    heads = [p for p in network.parameters() if id(p) not in {id(b) for b in backbone}]
+    groups = [{"params": backbone, "factor": 1.0}, {"params": heads, "factor": settings.head_lr}]
+    return torch.optim.SGD(groups, settings.lr, settings.momentum, weight_decay=settings.weight_decay)
+
+
+def _placed(pair: Pair) -> Pair:
+    return pair[0].contiguous(memory_format=torch.channels_last), pair[1]
+
+
+def _confusion(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """Counts [K, K] (label, prediction) of a batch: the running training mIoU, which costs nothing extra to see."""
+    classes, known = logits_NKHW.shape[1], labels_NHW != IGNORE
+    pairs = labels_NHW[known] * classes + logits_NKHW.argmax(1)[known]
+    return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+
+
+def _memory(fabric: Fabric) -> int:
+    """Peak MiB so far: the device's tensors on CUDA, else this process."""
+    if fabric.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(fabric.device) >> 20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
+    return peak >> (20 if sys.platform == "darwin" else 10)

@@ -1,0 +1,100 @@
+"""Which scenes a step takes: one order for every number of devices, and each device's share of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import Sampler
+
+from mia_seg.errors import MiaSegError
+from mia_seg.recipe import Train, digest
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many steps a training has, and how the `batch` scenes of each are dealt out.
+
+    A last batch of few scenes would break batch normalisation of a 1x1 bin: what does not fill a batch waits for
+    another epoch. Where the recipe counts steps, the last epoch may be cut short.
+    """
+
+    scenes: int
+    settings: Train
+    rank: int = 0
+    world: int = 1
+
+    def check(self, title: str) -> None:
+        """Raise MiaSegError where the scenes do not fill a batch, or a batch cannot be dealt out evenly."""
+        batch, parts = self.settings.batch, self.settings.accumulate * self.world
+        if self.scenes < batch:
+            raise MiaSegError(f"{title}: {self.scenes} scenes do not fill a batch of {batch}. Lower [train] batch.")
+        if batch % parts or batch // parts < 2:
+            raise MiaSegError(
+                f"{title}: [train] batch = {batch} is what all devices share, and {self.world} of them in "
+                f"{self.settings.accumulate} parts (accumulate) cannot take two or more scenes each. "
+                f"Use fewer devices, or change batch or accumulate."
+            )
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.settings.steps or (self.settings.epochs or 0) * self.an_epoch
+
+    @property
+    def an_epoch(self) -> int:
+        """Steps of an epoch that is not cut short."""
+        return self.scenes // self.settings.batch
+
+    @property
+    def epochs(self) -> int:
+        """Epochs begun."""
+        return -(-self.steps // self.an_epoch)
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of one epoch."""
+        return min(self.an_epoch, self.steps - epoch * self.an_epoch)
+
+    @property
+    def share(self) -> int:
+        """Scenes that one device takes at a time."""
+        return self.settings.batch // (self.settings.accumulate * self.world)
+
+
+class Shares(Sampler[list[int]]):
+    """Lists of scenes for one device: `accumulate` lists a step, from step `first` of the epoch to its end.
+
+    The order is that of torch's RandomSampler on the epoch's stream. Devices split a part of a step between them, so
+    that it holds the same scenes whatever their number.
+    """
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self.plan, self.seed, self.epoch, self.first = plan, seed, 0, 0
+
+    def __len__(self) -> int:
+        return (self.plan.steps_of(self.epoch) - self.first) * self.plan.settings.accumulate
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, plan = order_of(self.plan.scenes, self.seed, self.epoch), self.plan
+        first = self.first * plan.settings.accumulate
+        for part in range(first, first + len(self)):
+            start = (part * plan.world + plan.rank) * plan.share
+            yield order[start : start + plan.share]
+
+
+def order_of(scenes: int, seed: int, epoch: int) -> list[int]:
+    """The order of an epoch: its stream's second number seeds a permutation, the first is the loader's."""
+    stream = torch.Generator().manual_seed(seed_of(seed, epoch, "rank 0"))
+    _, drawn = (int(torch.empty((), dtype=torch.int64).random_(generator=stream)) for _ in range(2))
+    return torch.randperm(scenes, generator=torch.Generator().manual_seed(drawn)).tolist()
+
+
+def start_noise(seed: int, epoch: int) -> None:
+    """Begin the epoch's stream of dropout noise: what the order did not take of it."""
+    torch.manual_seed(seed_of(seed, epoch, "rank 0"))
+    for _ in range(2):
+        torch.empty((), dtype=torch.int64).random_()
+
+
+def seed_of(seed: int, epoch: int, what: str) -> int:
+    """48 bits for one use of the seed in one epoch."""
+    return int(digest([seed, epoch, what]), 16)

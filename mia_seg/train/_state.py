@@ -1,0 +1,122 @@
+"""What a training leaves on disk while it runs: its state, to go on from, and its log."""
+
+import csv
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from mia_seg.store import replace
+
+WEIGHTS, STATE, LOG = "model.safetensors", "state.safetensors", "log.csv"
+STOPPING = (signal.SIGTERM, signal.SIGUSR1)  # what schedulers send before they kill
+
+
+@dataclass
+class Done:
+    """How far a training has come: whole epochs with their log, and the sums of the running one."""
+
+    classes: int
+    epochs: int = 0
+    steps: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    confusion_KK: Tensor = field(init=False)
+    noise: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.confusion_KK = torch.zeros(self.classes, self.classes, dtype=torch.int64)
+
+    def next_epoch(self, row: dict[str, Any]) -> None:
+        """Log an epoch and begin another."""
+        self.rows.append(row)
+        self.epochs, self.steps, self.loss, self.seconds = self.epochs + 1, 0, 0.0, 0.0
+        self.confusion_KK = torch.zeros_like(self.confusion_KK)
+
+
+def save_state(folder: Path, network: nn.Module, optimizer: Any, done: Done, fabric: Fabric) -> None:
+    """Weights, momentum and sums in one file, replaced in one step: a kill leaves the previous state or this one."""
+    tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    for name, parameter in network.named_parameters():
+        tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"]
+    tensors |= {f"noise.{kind}": state for kind, state in _noise(fabric).items()} | {"confusion": done.confusion_KK}
+    told: dict[str, Any] = {"epochs": done.epochs, "steps": done.steps, "loss": done.loss, "seconds": done.seconds}
+    told["scaler"] = fabric.strategy.precision.state_dict()
+    replace(folder / STATE, packed(tensors, {key: json.dumps(value) for key, value in told.items()}))
+
+
+def restore(folder: Path, network: nn.Module, optimizer: torch.optim.SGD, done: Done, fabric: Fabric) -> None:
+    """Bring all to the point where the last state was saved, if there is one."""
+    if not (folder / STATE).is_file():
+        return
+    with safe_open(folder / STATE, "pt") as file:
+        told = {key: json.loads(value) for key, value in file.metadata().items()}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    network.load_state_dict(_below(tensors, "model."))
+    for name, parameter in network.named_parameters():
+        buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+        optimizer.state[parameter]["momentum_buffer"] = buffer
+    done.epochs, done.steps, done.loss, done.seconds = (told[key] for key in ("epochs", "steps", "loss", "seconds"))
+    done.confusion_KK, done.noise = tensors["confusion"], _below(tensors, "noise.")
+    if told["scaler"]:
+        fabric.strategy.precision.load_state_dict(told["scaler"])
+    if done.epochs:
+        with (folder / LOG).open(encoding="utf-8") as log:
+            done.rows = [{k: json.loads(v) for k, v in row.items()} for row in csv.DictReader(log)][: done.epochs]
+
+
+def resume_noise(done: Done, fabric: Fabric) -> None:
+    """Set the generators to where the saved state found them."""
+    if "cpu" in done.noise:
+        torch.set_rng_state(done.noise["cpu"])
+    if "cuda" in done.noise and fabric.device.type == "cuda":
+        torch.cuda.set_rng_state(done.noise["cuda"], fabric.device)
+    done.noise = {}
+
+
+def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """The log as CSV; rows that an earlier version wrote lack columns, which stay null."""
+    columns = list(rows[-1])
+    lines = [",".join(columns), *(",".join(json.dumps(row.get(c)) for c in columns) for row in rows)]
+    replace(folder / LOG, ("\n".join(lines) + "\n").encode())
+
+
+def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Safetensors bytes; it takes no channels-last tensors."""
+    return save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+
+
+@contextmanager
+def stop_asked() -> Iterator[list[str]]:
+    """A list that gets a signal's name once a scheduler asks the job to stop.
+
+    Processes that read scenes inherit this: the signal reaches them too, and they are needed until the step is done.
+    """
+    asked: list[str] = []
+    before = {s: signal.signal(s, lambda number, _: asked.append(signal.Signals(number).name)) for s in STOPPING}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _noise(fabric: Fabric) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if fabric.device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(fabric.device)
+    return states
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
