@@ -34,6 +34,8 @@ ATTACK_VERSION = 1
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
 # A shadow starts from weights of its own: no attacker knows those that its victim started from.
 SHADOW_SEEDS = 10_000
+# Pretraining is done once, whatever the seeds of the victims and shadows that begin with it.
+START_SEED = 0
 UNDEFENDED, CONTROL = "none", "patch_resnet50:labels"
 
 
@@ -114,6 +116,7 @@ def report(space: Space) -> list[Path]:
 def settings_of(kind: Kind, name: str) -> Recipe:
     """The recipe, once what it says in [segmenter] and [attacks] is known to exist and to be spelt right."""
     settings, path = recipe.load(kind, name), recipe.find(kind, name)
+    _check_starts(settings, [name] if kind == "victim" else [])
     plugins.from_section(segmenters, Segmenter, settings.segmenter, f"{path}: [segmenter]")
     for method, values in settings.attacks.items():
         plugins.from_section(attacks, Attack, values | {"name": method}, f"{path}: [attacks.{method}]")
@@ -210,6 +213,12 @@ def _train(
         "nonmembers": recipe.digest(parts.nonmembers), "seed": first_seed + seed, "version": train.VERSION,
     }  # fmt: skip
     made |= settings.dataset().fingerprint()
+    start = None if settings.train.start is None else train_victim(settings.train.start, START_SEED, space)
+    if start is not None:
+        made["start"] = start.artefact.digest
+        _check_apart(
+            parts.nonmembers, settings, start.parts.members, start.recipe, f"Non-members of '{name}'", start.name
+        )
     artefact = space.store.artefact(stage, f"{name}.s{seed}", made)
     if artefact.whole:
         say("reused", f"{name}, seed {seed} ({artefact.digest})", stage[:-1])
@@ -217,7 +226,9 @@ def _train(
         scenes = Scenes(settings.dataset(), space.data_root, parts.members, room=CACHE_BYTES)
         fabric = space.fabric(settings.train.precision, joint=True)
         with artefact.make() as folder:
-            train.train(settings, scenes, first_seed + seed, folder, fabric, space.workers, f"{name}, seed {seed}")
+            weights = None if start is None else start.artefact.path / train.WEIGHTS
+            title = f"{name}, seed {seed}"
+            train.train(settings, scenes, first_seed + seed, folder, fabric, space.workers, title, weights)
         say("trained", f"{name}, seed {seed} ({artefact.digest}) on {len(parts.members)} scenes", stage[:-1])
     return Model(name, settings, seed, artefact, parts, queries)
 
@@ -278,6 +289,15 @@ def _common_classes(theirs: Answers, own: Answers, shadow: Model) -> tuple[Answe
             f"two. Take a shadow whose scenes show what the victim's do."
         )
     return theirs.only(common), own.only(common)
+
+
+def _check_starts(settings: Recipe, seen: list[str]) -> None:
+    """The victims whose weights it begins with exist and do not go round in a circle."""
+    while (start := settings.train.start) is not None:
+        if start in seen:
+            raise MiaSegError(f"[train] start goes round in a circle: {' -> '.join([*seen, start])}. Break it.")
+        settings = recipe.load("victim", start)
+        seen.append(start)
 
 
 def _check_match(shadow_name: str, shadow: Recipe, victim_name: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, edit, write
+from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, edit, victim_text, write
 
 from mia_seg import pipeline
 from mia_seg.errors import MiaSegError
@@ -154,3 +154,44 @@ def test_a_list_with_the_victims_scenes_is_refused(space: Space, workdir: Path, 
     listed_shadow(workdir, data_root, [*victim.parts.pool[:4], victim.parts.members[0]])
     with pytest.raises(MiaSegError, match=rf"mine.txt: 1 of 5 ids are not in the .*{victim.parts.members[0]}"):
         pipeline.train_shadow("tiny_folder_a1", 0, space)
+
+
+def starting(workdir: Path, name: str, start: str) -> None:
+    """The victim `name` with weights to begin with."""
+    edit(workdir / "victims" / f"{name}.toml", "[train]\n", f'[train]\nstart = "{start}"\n')
+
+
+def test_a_victim_may_begin_with_the_weights_of_another(space: Space, workdir: Path, monkeypatch: Any) -> None:
+    given = []
+
+    def begin(*arguments: Any) -> None:
+        given.append(arguments[7])
+        (arguments[3] / pipeline.train.WEIGHTS).write_text("none")
+
+    monkeypatch.setattr(pipeline.train, "train", begin)
+    write(workdir / "victims" / "base.toml", victim_text().replace('"streets"', '"streets"\nseed = 7'))
+    alone = pipeline.train_victim("tiny", 3, space)
+    starting(workdir, "tiny", "base")
+    victim = pipeline.train_victim("tiny", 3, space)
+    base = pipeline.train_victim("base", 0, space)
+    assert given == [None, None, base.artefact.path / pipeline.train.WEIGHTS]
+    assert victim.artefact.path != alone.artefact.path
+    before = victim.artefact.digest
+    edit(workdir / "victims" / "base.toml", "lr = 0.01", "lr = 0.02")
+    assert pipeline.train_victim("tiny", 3, space).artefact.digest != before, "another base makes another victim"
+
+
+def test_a_base_that_knows_the_non_members_is_refused(space: Space, workdir: Path) -> None:
+    """They would be members of the victim by way of its first weights."""
+    write(workdir / "victims" / "base.toml", victim_text())
+    starting(workdir, "tiny", "base")
+    with pytest.raises(MiaSegError, match=r"Non-members of 'tiny' and the scenes of victim 'base' share"):
+        pipeline.train_victim("tiny", 1, space)
+
+
+def test_bases_that_go_round_in_a_circle_are_refused(space: Space, workdir: Path) -> None:
+    write(workdir / "victims" / "base.toml", victim_text())
+    starting(workdir, "tiny", "base")
+    starting(workdir, "base", "tiny")
+    with pytest.raises(MiaSegError, match=r"in a circle: tiny -> base -> tiny"):
+        pipeline.train_victim("tiny", 0, space)
