@@ -371,6 +371,26 @@ def test_every_segmenter_answers_at_the_size_of_the_image(name: str, size: tuple
     assert torch.allclose(logits[1:], alone, atol=1e-4)  # an image's answer does not depend on its batch
 
 
+@pytest.mark.parametrize("name", names(segmenters))
+def test_nothing_of_an_image_passes_the_cut_but_the_feature(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, (first, second) = made(name, 19).eval(), images(2, (45, 61)).split(1)
+    with torch.no_grad():
+        feature, expected = network.encode(second), network(second)
+        assert not torch.equal(network(first), expected)
+        monkeypatch.setattr(network, "encode", lambda image: feature)
+        assert torch.equal(network(first), expected)
+        assert torch.equal(network.decode(feature, (45, 61)), expected)
+
+
+@pytest.mark.parametrize("name", names(segmenters))
+def test_the_feature_at_the_cut_is_one_dense_tensor_before_its_activation(name: str) -> None:
+    with torch.no_grad():
+        feature = made(name, 19).eval().encode(images(1, (64, 96)))
+    height, width = feature.shape[2:]
+    assert (64 // height, 96 // width) in {(4, 4), (8, 8), (16, 16)}
+    assert 0.05 < (feature < 0).float().mean() < 0.95
+
+
 @pytest.mark.parametrize("size", [(64, 64), (45, 61)])
 @pytest.mark.parametrize("name", names(segmenters))
 def test_every_segmenter_learns_in_all_its_parameters(name: str, size: tuple[int, int]) -> None:
@@ -381,7 +401,7 @@ def test_every_segmenter_learns_in_all_its_parameters(name: str, size: tuple[int
     assert loss.shape == ()
     assert loss > 0
     assert logits.shape == (2, 11, *size)
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in network.parameters())
 
 
 @pytest.mark.parametrize("name", names(segmenters))
