@@ -24,6 +24,9 @@ def catalogue() -> dict[str, list[tuple[str, str]]]:
 
 def survey(data_root: Path) -> Iterator[Finding]:
     """What of each data set lies below a root: with any settings, whatever the recipes use of it."""
+    if not data_root.is_dir():
+        yield "problem", f"{data_root} is no folder. Point --data-root (or MIA_SEG_DATA) to one."
+        return
     absent = []
     for name, dataset in _datasets():
         try:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from helpers_files import Ran, call, write_camvid, write_facades, write_recipes
+from helpers_datasets import write_downloads
+from helpers_files import Ran, call, forget, write_camvid, write_facades, write_recipes
 
 # Tensors of 32 x 48 pixels gain nothing from threads, and threads of two test runs stand in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -35,16 +36,18 @@ class Audit:
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the developer has set for their own audits does not reach the tests."""
-    for name in ("MIA_SEG_DATA", "MIA_SEG_STORE", "MIA_SEG_WEIGHTS"):
+    for name in ("MIA_SEG_DATA", "MIA_SEG_STORE", "MIA_SEG_WEIGHTS", "CITYSCAPES_DATASET"):
         monkeypatch.delenv(name, raising=False)
+    forget()
 
 
 @pytest.fixture(scope="session")
 def data_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with `labelmefacade/` and `camvid/`; read it, or take `data_root` to change it."""
+    """A data root with every data set that is read from files; read it, or take `data_root` to change it."""
     root = tmp_path_factory.mktemp("data")
     write_facades(root)
     write_camvid(root)
+    write_downloads(root)
     return root
 
 

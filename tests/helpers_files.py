@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from mia_seg import cli
+from mia_seg.data import _files, _paired
 from mia_seg.data import folder as folder_
 
 FACADES = 24
@@ -162,10 +163,15 @@ class Ran:
     err: str
 
 
+def forget() -> None:
+    """Listings and class maps live as long as a process, which is one command."""
+    for kept in (_files.entries, _paired.pairs, folder_._read_map):
+        kept.cache_clear()
+
+
 def call(*arguments: str | Path) -> Ran:
     """Run `mia-seg <arguments>` as the console does, in this process."""
-    folder_._by_stem.cache_clear()  # listings and class maps live as long as a process, which is one command
-    folder_._read_map.cache_clear()
+    forget()
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["mia-seg", *map(str, arguments)])

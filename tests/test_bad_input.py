@@ -95,7 +95,7 @@ DATA: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "frame sizes that differ": (shrink, "tiny_camvid", ["{image}", "{labels}", "not a pair", "Replace"]),
     "an id outside the space": (
         lambda i: id_12(labels_of(i)), "tiny_camvid",
-        ["train/{stem}", "label 12 is outside the 11 classes", "Correct the label image"],
+        ["{labels}", "value 12 is none of this data set's labels (0-11)", "Correct the label image"],
     ),
     "no images": (lambda i: empty(i.parent), "tiny_folder", ["labelmefacade", "holds no images", "extracted there"]),
     "no frames": (lambda i: empty(i.parent), "tiny_camvid", ["camvid/train", "holds no images", "extracted there"]),

@@ -80,8 +80,9 @@ def by_stem(path: Path, *tails: str) -> dict[str, Path]:
 
 def paired(images: Mapping[str, Path], labels: Mapping[str, Path], where: Path) -> dict[str, tuple[Path, Path]]:
     """Stem -> (image, labels); one without the other is refused, as is an empty folder."""
-    if not images and not labels:
-        raise MiaSegError(f"{where} holds no images. Check that the archive was extracted there.")
+    if not images:
+        waiting = f" for {_some(sorted(labels))} label files" if labels else ""
+        raise MiaSegError(f"{where} holds no images{waiting}. Check that the archive was extracted there.")
     alone = sorted(images.keys() ^ labels.keys())
     if alone:
         what = "image" if alone[0] in images else "label file"
