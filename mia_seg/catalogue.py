@@ -48,8 +48,8 @@ def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterat
         for name in recipe.names(kind):
             try:
                 yield "ok", f"{kind} {name}: {_check(load(kind, name), data_root)}"
-            except AbsentData as error:
-                yield "absent", f"{kind} {name}: {error}"
+            except AbsentData:
+                yield "absent", f"{kind} {name}: its data set '{recipe.load(kind, name).data['name']}' is not there"
             except MiaSegError as error:
                 yield "problem", f"{kind} {name}: {error}"
 
