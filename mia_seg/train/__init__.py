@@ -173,12 +173,14 @@ class Training:
         return bool(stop)
 
     def _start_step(self) -> None:
-        done = self.done
-        self.rate = poly(self.settings, done.epochs * self.plan.an_epoch + done.steps, self.plan.steps)
+        done, rate = self.done, self._rate(self.done.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * group["factor"]
+            group["lr"] = rate * group["factor"]
         if self.plan.rank:  # keyed by the step, because only the first process saves where its stream stands
             torch.manual_seed(seed_of(self.seed, done.epochs, f"rank {self.plan.rank}, step {done.steps}"))
+
+    def _rate(self, step: int) -> float:
+        return poly(self.settings, self.done.epochs * self.plan.an_epoch + step, self.plan.steps)
 
     def _sum(self, x: Tensor) -> Tensor:
         return self.fabric.all_reduce(x, reduce_op="sum")  # type: ignore[return-value]
@@ -199,7 +201,7 @@ class Training:
     def _row(self) -> dict[str, Any]:
         done, steps = self.done, self.plan.steps_of(self.done.epochs)
         return {
-            "epoch": done.epochs + 1, "lr": self.rate, "loss": done.loss / steps,
+            "epoch": done.epochs + 1, "lr": self._rate(steps - 1), "loss": done.loss / steps,
             "miou": utility(done.confusion_KK.cpu().numpy())["miou"], "seconds": done.seconds,
             "scenes_per_second": steps * self.settings.batch / done.seconds, "memory_mib": _memory(self.fabric),
         }  # fmt: skip
