@@ -3,13 +3,14 @@ take on a GPU, computed.
 
 Run: python benchmarks/published.py [RECIPE ...]
 Data sets are written for the occasion, in their real layouts and sizes. What is smaller than published: the batch (2,
-the smallest that batch normalisation takes), the steps (2), the scenes, and the weights are random. Each recipe runs
-in a process of its own. The GPU columns count operations and the tensors that a step keeps for its backward pass, on
-tensors without content; they were measured on no GPU.
+the smallest that batch normalisation takes), the steps (2), the number of scenes, and the scene that is asked about,
+which is one crop (a scene of 1024 x 2048 is eight). Weights are random. Each recipe runs in a process of its own. The
+last two columns are computed, on tensors without content: what a step keeps for its backward pass, and its operations.
 """
 
 import argparse
 import json
+import logging
 import resource
 import subprocess
 import sys
@@ -105,6 +106,7 @@ def measure(name):
     from mia_seg.data import Scenes
     from mia_seg.defenses.none import Undefended
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     settings = load(name)
     short = settings.train.model_copy(update={"steps": STEPS, "batch": BATCH, "start": None})
     section = settings.segmenter | {"pretrained": False}
@@ -113,7 +115,7 @@ def measure(name):
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder) / "data", Path(folder) / "out"
         out.mkdir()
-        write(root, settings.data)
+        write(root, settings.data, short.crop)
         ids = dataset.ids(root)
         fabric = Fabric(accelerator="cpu", devices=1, precision=short.precision)
         start = time.monotonic()
@@ -127,8 +129,8 @@ def measure(name):
     return {"step": trained / STEPS, "query": asked, "peak": peak}
 
 
-def write(root: Path, section) -> None:
-    """Three pairs in the data set's layout and size, from procedural streets enlarged."""
+def write(root: Path, section, crop) -> None:
+    """Pairs in the data set's layout and size to train on, one of a crop's size to ask about; streets, enlarged."""
     import numpy as np
     from PIL import Image
 
@@ -137,6 +139,7 @@ def write(root: Path, section) -> None:
     size = {"cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048)}[section["name"]]
     streets = Streets(size=(128, 256))
     for index, scene_id in enumerate(streets.ids(None)[: BATCH + 1]):
+        size = crop if index == BATCH else size
         scene = streets.scene(None, scene_id)
         image = Image.fromarray(scene.image_HWC).resize(size[::-1], Image.Resampling.BICUBIC)
         labels = np.array(Image.fromarray(scene.labels_HW).resize(size[::-1], Image.Resampling.NEAREST))

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, edit, victim_text, write
+from conftest import Audit as Trained
+from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, call, edit, victim_text, write
+from safetensors import safe_open
 
-from mia_seg import pipeline
+from mia_seg import pipeline, results
 from mia_seg.errors import MiaSegError
 from mia_seg.pipeline import Audit, Model, Space, grid
 from mia_seg.store import Store
@@ -195,3 +197,24 @@ def test_bases_that_go_round_in_a_circle_are_refused(space: Space, workdir: Path
     starting(workdir, "base", "tiny")
     with pytest.raises(MiaSegError, match=r"in a circle: tiny -> base -> tiny"):
         pipeline.train_victim("tiny", 0, space)
+
+
+def test_an_independent_attack_looks_at_the_classes_of_both_sides(audit: Trained, workdir: Path) -> None:
+    """The whole line of adversary A2, the victim reused; streets at night differ in what they show."""
+    shutil.copytree(audit.store / "victims", workdir / "runs" / "victims")
+    independent_shadow(workdir, STREETS + 'style = "night"\n')
+    asked = ("--attack", "image_loss", "--attack", "patch_resnet50:concat", "--defense", "none", "--device", "cpu")
+    ran = call("run", "tiny", "tiny_a2", *asked)
+    assert ran.code == 0, ran.err
+    for path in (workdir / "reports" / "tiny").glob("tiny_a2.*.json"):
+        found = results.read(path)
+        assert (found["adversary"], found["choose"], found["queries"]) == ("A2", "", 12)
+        assert (found["dataset"], found["shadow_dataset"]) == ("streets", "streets (night)")
+        seen = found["classes"]
+        assert len(seen["both"]) > 1
+        assert not set(seen["both"]) & {*seen["victim"], *seen["shadow"]}
+    weights = next((workdir / "runs" / "attackers").glob("*concat*/attacker.safetensors"))
+    with safe_open(weights, "pt") as file:
+        channels = file.get_slice("conv1.0.weight").get_shape()[1]
+    assert channels == 2 * len(seen["both"]), "a posterior and a label for each class that the attacker looks at"
+    assert "never asked the victim" in (workdir / "reports" / "index.html").read_text("utf-8")
