@@ -9,5 +9,5 @@ class AbsentData(MiaSegError):
     """A data set that does not lie below the data root at all: nothing there is at fault."""
 
 
-class AbsentFolder(MiaSegError):
-    """A folder of a data set that is there: its archive was not extracted, and may not be needed."""
+class AbsentPart(MiaSegError):
+    """A folder or list that a data set lacks: its archive was not extracted, and may not be needed."""

@@ -38,7 +38,7 @@ from mia_seg.data.cityscapes import CITIES, Cityscapes
 from mia_seg.data.folder import Folder
 from mia_seg.data.mapillary import Mapillary
 from mia_seg.data.voc import VOC
-from mia_seg.errors import AbsentData, AbsentFolder, MiaSegError
+from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
 
 AACHEN = "train/aachen/aachen_000000_000019"
 # Cityscapes' own table: label id -> train id; the other ids from 0 to 33 are ignored.
@@ -178,7 +178,7 @@ def test_mapillary_old_archive_and_names_of_its_folder(tmp_path: Path, name: str
     assert Mapillary().ids(tmp_path) == ids
     assert labels_of(Mapillary(), tmp_path, ids[0]) == mapped(values(0, 65, size=(12, 24)), MERGED["v1.2"])
     assert Mapillary().group(ids[0]) == ids[0]
-    with pytest.raises(AbsentFolder, match=r"v2.0.labels does not exist\. Extract the archive that has this version"):
+    with pytest.raises(AbsentPart, match=r"v2.0.labels does not exist\. Extract the archive that has this version"):
         Mapillary(version="v2.0").ids(tmp_path)
 
 
@@ -420,6 +420,12 @@ def test_folders_without_labels_cannot_be_chosen(dataset: type[Paired]) -> None:
 def test_fine_labels_have_no_extra_folder() -> None:
     with pytest.raises(ValidationError, match="train_extra has coarse labels alone"):
         Cityscapes(folders=("train_extra",))
+
+
+def test_labels_of_one_bit_are_the_ids_0_and_1(data_root: Path) -> None:
+    stored = values(0, 1)
+    save(data_root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000032.png", stored.astype(bool))
+    assert labels_of(VOC(), data_root, "train/2007_000032") == stored.tolist()
 
 
 def test_hidden_files_are_no_data(data_root: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from mia_seg.errors import AbsentData, AbsentFolder, MiaSegError
+from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
 
 # What a label file must be: RGB colours, ids in any one-byte image, or ids in the one form that a data set has.
 Stored = Literal["colours", "ids", "grey ids", "palette ids"]
@@ -39,7 +39,7 @@ def inside(root: Path, name: str, fix: str = "Put it there, or leave it out of [
     """The existing folder `name` (perhaps 'a/b') of a data set."""
     if not (root / name).is_dir():
         check_case(root, name)
-        raise AbsentFolder(f"{root / name} does not exist. {fix}")
+        raise AbsentPart(f"{root / name} does not exist. {fix}")
     return root / name
 
 
@@ -128,6 +128,8 @@ def _ids(
         )
     with _sentence(path):
         array = _array(drawn.convert("RGB") if stored == "colours" else drawn, resized, Image.Resampling.NEAREST)
+    if array.dtype == bool:  # a mask of one bit a pixel, whose true bytes are 255
+        array = array.astype(np.uint8)
     if stored != "colours" and (array.ndim, array.itemsize) != (2, 1):
         raise MiaSegError(
             f"{path} holds {array.dtype} {array.shape[2:]} pixels, where one byte with a class id is expected. "

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
 from mia_seg.data._files import Stored, paired, read_labels, read_pair
-from mia_seg.errors import AbsentFolder, MiaSegError
+from mia_seg.errors import AbsentPart, MiaSegError
 
 SAMPLE = 20  # label files of a folder that a survey reads
 LISTED = 21  # a survey names the classes of a space up to this size, and counts those of larger ones
@@ -84,7 +84,7 @@ class Paired(Dataset):
             image, labels = (path.relative_to(root) for path in next(iter(found.values())))
             yield "ok", f"{what}{len(found)} pairs, as {image} with {labels}; {self._classes_in(found)}"
             yield from (("absent", f"{what}{lacks}") for lacks in self._lacking(part, found))
-        except AbsentFolder as error:
+        except AbsentPart as error:
             yield "absent", f"{what}{error}"
         except MiaSegError as error:
             yield "problem", f"{what}{error}"

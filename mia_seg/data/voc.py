@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mia_seg.data._files import Stored, by_stem, folder, inside
 from mia_seg.data._paired import Found, Paired, look_up, same
-from mia_seg.errors import AbsentFolder, MiaSegError
+from mia_seg.errors import AbsentPart, MiaSegError
 
 CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -85,6 +85,6 @@ def _stems(path: Path) -> list[str]:
     try:
         return sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
     except FileNotFoundError:
-        raise AbsentFolder(f"{path} does not exist. Put the list of scenes there, or leave it out.") from None
+        raise AbsentPart(f"{path} does not exist. Put the list of scenes there, or leave it out.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise MiaSegError(f"{path} cannot be read ({error}). Extract it again.") from None
