@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 from helpers_scenes import Toy, picture, toy
-from torch import Tensor
+from torch import Tensor, nn
 
 from mia_seg import defenses
 from mia_seg.blackbox import WINDOW_BATCH, BlackBox, windows
 from mia_seg.defenses import Defense
 from mia_seg.plugins import parse
 from mia_seg.recipe import Window
+from mia_seg.segmenters import Network
 
 NOISY = ("dropout:0.5", "gaussian:0.5", "gaussian_std:0.5")
 
@@ -30,7 +31,7 @@ def whole(network: Toy, image_HWC: np.ndarray) -> Tensor:
 
 @pytest.mark.parametrize("overlap", [0, 0.2, 1 / 3, 0.5, 0.75])
 @pytest.mark.parametrize("side", [4, 5, 12, 30])
-def test_windows_cover_every_pixel_and_overlap_as_asked(side: int, overlap: float) -> None:
+def test_windows_cover_every_pixel_a_stride_apart(side: int, overlap: float) -> None:
     for height in (side, side + 1, 2 * side - 1, 2 * side, 3 * side + 2, 61):
         size, window = (height, 2 * side + 3), Window(size=(side, side), overlap=overlap)
         visits = np.zeros(size, int)
@@ -39,7 +40,7 @@ def test_windows_cover_every_pixel_and_overlap_as_asked(side: int, overlap: floa
             visits[place] += 1
         assert visits.min() >= 1
         for line in starts(size, window):
-            assert all(side - (b - a) >= overlap * side - 1e-9 for a, b in pairwise(line))
+            assert all(b - a < (1 - overlap) * side + 1 for a, b in pairwise(line))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_windows_cover_every_pixel_and_overlap_as_asked(side: int, overlap: floa
         ((4, 13), (6, 6), [0], [0, 4, 7]),  # lower than the window, wider than it
         ((7, 6), (6, 6), [0, 1], [0]),
         ((12, 12), (12, 12), [0], [0]),
-        ((1024, 2048), (713, 713), [0, 311], [0, 475, 950, 1335]),
+        ((1024, 2048), (713, 713), [0, 311], [0, 476, 952, 1335]),
     ],
 )
 def test_windows_by_hand_at_an_overlap_of_a_third(
@@ -81,6 +82,43 @@ def test_overlapping_windows_are_averaged(size: tuple[int, int], heights: list[i
                     visits[top + row, left + column] += 1
     assert np.abs(told - total / visits).max() < 1e-6
     assert np.abs(told - whole(network, image).numpy()).max() > 1e-3  # windows see less than the whole image
+
+
+class Sided(Network):
+    """Two classes; the logit of the second is a tenth of the pixel's red and of four times its left neighbour's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.none = nn.Parameter(torch.zeros(1))
+
+    def forward(self, image_N3HW: Tensor) -> Tensor:
+        red = image_N3HW[:, 0] * 25.5
+        left = torch.cat([torch.zeros_like(red[..., :1]), red[..., :-1]], -1)
+        return torch.stack([torch.zeros_like(red), red + 4 * left], 1)
+
+
+@pytest.mark.parametrize(
+    ("window", "mirror", "logits"),
+    [
+        (None, False, [[1, 6, 11, 12]]),
+        (4, False, [[1, 6, 11, 12]]),
+        (4, True, [[1 + 9, 6 + 14, 11 + 3, 12 + 0]]),
+        # Windows of the pixels 0-2 and 1-3: neither they nor their mirror images see beyond their edges.
+        (3, False, [[1, 6, 11], [2, 11, 12]]),
+        (3, True, [[1 + 9, 6 + 14, 11 + 3], [2 + 14, 11 + 3, 12 + 0]]),
+    ],
+)
+def test_mirror_images_add_their_logits_in_every_window(
+    window: int | None, mirror: bool, logits: list[list[int]]
+) -> None:
+    image = np.array([[[1, 0, 0], [2, 0, 0], [3, 0, 0], [0, 0, 0]]], np.uint8)
+    asked = None if window is None else Window(size=(1, window), overlap=0.5, mirror=mirror)
+    told = BlackBox(Sided(), asked)(image, 0)[1, 0].numpy()
+    total, visits = np.zeros(4), np.zeros(4)
+    for start, line in enumerate(logits):
+        total[start : start + len(line)] += 1 / (1 + np.exp(-np.array(line) / 10))
+        visits[start : start + len(line)] += 1
+    assert np.abs(told - total / visits).max() < 1e-6
 
 
 @pytest.mark.parametrize("window", [None, (20, 30), (20, 64), (64, 64)])

@@ -141,6 +141,10 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
         # wrong values
         ("epochs = 1", "epochs = 0", "'train.epochs' = 0: Input should be greater than or equal to 1."),
         ("epochs = 1", 'epochs = "many"', "'train.epochs' = 'many': Input should be a valid integer"),
+        ("epochs = 1", "epochs = 1\nsteps = 3", "[train]: give epochs or steps, one of the two."),
+        ("epochs = 1\n", "", "[train]: give epochs or steps, one of the two."),
+        ("batch = 3", "batch = 9\naccumulate = 2", "[train]: batch = 9 is not accumulate = 2 parts of two scenes or"),
+        ("batch = 3", "batch = 3\naccumulate = 3", "[train]: batch = 3 is not accumulate = 3 parts of two scenes or"),
         ("lr = 0.01", "lr = -0.01", "'train.lr' = -0.01: Input should be greater than 0."),
         ("batch = 3", "batch = 1", "'train.batch' = 1: Input should be greater than or equal to 2."),
         ("crop = [32, 48]", "crop = [32]", "the key 'train.crop' is too short."),
@@ -268,3 +272,30 @@ def test_a_recipe_cannot_be_changed_after_it_was_read(victim: Path) -> None:
     settings = recipe.load("victim", "tiny")
     with pytest.raises(ValidationError, match="frozen"):
         settings.train.lr = 1.0
+
+
+# What models in a user's store were trained from, by the digests that name their folders.
+DIGESTS = {
+    "camvid": ("fb31b76a648d", "a609ad45f3fa"),
+    "demo": ("cd8f7e90997f", "144bb4631631"),
+    "labelmefacade": ("44a96f93a794", "70ebdb9cae8c"),
+    "labelmefacade_moderate": ("ff68a47aee20", "7b7e0d8832b6"),
+    "labelmefacade_tiny": ("8c17a1e632ca", "3e61e5656638"),
+}
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_later_keys_leave_digests_alone(name: str) -> None:
+    for kind, stem in [("victim", name), ("shadow", f"{name}_a1")]:
+        settings = recipe.load(kind, stem)
+        assert (settings.digest("data", "segmenter", "train"), settings.digest("train")) == DIGESTS[name]
+
+
+@pytest.mark.parametrize("key", ["steps = 9", "accumulate = 2", "fill = [1, 2, 3]", 'start = "demo"'])
+def test_later_keys_enter_the_digest_where_they_are_set(victim: Path, key: str) -> None:
+    edit(victim, "batch = 3", "batch = 4")
+    before = recipe.load("victim", "tiny")
+    edit(victim, "epochs = 1", key if "steps" in key else f"epochs = 1\n{key}")
+    after = recipe.load("victim", "tiny")
+    assert after.digest("train") != before.digest("train")
+    assert Recipe(**after.model_dump(mode="json")) == after

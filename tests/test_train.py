@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision.transforms.v2.functional as tvf
 from helpers_scenes import Held, Toy, picture
 from lightning_fabric import Fabric
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torchvision.transforms import InterpolationMode
 
 from mia_seg import train
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.progress import Bar
 from mia_seg.recipe import Recipe, Train
-from mia_seg.train import Crops, crop, load_network, poly
+from mia_seg.train import Crops, _crops, crop, load_network, poly
 
 SIZE = (32, 48)
 NEVER = float("inf")
+CLOCK = {"seconds", "scenes_per_second", "memory_mib"}
 
 
 @pytest.fixture
@@ -62,18 +66,18 @@ def streets(made: Recipe) -> Scenes:
     return Scenes(dataset, None, dataset.ids(None))
 
 
-def run(made: Recipe, folder: Path, seed: int = 0, workers: int = 0) -> bytes:
+def run(made: Recipe, folder: Path, seed: int = 0, workers: int = 0, start: Path | None = None) -> bytes:
     """Train; the bytes of the weights."""
     folder.mkdir(exist_ok=True)
     fabric = Fabric(accelerator="cpu", devices=1, precision=made.train.precision)
-    train.train(made, streets(made), seed, folder, fabric, workers, "a test")
+    train.train(made, streets(made), seed, folder, fabric, workers, "a test", start)
     return (folder / train.WEIGHTS).read_bytes()
 
 
 def log(folder: Path) -> list[dict[str, str]]:
-    """The log without what the clock says."""
+    """The log without what the machine says."""
     with (folder / train.LOG).open(encoding="utf-8") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if k not in CLOCK} for row in csv.DictReader(file)]
 
 
 def settings(**given: Any) -> Train:
@@ -129,6 +133,18 @@ def test_every_step_trains_at_its_rate_and_heads_at_their_multiple(folder: Path,
     assert [float(row["lr"]) for row in log(folder)] == pytest.approx([rates[2], rates[5], rates[8]])
 
 
+def test_steps_cut_the_last_epoch_short(folder: Path, tiny: list[Toy]) -> None:
+    run(recipe(7, lr=0.02, epochs=None, steps=8), folder / "eight")
+    assert len(tiny[0].seen) == 8
+    rates = [0.02 * (1 - step / 8) ** 0.9 for step in range(8)]
+    assert [float(row["lr"]) for row in log(folder / "eight")] == pytest.approx([rates[2], rates[5], rates[7]])
+    run(recipe(7, lr=0.02, epochs=None, steps=9), folder / "nine")
+    run(recipe(7, lr=0.02, epochs=3), folder / "three")
+    assert log(folder / "nine") == log(folder / "three")
+    nine, three = (load_file(folder / name / train.WEIGHTS) for name in ("nine", "three"))
+    assert all(torch.equal(tensor, three[name]) for name, tensor in nine.items())
+
+
 # Crops.
 
 
@@ -158,15 +174,16 @@ def test_flipping_can_be_switched_off() -> None:
     assert all(drawn(numbered(12, 16), settings(), seed)[1][0, 0] == 0 for seed in range(20))
 
 
+@pytest.mark.parametrize("fill", [None, (124, 116, 104)])
 @pytest.mark.parametrize("size", [(9, 16), (12, 11), (7, 9), (9, 20)])
-def test_what_a_scene_lacks_is_ignored_and_black(size: tuple[int, int]) -> None:
+def test_what_a_scene_lacks_is_ignored_and_filled(size: tuple[int, int], fill: tuple[int, int, int] | None) -> None:
     scene = numbered(*size)
     for seed in range(8):
-        image, labels = drawn(scene, settings(), seed)
+        image, labels = drawn(scene, settings(fill=fill), seed)
         known = labels != IGNORE
         assert known.sum() == min(12, size[0]) * min(16, size[1])
         assert (image[0][known] == labels[known]).all()
-        assert not image[:, ~known].any()
+        assert (image[:, ~known] == np.array(fill or (0, 0, 0))[:, None]).all()
         assert known[: size[0], : size[1]].all()
 
 
@@ -191,6 +208,29 @@ def test_shrinking_keeps_labels_on_their_pixels() -> None:
     assert (smaller == labels[::2, ::2]).all()
     middle = np.tile(np.pad(np.ones((2, 2), bool), 1), (4, 6))
     assert (image[0][middle] == 10 * smaller[middle]).all()
+
+
+@pytest.mark.parametrize("size", [(7, 9), (13, 40), (64, 64), (26, 35), (33, 71), (99, 128)])
+def test_a_window_of_a_resized_scene_is_that_of_the_scene_resized_whole(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 255, (32, 64), dtype=np.uint8)
+    image = picture(0, (32, 64))
+    whole = [
+        tvf.resize(torch.from_numpy(image).permute(2, 0, 1), list(size), InterpolationMode.BILINEAR, antialias=True),
+        tvf.resize(torch.from_numpy(labels)[None], list(size), InterpolationMode.NEAREST)[0],
+    ]
+    for top, left in [(0, 0), (1, 3), (5, 6)]:
+        window = slice(top, top + 6), slice(left, left + 20)
+        assert torch.equal(_crops._image(image, size, *window), whole[0][:, *window])
+        assert torch.equal(_crops._labels(labels, size, *window), whole[1][window])
+
+
+@pytest.mark.parametrize("stored", [32, 683, 1024, 2048])
+def test_labels_are_resized_by_torchs_rule_at_every_size(stored: int) -> None:
+    line = torch.arange(stored, dtype=torch.float32)[None, None]
+    for size in (*range(stored // 2, stored // 2 + 40), *range(stored - 20, stored + 20), 2 * stored - 1, 2 * stored):
+        expected = torch.nn.functional.interpolate(line, size, mode="nearest")[0, 0].numpy()
+        assert (_crops._nearest(slice(None), stored, size) == expected).all()
 
 
 def test_scales_are_drawn_from_the_whole_range() -> None:
@@ -270,16 +310,18 @@ def killed(at: int, save_until: int, monkeypatch: pytest.MonkeyPatch, place: Cal
 @pytest.mark.parametrize(
     ("place", "at", "save_until", "state"),
     [
-        (Bar.step, 1, 9, "1"),
-        (Bar.step, 2, 9, "2"),
-        (Bar.step, 2, 1, "1"),  # the log is an epoch ahead of the state
-        (Bar.step, 3, 9, "3"),  # nothing left to train, only weights to write
-        (train.poly, 5, 9, "1"),  # in the middle of the second epoch
+        (Bar.step, 1, 9, (1, 0)),
+        (Bar.step, 2, 9, (2, 0)),
+        (Bar.step, 2, 1, (1, 0)),  # the log is an epoch ahead of the state
+        (Bar.step, 3, 9, (3, 0)),  # nothing left to train, only weights to write
+        (train.poly, 3, 9, (0, 2)),  # in the middle of the first epoch
+        (train.poly, 6, 9, (1, 1)),  # in the middle of the second; at an epoch's end, its row takes a call
+        (train.poly, 8, 9, (1, 3)),  # all steps of the second are done, its row is not written
         (train.poly, 2, 0, None),  # before the first state
     ],
 )
 def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
-    folder: Path, tiny: list[Toy], place: Callable[..., None], at: int, save_until: int, state: str | None
+    folder: Path, tiny: list[Toy], place: Callable[..., None], at: int, save_until: int, state: tuple[int, int] | None
 ) -> None:
     made = recipe(scale=(0.5, 2.0), head_lr=10.0)
     unbroken = run(made, folder / "unbroken")
@@ -292,9 +334,10 @@ def test_a_killed_run_ends_with_the_bits_of_an_unbroken_one(
         assert not (folder / "broken" / train.STATE).exists()
     else:
         with safe_open(folder / "broken" / train.STATE, "pt") as file:
-            assert file.metadata()["epochs"] == state
+            assert tuple(int(file.metadata()[key]) for key in ("epochs", "steps")) == state
     assert run(made, folder / "broken") == unbroken
-    assert len(tiny[-1].seen) == 3 * (3 - int(state or 0))  # three batches an epoch, and none that was done
+    epochs, steps = state or (0, 0)
+    assert len(tiny[-1].seen) == 9 - 3 * epochs - steps  # three batches an epoch, and none that was done
     assert log(folder / "broken") == log(folder / "unbroken")
     assert not (folder / "broken" / train.STATE).exists()
 
@@ -308,6 +351,45 @@ def test_a_killed_pspnet_ends_with_the_bits_of_an_unbroken_one(folder: Path) -> 
             run(made, folder / "broken")
     assert run(made, folder / "broken") == unbroken
     assert log(folder / "broken") == log(folder / "unbroken")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_scheduler_stops_a_run_after_its_step(folder: Path, tiny: list[Toy], name: str) -> None:
+    made, number = recipe(scale=(0.5, 2.0)), getattr(signal, name)
+    unbroken, before = run(made, folder / "unbroken"), signal.getsignal(number)
+    calls = 0
+
+    def ask(*arguments: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            signal.raise_signal(number)  # inside the third step; it is known by the end of the next
+        return poly(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "poly", ask)
+        with pytest.raises(MiaSegError, match=rf"stopped by {name} after step 4 of 9\. The same command goes on"):
+            run(made, folder / "broken")
+    assert signal.getsignal(number) == before
+    assert len(tiny[-1].seen) == 4
+    assert run(made, folder / "broken") == unbroken
+    assert len(tiny[-1].seen) == 5
+    assert log(folder / "broken") == log(folder / "unbroken")
+
+
+def test_a_log_without_the_later_columns_is_continued(folder: Path, tiny: list[Toy]) -> None:
+    run(recipe(), folder / "unbroken")
+    with pytest.MonkeyPatch.context() as patch:
+        killed(1, 9, patch, Bar.step)
+        with pytest.raises(Killed):
+            run(recipe(), folder / "old")
+    text = (folder / "old" / train.LOG).read_text(encoding="utf-8")
+    old = "".join(",".join(line.split(",")[:5]) + "\n" for line in text.splitlines())
+    (folder / "old" / train.LOG).write_text(old, encoding="utf-8")
+    run(recipe(), folder / "old")
+    assert log(folder / "old") == log(folder / "unbroken")
+    with (folder / "old" / train.LOG).open(encoding="utf-8") as file:
+        assert [row["memory_mib"] == "null" for row in csv.DictReader(file)] == [True, False, False]
 
 
 def test_a_damaged_state_is_refused(folder: Path, tiny: list[Toy]) -> None:
@@ -344,7 +426,13 @@ def test_the_log_has_a_row_an_epoch(folder: Path, tiny: list[Toy]) -> None:
     run(recipe(), folder)
     rows = log(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
-    assert (folder / train.LOG).read_text(encoding="utf-8").splitlines()[0] == "epoch,lr,loss,miou,seconds"
+    assert (folder / train.LOG).read_text(encoding="utf-8").splitlines()[0].split(",") == [
+        "epoch", "lr", "loss", "miou", "seconds", "scenes_per_second", "memory_mib"
+    ]  # fmt: skip
+    with (folder / train.LOG).open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            assert float(row["scenes_per_second"]) * float(row["seconds"]) == pytest.approx(6)
+            assert 50 < int(row["memory_mib"]) < 100_000
     assert all(0 <= float(row["miou"]) <= 1 and float(row["loss"]) > 0 for row in rows)
     assert sorted(path.name for path in folder.iterdir()) == [train.LOG, train.WEIGHTS]
 
@@ -369,6 +457,26 @@ def test_a_network_comes_back_as_it_was_trained(folder: Path, tiny: list[Toy]) -
     image = torch.rand(1, 3, *SIZE)
     assert not any(module.training for module in network.modules())
     assert torch.equal(network(image), tiny[0].eval()(image))
+
+
+def test_training_starts_from_other_weights(folder: Path, tiny: list[Toy]) -> None:
+    run(recipe(), folder / "coarse", seed=3)
+    made = recipe(epochs=1, lr=1e-12, momentum=0.0, weight_decay=0.0, start="coarse")
+    run(made, folder / "fine", start=folder / "coarse" / train.WEIGHTS)
+    begun, ended = (load_file(folder / name / train.WEIGHTS) for name in ("coarse", "fine"))
+    learned = [name for name, _ in tiny[0].named_parameters()]
+    assert all(torch.allclose(ended[name], begun[name], atol=1e-9) for name in learned)
+    run(made, folder / "scratch")
+    scratch = load_file(folder / "scratch" / train.WEIGHTS)
+    assert not torch.allclose(scratch["classify.weight"], begun["classify.weight"])
+
+
+def test_a_start_that_does_not_fit_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_build", lambda recipe, classes: Toy(classes))
+    run(recipe(epochs=1), folder / "coarse")
+    monkeypatch.setattr(train, "_build", lambda recipe, classes: Toy(30))
+    with pytest.raises(MiaSegError, match=r"a test: .* start = 'rough' do not fit .*classify\.bias"):
+        run(recipe(start="rough"), folder / "fine", start=folder / "coarse" / train.WEIGHTS)
 
 
 def test_weights_of_another_architecture_are_refused(folder: Path, tiny: list[Toy]) -> None:

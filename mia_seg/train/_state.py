@@ -49,7 +49,9 @@ def save_state(folder: Path, network: nn.Module, optimizer: Any, done: Done, fab
     tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
         tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"]
-    tensors |= {f"noise.{kind}": state for kind, state in _noise(fabric).items()} | {"confusion": done.confusion_KK}
+    if done.steps:  # an epoch begins with a stream of its own
+        tensors |= {f"noise.{kind}": state for kind, state in _noise(fabric).items()}
+    tensors["confusion"] = done.confusion_KK
     told: dict[str, Any] = {"epochs": done.epochs, "steps": done.steps, "loss": done.loss, "seconds": done.seconds}
     told["scaler"] = fabric.strategy.precision.state_dict()
     replace(folder / STATE, packed(tensors, {key: json.dumps(value) for key, value in told.items()}))
