@@ -139,8 +139,7 @@ def test_recipes_of_absent_data_are_listed_and_no_fault(workdir: Path, data_root
     ran = call("check", "--data-root", data_root)
     assert ran.code == 0, ran.out
     assert lines(ran, "absent")[-2:] == [
-        f"{kind} {name}: {data_root}/camvid does not exist. Put the data set there, or point --data-root (or "
-        "MIA_SEG_DATA) to the folder that has 'camvid/'."
+        f"{kind} {name}: its data set 'camvid' is not there"
         for kind, name in (("victim", "tiny_camvid"), ("shadow", "tiny_camvid_a1"))
     ]
     assert f"not below {data_root}: camvid" in lines(ran, "absent")
