@@ -7,8 +7,10 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from mia_seg import answers, recipe
+from mia_seg.answers import Answers
 from mia_seg.attacks.patch_resnet50 import PatchResNet50
-from mia_seg.data import Scenes
+from mia_seg.data import Dataset, Scenes
+from mia_seg.errors import MiaSegError
 from mia_seg.progress import console
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.store import Store, reading
@@ -51,9 +53,19 @@ def _folders(result: dict[str, Any], store: Store) -> tuple[Path, Path]:
 
 
 def _at_hand(victim: str, data_root: Path | None) -> bool:
-    return victim in recipe.names("victim") and (
-        data_root is not None or "path" not in recipe.load("victim", victim).data
-    )
+    if victim not in recipe.names("victim"):
+        return False
+    try:
+        return bool(recipe.load("victim", victim).dataset().ids(data_root))
+    except MiaSegError:
+        return False
+
+
+def _as_attacked(seen: Answers, result: dict[str, Any], dataset: Dataset) -> Answers:
+    """Adversary A2 was trained on the classes of both sides alone."""
+    if result["adversary"] == "A1":
+        return seen
+    return seen.only([dataset.classes().index(name) for name in result["classes"]["both"]])
 
 
 def _sheet(shown: list[dict[str, Any]], store: Store, data_root: Path | None) -> CamSheet:
@@ -69,7 +81,7 @@ def _sheet(shown: list[dict[str, Any]], store: Store, data_root: Path | None) ->
         with reading(folder):
             attacker = PatchResNet50(**result["settings"]).load(folder, fabric)
         with reading(asked):
-            seen = answers.load(asked).take(ids)
+            seen = _as_attacked(answers.load(asked).take(ids), result, dataset)
         maps[result["defense"]] = activation_maps(attacker, seen)
         scores[result["defense"]] = attacker.score(seen, seed).image_N.tolist()
     return CamSheet(ids, [s.image_HWC for s in scenes], [s.labels_HW for s in scenes], maps, scores)

@@ -220,7 +220,12 @@ def _rate(cell: Cell, target: str) -> str:
 
 
 def _shadow(cell: Cell) -> list[str]:
-    chosen = {"confidence": "by the victim's confidence", "random": "at random", None: "own data"}
+    chosen = {
+        "confidence": "by the victim's confidence",
+        "random": "at random",
+        "listed": "a published list",
+        "": "own data",
+    }
     how = chosen.get(cell.runs[0]["choose"], str(cell.runs[0]["choose"]))
     name = attack_name(cell.attack, cell.representation)
     return [cell.shadow, how, name, str(cell.auc), _span(run["queries"] for run in cell.runs), _seeds(cell.seeds)]
