@@ -9,7 +9,7 @@ from typing import Any
 
 from mia_seg import data, plugins, recipe
 from mia_seg.data import Dataset, Finding
-from mia_seg.errors import AbsentData, MiaSegError
+from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
 from mia_seg.recipe import Kind, Recipe
 
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
@@ -49,7 +49,10 @@ def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterat
             try:
                 yield "ok", f"{kind} {name}: {_check(load(kind, name), data_root)}"
             except AbsentData:
-                yield "absent", f"{kind} {name}: its data set '{recipe.load(kind, name).data['name']}' is not there"
+                section = recipe.load(kind, name).data
+                yield "absent", f"{kind} {name}: its data set '{section.get('path', section['name'])}' is not there"
+            except AbsentPart as error:
+                yield "absent", f"{kind} {name}: {error}"
             except MiaSegError as error:
                 yield "problem", f"{kind} {name}: {error}"
 

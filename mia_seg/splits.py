@@ -48,6 +48,9 @@ class Split(BaseModel):
     pool: int | str = Field(description="scenes that belong to the attacker; 0 where it brings its own data")
     block: int = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
     gap: int = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
+    of: str | None = Field(
+        default=None, description="a list of the ids that are cut, so that those which the disk lacks are named"
+    )
     sha256: dict[Part, str] = Field(
         default_factory=dict, description="what a published part hashes to: its bare file names, sorted, one a line"
     )
@@ -67,6 +70,7 @@ class Split(BaseModel):
     def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Parts:
         """The parts under `seed`. Raises MiaSegError for too few scenes, unknown ids or overlapping parts."""
         ids = dataset.ids(data_root)
+        ids = ids if self.of is None else read_ids(data_root, self.of, ids)
         if self.rule == "lists":
             parts = [read_ids(data_root, f, ids) if isinstance(f, str) else [] for f in self._sizes()]
             units = {i: i for part in parts for i in part}
@@ -102,6 +106,12 @@ class Split(BaseModel):
         part: list[str] = []
         while len(part) < count and units:
             part += units.pop(0)
+        wanted = int(self.members) + int(self.nonmembers) + int(self.pool)
+        if len(part) < count and self.sha256:
+            raise MiaSegError(
+                f"[split] cuts {wanted} published scenes, and the disk has {there}: {wanted - there} are lacking. "
+                f"Extract the archives whole; 'mia-seg check' counts what is there by folder."
+            )
         if len(part) < count:
             raise MiaSegError(
                 f"[split] asks for {self.members} + {self.nonmembers} + {self.pool} scenes, and under rule "
@@ -145,8 +155,10 @@ def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[st
         raise MiaSegError(f"{path} is an empty split. Give at least one scene id, one a line.")
     lacking = sorted(set(ids) - set(known))
     if lacking:
+        published = "Extract the archives whole; 'mia-seg check' counts what is there by folder."
+        own = "Correct the list or point --data-root to the data set that it was made for."
         raise MiaSegError(
             f"{path}: {len(lacking)} of {len(ids)} ids are not in the data set: {', '.join(lacking[:5])}. "
-            f"Correct the list or point --data-root to the data set that it was made for."
+            f"{published if path.parent == PUBLISHED else own}"
         )
     return ids

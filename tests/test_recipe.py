@@ -94,7 +94,7 @@ def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
         assert shadow.segmenter == victim.segmenter
         for seed in range(4):
             # Published parts are known by their names, which made-up scenes do not have.
-            splits = (settings.split.model_copy(update={"sha256": {}}) for settings in (shadow, victim))
+            splits = (settings.split.model_copy(update={"sha256": {}, "of": None}) for settings in (shadow, victim))
             own, theirs = (split.cut(Anything(), None, seed) for split in splits)
             assert isinstance(shadow.adversary.members, str) or len(own.pool) > shadow.adversary.members
             assert not {own.unit[i] for i in own.pool} & {theirs.unit[i] for i in theirs.members + theirs.nonmembers}

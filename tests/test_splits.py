@@ -9,7 +9,7 @@ import pytest
 from helpers_files import DRIVES, FRAMES, write, write_camvid
 from pydantic import ValidationError
 
-from mia_seg import splits
+from mia_seg import recipe, splits
 from mia_seg.data import Dataset, Scene
 from mia_seg.data.camvid import CamVid
 from mia_seg.errors import MiaSegError
@@ -202,10 +202,37 @@ def test_a_published_part_is_compared_by_its_bare_names() -> None:
         split.cut(lacking, None, 0)
 
 
-def test_too_few_scenes_for_a_published_order_are_refused() -> None:
-    split = Split(rule="order", members=1, nonmembers=2, pool=1)
-    with pytest.raises(MiaSegError, match=r"asks for 1 \+ 2 \+ 1 .* the data set's 3 are too few"):
-        split.cut(photographs(3), None, 0)
+def test_too_few_scenes_for_a_published_order_are_counted() -> None:
+    split = Split(rule="order", members=1, nonmembers=4, pool=1, sha256={"members": hashed("000")})
+    with pytest.raises(MiaSegError, match=r"cuts 6 published scenes, and the disk has 4: 2 are lacking\. Extract"):
+        split.cut(photographs(4), None, 0)
+
+
+def test_an_order_of_listed_scenes_names_those_that_the_disk_lacks(tmp_path: Path) -> None:
+    write(tmp_path / "all.txt", "".join(f"{k:03d}\n" for k in range(9)))
+    split = Split(rule="order", of="all.txt", members=4, nonmembers=4, pool=1)
+    parts = split.cut(photographs(20), tmp_path, 0)
+    assert parts.members + parts.nonmembers + parts.pool == [f"{k:03d}" for k in range(9)]
+    with pytest.raises(MiaSegError, match=r"all.txt: 7 of 9 ids are not in the data set: 002, 003, 004, 005, 006\."):
+        split.cut(photographs(2), tmp_path, 0)
+
+
+def test_the_published_cityscapes_split_is_a_cut_of_the_scenes_with_fine_labels() -> None:
+    """Known answers: hashes of the released lists' names, its numbers read as places in this order."""
+    fine = Listed(names=tuple((splits.PUBLISHED / "cityscapes_fine.txt").read_text("utf-8").split()))
+    assert sum(name.startswith("train/") for name in fine.names) == 2975
+    for name, counts in (("cityscapes", (1488, 912, 1075)), ("cityscapes_full", (2975, 500, 0))):
+        split = recipe.load("victim", name).split
+        parts = split.cut(fine, None, 0)
+        assert (len(parts.members), len(parts.nonmembers), len(parts.pool)) == counts
+        assert {"members", "nonmembers"} <= split.sha256.keys()
+    shadow = recipe.load("shadow", "cityscapes_a1_listed")
+    assert shadow.adversary is not None
+    pool = shadow.split.cut(fine, None, 0).pool
+    listed = splits.read_ids(None, str(shadow.adversary.members), pool)
+    rest = sorted(set(pool) - set(listed))
+    assert (len(listed), len(rest)) == (555, 520)
+    assert splits.names_digest(rest).startswith("96082871cf54f1aa"), "the other released list"
 
 
 def test_published_lists_come_along_and_say_how_many_ids_the_disk_lacks(tmp_path: Path) -> None:
