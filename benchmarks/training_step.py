@@ -6,7 +6,9 @@ The two take turns, A B A B, so that a machine whose speed drifts slows both; th
 
 import argparse
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -26,10 +28,11 @@ def main() -> None:
     dataset = settings.dataset()
     scenes = Scenes(dataset, None, dataset.ids(None)[: settings.train.batch * given.steps], room=1 << 30)
     list(scenes)  # painted once, as in any epoch but the first
-    loops = {"bare": bare_loop(settings, scenes), "mia-seg": our_loop(settings, scenes)}
-    for loop in loops.values():
-        loop()
-    rounds = [{name: seconds(loop) for name, loop in loops.items()} for _ in range(given.rounds)]
+    with tempfile.TemporaryDirectory() as folder:
+        loops = {"bare": bare_loop(settings, scenes), "mia-seg": our_loop(settings, scenes, Path(folder))}
+        for loop in loops.values():
+            loop()
+        rounds = [{name: seconds(loop) for name, loop in loops.items()} for _ in range(given.rounds)]
     ratios = sorted(r["mia-seg"] / r["bare"] for r in rounds)
     for name in loops:
         print(f"{name:8} {statistics.median(r[name] for r in rounds) / given.steps * 1000:7.1f} ms CPU a step")
@@ -40,7 +43,8 @@ def main() -> None:
 
 def bare_loop(settings, scenes):
     """What one would write in a notebook: autocast, loss, backward, step, on tensors that are ready."""
-    network, optimizer = train._fresh(settings, scenes, 0)
+    network = train._fresh_network(settings, len(scenes.dataset.classes()), 0)
+    optimizer = train._optimizer(network, settings.train)
     network.train()
     batch = settings.train.batch
     pairs = [train.crop(scene, settings.train) for scene in scenes]
@@ -59,14 +63,17 @@ def bare_loop(settings, scenes):
     return loop
 
 
-def our_loop(settings, scenes):
+def our_loop(settings, scenes, folder):
     """One epoch as `train` runs it: loading, augmentation, schedule, running mIoU."""
     fabric = Fabric(accelerator="cpu", devices=1, precision=settings.train.precision)
-    network, optimizer = train._fresh(settings, scenes, 0)
-    objective, optimizer = fabric.setup(train.Objective(network), optimizer)
-    crops = train.Crops(scenes, settings.train, 0)
-    loader = fabric.setup_dataloaders(train._loader(crops, settings.train, 0))
-    return lambda: train._epoch(objective, optimizer, loader, settings.train, 0, 0, fabric)
+    training = train.Training(settings, scenes, 0, folder, fabric, 0, "a benchmark")
+    training.prepare(None)
+
+    def loop() -> None:
+        training.epoch([])
+        training.done.epochs = 0
+
+    return loop
 
 
 def seconds(loop) -> float:

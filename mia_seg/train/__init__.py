@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -34,6 +33,7 @@ from mia_seg.train._state import (
     resume_noise,
     save_state,
     stop_asked,
+    take_weights,
     write_log,
 )
 
@@ -75,7 +75,7 @@ def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
     """The trained network in evaluation mode. Raises MiaSegError for weights of another architecture."""
     # The file holds every weight: those that the training started from need not be at hand.
     network = _build({key: value for key, value in recipe.segmenter.items() if key != "pretrained"}, classes)
-    _load(
+    take_weights(
         network, path, f"{path} holds another architecture than the recipe's [segmenter]",
         "Delete its folder and train again, or correct the recipe.",
     )  # fmt: skip
@@ -117,7 +117,7 @@ class Training:
         """Draw or load the weights, go to where the last run stopped, place all on the device."""
         self.network = _fresh_network(self.recipe, self.classes, self.seed)
         if start is not None:
-            _load(
+            take_weights(
                 self.network, start, f"{self.title}: the weights of [train] start = '{self.settings.start}' do not fit",
                 "Name a victim of the same [segmenter] and classes.",
             )  # fmt: skip
@@ -214,23 +214,6 @@ def poly(settings: Train, step: int, steps: int) -> float:
 
 def _build(section: dict[str, Any], classes: int) -> Network:
     return plugins.from_section(segmenters, Segmenter, section, "[segmenter]").build(classes)
-
-
-def _load(network: Network, path: Path, unfit: str, fix: str) -> None:
-    """Take weights from a safetensors file: nothing in it is executed."""
-    try:
-        with safe_open(path, "pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        network.load_state_dict(weights)
-    except FileNotFoundError:
-        raise MiaSegError(f"{path} is missing. Delete its folder and train again, or restore the file.") from None
-    except SafetensorError as error:
-        raise MiaSegError(
-            f"{path} is not a whole safetensors file ({error}). Delete its folder and train again."
-        ) from None
-    except RuntimeError as error:
-        fault = str(error).splitlines()[-1].strip()[:200]
-        raise MiaSegError(f"{unfit} ({fault}). {fix}") from None
 
 
 def _fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:

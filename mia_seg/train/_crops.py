@@ -39,33 +39,43 @@ def crop(scene: Scene, settings: Train) -> tuple[Tensor, Tensor]:
     size = stored if factor == 1 else tuple(max(1, round(s * factor)) for s in stored)
     top, left = (int(torch.randint(max(s - c, 0) + 1, ())) for c, s in zip(settings.crop, size, strict=True))
     rows, columns = slice(top, top + settings.crop[0]), slice(left, left + settings.crop[1])
-    image = torch.empty(3, *settings.crop, dtype=torch.uint8)
-    image[:] = torch.tensor(settings.fill or BLACK, dtype=torch.uint8)[:, None, None]
-    labels = torch.full(settings.crop, IGNORE, dtype=torch.uint8)
-    seen = _labels(scene.labels_HW, size, rows, columns)
-    image[:, : seen.shape[0], : seen.shape[1]] = _image(scene.image_HWC, size, rows, columns)
-    labels[: seen.shape[0], : seen.shape[1]] = seen
+    image, labels = _image(scene.image_HWC, size, rows, columns), _labels(scene.labels_HW, size, rows, columns)
+    lacking = [c - s for c, s in zip(settings.crop, labels.shape, strict=True)]
+    if any(lacking):
+        padding = [0, 0, lacking[1], lacking[0]]
+        image = tvf.pad(image, padding, list(settings.fill or BLACK))
+        labels = tvf.pad(labels[None], padding, IGNORE)[0]
     if settings.flip and torch.rand(()) < 0.5:
         image, labels = image.flip(-1), labels.flip(-1)
-    return image.float() / 255, labels.long()
+    return image.float().div_(255), labels.long()
 
 
 def _image(image_HWC: np.ndarray, size: tuple[int, ...], rows: slice, columns: slice) -> Tensor:
-    """The window of the image at `size`: uint8 [3, h, w].
+    """The window of the image at `size`, to the bit as if it were cut from the image resized whole: uint8 [3, h, w].
 
-    It is resized whole: torch's filter for bytes needs for that what others need for the window.
+    Bytes are resized along rows, rounded, and resized along columns; each pass can do without what no pixel of the
+    window depends on.
     """
-    if size == image_HWC.shape[:2]:
-        return torch.from_numpy(image_HWC[rows, columns].copy()).permute(2, 0, 1)
-    image = torch.from_numpy(image_HWC.copy()).permute(2, 0, 1)
-    resized: Tensor = tvf.resize(image, list(size), tvf.InterpolationMode.BILINEAR, antialias=True)
-    return resized[:, rows, columns]
+    scale = image_HWC.shape[0] / size[0]
+    reach = 2 * max(1.0, scale) + 1
+    above, below = max(0, int(rows.start * scale - reach)), int(min(rows.stop, size[0]) * scale + reach)
+    strip = torch.from_numpy(image_HWC[above:below].copy()).permute(2, 0, 1)
+    strip = _resize(strip, strip.shape[1], size[1])[:, :, columns]
+    # The filter of the other pass starts at the image's edge, so the strip has to lie in its place.
+    whole = torch.zeros(image_HWC.shape[0], strip.shape[2], 3, dtype=torch.uint8).permute(2, 0, 1)
+    whole[:, above:below] = strip
+    return _resize(whole, size[0], strip.shape[2])[:, rows]
+
+
+def _resize(image_3HW: Tensor, height: int, width: int) -> Tensor:
+    resized: Tensor = tvf.resize(image_3HW, [height, width], tvf.InterpolationMode.BILINEAR, antialias=True)
+    return resized
 
 
 def _labels(labels_HW: np.ndarray, size: tuple[int, ...], rows: slice, columns: slice) -> Tensor:
     """The window of the labels at `size`, without the rest: uint8 [h, w]."""
     places = (_nearest(window, s, into) for window, s, into in zip((rows, columns), labels_HW.shape, size, strict=True))
-    return torch.from_numpy(labels_HW[np.ix_(*places)])
+    return torch.from_numpy(labels_HW[next(places)][:, next(places)])
 
 
 def _nearest(window: slice, stored: int, size: int) -> np.ndarray:

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from mia_seg.errors import MiaSegError
 from mia_seg.store import replace
 
 WEIGHTS, STATE, LOG = "model.safetensors", "state.safetensors", "log.csv"
@@ -96,6 +97,23 @@ def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
 def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """Safetensors bytes; it takes no channels-last tensors."""
     return save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+
+
+def take_weights(network: nn.Module, path: Path, unfit: str, fix: str) -> None:
+    """Load weights from a safetensors file: nothing in it is executed."""
+    try:
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        network.load_state_dict(weights)
+    except FileNotFoundError:
+        raise MiaSegError(f"{path} is missing. Delete its folder and train again, or restore the file.") from None
+    except SafetensorError as error:
+        raise MiaSegError(
+            f"{path} is not a whole safetensors file ({error}). Delete its folder and train again."
+        ) from None
+    except RuntimeError as error:
+        fault = str(error).splitlines()[-1].strip()[:200]
+        raise MiaSegError(f"{unfit} ({fault}). {fix}") from None
 
 
 @contextmanager

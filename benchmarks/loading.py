@@ -1,0 +1,112 @@
+"""Reading and augmenting Cityscapes-size pairs against plain torchvision pipelines on the same files: pairs a second.
+
+Run: python benchmarks/loading.py [--pairs 24] [--rounds 5] [--folder FOLDER]
+One process, as one of a loader's workers is; all read from the disk's cache, and take turns, A B C A B C, so that a
+machine whose speed drifts slows all; the median ratio is what counts. torchvision's own data sets decode by PIL, as we
+do; its decode_image reads the same PNG faster, and is shown beside it.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torchvision import tv_tensors
+from torchvision.io import decode_image
+from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from mia_seg.data import IGNORE, Scenes
+from mia_seg.data._labels import CITYSCAPES
+from mia_seg.data.folder import Folder
+from mia_seg.data.streets import Streets
+from mia_seg.recipe import Train
+from mia_seg.train import Crops
+
+SIZE, CROP, MEAN = (1024, 2048), (713, 713), (124, 116, 104)
+SETTINGS = Train(epochs=1, batch=2, lr=0.01, crop=CROP, scale=(0.5, 2.0), fill=MEAN)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pairs", type=int, default=24)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--folder", type=Path, help="where the pairs are kept; default: a temporary folder")
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = given.folder or Path(temporary)
+        write_pairs(root / "pairs", given.pairs)
+        readers = {
+            "torchvision, PIL": torchvision_reader(root / "pairs", lambda path: pil_to_tensor(Image.open(path))),
+            "torchvision, decode_image": torchvision_reader(root / "pairs", decode_image),
+            "mia-seg": our_reader(root),
+        }
+        rounds = [{name: seconds(read, k) for name, read in readers.items()} for k in range(given.rounds + 1)][1:]
+    for name in readers:
+        rate = given.pairs / statistics.median(r[name] for r in rounds)
+        ratios = sorted(r[name] / r["mia-seg"] for r in rounds)
+        print(
+            f"{name:26} {rate:6.1f} pairs a CPU second   "
+            f"mia-seg is {statistics.median(ratios):.2f} times as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+
+
+def write_pairs(folder: Path, count: int) -> None:
+    """Street scenes as PNG, with the class map that reads their labels' ids."""
+    dataset = Streets(size=SIZE, count=count)
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    rules = "".join(f'[[map]]\nname = "{name}"\nid = {k}\n' for k, name in enumerate(CITYSCAPES))
+    (folder / "ids.toml").write_text(f'classes = "cityscapes"\n{rules}', encoding="utf-8")
+    for scene_id in dataset.ids(None):
+        if not (folder / "labels" / f"{scene_id}.png").is_file():
+            scene = dataset.scene(None, scene_id)
+            Image.fromarray(scene.image_HWC).save(folder / "images" / f"{scene_id}.png")
+            Image.fromarray(scene.labels_HW).save(folder / "labels" / f"{scene_id}.png")
+
+
+def our_reader(root: Path):
+    dataset = Folder(path="pairs", class_map=str(root / "pairs" / "ids.toml"))
+    crops = Crops(Scenes(dataset, root, dataset.ids(root)), SETTINGS, 0)
+
+    def read(epoch: int) -> None:
+        crops.epoch = epoch
+        for index in range(len(crops)):
+            crops[index]
+
+    return read
+
+
+def torchvision_reader(folder: Path, decode):
+    """What torchvision's own examples do, at the same crop and scales."""
+    augment = v2.Compose(
+        [
+            v2.ScaleJitter(SIZE[::-1], SETTINGS.scale),  # it divides target_size[1] by the height
+            v2.RandomCrop(CROP, pad_if_needed=True, fill={tv_tensors.Image: MEAN, tv_tensors.Mask: IGNORE}),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype({tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64}, scale=True),
+        ]
+    )
+    stems = sorted(path.name for path in (folder / "images").iterdir())
+
+    def read(epoch: int) -> None:
+        torch.manual_seed(epoch)
+        for stem in stems:
+            image = tv_tensors.Image(decode(folder / "images" / stem))
+            augment(image, tv_tensors.Mask(decode(folder / "labels" / stem)))
+
+    return read
+
+
+def seconds(read, epoch: int) -> float:
+    start = time.process_time()
+    read(epoch)
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    main()
