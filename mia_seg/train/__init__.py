@@ -192,6 +192,7 @@ class Training:
             save_state(self.folder, self.network, self.optimizer, done, self.fabric)
             self.saved = time.monotonic()
         if stop:
+            self.fabric.barrier()  # a launcher ends all processes when one ends: not before the state is saved
             step = done.epochs * self.plan.an_epoch + done.steps
             raise MiaSegError(
                 f"{self.title}: stopped by {asked[0] if asked else 'another process'} after step {step} "
