@@ -103,7 +103,7 @@ def read_pair(
     with _pair(image, labels) as (picture, drawn):
         labels_HW = _ids(drawn, labels, stored, resized)
         with _sentence(image):
-            return _array(picture.convert("RGB"), resized, Image.Resampling.BILINEAR), labels_HW
+            return _array(_rgb(picture), resized, Image.Resampling.BILINEAR), labels_HW
 
 
 def read_labels(image: Path, labels: Path, stored: Stored) -> np.ndarray:
@@ -136,6 +136,11 @@ def _ids(
             f"Save it as an 8-bit grey image, or read its colours through a class map."
         )
     return array
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB; one that is so already is not copied."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _array(
