@@ -44,17 +44,21 @@ class BlackBox:
         """The network's posterior, averaged where windows overlap; memory is that of one batch of windows."""
         size = (image_3HW.shape[1], image_3HW.shape[2])
         if self.window is None or (self.window.size[0] >= size[0] and self.window.size[1] >= size[1]):
-            return self._logits(image_3HW[None])[0].softmax(0)
+            return self.posterior(image_3HW[None])[0]
         total, visits = None, torch.zeros(size, device=self.device)
         remaining = windows(size, self.window)
         while group := list(islice(remaining, WINDOW_BATCH)):
             crops = torch.stack([image_3HW[:, rows, columns] for rows, columns in group])
-            for (rows, columns), part in zip(group, self._logits(crops).softmax(1), strict=True):
+            for (rows, columns), part in zip(group, self.posterior(crops), strict=True):
                 total = part.new_zeros((part.shape[0], *size)) if total is None else total
                 total[:, rows, columns] += part
                 visits[rows, columns] += 1
         assert total is not None
         return total / visits
+
+    def posterior(self, images_N3HW: Tensor) -> Tensor:
+        """Posteriors of whole images or of windows: what is averaged where windows overlap."""
+        return self._logits(images_N3HW).softmax(1)
 
     def _logits(self, images_N3HW: Tensor) -> Tensor:
         """Logits in float32; with `mirror`, plus those of the mirror images (PSPNet's evaluation code)."""

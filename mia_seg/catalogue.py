@@ -13,7 +13,13 @@ from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
 from mia_seg.recipe import Kind, Recipe
 
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
-PACKAGES = {"data sets": "data", "segmenters": "segmenters", "defenses": "defenses", "attacks": "attacks"}
+PACKAGES = {
+    "data sets": "data",
+    "segmenters": "segmenters",
+    "generators": "generators",
+    "defenses": "defenses",
+    "attacks": "attacks",
+}
 
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:

@@ -128,6 +128,24 @@ def train_shadow(
 
 
 @app.command()
+def train_generator(
+    name: Victim,
+    seed: Seeds = None,
+    data_root: DataRoot = None,
+    store: StoreRoot = STORE,
+    device: Device = "auto",
+    workers: Workers = 0,
+    precision: PrecisionName = None,
+) -> None:
+    """Train the generator of a victim's features, for the defense 'synfeat'; a missing victim is trained first."""
+    from mia_seg import pipeline
+
+    space = _space(store, data_root, REPORTS, device, 1, workers, precision)
+    made = [pipeline.train_generator(pipeline.train_victim(name, s, space), space) for s in seed or [0]]
+    _next([artefact.path for artefact in made], f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75")
+
+
+@app.command()
 def attack(
     victim: Victim,
     shadow: Shadow,

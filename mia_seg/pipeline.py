@@ -14,7 +14,20 @@ from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from mia_seg import answers as answers_
-from mia_seg import attacks, defenses, launch, plugins, query, recipe, results, segmenters, sheets, train
+from mia_seg import (
+    attacks,
+    defenses,
+    generators,
+    launch,
+    plugins,
+    query,
+    recipe,
+    results,
+    segmenters,
+    service,
+    sheets,
+    train,
+)
 from mia_seg import report as report_
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker
@@ -22,9 +35,10 @@ from mia_seg.audit import Audit, Model, described, measured
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
+from mia_seg.generators import Generator
 from mia_seg.progress import console
 from mia_seg.recipe import Adversary, Kind, Precision, Recipe
-from mia_seg.segmenters import Network, Segmenter
+from mia_seg.segmenters import Segmenter
 from mia_seg.splits import Parts, assert_disjoint, read_ids
 from mia_seg.store import Artefact, Store, reading
 
@@ -114,10 +128,11 @@ def report(space: Space) -> list[Path]:
 
 
 def settings_of(kind: Kind, name: str) -> Recipe:
-    """The recipe, once what it says in [segmenter] and [attacks] is known to exist and to be spelt right."""
+    """The recipe, once what it says in [segmenter], [generator] and [attacks] is known to be there and spelt right."""
     settings, path = recipe.load(kind, name), recipe.find(kind, name)
     _check_starts(settings, [name] if kind == "victim" else [])
     plugins.from_section(segmenters, Segmenter, settings.segmenter, f"{path}: [segmenter]")
+    plugins.from_section(generators, Generator, settings.generator, f"{path}: [generator]")
     for method, values in settings.attacks.items():
         plugins.from_section(attacks, Attack, values | {"name": method}, f"{path}: [attacks.{method}]")
     return settings
@@ -138,6 +153,16 @@ def train_shadow(name: str, seed: int, space: Space) -> Model:
     cut = settings.split.cut(settings.dataset(), space.data_root, seed)
     parts, queries = (cut, 0) if settings.adversary.kind == "A2" else _chosen(name, settings, cut, seed, space)
     return _train(name, settings, seed, parts, queries, "shadows", space, first_seed=SHADOW_SEEDS)
+
+
+def train_generator(model: Model, space: Space) -> Artefact:
+    """The generator of a victim's or shadow's features, trained on its members or reused."""
+    artefact = service.place_of_generator(model, space.store)
+    kept = artefact.whole
+    if not kept:
+        service.train_generator(model, artefact, space.data_root, space.fabric("32-true"), CACHE_BYTES)
+    say("reused" if kept else "trained", f"of {model.name}, seed {model.seed} ({artefact.digest})", "generator")
+    return artefact
 
 
 def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
@@ -169,24 +194,20 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
         "model": model.artefact.digest, "ids": recipe.digest(list(ids)), "defense": repr(guard), "stride": stride,
         "window": model.recipe.model_dump(mode="json")["window"], "seed": model.seed, "version": query.VERSION,
     }  # fmt: skip
+    generator = train_generator(model, space) if guard.needs_generator else None
+    made |= {} if generator is None else {"generator": generator.digest}
     artefact = space.store.artefact("answers", f"{model.name}.{slug(defense)}", made)
     while launch.rank() > 0 and not artefact.whole:
         time.sleep(1)  # the first process asks; the others need the answers to go on
     if not artefact.whole:
         scenes = Scenes(model.recipe.dataset(), space.data_root, ids)
-        network = network_of(model)
+        network = service.network_of(model) if generator is None else service.paired(model, generator)
         space.fabric("32-true").to_device(network)
         with artefact.make() as folder:
             box = guard.guard(network, model.recipe.window)
             query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({defense})")
     with reading(artefact.path):
         return answers_.load(artefact.path)
-
-
-def network_of(model: Model) -> Network:
-    """The trained network."""
-    classes = len(model.recipe.dataset().classes())
-    return train.load_network(model.recipe, classes, model.artefact.path / train.WEIGHTS)
 
 
 def attack_settings(text: str, settings: Recipe) -> Attack:
@@ -196,8 +217,8 @@ def attack_settings(text: str, settings: Recipe) -> Attack:
 
 
 def slug(text: str) -> str:
-    """A name for files: 'gaussian:0.5' -> 'gaussian-0.5'."""
-    return text.replace(":", "-")
+    """A name for files: 'gaussian:0.5' -> 'gaussian-0.5', 'synfeat:0.75,z=fresh' -> 'synfeat-0.75-z-fresh'."""
+    return text.translate(str.maketrans(":,=", "---"))
 
 
 def say(did: str, what: str, kind: str = "") -> None:

@@ -56,19 +56,31 @@ def build(package: ModuleType, base: type[C], name: str, settings: dict[str, Any
 
 
 def parse(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any] | None = None) -> C:
-    """`name` or `name:value` -> the component; `value` sets its first field, `defaults` the others."""
-    name, _, value = text.partition(":")
+    """`name`, `name:value` or `name:value,key=other` -> the component; a bare value sets its first field.
+
+    defaults: the fields that the text does not set.
+    """
+    name, _, values = text.partition(":")
     fields = list(load(package, base, name).model_fields)
-    if value and not fields:
+    if values and not fields:
         raise MiaSegError(f"'{text}': {name} takes no value. Write '{name}'.")
-    return build(package, base, name, (defaults or {}) | ({fields[0]: value} if value else {}), f"'{text}'")
+    given = [value.partition("=") for value in values.split(",") if value]
+    settings = {key if equals else fields[0]: value if equals else key for key, equals, value in given}
+    return build(package, base, name, (defaults or {}) | settings, f"'{text}'")
 
 
 def label(package: ModuleType, base: type[C], text: str) -> str:
-    """`text` with its value spelt out, so that one setting has one name: 'gaussian' -> 'gaussian:0.5'."""
+    """`text` with its first value spelt out, so that one setting has one name: 'gaussian' -> 'gaussian:0.5'.
+
+    Other fields are named where they are not at their defaults: 'synfeat:0.75,z=fresh'.
+    """
     component, name = parse(package, base, text), text.partition(":")[0]
-    first = next(iter(type(component).model_fields), None)
-    return name if first is None else f"{name}:{getattr(component, first)}"
+    fields = list(type(component).model_fields.items())
+    if not fields:
+        return name
+    values = {key: getattr(component, key) for key, _ in fields}
+    changed = [f"{key}={values[key]}" for key, field in fields[1:] if values[key] != field.default]
+    return ",".join([f"{name}:{values[fields[0][0]]}", *changed])
 
 
 def from_section(package: ModuleType, base: type[C], section: dict[str, Any], where: str) -> C:

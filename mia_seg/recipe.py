@@ -80,6 +80,23 @@ class Window(_Section):
     mirror: bool = Field(default=False, description="add the logits of every window's mirror image")
 
 
+class TrainGenerator(_Section):
+    """Optimisation of a generator of features: Adam at a constant rate that then falls linearly (BicycleGAN)."""
+
+    epochs: int = Field(default=60, ge=1, description="passes over the scenes (thesis 6.3.1: 60 on Cityscapes)")
+    decay: float = Field(
+        default=0.5, ge=0, le=1, description="share of the epochs, at the end, in which the rate falls"
+    )
+    batch: int = Field(default=2, ge=2, multiple_of=2, description="half of it is encoded, half is what is to be met")
+    lr: float = Field(default=2e-4, gt=0)
+    held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the members kept aside for the score")
+    layout: Literal["labels", "predictions"] = Field(
+        default="labels",
+        description="what the generator learns from: labels, ignored pixels filled by the segmenter's "
+        "prediction, or its predictions everywhere",
+    )
+
+
 class Adversary(_Section):
     """What the attacker knows, and how it comes by its shadow's members (thesis 7.2).
 
@@ -116,13 +133,15 @@ class Adversary(_Section):
 
 
 class Recipe(_Section):
-    """Everything that shapes a model. `attacks` and `adversary` belong to shadows alone."""
+    """Everything that shapes a model and its generator. `attacks` and `adversary` belong to shadows alone."""
 
     data: dict[str, Any]
     split: Split
     segmenter: dict[str, Any]
     train: Train
     window: Window | None = None
+    generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
+    train_generator: TrainGenerator = TrainGenerator()
     adversary: Adversary | None = None
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
 

@@ -110,7 +110,7 @@ def cells(rows: Iterable[Row]) -> list[Cell]:
 def by_strength(defense: str) -> tuple[bool, str, float, str]:
     """Sorts defenses: none, then by name and by number, so that 'gaussian:10' follows 'gaussian:2'."""
     family, _, value = defense.partition(":")
-    return defense != UNDEFENDED, family, _number(value), value
+    return defense != UNDEFENDED, family, _number(value.partition(",")[0]), value
 
 
 def defenses_of(found: Iterable[Cell]) -> list[str]:

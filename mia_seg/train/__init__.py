@@ -66,7 +66,8 @@ def train(
     if not fabric.is_global_zero:
         sys.exit(0)  # devices share the training alone; the first process goes on with the rest
     # One entry, because safetensors writes several in random order.
-    made_by = json.dumps({"recipe": recipe.model_dump(mode="json"), "seed": seed}, sort_keys=True)
+    shaping = recipe.model_dump(mode="json", exclude={"generator", "train_generator"})
+    made_by = json.dumps({"recipe": shaping, "seed": seed}, sort_keys=True)
     replace(folder / WEIGHTS, packed(training.network.state_dict(), {"made_by": made_by}))
     (folder / STATE).unlink(missing_ok=True)
 

@@ -1,0 +1,227 @@
+"""Training of a generator on (layout, feature) pairs of the scenes that its segmenter was trained on, and no others."""
+
+import csv
+import json
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mia_seg import generators as generators_
+from mia_seg import plugins
+from mia_seg.data import IGNORE, Scenes
+from mia_seg.errors import MiaSegError
+from mia_seg.gan._objective import Bicycle
+from mia_seg.generators import Generator, GeneratorNetwork, cut_of
+from mia_seg.metrics.segmentation import confusion, utility
+from mia_seg.progress import Bar
+from mia_seg.recipe import Recipe, TrainGenerator
+from mia_seg.segmenters import Network
+from mia_seg.store import reading, replace
+from mia_seg.train import LOG, STATE, WEIGHTS, Crops
+from mia_seg.train._order import order_of, seed_of
+from mia_seg.train._state import packed, write_log
+
+__all__ = ["LOG", "STATE", "WEIGHTS", "Bicycle", "load", "pair", "rate", "score", "set_aside", "train"]
+
+VERSION = 1
+SAVE_EVERY = 60.0
+SMALLEST = 1e-6  # a channel that never changes has no deviation to divide by
+
+
+def train(
+    recipe: Recipe, network: Network, scenes: Scenes, aside: Scenes, seed: int, folder: Path, title: str, model: str
+) -> None:
+    """Train the recipe's generator for `network` on `scenes`, score it on `aside` after every epoch.
+
+    model: the digest of the segmenter, which the weights name. Resumes from the last saved epoch; on the CPU a resumed
+    run ends with the same bits as an unbroken one. Raises MiaSegError where the scenes do not fill a batch.
+    """
+    settings = recipe.train_generator
+    if len(scenes) < settings.batch:
+        raise MiaSegError(
+            f"{title}: {len(scenes)} scenes do not fill a batch of {settings.batch}. Lower [train_generator] batch."
+        )
+    crops, held = _crops(recipe, scenes, seed), list(_held(recipe, network, aside, seed))
+    bicycle = _fresh(recipe, network, len(scenes.dataset.classes()), crops, seed)
+    with reading(folder):
+        rows = _restore(folder, bicycle)
+    if not held:
+        raise MiaSegError(f"{title}: none of the {len(aside)} scenes kept aside has a labelled pixel to score it on.")
+    real, saved = score(network, None, held, seed), time.monotonic()
+    with Bar(title, settings.epochs, len(rows)) as bar:
+        for epoch in range(len(rows), settings.epochs):
+            row = _epoch(bicycle, network, crops, settings, epoch, seed)
+            generated = score(network, bicycle.generator, held, seed)
+            rows.append(row | generated | {f"real_{name}": value for name, value in real.items()})
+            write_log(folder, rows)
+            if time.monotonic() - saved > SAVE_EVERY:
+                replace(folder / STATE, packed(bicycle.state(), {"epochs": str(len(rows))}))
+                saved = time.monotonic()
+            bar.step(f"L1 {row['reconstruction']:.3f}  mIoU {generated['miou']:.3f} of {real['miou']:.3f}")
+    made_by = {"model": model, "generator": recipe.generator, "seed": seed}
+    replace(folder / WEIGHTS, packed(bicycle.generator.state_dict(), {"made_by": json.dumps(made_by, sort_keys=True)}))
+    (folder / STATE).unlink(missing_ok=True)
+
+
+def load(recipe: Recipe, network: Network, classes: int, path: Path, model: str) -> GeneratorNetwork:
+    """The generator of `network` in evaluation mode. Raises MiaSegError for one of another segmenter or architecture.
+
+    model: the digest of the segmenter.
+    """
+    generator = _settings(recipe).build(classes, *cut_of(network))
+    try:
+        with safe_open(path, "pt") as file:
+            made_for = json.loads(file.metadata()["made_by"])["model"]
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (FileNotFoundError, SafetensorError, KeyError, TypeError) as error:
+        raise MiaSegError(f"{path} is no whole generator ({error}). Delete its folder and train it again.") from None
+    if made_for != model:
+        raise MiaSegError(
+            f"{path} is the generator of the segmenter {made_for}, and this one is {model}: features of one mean "
+            f"nothing to another. Delete its folder and train again: mia-seg train-generator."
+        )
+    try:
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise MiaSegError(
+            f"{path} holds another architecture or cut than the recipe's [generator] and [segmenter] "
+            f"({str(error).splitlines()[-1].strip()[:200]}). Delete its folder and train again."
+        ) from None
+    return generator.eval()
+
+
+def set_aside(members: Sequence[str], unit: Mapping[str, str], share: float, seed: int) -> tuple[list[str], list[str]]:
+    """A segmenter's members for training its generator, and those kept aside to score it: whole units, one at least."""
+    units = sorted({unit[i] for i in members})
+    random.Random(seed).shuffle(units)
+    kept = set(units[: max(1, round(share * len(units)))])
+    return [i for i in members if unit[i] not in kept], [i for i in members if unit[i] in kept]
+
+
+@torch.no_grad()
+def pair(network: Network, images_N3HW: Tensor, labels_NHW: Tensor, layout: str = "labels") -> tuple[Tensor, Tensor]:
+    """One-hot layouts [N, K, H, W] and features at the cut [N, C, h, w], float32, on the network's device.
+
+    layout: "labels", where ignored pixels take the network's prediction; "predictions", where all do.
+    """
+    device = next(network.parameters()).device
+    images, labels = images_N3HW.to(device), labels_NHW.to(device)
+    feature = network.encode(images)
+    logits = network.decode(feature, (labels.shape[1], labels.shape[2]))
+    filled = torch.full_like(labels, layout == "predictions", dtype=torch.bool) | (labels == IGNORE)
+    shown = torch.where(filled, logits.argmax(1), labels)
+    return one_hot(shown, logits.shape[1]), feature.float()
+
+
+def one_hot(labels_NHW: Tensor, classes: int) -> Tensor:
+    """Labels [N, H, W] -> float [N, K, H, W]."""
+    return F.one_hot(labels_NHW, classes).permute(0, 3, 1, 2).float()
+
+
+@torch.no_grad()
+def score(
+    network: Network, generator: GeneratorNetwork | None, held: Sequence[tuple[Tensor, Tensor, Tensor]], seed: int
+) -> dict[str, float]:
+    """The PSPNet-score (thesis, table 6.2): utility of what the network reads out of generated features.
+
+    held: (layout, feature, labels) a scene; scored on labelled pixels. generator: None scores the real features.
+    """
+    noise, total = torch.Generator().manual_seed(seed_of(seed, 0, "score")), None
+    for layout, real, labels in held:
+        feature = real
+        if generator is not None:
+            feature = generator(layout, torch.randn(1, generator.latent, generator=noise).to(layout.device))
+        predicted = network.decode(feature, (labels.shape[1], labels.shape[2])).argmax(1)
+        counts = confusion(labels[0].numpy(), predicted[0].cpu().numpy(), layout.shape[1])
+        total = counts if total is None else total + counts
+    assert total is not None
+    return utility(total)
+
+
+def rate(settings: TrainGenerator, epoch: int) -> float:
+    """Learning rate of an epoch: constant, then falling linearly towards 0 over the last `decay` of them."""
+    falling = settings.decay * settings.epochs
+    return settings.lr * min(1.0, (settings.epochs - epoch) / (falling + 1))
+
+
+def _settings(recipe: Recipe) -> Generator:
+    return plugins.from_section(generators_, Generator, recipe.generator, "[generator]")
+
+
+def _crops(recipe: Recipe, scenes: Scenes, seed: int, flip: bool = True) -> Crops:
+    """The victim's crops without its rescaling: a service sees scenes at one scale."""
+    flip = flip and recipe.train.flip
+    return Crops(scenes, recipe.train.model_copy(update={"scale": (1.0, 1.0), "flip": flip}), seed)
+
+
+def _held(recipe: Recipe, network: Network, aside: Scenes, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Layout, feature and labels of one unmirrored crop of each scene kept aside, the same at every epoch."""
+    crops = _crops(recipe, aside, seed, flip=False)
+    for index in range(len(crops)):
+        image, labels = crops[index]
+        if (labels != IGNORE).any():
+            yield *pair(network, image[None], labels[None]), labels[None]
+
+
+def _fresh(recipe: Recipe, network: Network, classes: int, crops: Crops, seed: int) -> Bicycle:
+    torch.manual_seed(seed)
+    settings, device = _settings(recipe), next(network.parameters()).device
+    generator = settings.build(classes, *cut_of(network))
+    mean, deviation = _statistics(network, crops, device)
+    generator.mean_C.copy_(mean)
+    generator.deviation_C.copy_(deviation)
+    return Bicycle(settings, classes, generator, device, recipe.train_generator.lr)
+
+
+@torch.no_grad()
+def _statistics(network: Network, crops: Crops, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and deviation [C] of the features of one crop of every scene."""
+    sums, squares, places = torch.zeros(()).double(), torch.zeros(()).double(), 0
+    for index in range(len(crops)):
+        feature = network.encode(crops[index][0][None].to(device))[0].double().cpu()
+        sums, squares = sums + feature.sum((1, 2)), squares + (feature**2).sum((1, 2))
+        places += feature[0].numel()
+    mean = sums / places
+    deviation = (squares / places - mean**2).clamp(min=0).sqrt()
+    return mean.float(), torch.where(deviation > SMALLEST, deviation, 1).float()
+
+
+def _epoch(
+    bicycle: Bicycle, network: Network, crops: Crops, settings: TrainGenerator, epoch: int, seed: int
+) -> dict[str, Any]:
+    """One pass over the scenes; the mean of every loss."""
+    started, total, lr = time.monotonic(), dict[str, float](), rate(settings, epoch)
+    crops.epoch = epoch
+    bicycle.rate(lr)
+    torch.manual_seed(seed_of(seed, epoch, "noise"))
+    batches = list(_batches(order_of(len(crops), seed, epoch), settings.batch))
+    for batch in batches:
+        images, labels = (torch.stack(part) for part in zip(*(crops[i] for i in batch), strict=True))
+        layout, feature = pair(network, images, labels, settings.layout)
+        terms = bicycle.step(layout, bicycle.generator.standardise(feature))
+        total = {name: total.get(name, 0.0) + value for name, value in terms.items()}
+    losses = {name: value / len(batches) for name, value in total.items()}
+    return {"epoch": epoch + 1, "lr": lr, **losses, "seconds": time.monotonic() - started}
+
+
+def _batches(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Whole batches; what does not fill one waits for another epoch."""
+    return (order[k : k + size] for k in range(0, len(order) - size + 1, size))
+
+
+def _restore(folder: Path, bicycle: Bicycle) -> list[dict[str, Any]]:
+    """Bring all to the last saved epoch, if there is one; the log up to there."""
+    if not (folder / STATE).is_file():
+        return []
+    with safe_open(folder / STATE, "pt") as file:
+        epochs = int(file.metadata()["epochs"])
+        bicycle.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
+    with (folder / LOG).open(encoding="utf-8") as log:
+        return [{key: json.loads(value) for key, value in row.items()} for row in csv.DictReader(log)][:epochs]

@@ -1,0 +1,110 @@
+"""Generators: a layout goes in, dense features at a segmenter's cut come out. One architecture is one file."""
+
+from math import log2
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mia_seg.errors import MiaSegError
+from mia_seg.generators._unet import UNet, draw
+from mia_seg.plugins import Component
+from mia_seg.segmenters import Network
+
+PROBE = 64  # side of the image that shows where a segmenter is cut
+
+
+class Reader(nn.Module):
+    """Brings a one-hot layout [N, K, H, W] to the features' grid: [N, channels, h, w]."""
+
+    channels: int
+
+
+class Generator(Component):
+    """Settings of an architecture: a reader of layouts, and behind it the U-Net of BicycleGAN, z at every level."""
+
+    width: int = Field(default=128, ge=16, multiple_of=16, description="channels of the U-Net at the features' grid")
+    levels: int = Field(default=3, ge=1, description="how often the U-Net halves the grid")
+    latent: int = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
+
+    def reader(self, classes: int, stride: int, share: float = 1.0) -> Reader:
+        """A freshly drawn reader; `share` of the channels where less will do."""
+        raise NotImplementedError
+
+    def build(self, classes: int, channels: int, stride: int) -> "GeneratorNetwork":
+        """A freshly drawn network for features of `channels` at `stride` (torch's global generator draws)."""
+        reader = self.reader(classes, stride)
+        unet = UNet(reader.channels, channels, self.width, self.levels, self.latent)
+        return GeneratorNetwork(reader, draw(unet), channels, stride)
+
+
+class GeneratorNetwork(nn.Module):
+    """Draws features for a layout. What it has learnt are features with mean 0 and deviation 1 in each channel."""
+
+    mean_C: Tensor
+    deviation_C: Tensor
+
+    def __init__(self, reader: Reader, unet: UNet, channels: int, stride: int) -> None:
+        super().__init__()
+        self.reader, self.unet, self.channels, self.stride = reader, unet, channels, stride
+        self.register_buffer("mean_C", torch.zeros(channels))
+        self.register_buffer("deviation_C", torch.ones(channels))
+
+    @property
+    def latent(self) -> int:
+        """Numbers in z."""
+        return self.unet.latent
+
+    def forward(self, layout_NKHW: Tensor, z_NZ: Tensor) -> Tensor:
+        """Features at the cut, before the ReLU: [N, C, h, w]."""
+        standard = self.standard(layout_NKHW, z_NZ)
+        return standard * self.deviation_C[:, None, None] + self.mean_C[:, None, None]
+
+    def standard(self, layout_NKHW: Tensor, z_NZ: Tensor) -> Tensor:
+        """Features with mean 0 and deviation 1 a channel, which training compares."""
+        return self.unet(self.reader(layout_NKHW), z_NZ)
+
+    def standardise(self, feature_NCHW: Tensor) -> Tensor:
+        """A segmenter's features as `standard` draws them."""
+        return (feature_NCHW - self.mean_C[:, None, None]) / self.deviation_C[:, None, None]
+
+
+class Paired(Network):
+    """A segmenter and the generator of its features, kept together by the provider; answers as the segmenter does.
+
+    secret: keys what the service draws for an image; an attacker does not know it.
+    """
+
+    def __init__(self, network: Network, generator: GeneratorNetwork, secret: str) -> None:
+        super().__init__()
+        self.network, self.generator, self.secret = network, generator, secret
+        cut, made_for = cut_of(network), (generator.channels, generator.stride)
+        if cut != made_for:
+            raise MiaSegError(
+                f"The generator draws features of {made_for[0]} channels at stride {made_for[1]}, and the segmenter is "
+                f"cut where it has {cut[0]} at stride {cut[1]}. Train one for this cut: mia-seg train-generator."
+            )
+
+    def encode(self, image_N3HW: Tensor) -> Tensor:  # noqa: D102 (Network describes them)
+        return self.network.encode(image_N3HW)
+
+    def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:  # noqa: D102
+        return self.network.decode(feature_NCHW, size)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:  # noqa: D102
+        return self.network.backbone_parameters()
+
+
+@torch.no_grad()
+def cut_of(network: Network) -> tuple[int, int]:
+    """Channels and stride of a segmenter's cut, found by encoding a small image."""
+    device = next(network.parameters()).device
+    _, channels, height, _ = network.encode(torch.zeros(1, 3, PROBE, PROBE, device=device)).shape
+    return channels, PROBE // height
+
+
+def halvings(stride: int) -> int:
+    """How often a grid is halved on the way to `stride`."""
+    if stride < 1 or stride & (stride - 1):
+        raise MiaSegError(f"A cut at stride {stride} cannot be reached by halving. Cut the segmenter elsewhere.")
+    return int(log2(stride))
