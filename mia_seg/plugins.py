@@ -66,6 +66,10 @@ def parse(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any
         raise MiaSegError(f"'{text}': {name} takes no value. Write '{name}'.")
     given = [value.partition("=") for value in values.split(",") if value]
     settings = {key if equals else fields[0]: value if equals else key for key, equals, value in given}
+    if len(settings) < len(given):
+        raise MiaSegError(
+            f"'{text}' sets a field twice. Write '{name}:{fields[0].upper()}' once, others as 'key=value'."
+        )
     return build(package, base, name, (defaults or {}) | settings, f"'{text}'")
 
 

@@ -83,11 +83,11 @@ class Window(_Section):
 class TrainGenerator(_Section):
     """Optimisation of a generator of features: Adam at a constant rate that then falls linearly (BicycleGAN)."""
 
-    epochs: int = Field(default=60, ge=1, description="passes over the scenes (thesis 6.3.1: 60 on Cityscapes)")
+    epochs: int = Field(default=40, ge=1, description="passes over the scenes (thesis 6.3.1: 60 and 20)")
     decay: float = Field(
         default=0.5, ge=0, le=1, description="share of the epochs, at the end, in which the rate falls"
     )
-    batch: int = Field(default=2, ge=2, multiple_of=2, description="half of it is encoded, half is what is to be met")
+    batch: int = Field(default=4, ge=2, multiple_of=2, description="half is encoded, half is what is to be met")
     lr: float = Field(default=2e-4, gt=0)
     held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the members kept aside for the score")
     layout: Literal["labels", "predictions"] = Field(

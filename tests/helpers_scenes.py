@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from mia_seg import answers
 from mia_seg.answers import Answers
 from mia_seg.data import IGNORE, Dataset, Scene, Scenes
+from mia_seg.generators import Paired, cut_of
+from mia_seg.generators.dfgan import DFGAN
 from mia_seg.plugins import Component
 from mia_seg.query import query
 from mia_seg.segmenters import Network
@@ -64,6 +66,18 @@ def toy(classes: int, dropout: float | None = 0.1, scale: float = 4.0) -> Toy:
     with torch.no_grad():
         network.classify.weight *= scale
     return network
+
+
+def paired(network: Network, classes: int, seed: int = 0) -> Paired:
+    """A network with a tiny generator that was never trained, but whose features depend on layout and z."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        generator = DFGAN(width=16, aspp=8, levels=1).build(classes, *cut_of(network)).eval()
+    with torch.no_grad():
+        for layer in generator.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.weight *= 50  # what training makes of Xavier's 0.02
+    return Paired(network, generator, "a secret")
 
 
 def picture(seed: int, size: tuple[int, int]) -> np.ndarray:

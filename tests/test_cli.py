@@ -13,7 +13,7 @@ from conftest import Audit
 from helpers_files import assert_refused, call, edit, halves, wholes, write
 from test_results import KEYS
 
-from mia_seg import attacks, cli, data, defenses, pipeline, plugins, recipe, segmenters
+from mia_seg import attacks, cli, data, defenses, generators, pipeline, plugins, recipe, segmenters
 from mia_seg.defenses import Defense
 
 # An option is a promise for years. Before adding one, ask whether it belongs into a recipe.
@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
     "train-victim": ["name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision"],
     "train-shadow": ["name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision"],
+    "train-generator": ["name", "--seed", "--data-root", "--store", "--device", "--workers", "--precision"],
     "attack": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--data-root", "--store", "--reports", "--device",
         "--workers", "--precision",
@@ -97,7 +98,7 @@ def test_list_names_every_file(workdir: Path) -> None:
     ran = call("list")
     assert ran.code == 0
     wanted = {name for kind in ("victim", "shadow") for name in recipe.names(kind)}  # type: ignore[arg-type]
-    wanted |= {name for package in (data, segmenters, defenses, attacks) for name in plugins.names(package)}
+    wanted |= {name for package in (data, segmenters, generators, defenses, attacks) for name in plugins.names(package)}
     assert wanted <= {line.split()[0] for line in ran.out.splitlines() if line.strip()}
     assert "A recipe for tests: one epoch at 32 x 48." in ran.out
 

@@ -5,19 +5,22 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from helpers_scenes import picture, toy
+from helpers_scenes import paired, picture, toy
 from scipy.stats import norm
 from torch import Tensor, nn
 
 from mia_seg import defenses
+from mia_seg.blackbox import BlackBox
 from mia_seg.defenses import Defense, argmax, gaussian, gaussian_std
 from mia_seg.defenses.argmax import Argmax
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
 from mia_seg.defenses.gaussian_std import GaussianStd
+from mia_seg.defenses.synfeat import SynFeat, mix
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import build, names
 from mia_seg.recipe import Window
+from mia_seg.segmenters import Network
 from mia_seg.segmenters.pspnet import PSPNet
 
 ALL = names(defenses)
@@ -25,6 +28,12 @@ ALL = names(defenses)
 
 def defense(name: str) -> Defense:
     return build(defenses, Defense, name, {}, name)
+
+
+def guarded(name: str, network: Network, classes: int, window: Window | None = None) -> BlackBox:
+    """The defended service; a defense that wants a generator gets one."""
+    chosen = defense(name)
+    return chosen.guard(paired(network, classes) if chosen.needs_generator else network, window)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -44,7 +53,7 @@ def random_posterior(classes: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("name", ALL)
 def test_every_defense_answers_with_a_posterior_that_a_key_reproduces(name: str, window: Window | None) -> None:
     for classes, image in ((2, picture(0, (16, 24))), (19, picture(1, (15, 21))), (66, picture(2, (16, 24)))):
-        box = defense(name).guard(toy(classes), window)
+        box = guarded(name, toy(classes), classes, window)
         told = box(image, 5)
         assert (told.shape, told.dtype) == ((classes, *image.shape[:2]), torch.float32)
         assert told.isfinite().all()
@@ -52,7 +61,7 @@ def test_every_defense_answers_with_a_posterior_that_a_key_reproduces(name: str,
         assert (told.sum(0) - 1).abs().max() < 1e-5
         box(picture(3, (12, 12)), 5)
         assert torch.equal(box(image, 5), told)
-        assert torch.equal(defense(name).guard(toy(classes), window)(image, 5), told)
+        assert torch.equal(guarded(name, toy(classes), classes, window)(image, 5), told)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -61,7 +70,7 @@ def test_no_defense_changes_the_network_it_guards(name: str) -> None:
     network = PSPNet(backbone="resnet18").build(19).eval()
     weights = {key: value.clone() for key, value in network.state_dict().items()}
     settings = {key: (m.training, getattr(m, "p", None)) for key, m in network.named_modules()}
-    box = defense(name).guard(network, None)
+    box = guarded(name, network, 19)
     told = box(picture(0, (32, 48)), 1)
     assert (told.sum(0) - 1).abs().max() < 1e-5
     assert {key: (m.training, getattr(m, "p", None)) for key, m in network.named_modules()} == settings
@@ -178,3 +187,74 @@ def test_more_dropout_is_more_noise() -> None:
 def test_a_network_without_dropout_is_refused() -> None:
     with pytest.raises(MiaSegError, match="dropout layer"):
         Dropout().guard(toy(3, dropout=None), None)
+
+
+# Two places: at the first both posteriors say class 0, at the second they say 0 and 1.
+REAL = torch.tensor([[0.7, 0.9], [0.2, 0.1], [0.1, 0.0]]).view(1, 3, 1, 2)
+SYNTHETIC = torch.tensor([[0.6, 0.2], [0.1, 0.8], [0.3, 0.0]]).view(1, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("factor", "mask", "agree", "differ"),
+    [
+        (0.0, "differ", [0.6, 0.1, 0.3], [0.9, 0.1, 0.0]),
+        (0.25, "differ", [0.6, 0.1, 0.3], [0.725, 0.275, 0.0]),
+        (0.75, "differ", [0.6, 0.1, 0.3], [0.375, 0.625, 0.0]),
+        (1.0, "differ", [0.6, 0.1, 0.3], [0.2, 0.8, 0.0]),
+        (0.0, "agree", [0.7, 0.2, 0.1], [0.2, 0.8, 0.0]),
+        (0.75, "agree", [0.625, 0.125, 0.25], [0.2, 0.8, 0.0]),
+    ],
+)
+def test_equation_7_1_on_posteriors_that_agree_and_differ(
+    factor: float, mask: str, agree: list[float], differ: list[float]
+) -> None:
+    told = mix(REAL, SYNTHETIC, factor, mask)
+    assert told[0, :, 0, 0].tolist() == pytest.approx(agree)
+    assert told[0, :, 0, 1].tolist() == pytest.approx(differ)
+
+
+def test_synfeat_at_factor_0_keeps_the_labels_and_at_1_shows_nothing_of_the_image_but_its_layout() -> None:
+    network, image = toy(5), picture(0, (16, 24))
+    pair = paired(network, 5)
+    real = defense("none").guard(network, None)(image, 0)
+    none, half, whole = (SynFeat(factor=f).guard(pair, None)(image, 0) for f in (0, 0.5, 1))
+    assert torch.equal(none.argmax(0), real.argmax(0))
+    differ = whole.argmax(0) != real.argmax(0)
+    assert 0 < differ.float().mean() < 1
+    assert torch.equal(none[:, ~differ], whole[:, ~differ])
+    assert torch.allclose(half[:, differ], (real + whole)[:, differ] / 2)
+    with torch.no_grad():
+        layout = torch.nn.functional.one_hot(real.argmax(0), 5).permute(2, 0, 1)[None].float()
+        z = SynFeat().guard(pair, None).draw(torch.from_numpy(image.transpose(2, 0, 1).copy())[None] / 255)
+        synthetic = network.decode(pair.generator(layout, z), (16, 24))[0].softmax(0)
+    assert torch.allclose(whole, synthetic, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [None, Window(size=(11, 13))])
+def test_asking_again_tells_something_new_only_with_fresh_z(window: Window | None) -> None:
+    image, other = picture(0, (16, 24)), picture(1, (16, 24))
+    keyed, fresh = (SynFeat(factor=1, z=z).guard(paired(toy(5), 5), window) for z in ("keyed", "fresh"))
+    assert torch.equal(keyed(image, 1), keyed(image, 2))
+    assert not torch.allclose(fresh(image, 1), fresh(image, 2), atol=1e-4)
+    assert torch.equal(fresh(image, 1), fresh(image, 1))
+    images = [torch.from_numpy(i.transpose(2, 0, 1).copy()) / 255 for i in (image, other)]
+    z = keyed.draw(torch.stack(images))
+    assert torch.equal(keyed.draw(images[1][None])[0], z[1]), "not what it is asked together with"
+    assert not torch.allclose(z[0], z[1])
+    keyed.paired.secret = "another"
+    assert not torch.allclose(keyed.draw(images[0][None])[0], z[0]), "the image alone does not tell z"
+
+
+def test_synfeat_mixes_inside_each_window_and_averages_the_mixtures() -> None:
+    network, image = paired(toy(4), 4), picture(2, (8, 12))
+    box, settings = SynFeat(factor=0.5).guard(network, Window(size=(8, 8), overlap=0.5)), SynFeat(factor=0.5)
+    left, right = (settings.guard(network, None)(image[:, columns], 0) for columns in (slice(0, 8), slice(4, 12)))
+    told = box(image, 0)
+    assert torch.allclose(told[:, :, :4], left[:, :, :4], atol=1e-6)
+    assert torch.allclose(told[:, :, 8:], right[:, :, 4:], atol=1e-6)
+    assert torch.allclose(told[:, :, 4:8], (left[:, :, 4:] + right[:, :, :4]) / 2, atol=1e-6)
+
+
+def test_synfeat_without_a_generator_is_refused() -> None:
+    with pytest.raises(MiaSegError, match="needs the segmenter's generator of features"):
+        SynFeat().guard(toy(3), None)

@@ -10,17 +10,19 @@ import pytest
 from helpers_files import write
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mia_seg import attacks, data, defenses, segmenters
+from mia_seg import attacks, data, defenses, generators, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.data import Dataset
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
-from mia_seg.plugins import Component, build, explain, from_section, load, names, nearest, parse
+from mia_seg.generators import Generator
+from mia_seg.plugins import Component, build, explain, from_section, label, load, names, nearest, parse
 from mia_seg.segmenters import Segmenter
 
 KINDS: dict[str, tuple[ModuleType, type[Component]]] = {
     "data": (data, Dataset),
     "segmenters": (segmenters, Segmenter),
+    "generators": (generators, Generator),
     "defenses": (defenses, Defense),
     "attacks": (attacks, Attack),
 }
@@ -94,11 +96,25 @@ def test_text_sets_the_first_field_over_the_defaults(cakes: ModuleType) -> None:
     assert parse(cakes, base, "plain").model_dump() == {}
 
 
+def test_text_sets_other_fields_by_name_and_a_label_names_those_that_differ(cakes: ModuleType) -> None:
+    base = cakes.Cake
+    assert parse(cakes, base, "apple:3,warm=true").model_dump() == {"slices": 3, "warm": True}
+    assert parse(cakes, base, "apple:warm=true").model_dump() == {"slices": 8, "warm": True}
+    full_of = {
+        "apple": "apple:8", "apple:3,warm=true": "apple:3,warm=True", "apple:warm=false": "apple:8", "plain": "plain"
+    }  # fmt: skip
+    for text, full in full_of.items():
+        assert label(cakes, base, text) == full
+        assert parse(cakes, base, full) == parse(cakes, base, text)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("apple:many", "'apple:many': 'slices' = 'many': Input should be a valid integer"),
         ("apple:3:4", "'apple:3:4': 'slices' = '3:4'"),
+        ("apple:3,4", "'apple:3,4' sets a field twice. Write 'apple:SLICES' once, others as 'key=value'."),
+        ("apple:3,cold=true", "'apple:3,cold=true': unknown key 'cold'."),
         ("plain:3", "'plain:3': plain takes no value. Write 'plain'."),
         ("aple:3", "Did you mean 'apple'?"),
         ("", "No cake is called ''"),

@@ -23,7 +23,7 @@ class Reader(nn.Module):
 class Generator(Component):
     """Settings of an architecture: a reader of layouts, and behind it the U-Net of BicycleGAN, z at every level."""
 
-    width: int = Field(default=128, ge=16, multiple_of=16, description="channels of the U-Net at the features' grid")
+    width: int = Field(default=64, ge=16, multiple_of=16, description="channels of the U-Net at the features' grid")
     levels: int = Field(default=3, ge=1, description="how often the U-Net halves the grid")
     latent: int = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
 

@@ -1,0 +1,290 @@
+"""Training a generator: the terms, whom each of them teaches, and the same bits after a stop."""
+
+import csv
+import math
+from copy import deepcopy
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import Audit
+from helpers_files import call, edit, wholes
+from helpers_scenes import blocky, scenes_of, toy
+from torch import Tensor
+
+from mia_seg import gan, results
+from mia_seg.data import IGNORE, Scenes
+from mia_seg.errors import MiaSegError
+from mia_seg.gan import Bicycle, pair, rate, score, set_aside
+from mia_seg.gan._objective import DIVERGENCE, LATENT, RECONSTRUCTION, Drawn, verdict
+from mia_seg.generators.dfgan import DFGAN
+from mia_seg.recipe import Recipe, TrainGenerator
+
+CPU = torch.device("cpu")
+SETTINGS = DFGAN(width=16, aspp=8, levels=1)
+SIZE = (16, 24)
+
+
+def bicycle(seed: int = 0, lr: float = 2e-4, channels: int = 6) -> Bicycle:
+    torch.manual_seed(seed)
+    return Bicycle(SETTINGS, 3, SETTINGS.build(3, channels, 4), CPU, lr)
+
+
+def batch(count: int = 4, channels: int = 6, seed: int = 1) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    layout = gan.one_hot(torch.randint(3, (count, *SIZE), generator=draw), 3)
+    return layout, torch.randn(count, channels, SIZE[0] // 4, SIZE[1] // 4, generator=draw)
+
+
+def weights(made: Bicycle) -> dict[str, Tensor]:
+    return {name: torch.cat([p.detach().clone().ravel() for p in n.parameters()]) for name, n in made.networks.items()}
+
+
+def test_a_verdict_is_the_squared_distance_from_the_truth_summed_over_scales() -> None:
+    scales = [torch.tensor([[[[0.0, 2.0]]]]), torch.tensor([[[[0.5]]]])]
+    assert verdict(scales, 1).item() == pytest.approx(1 + 0.25)
+    assert verdict(scales, 0).item() == pytest.approx(2 + 0.25)
+
+
+def test_the_terms_by_hand() -> None:
+    made, (layout, feature) = bicycle(), batch(2)
+    mean = torch.tensor([[1.0] * 8, [0.0] * 8])
+    log_variance = torch.tensor([[0.0] * 8, [math.log(2)] * 8])
+    noise = torch.randn(2, 8)
+    terms = made.terms(layout, feature, Drawn(mean, log_variance, noise, feature + 0.5, feature))
+    # A sum over batch and numbers, no mean: 8 * 1/2 from the means, 8 * (2 - 1 - log 2) / 2 from the variances.
+    assert terms["divergence"].item() == pytest.approx(4 + 4 * (1 - math.log(2)), rel=1e-5)
+    assert terms["reconstruction"].item() == pytest.approx(0.5, rel=1e-5)
+    assert terms["latent"].item() == pytest.approx((made.encoder(feature)[0] - noise).abs().mean().item())
+    assert terms["gan"].item() == pytest.approx(verdict(made.of_encoded(layout, feature + 0.5), 1).item())
+    assert terms["gan2"].item() == pytest.approx(verdict(made.of_random(layout, feature), 1).item())
+
+
+def test_what_is_published_is_what_is_used() -> None:
+    assert (RECONSTRUCTION, LATENT, DIVERGENCE) == (10, 0.5, 0.01)
+    made = bicycle()
+    assert all(o.defaults["betas"] == (0.5, 0.999) for o in made.optimizers.values())
+    assert (TrainGenerator().lr, SETTINGS.latent) == (2e-4, 8)
+
+
+def test_the_latent_term_teaches_the_generator_alone() -> None:
+    made, (layout, feature) = bicycle(), batch(2)
+    copy = deepcopy(made)
+    torch.manual_seed(5)
+    made.update_generator(layout, feature, made.draw(layout, feature))
+    torch.manual_seed(5)
+    terms = copy.terms(layout, feature, copy.draw(layout, feature))
+    joint = terms["gan"] + terms["gan2"] + 10 * terms["reconstruction"] + 0.01 * terms["divergence"]
+    for name in ("generator", "encoder"):
+        own, other = list(made.networks[name].parameters()), list(copy.networks[name].parameters())
+        expected = torch.autograd.grad(joint, other, retain_graph=True)
+        latent = torch.autograd.grad(0.5 * terms["latent"], other, retain_graph=True, allow_unused=True)
+        assert any(g is not None and g.abs().max() > 0 for g in latent), "both could learn from it"
+        for parameter, gradient, extra in zip(own, expected, latent, strict=True):
+            wanted = gradient + extra if name == "generator" and extra is not None else gradient
+            assert torch.allclose(parameter.grad, wanted, rtol=1e-4, atol=1e-8)
+
+
+def test_each_update_moves_its_own_network_and_no_other() -> None:
+    made, (layout, feature) = bicycle(), batch(2)
+    states, drawn = [weights(made)], made.draw(layout, feature)
+    made.update_generator(layout, feature, drawn)
+    states.append(weights(made))
+    for name in ("discriminator", "discriminator2"):
+        made.update(name, (layout, drawn.random_NCHW.detach()), (layout, feature))
+        states.append(weights(made))
+    moved = [{n for n in a if not torch.equal(a[n], b[n])} for a, b in pairwise(states)]
+    assert moved == [{"generator", "encoder"}, {"discriminator"}, {"discriminator2"}]
+
+
+def test_a_step_updates_in_the_published_order_and_shows_each_discriminator_its_half() -> None:
+    made, order, seen = bicycle(), list[str](), list[tuple[str, Tensor]]()
+    for name, optimizer in made.optimizers.items():
+        optimizer.register_step_pre_hook(lambda *_, name=name: order.append(name))
+        if name.startswith("discriminator"):
+            made.networks[name].register_forward_pre_hook(lambda _, x, name=name: seen.append((name, x[1])))
+    layout, feature = batch(4)
+    terms = made.step(layout, feature)
+    assert order == ["generator", "encoder", "discriminator", "discriminator2"]
+    real = {name: [x for n, x in seen if n == name][-1] for name in ("discriminator", "discriminator2")}
+    assert torch.equal(real["discriminator"], feature[:2])
+    assert torch.equal(real["discriminator2"], feature[2:])
+    assert set(terms) == {
+        "gan", "gan2", "reconstruction", "divergence", "latent", "discriminator", "discriminator2"
+    }  # fmt: skip
+    assert all(np.isfinite(list(terms.values())))
+
+
+def test_two_pairs_are_learnt() -> None:
+    labels = torch.zeros(2, *SIZE, dtype=torch.int64)
+    labels[0, :, 12:], labels[1, 8:] = 1, 2
+    layout = gan.one_hot(labels, 3)
+    feature = torch.nn.functional.avg_pool2d(layout, 4).repeat(1, 2, 1, 1) * torch.tensor([2, -1, 1, -2, 1, 2.0]).view(
+        6, 1, 1
+    )
+    made = bicycle(lr=2e-3)
+    pairs = torch.cat([layout, layout]), torch.cat([feature, feature])
+    losses = [made.step(*pairs)["reconstruction"] for _ in range(80)]
+    assert losses[-1] < losses[0] / 3
+    with torch.no_grad():
+        drawn = made.generator.standard(layout, torch.randn(2, 8))
+    distance = [[(drawn[i] - feature[j]).abs().mean().item() for j in range(2)] for i in range(2)]
+    assert distance[0][0] < distance[0][1] / 2
+    assert distance[1][1] < distance[1][0] / 2
+
+
+def test_the_rate_is_constant_and_then_falls_to_almost_nothing() -> None:
+    settings = TrainGenerator(epochs=10, decay=0.5, lr=0.6)
+    assert [round(rate(settings, epoch), 6) for epoch in range(10)] == [0.6] * 5 + [0.5, 0.4, 0.3, 0.2, 0.1]
+
+
+def test_layouts_are_labels_with_predictions_where_there_are_none() -> None:
+    network, image = toy(3), torch.rand(2, 3, *SIZE)
+    labels = torch.from_numpy(np.stack([blocky(np.random.default_rng(i), SIZE, 3) for i in range(2)])).long()
+    predicted = network(image).argmax(1)
+    layout, feature = pair(network, image, labels)
+    assert torch.equal(layout.sum(1), torch.ones(2, *SIZE))
+    known = labels != IGNORE
+    assert 0 < known.float().mean() < 1
+    assert torch.equal(layout.argmax(1)[known], labels[known])
+    assert torch.equal(layout.argmax(1)[~known], predicted[~known])
+    assert torch.equal(feature, network.encode(image))
+    assert torch.equal(pair(network, image, labels, "predictions")[0].argmax(1), predicted)
+
+
+def test_the_score_of_real_features_is_the_segmenters_own() -> None:
+    network, image = toy(3), torch.rand(1, 3, *SIZE)
+    labels = network(image).argmax(1)
+    layout, feature = pair(network, image, labels)
+    half = labels.clone()
+    half[0, :, 12:] = IGNORE
+    for shown in (labels, half):
+        assert score(network, None, [(layout, feature, shown)], 0)["miou"] == 1
+    made = SETTINGS.build(3, 8, 2)
+    generated = score(network, made, [(layout, feature, labels)], 0)
+    assert generated["miou"] < 1
+    assert generated == score(network, made, [(layout, feature, labels)], 0)
+
+
+def test_whole_units_are_kept_aside() -> None:
+    members = [f"{drive}{k}" for drive in "abcde" for k in range(4)]
+    unit = {i: i[0] for i in members}
+    for share, drives in ((0.01, 1), (0.4, 2)):
+        known, aside = set_aside(members, unit, share, 0)
+        assert sorted(known + aside) == members
+        assert len(aside) == 4 * drives
+        assert not {unit[i] for i in known} & {unit[i] for i in aside}
+        assert set_aside(members, unit, share, 0) == (known, aside)
+    assert len({tuple(set_aside(members, unit, 0.2, seed)[1]) for seed in range(9)}) > 1
+
+
+def recipe(**settings: Any) -> Recipe:
+    return Recipe(
+        data={"name": "streets"},
+        split={"rule": "random", "members": 6, "nonmembers": 1, "pool": 0},
+        segmenter={"name": "pspnet"},
+        train={"epochs": 1, "batch": 2, "lr": 0.05, "crop": SIZE},
+        generator={"name": "dfgan", "width": 16, "aspp": 8, "levels": 1},
+        train_generator={"epochs": 3, "batch": 2} | settings,
+    )
+
+
+def scenes(count: int, first: int = 0) -> Scenes:
+    labels = [blocky(np.random.default_rng(first + i), SIZE, 3) for i in range(count)]
+    return scenes_of(labels, 3, [f"scene-{first + i}" for i in range(count)])
+
+
+def run(folder: Path, **settings: Any) -> bytes:
+    folder.mkdir(exist_ok=True)
+    gan.train(recipe(**settings), toy(3), scenes(5), scenes(2, 5), 0, folder, "a test", "the digest")
+    return (folder / gan.WEIGHTS).read_bytes()
+
+
+def test_a_resumed_training_ends_with_the_bits_of_an_unbroken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken = run(tmp_path / "unbroken")
+    epoch = gan._epoch
+
+    def stopped(*arguments: Any) -> dict[str, Any]:
+        if arguments[4] == 2:
+            raise KeyboardInterrupt
+        return epoch(*arguments)
+
+    monkeypatch.setattr(gan, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(gan, "_epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken")
+    assert not (tmp_path / "broken" / gan.WEIGHTS).exists()
+    epochs: list[int] = []
+    monkeypatch.setattr(gan, "_epoch", lambda *arguments: (epochs.append(arguments[4]), epoch(*arguments))[1])
+    assert run(tmp_path / "broken") == unbroken
+    assert epochs == [2]
+    assert {path.name for path in (tmp_path / "broken").iterdir()} == {gan.WEIGHTS, gan.LOG}
+    logs = [
+        [row | {"seconds": ""} for row in csv.DictReader((tmp_path / name / gan.LOG).read_text().splitlines())]
+        for name in ("unbroken", "broken")
+    ]
+    assert logs[0] == logs[1]
+    assert [row["epoch"] for row in logs[1]] == ["1", "2", "3"]
+    assert {"lr", "gan", "gan2", "reconstruction", "divergence", "latent", "miou", "real_miou"} <= set(logs[1][0])
+
+
+def test_features_are_standardised_by_those_of_the_training_scenes(tmp_path: Path) -> None:
+    network, held = toy(3), scenes(5)
+    run(tmp_path)
+    made = gan.load(recipe(), network, 3, tmp_path / gan.WEIGHTS, "the digest")
+    images = torch.stack([torch.from_numpy(s.image_HWC.copy()).permute(2, 0, 1) / 255 for s in held])
+    with torch.no_grad():
+        # Whole scenes, some mirrored: what the mirror changes of a channel's mean is small.
+        feature = network.encode(images)
+    assert torch.allclose(made.mean_C, feature.mean((0, 2, 3)), atol=0.02)
+    assert torch.allclose(made.deviation_C, feature.std((0, 2, 3)), rtol=0.1)
+    assert not made.training
+
+
+def test_a_generator_of_another_segmenter_or_cut_is_refused_by_name(tmp_path: Path) -> None:
+    run(tmp_path)
+    path = tmp_path / gan.WEIGHTS
+    with pytest.raises(
+        MiaSegError, match=r"model.safetensors is the generator of the segmenter the digest, and this o"
+    ):
+        gan.load(recipe(), toy(3), 3, path, "another")
+    other = recipe().model_copy(update={"generator": {"name": "bicyclegan", "width": 16}})
+    with pytest.raises(MiaSegError, match=r"model.safetensors holds another architecture or cut than the recipe's"):
+        gan.load(other, toy(3), 3, path, "the digest")
+    path.write_bytes(b"no weights")
+    with pytest.raises(MiaSegError, match="no whole generator"):
+        gan.load(recipe(), toy(3), 3, path, "the digest")
+
+
+def test_too_few_scenes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        MiaSegError, match=r"a test: 5 scenes do not fill a batch of 6. Lower \[train_generator\] batch"
+    ):
+        run(tmp_path, batch=6)
+
+
+GENERATOR = '[generator]\nname = "dfgan"\nwidth = 16\n[train_generator]\nepochs = 1\nbatch = 2\n'
+
+
+def test_the_line_trains_a_generator_for_each_side_that_lacks_one_and_says_so(audit: Audit, workdir: Path) -> None:
+    for kind, name in (("victims", "tiny"), ("shadows", "tiny_a1")):
+        (workdir / "runs" / kind).parent.mkdir(exist_ok=True)
+        (workdir / "runs" / kind).symlink_to(audit.store / kind)
+        edit(workdir / kind / f"{name}.toml", "[segmenter]\n", GENERATOR + "[segmenter]\n")
+    made = call("train-generator", "tiny", "--device", "cpu")
+    assert made.code == 0, made.err
+    assert "trained generator of tiny, seed 0" in made.err
+    asked = ("--defense", "synfeat", "--attack", "image_loss", "--device", "cpu")
+    first, again = (call("run", "tiny", "tiny_a1", *asked) for _ in range(2))
+    assert first.code == 0, first.err
+    assert "reused generator of tiny, seed 0" in first.err
+    assert "trained generator of tiny_a1, seed 0" in first.err
+    assert "trained" not in again.err
+    found = [results.read(path) for path in sorted((workdir / "reports" / "tiny").glob("*.json"))]
+    assert [(r["defense"], r["adaptive"]) for r in found] == [("synfeat:0.75", True), ("synfeat:0.75", False)]
+    assert len([name for name in wholes(workdir / "runs" / "generators") if name.startswith("tiny")]) == 2
