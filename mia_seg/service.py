@@ -28,7 +28,7 @@ def place_of_generator(model: Model, store: Store) -> Artefact:
     """Where the store keeps the generator of a model, whether or not it was trained."""
     made = {
         "model": model.artefact.digest, "recipe": model.recipe.digest("generator", "train_generator"),
-        "seed": model.seed, "version": gan.VERSION,
+        "seed": _seed(model), "version": gan.VERSION,
     }  # fmt: skip
     return store.artefact("generators", f"{model.name}.s{model.seed}", made)
 
@@ -46,7 +46,12 @@ def train_generator(model: Model, artefact: Artefact, data_root: Path | None, fa
     network, title = network_of(model), f"generator of {model.name}, seed {model.seed}"
     fabric.to_device(network)
     with artefact.make() as folder:
-        gan.train(model.recipe, network, known, aside, model.seed, folder, title, model.artefact.digest)
+        gan.train(model.recipe, network, known, aside, _seed(model), folder, title, model.artefact.digest)
+
+
+def _seed(model: Model) -> int:
+    """The seed of the segmenter's own weights: no attacker knows those that its victim's generator started from."""
+    return int(model.artefact.parts["seed"])
 
 
 def _classes(model: Model) -> int:

@@ -177,7 +177,7 @@ def _fresh(recipe: Recipe, network: Network, classes: int, crops: Crops, seed: i
     mean, deviation = _statistics(network, crops, device)
     generator.mean_C.copy_(mean)
     generator.deviation_C.copy_(deviation)
-    return Bicycle(settings, classes, generator, device, recipe.train_generator.lr)
+    return Bicycle(settings, recipe.train_generator, classes, generator, device)
 
 
 @torch.no_grad()

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from mia_seg.gan._networks import discriminator, encoder
 from mia_seg.generators import Generator, GeneratorNetwork
+from mia_seg.recipe import TrainGenerator
 
-RECONSTRUCTION, LATENT, DIVERGENCE = 10.0, 0.5, 0.01  # lambda_L1, lambda_z, lambda_kl; both GAN terms weigh 1
+LATENT, DIVERGENCE = 0.5, 0.01  # lambda_z, lambda_kl; both GAN terms weigh 1, and lambda_L1 is a setting
 BETAS = (0.5, 0.999)
 
 
@@ -29,10 +30,10 @@ class Bicycle:
     """Generator, encoder and two discriminators with an Adam each, and one step of their training."""
 
     def __init__(
-        self, settings: Generator, classes: int, generator: GeneratorNetwork, device: torch.device, lr: float
+        self, settings: Generator, how: TrainGenerator, classes: int, generator: GeneratorNetwork, device: torch.device
     ) -> None:
         channels, stride = generator.channels, generator.stride
-        self.generator, self.device = generator, device
+        self.generator, self.device, self.reconstruction = generator, device, how.reconstruction
         self.networks: dict[str, nn.Module] = {
             "generator": generator,
             "encoder": encoder(settings, channels),
@@ -43,7 +44,7 @@ class Bicycle:
             network.to(device).train()
         self.encoder, self.of_encoded, self.of_random = list(self.networks.values())[1:]
         self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), lr, BETAS) for name, network in self.networks.items()
+            name: torch.optim.Adam(network.parameters(), how.lr, BETAS) for name, network in self.networks.items()
         }
 
     def step(self, layout_NKHW: Tensor, feature_NCHW: Tensor) -> dict[str, float]:
@@ -76,7 +77,7 @@ class Bicycle:
         terms = self.terms(layout_NKHW, feature_NCHW, drawn)
         total = (
             terms["gan"] + terms["gan2"]
-            + RECONSTRUCTION * terms["reconstruction"] + DIVERGENCE * terms["divergence"]
+            + self.reconstruction * terms["reconstruction"] + DIVERGENCE * terms["divergence"]
         )  # fmt: skip
         for name in ("generator", "encoder"):
             self.optimizers[name].zero_grad()
