@@ -299,3 +299,23 @@ def test_later_keys_enter_the_digest_where_they_are_set(victim: Path, key: str) 
     after = recipe.load("victim", "tiny")
     assert after.digest("train") != before.digest("train")
     assert Recipe(**after.model_dump(mode="json")) == after
+
+
+def test_a_generator_is_described_beside_its_segmenter_and_changes_nothing_of_it(victim: Path) -> None:
+    before = pipeline.settings_of("victim", "tiny")
+    edit(victim, "[segmenter]\n", '[generator]\nname = "bicyclegan"\n[train_generator]\nepochs = 7\n[segmenter]\n')
+    after = pipeline.settings_of("victim", "tiny")
+    for sections in (("data", "segmenter", "train"), ("split",)):
+        assert after.digest(*sections) == before.digest(*sections)
+    assert after.digest("generator") != before.digest("generator")
+    assert after.digest("train_generator") != before.digest("train_generator")
+    edit(victim, '"bicyclegan"', '"bicycle"')
+    assert refusal() == (
+        f"{victim}: [generator]: no generator is called 'bicycle'. Did you mean 'bicyclegan'? "
+        "There are: bicyclegan, dfgan."
+    )
+    edit(victim, 'name = "bicycle"', 'name = "dfgan"\nwide = 3')
+    assert "[generator]: unknown key 'wide'. Did you mean 'width'?" in refusal()
+    edit(victim, "wide = 3\n", "")
+    edit(victim, "epochs = 7", "batch = 3")
+    assert "'train_generator.batch' = 3: Input should be a multiple of 2" in refusal()
