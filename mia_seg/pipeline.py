@@ -38,6 +38,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.generators import Generator
 from mia_seg.progress import console
 from mia_seg.recipe import Adversary, Kind, Precision, Recipe
+from mia_seg.results import slug
 from mia_seg.segmenters import Segmenter
 from mia_seg.splits import Parts, assert_disjoint, read_ids
 from mia_seg.store import Artefact, Store, reading
@@ -214,11 +215,6 @@ def attack_settings(text: str, settings: Recipe) -> Attack:
     """The attack `name` or `name:value` with what the shadow's recipe says of it in `[attacks.<name>]`."""
     name = text.partition(":")[0]
     return plugins.parse(attacks, Attack, text, settings.attacks.get(name, {}))
-
-
-def slug(text: str) -> str:
-    """A name for files: 'gaussian:0.5' -> 'gaussian-0.5', 'synfeat:0.75,z=fresh' -> 'synfeat-0.75-z-fresh'."""
-    return text.translate(str.maketrans(":,=", "---"))
 
 
 def say(did: str, what: str, kind: str = "") -> None:

@@ -29,10 +29,15 @@ NAMES = (
 )
 
 
+def slug(text: str) -> str:
+    """A name for files: 'gaussian:0.5' -> 'gaussian-0.5', 'synfeat:0.75,z=fresh' -> 'synfeat-0.75-z-fresh'."""
+    return text.translate(str.maketrans(":,=", "---"))
+
+
 def path_of(reports: Path, result: dict[str, Any]) -> Path:
-    """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive].s<seed>.json`; ':' becomes '-'."""
+    """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive].s<seed>.json`."""
     attack = result["attack"] + (f"-{result['representation']}" if result["representation"] else "")
-    parts = [result["shadow"], result["defense"].replace(":", "-"), attack]
+    parts = [result["shadow"], slug(result["defense"]), attack]
     parts += ["adaptive"] if result["adaptive"] else []
     return reports / result["victim"] / f"{'.'.join([*parts, 's' + str(result['seed'])])}.json"
 

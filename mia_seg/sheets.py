@@ -13,6 +13,7 @@ from mia_seg.data import Dataset, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.progress import console
 from mia_seg.report.cam import CamSheet, activation_maps
+from mia_seg.results import slug
 from mia_seg.store import Store, reading
 
 SCENES = 3
@@ -44,7 +45,7 @@ def _shown(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _folders(result: dict[str, Any], store: Store) -> tuple[Path, Path]:
     """The attacker's folder and the victim's answers'."""
-    defense, digests = result["defense"].replace(":", "-"), result["digests"]
+    defense, digests = slug(result["defense"]), result["digests"]
     attacker = f"{result['shadow']}.patch_resnet50-concat-{digests['attacker']}"
     return (
         store.root / "attackers" / attacker,

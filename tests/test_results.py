@@ -120,3 +120,8 @@ def test_a_result_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "reports").write_text("a file")
     with pytest.raises(MiaSegError, match="could not be written"):
         results.write(tmp_path / "reports", result())
+
+
+def test_a_defense_with_several_settings_has_a_plain_file_name() -> None:
+    found = {name: results.slug(name) for name in ("none", "gaussian:0.5", "synfeat:0.75,z=fresh")}
+    assert list(found.values()) == ["none", "gaussian-0.5", "synfeat-0.75-z-fresh"]

@@ -131,7 +131,7 @@ def strongest(found: Iterable[Cell], where: Callable[[Cell], bool] = lambda cell
 
 def defense_name(defense: str) -> str:
     """'none' -> 'no defense', 'gaussian_std:0.5' -> 'gaussian std 0.5'."""
-    return "no defense" if defense == UNDEFENDED else defense.replace(":", " ").replace("_", " ")
+    return "no defense" if defense == UNDEFENDED else defense.translate(str.maketrans(":_,=", "    "))
 
 
 def attack_name(attack: str, representation: str) -> str:
