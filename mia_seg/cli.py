@@ -27,7 +27,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            print("\nStopped. The same command goes on from the last saved epoch.", file=sys.stderr)
+            print("\nStopped. The same command goes on from the last saved step.", file=sys.stderr)
             raise typer.Exit(130) from None
 
 

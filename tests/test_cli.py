@@ -275,4 +275,4 @@ def test_ctrl_c_says_how_to_go_on(workdir: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pipeline, "run", stop)
     ran = call("run", "tiny", "tiny_a1")
     assert ran.code == 130
-    assert ran.err == "\nStopped. The same command goes on from the last saved epoch.\n"
+    assert ran.err == "\nStopped. The same command goes on from the last saved step.\n"
