@@ -190,6 +190,12 @@ def test_another_seed_fits_another_patch_attacker(tmp_path: Path) -> None:
     assert (first != second).any()
 
 
+def test_a_training_that_diverges_is_refused_and_not_kept(tmp_path: Path) -> None:
+    shadow, wild = planted(tmp_path, 4, 5, leak=True), method(("patch_resnet50", "loss"), epochs=2, lr=1e30)
+    with pytest.raises(MiaSegError, match=r"training diverged: its validation loss is (nan|inf).* lower 'lr'"):
+        wild.fit(*shadow, 3, fabric())
+
+
 def test_image_loss_is_minus_the_mean_loss_of_an_image(world: World) -> None:
     answers = world.victim[0]
     scores = world.attacker(("image_loss", "")).score(answers, 0)

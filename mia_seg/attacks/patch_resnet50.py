@@ -206,6 +206,11 @@ def _train(
                 optimizer.step()
                 schedule.step()
             loss_now = _validate(wrapped, check, settings, check_seed, fabric)
+            if not np.isfinite(loss_now):
+                raise MiaSegError(
+                    f"The attacker's training diverged: its validation loss is {loss_now}. Run the same command again; "
+                    f"if that does not help, lower 'lr' or set precision = '32-true' in [attacks.patch_resnet50]."
+                )
             if loss_now < lowest:
                 lowest = loss_now
                 best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
