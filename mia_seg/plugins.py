@@ -17,6 +17,9 @@ class Component(BaseModel):
 
     A subclass that gives its file's name in `mia_seg/<kind>/` becomes selectable under that name
     in recipes and on the command line.
+
+    What a kind's base leaves open raises NotImplementedError: an abstract class cannot be given as the `type[C]` that
+    the functions below take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

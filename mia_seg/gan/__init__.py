@@ -1,6 +1,5 @@
 """Training of a generator on (layout, feature) pairs of the scenes that its segmenter was trained on, and no others."""
 
-import csv
 import json
 import random
 import time
@@ -26,7 +25,7 @@ from mia_seg.segmenters import Network
 from mia_seg.store import reading, replace
 from mia_seg.train import LOG, STATE, WEIGHTS, Crops
 from mia_seg.train._order import order_of, seed_of
-from mia_seg.train._state import packed, write_log
+from mia_seg.train._state import packed, read_log, take_weights, write_log
 
 __all__ = ["LOG", "STATE", "WEIGHTS", "Bicycle", "load", "pair", "rate", "score", "set_aside", "train"]
 
@@ -79,7 +78,6 @@ def load(recipe: Recipe, network: Network, classes: int, path: Path, model: str)
     try:
         with safe_open(path, "pt") as file:
             made_for = json.loads(file.metadata()["made_by"])["model"]
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (FileNotFoundError, SafetensorError, KeyError, TypeError) as error:
         raise MiaSegError(f"{path} is no whole generator ({error}). Delete its folder and train it again.") from None
     if made_for != model:
@@ -87,13 +85,8 @@ def load(recipe: Recipe, network: Network, classes: int, path: Path, model: str)
             f"{path} is the generator of the segmenter {made_for}, and this one is {model}: features of one mean "
             f"nothing to another. Delete its folder and train again: mia-seg train-generator."
         )
-    try:
-        generator.load_state_dict(weights)
-    except RuntimeError as error:
-        raise MiaSegError(
-            f"{path} holds another architecture or cut than the recipe's [generator] and [segmenter] "
-            f"({str(error).splitlines()[-1].strip()[:200]}). Delete its folder and train again."
-        ) from None
+    unfit = f"{path} holds another architecture or cut than the recipe's [generator] and [segmenter]"
+    take_weights(generator, path, unfit, "Delete its folder and train again.")
     return generator.eval()
 
 
@@ -223,5 +216,4 @@ def _restore(folder: Path, bicycle: Bicycle) -> list[dict[str, Any]]:
     with safe_open(folder / STATE, "pt") as file:
         epochs = int(file.metadata()["epochs"])
         bicycle.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
-    with (folder / LOG).open(encoding="utf-8") as log:
-        return [{key: json.loads(value) for key, value in row.items()} for row in csv.DictReader(log)][:epochs]
+    return read_log(folder, epochs)

@@ -74,8 +74,7 @@ def restore(folder: Path, network: nn.Module, optimizer: torch.optim.SGD, done: 
     if told["scaler"]:
         fabric.strategy.precision.load_state_dict(told["scaler"])
     if done.epochs:
-        with (folder / LOG).open(encoding="utf-8") as log:
-            done.rows = [{k: json.loads(v) for k, v in row.items()} for row in csv.DictReader(log)][: done.epochs]
+        done.rows = read_log(folder, done.epochs)
 
 
 def resume_noise(done: Done, fabric: Fabric) -> None:
@@ -85,6 +84,12 @@ def resume_noise(done: Done, fabric: Fabric) -> None:
     if "cuda" in done.noise and fabric.device.type == "cuda":
         torch.cuda.set_rng_state(done.noise["cuda"], fabric.device)
     done.noise = {}
+
+
+def read_log(folder: Path, epochs: int) -> list[dict[str, Any]]:
+    """The rows of the first `epochs` epochs."""
+    with (folder / LOG).open(encoding="utf-8") as log:
+        return [{k: json.loads(v) for k, v in row.items()} for row in csv.DictReader(log)][:epochs]
 
 
 def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
