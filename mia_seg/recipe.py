@@ -90,6 +90,9 @@ class TrainGenerator(_Section):
     batch: int = Field(default=4, ge=2, multiple_of=2, description="half is encoded, half is what is to be met")
     lr: float = Field(default=2e-4, gt=0)
     reconstruction: float = Field(default=10.0, ge=0, description="weight of the L1 term (BicycleGAN: 10)")
+    decoding: float = Field(
+        default=0.0, ge=0, description="weight of the cross-entropy of drawn to real features once decoded (thesis: none)"
+    )
     held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the members kept aside for the score")
     layout: Literal["labels", "predictions"] = Field(
         default="labels",

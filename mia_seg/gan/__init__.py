@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,13 @@ def _fresh(recipe: Recipe, network: Network, classes: int, crops: Crops, seed: i
     mean, deviation = _statistics(network, crops, device)
     generator.mean_C.copy_(mean)
     generator.deviation_C.copy_(deviation)
-    return Bicycle(settings, recipe.train_generator, classes, generator, device)
+    decode = _decoding(network, generator) if recipe.train_generator.decoding else None
+    return Bicycle(settings, recipe.train_generator, classes, generator, device, decode)
+
+
+def _decoding(network: Network, generator: GeneratorNetwork) -> Callable[[Tensor], Tensor]:
+    """The segmenter's logits of standardised features, on the features' own grid: the layout's detail costs nothing."""
+    return lambda standard: network.decode(generator.restore(standard), (standard.shape[2], standard.shape[3]))
 
 
 @torch.no_grad()

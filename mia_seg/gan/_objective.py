@@ -1,5 +1,6 @@
 """BicycleGAN's objective and the order of its updates (Zhu et al., NIPS 2017; models/bicycle_gan_model.py)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +28,18 @@ class Drawn:
 
 
 class Bicycle:
-    """Generator, encoder and two discriminators with an Adam each, and one step of their training."""
+    """Generator, encoder and two discriminators with an Adam each, and one step of their training.
+
+    decode: the frozen segmenter's logits [N, K, h, w] of standardised features, for the decoding term.
+    """
 
     def __init__(
-        self, settings: Generator, how: TrainGenerator, classes: int, generator: GeneratorNetwork, device: torch.device
-    ) -> None:
+        self, settings: Generator, how: TrainGenerator, classes: int, generator: GeneratorNetwork, device: torch.device,
+        decode: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:  # fmt: skip
         channels, stride = generator.channels, generator.stride
-        self.generator, self.device, self.reconstruction = generator, device, how.reconstruction
+        self.generator, self.device, self.decode = generator, device, decode
+        self.weights = {"reconstruction": how.reconstruction} | ({"decoding": how.decoding} if decode else {})
         self.networks: dict[str, nn.Module] = {
             "generator": generator,
             "encoder": encoder(settings, channels),
@@ -75,10 +81,9 @@ class Bicycle:
     def update_generator(self, layout_NKHW: Tensor, feature_NCHW: Tensor, drawn: Drawn) -> dict[str, float]:
         """Generator and encoder on GAN, L1 and KL; the latent term's gradient reaches the generator only."""
         terms = self.terms(layout_NKHW, feature_NCHW, drawn)
-        total = (
-            terms["gan"] + terms["gan2"]
-            + self.reconstruction * terms["reconstruction"] + DIVERGENCE * terms["divergence"]
-        )  # fmt: skip
+        total = terms["gan"] + terms["gan2"] + DIVERGENCE * terms["divergence"]
+        for name, weight in self.weights.items():
+            total = total + weight * terms[name]
         for name in ("generator", "encoder"):
             self.optimizers[name].zero_grad()
         own = list(self.generator.parameters())
@@ -97,7 +102,15 @@ class Bicycle:
             "reconstruction": F.l1_loss(drawn.encoded_NCHW, feature_NCHW),
             "divergence": -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(),
             "latent": F.l1_loss(self.encoder(drawn.random_NCHW)[0], drawn.z_NZ),
-        }
+        } | self._decoding(feature_NCHW, drawn)
+
+    def _decoding(self, feature_NCHW: Tensor, drawn: Drawn) -> dict[str, Tensor]:
+        """Cross-entropy of what the segmenter reads out of drawn features, to what it reads out of the image's own."""
+        if self.decode is None:
+            return {}
+        with torch.no_grad():
+            meant = self.decode(feature_NCHW).softmax(1)
+        return {"decoding": F.cross_entropy(self.decode(drawn.random_NCHW), meant)}
 
     def update(self, name: str, fake: tuple[Tensor, Tensor], real: tuple[Tensor, Tensor]) -> float:
         """One step of a discriminator on (layout, feature) of both kinds; its loss is their sum."""

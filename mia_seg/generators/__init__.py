@@ -57,12 +57,15 @@ class GeneratorNetwork(nn.Module):
 
     def forward(self, layout_NKHW: Tensor, z_NZ: Tensor) -> Tensor:
         """Features at the cut, before the ReLU: [N, C, h, w]."""
-        standard = self.standard(layout_NKHW, z_NZ)
-        return standard * self.deviation_C[:, None, None] + self.mean_C[:, None, None]
+        return self.restore(self.standard(layout_NKHW, z_NZ))
 
     def standard(self, layout_NKHW: Tensor, z_NZ: Tensor) -> Tensor:
         """Features with mean 0 and deviation 1 a channel, which training compares."""
         return self.unet(self.reader(layout_NKHW), z_NZ)
+
+    def restore(self, standard_NCHW: Tensor) -> Tensor:
+        """What `standardise` undoes."""
+        return standard_NCHW * self.deviation_C[:, None, None] + self.mean_C[:, None, None]
 
     def standardise(self, feature_NCHW: Tensor) -> Tensor:
         """A segmenter's features as `standard` draws them."""
