@@ -15,12 +15,14 @@ from helpers_files import call, edit, wholes
 from helpers_scenes import blocky, scenes_of, toy
 from torch import Tensor
 
-from mia_seg import gan, results
+from mia_seg import gan, generators, results
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.gan import Bicycle, pair, rate, score, set_aside
 from mia_seg.gan._objective import DIVERGENCE, LATENT, Drawn, verdict
+from mia_seg.generators import Generator
 from mia_seg.generators.dfgan import DFGAN
+from mia_seg.plugins import load
 from mia_seg.recipe import Recipe, TrainGenerator
 
 CPU = torch.device("cpu")
@@ -28,9 +30,9 @@ SETTINGS = DFGAN(width=16, aspp=8, levels=1)
 SIZE = (16, 24)
 
 
-def bicycle(lr: float = 2e-4, channels: int = 6, **settings: Any) -> Bicycle:
+def bicycle(lr: float = 2e-4, channels: int = 6, decode: Any = None, **settings: Any) -> Bicycle:
     torch.manual_seed(0)
-    return Bicycle(SETTINGS, TrainGenerator(lr=lr, **settings), 3, SETTINGS.build(3, channels, 4), CPU)
+    return Bicycle(SETTINGS, TrainGenerator(lr=lr, **settings), 3, SETTINGS.build(3, channels, 4), CPU, decode)
 
 
 def batch(count: int = 4, channels: int = 6, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -89,6 +91,63 @@ def test_the_latent_term_teaches_the_generator_alone(weight: int) -> None:
             assert torch.allclose(parameter.grad, wanted, rtol=1e-4, atol=1e-8)
 
 
+def test_the_decoding_term_compares_what_drawn_and_real_features_decode_to() -> None:
+    decode = torch.nn.Conv2d(6, 3, 1)
+    made = bicycle(decoding=4, decode=decode)
+    layout, feature = batch(2)
+    drawn = made.draw(layout, feature)
+    meant, read = decode(feature).softmax(1), decode(drawn.random_NCHW).log_softmax(1)
+    terms = made.terms(layout, feature, drawn)
+    assert terms["decoding"].item() == pytest.approx(-(meant * read).sum(1).mean().item(), rel=1e-5)
+    before = [p.detach().clone() for p in decode.parameters()]
+    made.update_generator(layout, feature, drawn)
+    assert all(torch.equal(a, b) for a, b in zip(before, decode.parameters(), strict=True))
+    assert all(p.grad is None for p in decode.parameters()), "the segmenter is frozen"
+
+
+def test_the_decoding_term_makes_features_decode_as_meant() -> None:
+    layout, feature = two_pairs()
+    losses = {}
+    for weight in (0.0, 20.0):
+        torch.manual_seed(0)
+        decode = torch.nn.Conv2d(6, 3, 1)
+        made = bicycle(lr=2e-3, reconstruction=0, decoding=weight, decode=lambda x, read=decode: 3 * read(x))
+        for _ in range(60):
+            made.step(torch.cat([layout, layout]), torch.cat([feature, feature]))
+        losses[weight] = made.terms(layout, feature, made.draw(layout, feature))["decoding"].item()
+    assert losses[20.0] < losses[0.0] / 1.5
+
+
+@pytest.mark.parametrize("name", ["dfgan", "bicyclegan"])
+def test_the_linear_path_begins_as_the_ridge_regression_on_cells(name: str) -> None:
+    network, held = toy(3), scenes(4)
+    made = recipe().model_copy(update={"generator": {"name": name, "width": 16, "levels": 1, "cells": 3}})
+    crops = gan.crops_of(made, held, 0)
+    generator = gan._fresh(made, network, 3, crops, 0).generator
+    rows, targets = [], []
+    for index in range(len(crops)):
+        image, labels = crops[index]
+        layout, feature = pair(network, image[None], labels[None])
+        cells = generator.reader.cells(layout)[0].numpy()
+        padded = np.pad(cells, ((0, 0), (1, 1), (1, 1)))
+        for y in range(cells.shape[1]):
+            for x in range(cells.shape[2]):
+                rows.append([*padded[:, y : y + 3, x : x + 3].ravel(), 1.0])
+                targets.append(generator.standardise(feature)[0, :, y, x].numpy())
+    seen, wanted = np.array(rows, np.float64), np.array(targets, np.float64)
+    weights = np.linalg.solve(seen.T @ seen + gan.RIDGE * np.eye(seen.shape[1]), seen.T @ wanted)
+    assert generator.linear is not None
+    assert np.allclose(generator.linear.weight.detach().numpy().reshape(8, -1), weights[:-1].T, atol=1e-4)
+    assert np.allclose(generator.linear.bias.detach().numpy(), weights[-1], atol=1e-4)
+
+
+def test_a_cell_is_a_share_for_one_reader_and_a_pixel_for_the_other() -> None:
+    layout = gan.one_hot(torch.tensor([[[0, 1, 1, 1], [0, 1, 1, 1]] * 2]), 2)
+    build = {name: load(generators, Generator, name)(width=16, levels=1) for name in ("dfgan", "bicyclegan")}
+    cells = {name: settings.reader(2, 4).cells(layout)[0, :, 0, 0].tolist() for name, settings in build.items()}
+    assert cells == {"dfgan": [0.25, 0.75], "bicyclegan": [1.0, 0.0]}
+
+
 def test_each_update_moves_its_own_network_and_no_other() -> None:
     made, (layout, feature) = bicycle(), batch(2)
     states, drawn = [weights(made)], made.draw(layout, feature)
@@ -119,13 +178,16 @@ def test_a_step_updates_in_the_published_order_and_shows_each_discriminator_its_
     assert all(np.isfinite(list(terms.values())))
 
 
-def test_two_pairs_are_learnt() -> None:
+def two_pairs() -> tuple[Tensor, Tensor]:
     labels = torch.zeros(2, *SIZE, dtype=torch.int64)
     labels[0, :, 12:], labels[1, 8:] = 1, 2
     layout = gan.one_hot(labels, 3)
-    feature = torch.nn.functional.avg_pool2d(layout, 4).repeat(1, 2, 1, 1) * torch.tensor([2, -1, 1, -2, 1, 2.0]).view(
-        6, 1, 1
-    )
+    weights = torch.tensor([2, -1, 1, -2, 1, 2.0]).view(6, 1, 1)
+    return layout, torch.nn.functional.avg_pool2d(layout, 4).repeat(1, 2, 1, 1) * weights
+
+
+def test_two_pairs_are_learnt() -> None:
+    layout, feature = two_pairs()
     made = bicycle(lr=2e-3)
     pairs = torch.cat([layout, layout]), torch.cat([feature, feature])
     losses = [made.step(*pairs)["reconstruction"] for _ in range(80)]

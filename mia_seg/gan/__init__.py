@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from mia_seg import generators as generators_
 from mia_seg import plugins
@@ -27,10 +27,24 @@ from mia_seg.train import LOG, STATE, WEIGHTS, Crops
 from mia_seg.train._order import order_of, seed_of
 from mia_seg.train._state import packed, read_log, take_weights, write_log
 
-__all__ = ["LOG", "STATE", "WEIGHTS", "Bicycle", "load", "pair", "rate", "score", "set_aside", "train"]
+__all__ = [
+    "LOG",
+    "STATE",
+    "WEIGHTS",
+    "Bicycle",
+    "crops_of",
+    "load",
+    "pair",
+    "rate",
+    "read_log",
+    "score",
+    "set_aside",
+    "train",
+]
 
 VERSION = 1
 SAVE_EVERY = 60.0
+RIDGE = 10.0
 SMALLEST = 1e-6  # a channel that never changes has no deviation to divide by
 
 
@@ -47,7 +61,7 @@ def train(
         raise MiaSegError(
             f"{title}: {len(scenes)} scenes do not fill a batch of {settings.batch}. Lower [train_generator] batch."
         )
-    crops, held = _crops(recipe, scenes, seed), list(_held(recipe, network, aside, seed))
+    crops, held = crops_of(recipe, scenes, seed), list(_held(recipe, network, aside, seed))
     bicycle = _fresh(recipe, network, len(scenes.dataset.classes()), crops, seed)
     with reading(folder):
         rows = _restore(folder, bicycle)
@@ -148,7 +162,7 @@ def _settings(recipe: Recipe) -> Generator:
     return plugins.from_section(generators_, Generator, recipe.generator, "[generator]")
 
 
-def _crops(recipe: Recipe, scenes: Scenes, seed: int, flip: bool = True) -> Crops:
+def crops_of(recipe: Recipe, scenes: Scenes, seed: int, flip: bool = True) -> Crops:
     """The victim's crops without its rescaling: a service sees scenes at one scale."""
     flip = flip and recipe.train.flip
     return Crops(scenes, recipe.train.model_copy(update={"scale": (1.0, 1.0), "flip": flip}), seed)
@@ -156,7 +170,7 @@ def _crops(recipe: Recipe, scenes: Scenes, seed: int, flip: bool = True) -> Crop
 
 def _held(recipe: Recipe, network: Network, aside: Scenes, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Layout, feature and labels of one unmirrored crop of each scene kept aside, the same at every epoch."""
-    crops = _crops(recipe, aside, seed, flip=False)
+    crops = crops_of(recipe, aside, seed, flip=False)
     for index in range(len(crops)):
         image, labels = crops[index]
         if (labels != IGNORE).any():
@@ -170,6 +184,8 @@ def _fresh(recipe: Recipe, network: Network, classes: int, crops: Crops, seed: i
     mean, deviation = _statistics(network, crops, device)
     generator.mean_C.copy_(mean)
     generator.deviation_C.copy_(deviation)
+    if generator.linear is not None:
+        _fit(generator, generator.linear, network, crops, recipe.train_generator.layout)
     decode = _decoding(network, generator) if recipe.train_generator.decoding else None
     return Bicycle(settings, recipe.train_generator, classes, generator, device, decode)
 
@@ -190,6 +206,24 @@ def _statistics(network: Network, crops: Crops, device: torch.device) -> tuple[T
     mean = sums / places
     deviation = (squares / places - mean**2).clamp(min=0).sqrt()
     return mean.float(), torch.where(deviation > SMALLEST, deviation, 1).float()
+
+
+@torch.no_grad()
+def _fit(generator: GeneratorNetwork, linear: nn.Conv2d, network: Network, crops: Crops, layout: str) -> None:
+    """Begin with the ridge regression of standardised features on the layout's cells, over one crop of every scene."""
+    side, rows = linear.kernel_size[0], linear.weight[0].numel() + 1
+    square, cross = torch.zeros(rows, rows).double(), torch.zeros(rows, linear.out_channels).double()
+    for index in range(len(crops)):
+        image, labels = crops[index]
+        shown, feature = (t.cpu() for t in pair(network, image[None], labels[None], layout))
+        # As the convolution pads: what lies beyond the edge holds no class.
+        seen = F.unfold(generator.reader.cells(shown), side, padding=side // 2)[0].double()
+        seen = torch.cat([seen, torch.ones(1, seen.shape[1]).double()])
+        square += seen @ seen.T
+        cross += seen @ generator.standardise(feature)[0].flatten(1).double().T
+    weights = torch.linalg.solve(square + RIDGE * torch.eye(rows).double(), cross).float()
+    linear.weight.copy_(weights[:-1].T.reshape(linear.weight.shape))
+    linear.bias.copy_(weights[-1])  # type: ignore[union-attr]
 
 
 def _epoch(

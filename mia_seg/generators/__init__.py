@@ -19,12 +19,19 @@ class Reader(nn.Module):
 
     channels: int
 
+    def cells(self, layout_NKHW: Tensor) -> Tensor:
+        """How much of each class a cell of the grid holds, as far as this reader sees it: [N, K, h, w]."""
+        raise NotImplementedError
+
 
 class Generator(Component):
     """Settings of an architecture: a reader of layouts, and behind it the U-Net of BicycleGAN, z at every level."""
 
     width: int = Field(default=64, ge=16, multiple_of=16, description="channels of the U-Net at the features' grid")
     levels: int = Field(default=3, ge=1, description="how often the U-Net halves the grid")
+    cells: int = Field(
+        default=0, ge=0, description="a linear path beside the U-Net reads this many cells a side; 0: none (thesis)"
+    )
     latent: int = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
 
     def reader(self, classes: int, stride: int, share: float = 1.0) -> Reader:
@@ -35,7 +42,8 @@ class Generator(Component):
         """A freshly drawn network for features of `channels` at `stride` (torch's global generator draws)."""
         reader = self.reader(classes, stride)
         unet = UNet(reader.channels, channels, self.width, self.levels, self.latent)
-        return GeneratorNetwork(reader, draw(unet), channels, stride)
+        linear = nn.Conv2d(classes, channels, self.cells, padding="same") if self.cells else None
+        return GeneratorNetwork(reader, draw(unet), channels, stride, linear)
 
 
 class GeneratorNetwork(nn.Module):
@@ -44,8 +52,9 @@ class GeneratorNetwork(nn.Module):
     mean_C: Tensor
     deviation_C: Tensor
 
-    def __init__(self, reader: Reader, unet: UNet, channels: int, stride: int) -> None:
+    def __init__(self, reader: Reader, unet: UNet, channels: int, stride: int, linear: nn.Conv2d | None = None) -> None:
         super().__init__()
+        self.linear = linear
         self.reader, self.unet, self.channels, self.stride = reader, unet, channels, stride
         self.register_buffer("mean_C", torch.zeros(channels))
         self.register_buffer("deviation_C", torch.ones(channels))
@@ -61,7 +70,8 @@ class GeneratorNetwork(nn.Module):
 
     def standard(self, layout_NKHW: Tensor, z_NZ: Tensor) -> Tensor:
         """Features with mean 0 and deviation 1 a channel, which training compares."""
-        return self.unet(self.reader(layout_NKHW), z_NZ)
+        standard: Tensor = self.unet(self.reader(layout_NKHW), z_NZ)
+        return standard if self.linear is None else standard + self.linear(self.reader.cells(layout_NKHW))
 
     def restore(self, standard_NCHW: Tensor) -> Tensor:
         """What `standardise` undoes."""

@@ -24,6 +24,11 @@ class NearestReader(Reader):
         super().__init__()
         self.channels, self.stride = classes, 2**halvings
 
+    def cells(self, layout_NKHW: Tensor) -> Tensor:
+        """One pixel is all that is seen of a cell."""
+        seen: Tensor = self(layout_NKHW)
+        return seen
+
     def forward(self, layout_NKHW: Tensor) -> Tensor:
         """[N, K, H, W] -> [N, K, H / stride, W / stride]."""
         size = [-(-side // self.stride) for side in layout_NKHW.shape[-2:]]

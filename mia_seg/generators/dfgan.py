@@ -1,6 +1,7 @@
 """DFGAN (thesis 6.2.1): atrous pooling reads the layout at full resolution and brings it to the features' grid."""
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -31,6 +32,10 @@ class AtrousReader(Reader):
     def forward(self, layout_NKHW: Tensor) -> Tensor:
         """[N, K, H, W] -> [N, channels, H / stride, W / stride]."""
         return self.stages(layout_NKHW)
+
+    def cells(self, layout_NKHW: Tensor) -> Tensor:
+        """The share of each class in each cell."""
+        return F.avg_pool2d(layout_NKHW, 2 ** len(self.stages), ceil_mode=True, count_include_pad=False)
 
 
 class ASPP(nn.Module):
