@@ -73,6 +73,14 @@ AttackNames = Annotated[
     list[str] | None,
     typer.Option("--attack", help=f"name or name:value; repeat for several. Default: {', '.join(ATTACKS)}."),
 ]
+Repeats = Annotated[
+    int,
+    typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers."),
+]
+GeneratorName = Annotated[
+    str | None,
+    typer.Option("--generator", help="name or name:value in place of the recipe's, its other settings kept."),
+]
 Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
 Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
 
@@ -130,9 +138,11 @@ def train_shadow(
 @app.command()
 def train_generator(
     name: Victim,
+    generator: GeneratorName = None,
     seed: Seeds = None,
     data_root: DataRoot = None,
     store: StoreRoot = STORE,
+    reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
     precision: PrecisionName = None,
@@ -140,9 +150,14 @@ def train_generator(
     """Train the generator of a victim's features, for the defense 'synfeat'; a missing victim is trained first."""
     from mia_seg import pipeline
 
-    space = _space(store, data_root, REPORTS, device, 1, workers, precision)
-    made = [pipeline.train_generator(pipeline.train_victim(name, s, space), space) for s in seed or [0]]
-    _next([artefact.path for artefact in made], f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75")
+    space = _space(store, data_root, reports, device, 1, workers, precision)
+    written = []
+    for s in seed or [0]:
+        model = pipeline.train_victim(name, s, space)
+        model = model if generator is None else pipeline.with_generator(model, generator)
+        artefact = pipeline.train_generator(model, space)
+        written += [artefact.path, pipeline.write_score(model, artefact, space)]
+    _next(written, f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75")
 
 
 @app.command()
@@ -152,6 +167,7 @@ def attack(
     defense: DefenseNames = None,
     attack: AttackNames = None,
     seed: Seeds = None,
+    repeats: Repeats = 1,
     data_root: DataRoot = None,
     store: StoreRoot = STORE,
     reports: Reports = REPORTS,
@@ -161,7 +177,7 @@ def attack(
 ) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
     space = _space(store, data_root, reports, device, 1, workers, precision)
-    written = _attack(victim, shadow, defense, attack, seed, space)
+    written = _attack(victim, shadow, defense, attack, seed, space, repeats)
     _show(written)
     _next(written[-1:], f"mia-seg report --reports {reports}")
 
@@ -173,6 +189,7 @@ def run(
     defense: DefenseNames = None,
     attack: AttackNames = None,
     seed: Seeds = None,
+    repeats: Repeats = 1,
     data_root: DataRoot = None,
     store: StoreRoot = STORE,
     reports: Reports = REPORTS,
@@ -184,7 +201,7 @@ def run(
     from mia_seg import pipeline
 
     space = _space(store, data_root, reports, device, 1, workers, precision)
-    _show(_attack(victim, shadow, defense, attack, seed, space))
+    _show(_attack(victim, shadow, defense, attack, seed, space, repeats))
     _next(_pages(pipeline.report(space)), "mia-seg results, or open the page")
 
 
@@ -265,13 +282,14 @@ def _attack(
     attack: list[str] | None,
     seed: list[int] | None,
     space: "Space",
+    repeats: int,
 ) -> list[Path]:
     from mia_seg import pipeline
 
     return [
         path
         for s in seed or [0]
-        for path in pipeline.run(victim, shadow, defense or DEFENSES, attack or ATTACKS, s, space)
+        for path in pipeline.run(victim, shadow, defense or DEFENSES, attack or ATTACKS, s, space, repeats)
     ]
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,10 @@ from mia_seg.audit import Audit, Model, described, measured
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
+from mia_seg.gan.synthetic import Source
 from mia_seg.generators import Generator
 from mia_seg.progress import console
-from mia_seg.recipe import Adversary, Kind, Precision, Recipe
+from mia_seg.recipe import Adversary, Kind, Precision, Recipe, Synthetic
 from mia_seg.results import slug
 from mia_seg.segmenters import Segmenter
 from mia_seg.splits import Parts, assert_disjoint, read_ids
@@ -94,24 +95,25 @@ class Space:
 
 
 def run(
-    victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str], seed: int, space: Space
-) -> list[Path]:
+    victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str], seed: int, space: Space,
+    repeats: int = 1,
+) -> list[Path]:  # fmt: skip
     """Train what is missing, ask, attack, measure: one result for every defense, attack and kind of attacker."""
     _check_request(victim_name, shadow_name, defended, attacked)
     victim = train_victim(victim_name, seed, space)
     shadow = train_shadow(shadow_name, seed, space)
     _check_apart(shadow.asked, shadow.recipe, victim.asked, victim.recipe, f"Shadow '{shadow_name}'", victim_name)
     exact = [plugins.label(defenses, Defense, text) for text in defended]
-    return [attack(victim, shadow, audit, space) for audit in grid(exact, attacked)]
+    return [attack(victim, shadow, audit, space) for audit in grid(exact, attacked, repeats)]
 
 
-def grid(defended: Sequence[str], attacked: Sequence[str]) -> list[Audit]:
+def grid(defended: Sequence[str], attacked: Sequence[str], repeats: int = 1) -> list[Audit]:
     """Every attack on every defense, by an attacker who ignores the defense and by one who trains against it.
 
     The control that never sees the model is run once: no defense changes what it sees.
     """
     audits = [
-        Audit(defense, attack, adaptive)
+        Audit(defense, attack, adaptive, repeats)
         for defense in defended
         for attack in attacked
         for adaptive in ((False,) if defense == UNDEFENDED else (False, True))
@@ -125,7 +127,8 @@ def report(space: Space) -> list[Path]:
     found = results.read_all(space.reports)
     if not found:
         raise MiaSegError(f"{space.reports} holds no results. Run 'mia-seg run VICTIM SHADOW' first.")
-    return report_.write(space.reports, found, sheets.cam_sheets(found, space.store, space.data_root))
+    cams = sheets.cam_sheets(found, space.store, space.data_root)
+    return report_.write(space.reports, found, cams, results.read_generators(space.reports))
 
 
 def settings_of(kind: Kind, name: str) -> Recipe:
@@ -156,6 +159,14 @@ def train_shadow(name: str, seed: int, space: Space) -> Model:
     return _train(name, settings, seed, parts, queries, "shadows", space, first_seed=SHADOW_SEEDS)
 
 
+def with_generator(model: Model, text: str) -> Model:
+    """The model with another generator than its recipe's: `name` or `name:value,key=other`, the rest by the recipe."""
+    given = {key: value for key, value in model.recipe.generator.items() if key != "name"}
+    chosen = plugins.parse(generators, Generator, text, given)
+    section = {"name": text.partition(":")[0]} | chosen.model_dump(mode="json", exclude_defaults=True)
+    return replace(model, recipe=model.recipe.model_copy(update={"generator": section}))
+
+
 def train_generator(model: Model, space: Space) -> Artefact:
     """The generator of a victim's or shadow's features, trained on its members or reused."""
     artefact = service.place_of_generator(model, space.store)
@@ -166,13 +177,19 @@ def train_generator(model: Model, space: Space) -> Artefact:
     return artefact
 
 
+def write_score(model: Model, artefact: Artefact, space: Space) -> Path:
+    """The score of a generator, epoch by epoch, beside the results of its victim."""
+    return results.write_generator(space.reports, service.score_of(model, artefact))
+
+
 def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     """Fit on the shadow's answers, score the victim's, join the victim's membership, measure, write the result."""
     assert shadow.recipe.adversary is not None
     _check_match(shadow.name, shadow.recipe, victim.name)
     stride = shadow.recipe.adversary.stride
-    theirs = answers_of(victim, victim.asked, audit.defense, stride, space)
-    own = answers_of(shadow, shadow.asked, audit.defense if audit.adaptive else UNDEFENDED, stride, space)
+    theirs = answers_of(victim, victim.asked, audit.defense, stride, space, audit.repeats)
+    defense, repeats = (audit.defense, audit.repeats) if audit.adaptive else (UNDEFENDED, 1)
+    own = answers_of(shadow, shadow.asked, defense, stride, space, repeats)
     seen_theirs, seen_own = _common_classes(theirs, own, shadow)
     method = attack_settings(audit.attack, shadow.recipe)
     made = {"own": own.path.name, "attack": repr(method), "seed": shadow.seed, "version": ATTACK_VERSION}
@@ -188,8 +205,8 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     return results.write(space.reports, expected | measured(scores, attacker, victim, shadow, theirs, own))
 
 
-def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, space: Space) -> Answers:
-    """What the defended model answers to some scenes, asked now or read from the store."""
+def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, space: Space, repeats: int = 1) -> Answers:
+    """What the defended model answers to some scenes, asked now or read from the store; the mean over `repeats`."""
     guard = plugins.parse(defenses, Defense, defense)
     made = {
         "model": model.artefact.digest, "ids": recipe.digest(list(ids)), "defense": repr(guard), "stride": stride,
@@ -197,6 +214,7 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
     }  # fmt: skip
     generator = train_generator(model, space) if guard.needs_generator else None
     made |= {} if generator is None else {"generator": generator.digest}
+    made |= {} if repeats == 1 else {"repeats": repeats}
     artefact = space.store.artefact("answers", f"{model.name}.{slug(defense)}", made)
     while launch.rank() > 0 and not artefact.whole:
         time.sleep(1)  # the first process asks; the others need the answers to go on
@@ -206,7 +224,8 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
         space.fabric("32-true").to_device(network)
         with artefact.make() as folder:
             box = guard.guard(network, model.recipe.window)
-            query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({defense})")
+            times = f"{defense}, {repeats} times" if repeats > 1 else defense
+            query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({times})", repeats)
     with reading(artefact.path):
         return answers_.load(artefact.path)
 
@@ -236,6 +255,10 @@ def _train(
         _check_apart(
             parts.nonmembers, settings, start.parts.members, start.recipe, f"Non-members of '{name}'", start.name
         )
+    taught = None if settings.synthetic is None else _taught(name, settings.synthetic, parts, seed, space)
+    if taught is not None:
+        made |= {"synthetic": settings.model_dump(mode="json")["synthetic"], "generator": taught[1].digest}
+        start = taught[0]
     artefact = space.store.artefact(stage, f"{name}.s{seed}", made)
     if artefact.whole:
         say("reused", f"{name}, seed {seed} ({artefact.digest})", stage[:-1])
@@ -245,9 +268,30 @@ def _train(
         with artefact.make() as folder:
             weights = None if start is None else start.artefact.path / train.WEIGHTS
             title = f"{name}, seed {seed}"
-            train.train(settings, scenes, first_seed + seed, folder, fabric, space.workers, title, weights)
+            source = None if taught is None else _source(*taught, settings, space, fabric)
+            train.train(settings, scenes, first_seed + seed, folder, fabric, space.workers, title, weights, source)
         say("trained", f"{name}, seed {seed} ({artefact.digest}) on {len(parts.members)} scenes", stage[:-1])
     return Model(name, settings, seed, artefact, parts, queries)
+
+
+def _taught(name: str, synthetic: Synthetic, parts: Parts, seed: int, space: Space) -> tuple[Model, Artefact]:
+    """The victim whose weights and generator a training with synthetic features begins with; trained if missing."""
+    base = train_victim(synthetic.of, seed, space)
+    if base.parts.members != parts.members:
+        raise MiaSegError(
+            f"'{name}' and '{base.name}', of which it has its features ([synthetic] of), train on other scenes. Give "
+            f"both the same [data] and [split]."
+        )
+    return base, train_generator(base, space)
+
+
+def _source(base: Model, generator: Artefact, settings: Recipe, space: Space, fabric: Fabric) -> Source | None:
+    assert settings.synthetic is not None
+    if not settings.synthetic.share:
+        return None
+    source = service.source_of(base, generator, settings.synthetic, space.data_root, CACHE_BYTES)
+    fabric.to_device(source.paired)
+    return source
 
 
 def _check_request(victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str]) -> None:
@@ -319,12 +363,15 @@ def _check_starts(settings: Recipe, seen: list[str]) -> None:
 
 def _check_match(shadow_name: str, shadow: Recipe, victim_name: str) -> None:
     assert shadow.adversary is not None
-    if shadow.adversary.kind == "A1" and shadow.adversary.victim != victim_name:
+    victim = recipe.load("victim", victim_name)
+    # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
+    asked = {victim_name} | ({victim.synthetic.of} if victim.synthetic else set())
+    if shadow.adversary.kind == "A1" and shadow.adversary.victim not in asked:
         raise MiaSegError(
             f"Shadow '{shadow_name}' was made for victim '{shadow.adversary.victim}', not '{victim_name}': "
             f"adversary A1 chooses its members by asking its victim. Write a shadow recipe for this victim."
         )
-    own, theirs = shadow.dataset().classes(), recipe.load("victim", victim_name).dataset().classes()
+    own, theirs = shadow.dataset().classes(), victim.dataset().classes()
     if own != theirs:
         raise MiaSegError(
             f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(theirs)}: the attack compares "

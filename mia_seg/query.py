@@ -20,13 +20,17 @@ FLOOR = 1e-6
 BOUNDARY_RADIUS = 2
 
 
-def query(box: BlackBox, scenes: Scenes, stride: int, seed: int, folder: Path, title: str) -> None:
-    """Write the answers of `box` to every scene into `folder`; the noise of a scene is keyed by its id and the seed."""
+def query(box: BlackBox, scenes: Scenes, stride: int, seed: int, folder: Path, title: str, repeats: int = 1) -> None:
+    """Write the answers of `box` to every scene into `folder`; the noise of a scene is keyed by its id and the seed.
+
+    repeats: how often each scene is asked about, under noise of its own; the mean of the answers is kept.
+    """
     classes = len(scenes.dataset.classes())
     rows, shapes = [], []
     with (folder / answers.POSTERIORS).open("wb") as posteriors, (folder / answers.LABELS).open("wb") as labels:
         for scene in track(scenes, title, len(scenes)):
-            posterior_KHW = box(scene.image_HWC, key(scene.id, seed)).numpy()
+            asked = [box(scene.image_HWC, key(scene.id, seed, k)).numpy() for k in range(repeats)]
+            posterior_KHW = np.mean(asked, 0)
             rows.append(statistics(posterior_KHW, scene.labels_HW))
             shapes.append(_append(posteriors, labels, posterior_KHW, scene, stride))
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -35,9 +39,9 @@ def query(box: BlackBox, scenes: Scenes, stride: int, seed: int, folder: Path, t
     (folder / answers.INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
-def key(scene_id: str, seed: int) -> int:
-    """The seed of a scene's noise: 48 bits, the same wherever the scene is asked about."""
-    return int(digest([scene_id, seed]), 16)
+def key(scene_id: str, seed: int, repeat: int = 0) -> int:
+    """The seed of a scene's noise: 48 bits, the same wherever the scene is asked about for the nth time."""
+    return int(digest([scene_id, seed, repeat] if repeat else [scene_id, seed]), 16)
 
 
 def statistics(posterior_KHW: np.ndarray, labels_HW: np.ndarray) -> dict[str, np.ndarray]:

@@ -91,13 +91,39 @@ class TrainGenerator(_Section):
     lr: float = Field(default=2e-4, gt=0)
     reconstruction: float = Field(default=10.0, ge=0, description="weight of the L1 term (BicycleGAN: 10)")
     decoding: float = Field(
-        default=0.0, ge=0, description="weight of the cross-entropy of drawn to real features once decoded (thesis: none)"
+        default=0.0,
+        ge=0,
+        description="weight of the cross-entropy between what drawn and real features decode to (thesis: 0)",
     )
     held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the members kept aside for the score")
     layout: Literal["labels", "predictions"] = Field(
         default="labels",
         description="what the generator learns from: labels, ignored pixels filled by the segmenter's "
         "prediction, or its predictions everywhere",
+    )
+
+
+class Synthetic(_Section):
+    """Features that a generator draws join the real scenes of each batch and teach the decoder (thesis, chapter 6)."""
+
+    of: str = Field(
+        description="the victim recipe, at the same seed, whose weights this one begins with and whose generator draws"
+    )
+    share: float = Field(
+        default=0.3, ge=0, lt=1, description="share of a batch that is drawn, beside `batch` scenes; 0: the control"
+    )
+    smoothing: float = Field(
+        default=0.1, ge=0, lt=1, description="epsilon of equation 6.3 (ADE20K: 0.1, Cityscapes: 1e-4)"
+    )
+    mine: int = Field(
+        default=12, ge=0, description="layouts looked at every 10 steps, the harder half of which is drawn for; 0: any"
+    )
+    masks: Literal["members", "labels", "pseudo"] = Field(
+        default="members",
+        description="for a quarter of the layouts: labels or pseudo-labels of scenes that are in no part of the split",
+    )
+    data: dict[str, Any] | None = Field(
+        default=None, description="another data set, as in [data], to take those scenes from"
     )
 
 
@@ -146,6 +172,7 @@ class Recipe(_Section):
     window: Window | None = None
     generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
     train_generator: TrainGenerator = TrainGenerator()
+    synthetic: Synthetic | None = None
     adversary: Adversary | None = None
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
 

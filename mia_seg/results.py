@@ -15,6 +15,7 @@ SCALARS = (
     "precision_at_recall_80", "precision_at_recall_80_low", "precision_at_recall_80_high", "tpr_at_fpr",
     "threshold", "balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high",
 )  # fmt: skip
+UTILITY = ("pix_acc", "cls_acc", "miou", "fwiou")
 NAMES = (
     "victim",
     "shadow",
@@ -35,10 +36,11 @@ def slug(text: str) -> str:
 
 
 def path_of(reports: Path, result: dict[str, Any]) -> Path:
-    """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive].s<seed>.json`."""
+    """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive][.x<repeats>].s<seed>.json`."""
     attack = result["attack"] + (f"-{result['representation']}" if result["representation"] else "")
     parts = [result["shadow"], slug(result["defense"]), attack]
     parts += ["adaptive"] if result["adaptive"] else []
+    parts += [f"x{result['repeats']}"] if result.get("repeats", 1) > 1 else []
     return reports / result["victim"] / f"{'.'.join([*parts, 's' + str(result['seed'])])}.json"
 
 
@@ -68,6 +70,40 @@ def read_all(reports: Path, victim: str | None = None) -> list[dict[str, Any]]:
     return [read(path) for path in sorted(reports.glob(f"{victim or '*'}/*.s*.json"))]
 
 
+def write_generator(reports: Path, score: dict[str, Any]) -> Path:
+    """Store the score of a generator beside its victim's results; its settings are part of the file's name."""
+    settings = dict(score["generator"])
+    name = slug(",".join([settings.pop("name"), *(f"{key}={value}" for key, value in sorted(settings.items()))]))
+    path = reports / score["victim"] / "generators" / f"{name}.s{score['seed']}.json"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, score)
+    return path
+
+
+def read_generators(reports: Path) -> list[dict[str, Any]]:
+    """The scores of every generator under `reports` (`<victim>/generators/<generator>.s<seed>.json`), in that order.
+
+    Each holds `real` and, epoch after epoch, generated `utility` on held-out layouts. Raises MiaSegError for a file
+    that does not.
+    """
+    return [_read_generator(path) for path in sorted(reports.glob("*/generators/*.s*.json"))]
+
+
+def _read_generator(path: Path) -> dict[str, Any]:
+    try:
+        score: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = score["victim"], score["seed"], score["generator"]["name"], score["scenes"], score["held_out"]
+        _ = [epoch["epoch"] for epoch in score["epochs"]]
+        _ = [utility[name] for utility in (score["real"], *score["epochs"]) for name in UTILITY]
+        _ = score["epochs"][-1]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise MiaSegError(
+            f"{path} is not the score of a generator ({error!r}). Delete it and train the generator again."
+        ) from None
+    return score
+
+
 def rows(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """One flat row a result and level; every row has the same keys."""
     for result in results:
@@ -88,6 +124,7 @@ def row(result: dict[str, Any], level: str) -> dict[str, Any]:
         | {name: measured[name] for name in SCALARS}
         | utility
         | {
+            "repeats": result.get("repeats", 1),
             "queries": result["queries"],
             **{f"{side}_segmenter": result.get("segmenters", {}).get(side, "") for side in ("victim", "shadow")},
             "shadow_dataset": result.get("shadow_dataset", ""),

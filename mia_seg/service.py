@@ -1,13 +1,17 @@
 """What a provider runs: the trained network and, where a defense wants one, the generator of its features."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric import Fabric
 
-from mia_seg import gan, train
+from mia_seg import data, gan, plugins, train
 from mia_seg.audit import Model
-from mia_seg.data import Scenes
+from mia_seg.data import Dataset, Scenes
+from mia_seg.errors import MiaSegError
+from mia_seg.gan.synthetic import Masks, Source
 from mia_seg.generators import Paired
+from mia_seg.recipe import Synthetic
 from mia_seg.segmenters import Network
 from mia_seg.store import Artefact, Store
 
@@ -47,6 +51,53 @@ def train_generator(model: Model, artefact: Artefact, data_root: Path | None, fa
     fabric.to_device(network)
     with artefact.make() as folder:
         gan.train(model.recipe, network, known, aside, _seed(model), folder, title, model.artefact.digest)
+
+
+def score_of(model: Model, generator: Artefact) -> dict[str, Any]:
+    """How well the segmenter reads a generator's features, epoch by epoch, and what reads out of real ones."""
+    rows = gan.read_log(generator.path, model.recipe.train_generator.epochs)
+    share = model.recipe.train_generator.held_out
+    known, aside = gan.set_aside(model.parts.members, model.parts.unit, share, model.seed)
+    real = {key.removeprefix("real_"): value for key, value in rows[-1].items() if key.startswith("real_")}
+    epochs = [{key: row[key] for key in ("epoch", *real)} for row in rows]
+    return {
+        "victim": model.name, "seed": model.seed, "generator": model.recipe.generator,
+        "settings": model.recipe.train_generator.model_dump(mode="json"),
+        "scenes": len(known), "held_out": len(aside),
+        "digests": {"victim": model.artefact.digest, "generator": generator.digest},
+        "real": real, "epochs": epochs,
+    }  # fmt: skip
+
+
+def source_of(base: Model, generator: Artefact, settings: Synthetic, data_root: Path | None, room: int) -> Source:
+    """Synthetic features of `base` to train another segmenter's decoder with.
+
+    Layouts beyond its members' come from scenes in no part of its split, or from another data set: those that an audit
+    asks about would be half members by their labels.
+    """
+    recipe, members = base.recipe, Scenes(base.recipe.dataset(), data_root, base.parts.members, room)
+    others = None if settings.masks == "members" else _others(base, settings, data_root)
+    crops = gan.crops_of(recipe, members, base.seed)
+    more = None if others is None else gan.crops_of(recipe, others, base.seed)
+    return Source(settings, paired(base, generator), Masks(crops, more, settings.masks == "pseudo"))
+
+
+def _others(base: Model, settings: Synthetic, data_root: Path | None) -> Scenes:
+    dataset, parts = base.recipe.dataset(), base.parts
+    used = {*parts.members, *parts.nonmembers, *parts.pool}
+    if settings.data is not None:
+        dataset, used = plugins.from_section(data, Dataset, settings.data, "[synthetic.data]"), set()
+    if dataset.classes() != base.recipe.dataset().classes():
+        raise MiaSegError(
+            f"[synthetic.data] has other classes than '{base.name}'. Merge its labels into the same classes."
+        )
+    ids = [i for i in dataset.ids(data_root) if i not in used]
+    if not ids:
+        raise MiaSegError(
+            f"[synthetic] masks = '{settings.masks}': every scene is in a part of '{base.name}'s split. Leave some "
+            f"over in [split], name another data set in [synthetic.data], or use masks = 'members'."
+        )
+    return Scenes(dataset, data_root, ids)
 
 
 def _seed(model: Model) -> int:

@@ -1,5 +1,8 @@
 """Segmenters: image in, logits out, with a cut inside the backbone. One architecture is one file."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,14 +29,46 @@ class Network(nn.Module):
         """Logits at the image's size."""
         return self.decode(self.encode(image_N3HW), (image_N3HW.shape[-2], image_N3HW.shape[-1]))
 
-    def loss(self, image_N3HW: Tensor, labels_NHW: Tensor) -> tuple[Tensor, Tensor]:
-        """The training loss (a scalar) and the logits it came from."""
-        logits = self(image_N3HW)
-        return cross_entropy(logits, labels_NHW), logits
+    def heads(self, feature_NCHW: Tensor, size: tuple[int, int]) -> list[tuple[float, Tensor]]:
+        """What training compares with the labels: logits as `decode` gives them, then others, with their weights."""
+        return [(1.0, self.decode(feature_NCHW, size))]
+
+    def loss(self, image_N3HW: Tensor, labels_NHW: Tensor, drawn: "Drawn | None" = None) -> tuple[Tensor, Tensor]:
+        """The training loss (a scalar) and the logits [N, K, H, W] it came from.
+
+        drawn: synthetic features that pass the decoder in the same batch; they teach the decoder alone (thesis 6.1).
+        """
+        count, size = len(image_N3HW), (image_N3HW.shape[-2], image_N3HW.shape[-1])
+        feature = self.encode(image_N3HW)
+        if drawn is not None:
+            feature = torch.cat([feature, drawn.feature_MCHW.to(feature)])
+        heads = self.heads(feature, size)
+        terms = [(weight, cross_entropy(logits[:count], labels_NHW)) for weight, logits in heads]
+        total = sum((weight * term for weight, term in terms), torch.zeros((), device=feature.device))
+        if drawn is not None:
+            total = (count * total + drawn.loss(heads, count)) / (count + len(drawn.feature_MCHW))
+        return total, heads[0][1][:count]
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """What trains at the base rate; everything else at `head_lr` times that."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Synthetic features at the cut [M, C, h, w] and the layouts [M, H, W] that they were drawn for, all labelled."""
+
+    feature_MCHW: Tensor
+    layout_MHW: Tensor
+    smoothing: float  # epsilon of equation 6.3
+
+    def loss(self, heads: Sequence[tuple[float, Tensor]], first: int) -> Tensor:
+        """M times the mean loss of the features, which are the batch's from `first` on, their labels smoothed."""
+        terms = [
+            weight * F.cross_entropy(logits[first:].float(), self.layout_MHW, label_smoothing=self.smoothing)
+            for weight, logits in heads
+        ]
+        return len(self.feature_MCHW) * torch.stack(terms).sum()
 
 
 class Segmenter(Component):

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_seg.segmenters import Network, Segmenter, cross_entropy, normalise
+from mia_seg.segmenters import Network, Segmenter, normalise
 from mia_seg.segmenters._backbone import CUTS, DilatedResNet
 from mia_seg.segmenters._layers import enlarge, size_of, unit
 from mia_seg.segmenters._weights import Pretrained
@@ -56,13 +56,10 @@ class PSPNetwork(Network):
     def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
         return self._main(self.backbone.after_cut(feature_NCHW)[1], size)
 
-    def loss(self, image_N3HW: Tensor, labels_NHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy plus 0.4 times that of the auxiliary head (paper, section 3.3)."""
-        size = size_of(image_N3HW)
-        conv4, conv5 = self.backbone.after_cut(self.encode(image_N3HW))
-        logits, auxiliary = self._main(conv5, size), enlarge(self.auxiliary(conv4), size)
-        total = cross_entropy(logits, labels_NHW) + AUXILIARY_WEIGHT * cross_entropy(auxiliary, labels_NHW)
-        return total, logits
+    def heads(self, feature_NCHW: Tensor, size: tuple[int, int]) -> list[tuple[float, Tensor]]:
+        """The main head, and 0.4 times the auxiliary one (paper, section 3.3)."""
+        conv4, conv5 = self.backbone.after_cut(feature_NCHW)
+        return [(1.0, self._main(conv5, size)), (AUXILIARY_WEIGHT, enlarge(self.auxiliary(conv4), size))]
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters())

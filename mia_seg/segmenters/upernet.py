@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_seg.segmenters import Network, Segmenter, cross_entropy
+from mia_seg.segmenters import Network, Segmenter
 from mia_seg.segmenters._backbone import PyramidResNet
 from mia_seg.segmenters._layers import size_of, unit
 from mia_seg.segmenters._weights import Pretrained
@@ -63,12 +63,10 @@ class UPerNetwork(Network):
     def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
         return self._main(self.backbone.after_cut(feature_NCHW), size)
 
-    def loss(self, image_N3HW: Tensor, labels_NHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy plus 0.4 times that of the auxiliary head."""
-        size = size_of(image_N3HW)
-        stages = self.backbone.after_cut(self.encode(image_N3HW))
-        logits, auxiliary = self._main(stages, size), resize(self.auxiliary(stages[2]), size)
-        return cross_entropy(logits, labels_NHW) + AUXILIARY_WEIGHT * cross_entropy(auxiliary, labels_NHW), logits
+    def heads(self, feature_NCHW: Tensor, size: tuple[int, int]) -> list[tuple[float, Tensor]]:
+        """The main head, and 0.4 times the auxiliary one."""
+        stages = self.backbone.after_cut(feature_NCHW)
+        return [(1.0, self._main(stages, size)), (AUXILIARY_WEIGHT, resize(self.auxiliary(stages[2]), size))]
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters())

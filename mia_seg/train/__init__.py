@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -18,7 +18,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics.segmentation import utility
 from mia_seg.progress import Bar
 from mia_seg.recipe import Recipe, Train
-from mia_seg.segmenters import Network, Segmenter
+from mia_seg.segmenters import Drawn, Network, Segmenter
 from mia_seg.store import reading, replace
 from mia_seg.train._crops import Crops, crop
 from mia_seg.train._joint import normalise_jointly
@@ -37,24 +37,37 @@ from mia_seg.train._state import (
     write_log,
 )
 
-__all__ = ["LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Training", "crop", "load_network", "poly", "train"]
+__all__ = [
+    "LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Source", "Training", "crop", "load_network", "poly", "train",
+]  # fmt: skip
 
 VERSION = 1
 SAVE_EVERY = 60.0
+MINE_EVERY = 10  # steps
 Pair = tuple[Tensor, Tensor]
+
+
+class Source(Protocol):
+    """Where synthetic features come from: `mia_seg.gan.synthetic` draws them."""
+
+    def draw(self, scenes: int, key: tuple[int, int, str], hard_MHW: Tensor | None) -> Drawn:
+        """What joins `scenes` real ones."""
+
+    def hardest(self, network: Network, key: tuple[int, int, str]) -> Tensor | None:
+        """Layouts [M, H, W] that `network` finds hard, to draw for in the next steps; None: draw for any."""
 
 
 def train(
     recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
-    start: Path | None = None,
+    start: Path | None = None, source: Source | None = None,
 ) -> None:  # fmt: skip
     """Train the recipe's segmenter on `scenes`; write weights and `log.csv` into `folder`.
 
-    start: weights to begin with. Resumes from the last saved step; on the CPU a resumed run ends with the same bits
-    as an unbroken one. Raises MiaSegError where the scenes do not fill a batch, where devices cannot share one, and,
-    with the state saved, where a scheduler asks the job to stop.
+    start: weights to begin with. source: of synthetic features that join each batch. Resumes from the last saved step;
+    on the CPU a resumed run ends with the same bits as an unbroken one. Raises MiaSegError where the scenes do not
+    fill a batch, where devices cannot share one, and, with the state saved, where a scheduler asks the job to stop.
     """
-    training = Training(recipe, scenes, seed, folder, fabric, workers, title)
+    training = Training(recipe, scenes, seed, folder, fabric, workers, title, source)
     training.plan.check(title)
     training.prepare(start)
     plan, done = training.plan, training.done
@@ -66,7 +79,8 @@ def train(
     if not fabric.is_global_zero:
         sys.exit(0)  # devices share the training alone; the first process goes on with the rest
     # One entry, because safetensors writes several in random order.
-    shaping = recipe.model_dump(mode="json", exclude={"generator", "train_generator"})
+    later = {"generator", "train_generator"} | ({"synthetic"} if recipe.synthetic is None else set())
+    shaping = recipe.model_dump(mode="json", exclude=later)
     made_by = json.dumps({"recipe": shaping, "seed": seed}, sort_keys=True)
     replace(folder / WEIGHTS, packed(training.network.state_dict(), {"made_by": made_by}))
     (folder / STATE).unlink(missing_ok=True)
@@ -90,17 +104,24 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image_N3HW: Tensor, labels_NHW: Tensor) -> Pair:
-        """Loss and logits of a batch."""
-        return self.network.loss(image_N3HW, labels_NHW)
+    def forward(
+        self, image_N3HW: Tensor, labels_NHW: Tensor, feature_MCHW: Tensor | None = None,
+        layout_MHW: Tensor | None = None, smoothing: float = 0.0,
+    ) -> Pair:  # fmt: skip
+        """Loss and logits of a batch, with synthetic features in it or without."""
+        if feature_MCHW is None or layout_MHW is None:
+            return self.network.loss(image_N3HW, labels_NHW)
+        return self.network.loss(image_N3HW, labels_NHW, Drawn(feature_MCHW, layout_MHW, smoothing))
 
 
 class Training:
     """What one training works on, and how far it has come."""
 
     def __init__(
-        self, recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabric, workers: int, title: str
-    ) -> None:
+        self, recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
+        source: Source | None = None,
+    ) -> None:  # fmt: skip
+        self.source = source
         self.recipe, self.settings, self.seed, self.title = recipe, recipe.train, seed, title
         self.folder, self.fabric, self.saved = folder, fabric, time.monotonic()
         self.plan = Plan(len(scenes), recipe.train, fabric.global_rank, fabric.world_size)
@@ -162,7 +183,7 @@ class Training:
         losses, counts = torch.zeros((), device=pixels.device), torch.zeros_like(self.done.confusion_KK)
         for i, (images, labels) in enumerate(parts):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(parts) - 1):
-                loss, logits = self.objective(images, labels)
+                loss, logits = self.objective(images, labels, *self._drawn(i, len(images)))
                 loss = loss * (known[i] * self.plan.world / pixels.clamp(min=1))
                 self.fabric.backward(loss)
             losses += loss.detach()
@@ -172,6 +193,16 @@ class Training:
         self.done.loss += self._sum(losses).item() / self.plan.world
         self.done.confusion_KK += self._sum(counts)
         return bool(stop)
+
+    def _drawn(self, part: int, scenes: int) -> tuple[Tensor, Tensor, float] | tuple[()]:
+        """Synthetic features for one part of a step: their draw is keyed by where training stands."""
+        if self.source is None:
+            return ()
+        done, key = self.done, f"synthetic, rank {self.plan.rank}, step {self.done.steps}"
+        if part == 0 and done.steps % MINE_EVERY == 0:
+            done.hard = self.source.hardest(self.network, (self.seed, done.epochs, f"{key}, hard"))
+        drawn = self.source.draw(scenes, (self.seed, done.epochs, f"{key}, part {part}"), done.hard)
+        return drawn.feature_MCHW, drawn.layout_MHW, drawn.smoothing
 
     def _start_step(self) -> None:
         done, rate = self.done, self._rate(self.done.steps)

@@ -33,6 +33,7 @@ class Done:
     seconds: float = 0.0
     confusion_KK: Tensor = field(init=False)
     noise: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    hard: Tensor | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,6 +54,8 @@ def save_state(folder: Path, network: nn.Module, optimizer: Any, done: Done, fab
     if done.steps:  # an epoch begins with a stream of its own
         tensors |= {f"noise.{kind}": state for kind, state in _noise(fabric).items()}
     tensors["confusion"] = done.confusion_KK
+    if done.hard is not None:
+        tensors["hard"] = done.hard
     told: dict[str, Any] = {"epochs": done.epochs, "steps": done.steps, "loss": done.loss, "seconds": done.seconds}
     told["scaler"] = fabric.strategy.precision.state_dict()
     replace(folder / STATE, packed(tensors, {key: json.dumps(value) for key, value in told.items()}))
@@ -71,6 +74,7 @@ def restore(folder: Path, network: nn.Module, optimizer: torch.optim.SGD, done: 
         optimizer.state[parameter]["momentum_buffer"] = buffer
     done.epochs, done.steps, done.loss, done.seconds = (told[key] for key in ("epochs", "steps", "loss", "seconds"))
     done.confusion_KK, done.noise = tensors["confusion"], _below(tensors, "noise.")
+    done.hard = tensors.get("hard")
     if told["scaler"]:
         fabric.strategy.precision.load_state_dict(told["scaler"])
     if done.epochs:
