@@ -16,6 +16,8 @@ from mia_seg.recipe import Recipe
 from mia_seg.splits import Parts
 from mia_seg.store import Artefact
 
+BINS = 20
+
 
 @dataclass(frozen=True)
 class Model:
@@ -46,6 +48,7 @@ class Audit:
     defense: str
     attack: str
     adaptive: bool
+    repeats: int = 1  # how often each scene is asked about; the attacker averages the answers
 
 
 def described(
@@ -57,7 +60,8 @@ def described(
     return {
         "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
         "dataset": data_name(victim.recipe),
-        "adversary": adversary.kind, "choose": adversary.choose or "", "queries": shadow.queries + len(victim.asked),
+        "adversary": adversary.kind, "choose": adversary.choose or "", "repeats": audit.repeats,
+        "queries": shadow.queries + audit.repeats * len(victim.asked),
         "segmenters": {"victim": architecture(victim.recipe), "shadow": architecture(shadow.recipe)},
         "shadow_dataset": data_name(shadow.recipe), "classes": _classes(theirs, own, shadow),
         "defense": audit.defense, "attack": audit.attack.partition(":")[0],
@@ -99,7 +103,24 @@ def measured(
             scores.patch_NP.ravel(), members, threshold=attacker.thresholds.patch, units=units, seed=victim.seed
         )
         levels["patch"] = asdict(patch)
-    return {"levels": levels, "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known())}
+    return {
+        "levels": levels, "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
+        "confidence": confidence(theirs, known.members_N),
+    }  # fmt: skip
+
+
+def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:
+    """How many cells have their largest posterior in each of 20 equal bins of [0, 1] (thesis figure 7.7).
+
+    members_N: bool, one a scene. Counts every stored cell, labelled or not; 1 falls into the last bin. Reads scene
+    after scene.
+    """
+    counts = np.zeros((2, BINS), np.int64)
+    for answer, member in zip(answers, members_N, strict=True):
+        # Stored as float16, a posterior may come back a little above 1.
+        largest = np.clip(answer.posterior_KHW.max(0), 0, 1)
+        counts[int(member)] += np.histogram(largest, BINS, (0, 1))[0]
+    return {"members": counts[1].tolist(), "nonmembers": counts[0].tolist()}
 
 
 def _utility(answers: Answers, known: Known) -> dict[str, dict[str, float]]:

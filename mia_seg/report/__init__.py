@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from mia_seg.errors import MiaSegError
-from mia_seg.report import figures, tables, words
+from mia_seg.report import figures, frontier, generators, sources, tables, words
+from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
 from mia_seg.report.figures import Figure
 from mia_seg.report.glossary import glossary
@@ -26,23 +27,25 @@ Results = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Shadow:
-    """What one shadow showed of a victim."""
+    """What one shadow showed of a victim. `compared`: tables that weigh its attacks and defenses."""
 
     name: str
     about: str
     defended: list[str]
     figures: list[Figure]
+    compared: list[Table]
     tables: list[Table]
 
 
 @dataclass(frozen=True)
 class Victim:
-    """The section of one victim. `details`: tables for those who check."""
+    """The section of one victim. `own`: figures of the model itself; `details`: tables for those who check."""
 
     name: str
     leak: str
     controls: list[str]
     tables: list[Table]
+    own: list[Figure]
     shadows: list[Shadow]
     cam: Figure | None
     details: list[Table]
@@ -50,20 +53,27 @@ class Victim:
     @property
     def figures(self) -> list[Figure]:
         """All figures of the section."""
-        return [figure for shadow in self.shadows for figure in shadow.figures] + ([self.cam] if self.cam else [])
+        through = [figure for shadow in self.shadows for figure in shadow.figures]
+        return [*self.own, *through, *([self.cam] if self.cam else [])]
 
 
-def write(reports: Path, results: list[dict[str, Any]], cams: "dict[str, CamSheet]") -> list[Path]:
+def write(
+    reports: Path, results: list[dict[str, Any]], cams: "dict[str, CamSheet]", scores: Results = ()
+) -> list[Path]:
     """Figures, `index.html` and `README.md` under `reports`, from results and CAM sheets by victim; what was written.
 
-    The same input gives the same bytes. Where no sheet is given, the figure that an earlier report left stays.
+    scores: those of generators; of victims without results they are left out. The same input gives the same bytes.
+    Where no sheet is given, the figure that an earlier report left stays.
     Raises MiaSegError for no results, and for a sheet of a victim without any.
     """
     by_victim = _by_victim(results, cams)
-    rows = enriched(results)
+    rows = enriched(once(results))
     # One look for all victims: a defense has the same colour on the whole page.
     shared = look(defenses_of(cells(rows)))
-    victims = [_victim(reports, name, mine, cams.get(name), shared) for name, mine in by_victim.items()]
+    victims = [
+        _victim(reports, name, mine, cams.get(name), [s for s in scores if s["victim"] == name], shared)
+        for name, mine in by_victim.items()
+    ]
     content = {"victims": victims, "glance": tables.glance(rows), "glossary": glossary(rows)}
     pages = [_render(reports / name, template, content) for name, template in PAGES.items()]
     return [file for victim in victims for figure in victim.figures for file in figure.files] + pages
@@ -84,14 +94,23 @@ def _by_victim(results: Results, cams: "dict[str, CamSheet]") -> dict[str, list[
     return found
 
 
-def _victim(reports: Path, name: str, results: Results, sheet: "CamSheet | None", shared: Look) -> Victim:
-    folder, rows = reports / name, enriched(results)
+def _victim(
+    reports: Path, name: str, results: Results, sheet: "CamSheet | None", scores: Results, shared: Look
+) -> Victim:
+    folder, rows = reports / name, enriched(once(results))
+    repeated = budget_table(results)
     names = sorted({str(row["shadow"]) for row in rows})
     return Victim(
         name=name,
         leak=words.leak(rows),
         controls=words.controls(rows),
-        tables=[tables.utility(rows), tables.shadows(cells(rows))],
+        tables=[
+            tables.utility(rows),
+            tables.shadows(cells(rows)),
+            *([generators.generator_table(scores)] if scores else []),
+            *([repeated] if repeated else []),
+        ],
+        own=[*figures.confidences(folder, rows), *figures.training_of_generators(folder, scores)],
         shadows=[_shadow(folder, shadow, [r for r in rows if r["shadow"] == shadow], shared) for shadow in names],
         cam=figures.cam(folder, sheet),
         details=[
@@ -103,12 +122,17 @@ def _victim(reports: Path, name: str, results: Results, sheet: "CamSheet | None"
 
 def _shadow(folder: Path, name: str, rows: list[Row], shared: Look) -> Shadow:
     found = cells(rows)
+    image = [cell for cell in found if cell.level == "image"]
     levels = [level for level in figures.LEVELS if any(cell.level == level for cell in found)]
+    points, seen = frontier.points(image), sources.sources(image)
+    weighed = [frontier.frontier_table(points)] if points else []
+    split = [sources.source_table(seen)] if seen else []
     return Shadow(
         name=name,
         about=words.adversary(rows),
-        defended=words.defended(rows),
+        defended=words.defended(rows) + ([sources.source_sentence(seen)] if seen else []),
         figures=figures.draw(folder, name, found, shared, words.drawn_from(found)),
+        compared=weighed + split,
         tables=[tables.attacks(found, level) for level in levels],
     )
 

@@ -89,9 +89,11 @@ class Cell:
 
 
 def enriched(results: Iterable[Row]) -> list[Row]:
-    """The flat rows of results, with what only the report reads: the curves."""
+    """The flat rows of results, with what only the report reads: the curves and, but in old ones, the confidences."""
     return [
-        results_.row(result, level) | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
+        results_.row(result, level)
+        | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
+        | {"confidence": result.get("confidence")}
         for result in results
         for level in results_.LEVELS
         if level in result["levels"]

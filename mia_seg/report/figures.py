@@ -1,16 +1,16 @@
 """The figures of a report: which there are of what was measured, what they are called, and how to read them."""
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from matplotlib.figure import Figure as Drawn
 
-from mia_seg.report import curves, plots, sheets, style
-from mia_seg.report.cells import UNDEFENDED, Cell
+from mia_seg.report import confidence, curves, frontier, generators, plots, sheets, style
+from mia_seg.report.cells import UNDEFENDED, Cell, Row
 from mia_seg.report.style import Look
 from mia_seg.store import replace, writing
 
@@ -76,6 +76,7 @@ def draw(folder: Path, shadow: str, cells: list[Cell], look: Look, note: str) ->
     made = []
     for name, title, reading, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, note), drawn))
+    made += _frontier(folder / f"{shadow}.frontier", [cell for cell in seen if cell.level == "image"], look, note)
     for name, title, reading, drawn in _curves(seen, look):
         both = Figure(folder / f"{shadow}.{name}", title, reading, note, ("png", "svg"))
         made.append(_save(both, drawn))
@@ -89,6 +90,36 @@ def cam(folder: Path, sheet: "CamSheet | None") -> Figure | None:
         with style.styled():
             return _save(kept, sheets.sheet_figure(sheet))
     return kept if kept.files[0].is_file() else None
+
+
+def confidences(folder: Path, rows: list[Row]) -> list[Figure]:
+    """How sure a victim is of members and others; none where all results are too old to say."""
+    found = confidence.histograms(rows)
+    if not found:
+        return []
+    made = Figure(folder / "confidence", "How sure the model is", confidence.READING, confidence.note(found, rows))
+    with style.styled():
+        return [_save(made, confidence.confidence_figure(found))]
+
+
+def training_of_generators(folder: Path, scores: Sequence[dict[str, Any]]) -> list[Figure]:
+    """The scores of a victim's generators over their training; none where there are none."""
+    if not scores:
+        return []
+    made = Figure(folder / "generator", "Generators of features over their training", generators.READING)
+    with style.styled():
+        return [_save(made, generators.generator_figure(scores))]
+
+
+def _frontier(path: Path, cells: list[Cell], look: Look, note: str) -> list[Figure]:
+    """Only where an attacker adapted to a defense."""
+    found = frontier.points(cells)
+    if not found:
+        return []
+    about = f"{note} {frontier.remark(cells)}".rstrip()
+    with style.styled():
+        drawn = frontier.frontier_figure(found, look)
+        return [_save(Figure(path, "What is worth having of the defenses", frontier.READING, about), drawn)]
 
 
 def _curves(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, Drawn]]:

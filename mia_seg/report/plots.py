@@ -46,7 +46,7 @@ def joint_figure(cells: list[Cell], look: Look) -> Figure:
         _chance(ax)
         for _, of_defense in groupby(mine, key=lambda cell: cell.defense):
             _points(ax, list(of_defense), look)
-        _optimum(ax, mine)
+        optimum(ax, mine)
         _head(ax, attack)
         ax.set_xlabel("AUC of the attack (0.5 is best)")
     axes[0].set_xlim(_left(cells), 1.02)
@@ -54,6 +54,16 @@ def joint_figure(cells: list[Cell], look: Look) -> Figure:
     _attackers(drawn, cells, "outside lower center")
     legend(drawn, cells, look, markers=True)
     return drawn
+
+
+def optimum(ax: Axes, cells: list[Cell]) -> None:
+    """The star: no leak and the undefended quality, which one of `cells` must hold for it to be drawn."""
+    undefended = [cell for cell in cells if cell.defense == UNDEFENDED]
+    for cell in undefended[:1]:
+        best = 100 * cell.mean("miou_nonmembers")
+        ax.plot(CHANCE, best, "*", color=OPTIMAL, markersize=14, markeredgecolor="white", zorder=3)
+        text = ax.annotate("optimal", (CHANCE, best), (0, 10), textcoords="offset points", color=OPTIMAL, ha="center")
+        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def _interval(ax: Axes, place: int, cell: Cell, look: Look) -> None:
@@ -76,15 +86,6 @@ def _points(ax: Axes, cells: list[Cell], look: Look) -> None:
             auc.value, 100 * miou.value, look.markers[cell.defense], color=colour, markersize=7,
             markerfacecolor=_face(cell, colour),
         )  # fmt: skip
-
-
-def _optimum(ax: Axes, cells: list[Cell]) -> None:
-    undefended = [cell for cell in cells if cell.defense == UNDEFENDED]
-    for cell in undefended[:1]:
-        best = 100 * cell.mean("miou_nonmembers")
-        ax.plot(CHANCE, best, "*", color=OPTIMAL, markersize=14, markeredgecolor="white", zorder=3)
-        text = ax.annotate("optimal", (CHANCE, best), (0, 10), textcoords="offset points", color=OPTIMAL, ha="center")
-        text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def _head(ax: Axes, attack: tuple[str, str]) -> None:

@@ -1,0 +1,47 @@
+"""Query budgets: what an attacker gains who asks about each scene several times and averages the answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mia_seg.report.cells import Cell, attack_name, attacker_name, cells, defense_name, enriched
+from mia_seg.report.tables import Table
+
+READING = (
+    "AUC on whole photographs, [95%], where the attacker asks about each of them as often as the column says, under "
+    "fresh noise each time, and averages the answers. What averaging undoes was no protection. mIoU is that of the "
+    "averaged answers on non-members."
+)
+
+
+def once(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results of attackers who ask once, or as seldom as any of a victim does: what all else in a report shows."""
+    least: dict[str, int] = {}
+    for result in results:
+        least[result["victim"]] = min(result.get("repeats", 1), least.get(result["victim"], result.get("repeats", 1)))
+    return [result for result in results if result.get("repeats", 1) == least[result["victim"]]]
+
+
+def budget_table(results: Sequence[dict[str, Any]]) -> Table | None:
+    """A line for each defense and attack that was tried with more queries than one; None if there is none."""
+    by_budget = {n: _cells(results, n) for n in sorted({result.get("repeats", 1) for result in results})}
+    tried = sorted({key for n, found in by_budget.items() if n > 1 for key in found})
+    if not tried:
+        return None
+    columns = [f"{n} quer{'y' if n == 1 else 'ies'}" for n in by_budget]
+    body = [[*_names(key), *(_told(found.get(key)) for found in by_budget.values())] for key in tried]
+    return Table("Query budgets", READING, ["Shadow", "Defense", "Attack", "Attacker", *columns], body, texts=4)
+
+
+def _cells(results: Sequence[dict[str, Any]], repeats: int) -> dict[tuple[str, str, str, str, bool], Cell]:
+    found = cells(enriched(result for result in results if result.get("repeats", 1) == repeats))
+    image = [cell for cell in found if cell.level == "image"]
+    return {(c.shadow, c.defense, c.attack, c.representation, c.adaptive): c for c in image}
+
+
+def _names(key: tuple[str, str, str, str, bool]) -> list[str]:
+    shadow, defense, attack, representation, adaptive = key
+    return [shadow, defense_name(defense), attack_name(attack, representation), attacker_name(defense, adaptive)]
+
+
+def _told(cell: Cell | None) -> str:
+    return "–" if cell is None else f"{cell.auc} (mIoU {100 * cell.mean('miou_nonmembers'):.1f} %)"

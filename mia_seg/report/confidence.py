@@ -1,0 +1,118 @@
+"""How sure a defended model is of members and of others: histograms of the largest posterior (thesis figure 7.7)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from mia_seg.report.cells import Row, by_strength, defense_name
+from mia_seg.report.style import GREY, figure
+
+READING = (
+    "How sure the model is (right) at what share of its answers' cells (up), on the scenes that it was trained on and "
+    "on others. “Similarity” is the area that the two share, from 0 to 1 where they are equal. The closer to 1, the "
+    "less an attacker learns from how sure the model is; it may still learn from whether the model is right: argmax "
+    "answers 1 everywhere and leaks through its labels. Every panel has its own scale."
+)
+SIDES = {"members": ("members", "#b2182b"), "nonmembers": ("non-members", "#2166ac")}
+COLUMNS = 4
+ROOM = 1.4  # times the highest bar, so that the words above stand free
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """Counts by confidence [S, 2, B]: S seeds, members before non-members, B equal bins of [0, 1]."""
+
+    defense: str
+    seeds: list[int]
+    counts_S2B: np.ndarray
+
+    @property
+    def shares_S2B(self) -> np.ndarray:
+        """The share of a side's cells in each bin."""
+        return np.asarray(self.counts_S2B / self.counts_S2B.sum(2, keepdims=True))
+
+    @property
+    def similarities_S(self) -> np.ndarray:
+        """Of each seed."""
+        return similarity(self.shares_S2B[:, 0], self.shares_S2B[:, 1])
+
+    def __str__(self) -> str:
+        mean, low, high = (f"{end(self.similarities_S):.2f}" for end in (np.mean, np.min, np.max))
+        return mean if len(self.seeds) == 1 else f"{mean} ({low}–{high})"
+
+
+def similarity(one_B: np.ndarray, other_B: np.ndarray) -> np.ndarray:
+    """Histogram intersection of two normalised histograms (over their last axis): 0 = apart, 1 = equal.
+
+    Swain & Ballard, "Color Indexing", IJCV 7(1), 1991: the sum of minima, there divided by the sum of the model's
+    histogram, which is 1 here.
+    """
+    return np.asarray(np.minimum(one_B, other_B).sum(-1))
+
+
+def histograms(rows: Iterable[Row]) -> list[Histograms]:
+    """By defense, from the rows of one victim; once a seed, whichever attack was measured. Old rows have none."""
+    kept: dict[str, dict[int, list[list[int]]]] = {}
+    for row in rows:
+        if row["confidence"]:
+            counts = [row["confidence"][side] for side in SIDES]
+            kept.setdefault(row["defense"], {}).setdefault(row["seed"], counts)
+    return [Histograms(name, sorted(kept[name]), _stack(kept[name])) for name in sorted(kept, key=by_strength)]
+
+
+def confidence_figure(found: list[Histograms]) -> Figure:
+    """A panel a defense; the mean over seeds of members and non-members, one over the other."""
+    columns = min(COLUMNS, len(found))
+    rows = -(-len(found) // columns)
+    drawn = figure(0.5 + 1.9 * max(columns, 2), 0.7 + 1.65 * rows)
+    axes = drawn.subplots(rows, columns, squeeze=False, sharex=True)
+    for ax, one in zip(axes.flat, found, strict=False):
+        _panel(ax, one)
+    for ax in axes.flat[len(found) :]:
+        ax.set_visible(False)
+    for ax in axes.flat[len(found) - columns : len(found)]:
+        ax.tick_params(labelbottom=True)
+    drawn.supxlabel("Largest posterior of a cell", fontsize="medium")
+    drawn.supylabel("Cells, %", fontsize="medium")
+    handles = [Patch(facecolor=colour, alpha=0.5, edgecolor=colour, label=name) for name, colour in SIDES.values()]
+    drawn.legend(handles=handles, loc="outside upper center", ncols=2)
+    return drawn
+
+
+def note(found: list[Histograms], rows: Iterable[Row]) -> str:
+    """Which seeds and defenses the figure shows, and which results are too old to hold what it shows."""
+    shown = [one.defense for one in found]
+    missing = sorted({row["defense"] for row in rows} - set(shown), key=by_strength)
+    seeds = sorted({seed for one in found for seed in one.seeds})
+    parts = [f"Seed {seeds[0]}." if len(seeds) == 1 else f"Mean of seeds {_list(map(str, seeds))}, lowest–highest."]
+    parts += [f"Shown: {_list(map(defense_name, shown))}."]
+    parts += [f"Measured before histograms were kept: {_list(map(defense_name, missing))}."] if missing else []
+    return " ".join(parts)
+
+
+def _stack(by_seed: dict[int, list[list[int]]]) -> np.ndarray:
+    return np.array([by_seed[seed] for seed in sorted(by_seed)])
+
+
+def _panel(ax: Axes, one: Histograms) -> None:
+    shares_2B = 100 * one.shares_S2B.mean(0)
+    edges = np.linspace(0, 1, shares_2B.shape[1] + 1)
+    for share_B, (_, colour) in zip(shares_2B, SIDES.values(), strict=True):
+        ax.stairs(share_B, edges, color=colour, fill=True, alpha=0.3)
+        ax.stairs(share_B, edges, color=colour, linewidth=1.2)
+    ax.set_title(defense_name(one.defense), fontweight="bold")
+    ax.annotate(f"similarity\n{one}", (0.05, 0.97), xycoords="axes fraction", va="top")
+    ax.set_xlim(0, 1)
+    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    ax.set_ylim(0, ROOM * shares_2B.max())
+    ax.grid(axis="y", color="#eeeeee")
+    ax.set_axisbelow(True)
+    ax.tick_params(color=GREY)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)

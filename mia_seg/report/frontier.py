@@ -1,0 +1,222 @@
+"""Every setting of every defense against the attack that hurts it most: AUC, mIoU, and what is worth having of them."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+
+from mia_seg.report.cells import (
+    CHANCE,
+    UNDEFENDED,
+    Cell,
+    Estimate,
+    Row,
+    attack_name,
+    defense_name,
+    defenses_of,
+    strongest,
+)
+from mia_seg.report.plots import optimum
+from mia_seg.report.style import GREY, MARKERS, Look, figure
+from mia_seg.report.tables import Table, percent
+
+CHOICE = (
+    "It is the strongest on the victim itself, chosen after the fact: no attacker could have known which it is, so "
+    "this flatters the attacker, the more the more attacks were tried. "
+)
+READING = (
+    "A point is a setting of a defense: AUC of the strongest attack by an attacker who adapts (right is worse), and "
+    "the mIoU that is left (up is better), with 95% intervals. Lines join the settings of one defense, each with its "
+    f"strength beside it. {CHOICE}Dashed: the front. Settings in the grey below and right of it are dominated: another "
+    "leaks no more and segments no worse, going by the points alone; an AUC below 0.5 counts as its mirror image above."
+)
+TABLE = (
+    "Each setting of a defense against the strongest attack by an attacker who adapts, all over the seeds that they "
+    f"have in common. {CHOICE}“Dominated by”: "
+    "settings with an AUC as close to 0.5 and an mIoU as high, one of the two strictly, going by the numbers and not "
+    "by their intervals: where those overlap, the order is not shown."
+)
+HALO = [withStroke(linewidth=2.5, foreground="white")]
+# Where a label may stand beside its point, in points of type; the first that is free is taken.
+PLACES = ((6, 5), (6, -11), (-6, 5), (-6, -11), (0, 9), (0, -15), (12, -3), (-12, -3))
+LEFT, RIGHT = 0.46, 1.02
+WIDE, HIGH = 5.6, 9.0  # of a character
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of a defense under the strongest attack that adapts to it."""
+
+    cell: Cell
+    auc: Estimate
+    miou: Estimate
+
+    @property
+    def defense(self) -> str:
+        return self.cell.defense
+
+    @property
+    def family(self) -> str:
+        """The defense without its strength: 'synfeat,z=fresh' for 'synfeat:0.5,z=fresh'."""
+        name, _, values = self.defense.partition(":")
+        return ",".join([name, *values.split(",")[1:]])
+
+    @property
+    def strength(self) -> str:
+        """'0.5' for 'synfeat:0.5,z=fresh', '' for 'argmax'."""
+        return self.defense.partition(":")[2].partition(",")[0]
+
+    @property
+    def leak(self) -> float:
+        """How far the AUC is from chance: below 0.5 an attack ranks backwards, and whoever turns it round is right."""
+        return abs(self.auc.value - CHANCE)
+
+    def dominates(self, other: "Point") -> bool:
+        """Whether it leaks no more and segments no worse, one of the two strictly."""
+        mine, theirs = (-self.leak, self.miou.value), (-other.leak, other.miou.value)
+        return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
+
+
+def points(cells: list[Cell]) -> list[Point]:
+    """A point a defense that an attacker adapted to, and one for the model without any; from image-level cells.
+
+    Over the seeds that all of them have, where there are any: another seed is another model with another mIoU.
+    Empty where no attacker adapted to any.
+    """
+    if not any(cell.adaptive for cell in cells):
+        return []
+    kept = [cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED]
+    best = [strongest(c for c in kept if c.defense == name) for name in defenses_of(kept)]
+    found = [cell for cell in best if cell]
+    shared = set(found[0].seeds).intersection(*(cell.seeds for cell in found))
+    return [_point(replace(cell, runs=_of_seeds(cell, shared)) if shared else cell) for cell in found]
+
+
+def front(found: list[Point]) -> list[Point]:
+    """The undominated points, from the least leak and utility to the most."""
+    kept = [one for one in found if not any(other.dominates(one) for other in found)]
+    return sorted(kept, key=lambda one: one.leak)
+
+
+def frontier_figure(found: list[Point], look: Look) -> Figure:
+    """AUC against mIoU: all defenses in one picture, the dominated ones in the grey."""
+    drawn = figure(7, 4.4)
+    ax = drawn.subplots()
+    for family, marker in _markers(found).items():
+        _settings(ax, [one for one in found if one.family == family], marker, look)
+    ax.margins(0.09)
+    ax.set_xlim(min(LEFT, ax.get_xlim()[0]), min(RIGHT, ax.get_xlim()[1]))
+    optimum(ax, [one.cell for one in found])
+    _strengths(ax, found, _front(ax, front(found)), look)
+    ax.axvline(CHANCE, color=GREY, linestyle=":", linewidth=1, zorder=0)
+    ax.set_xlabel("AUC of the strongest attack that adapts (0.5 is best)")
+    ax.set_ylabel("mIoU on non-members, % (more is better)")
+    drawn.legend(loc="outside right upper")
+    return drawn
+
+
+def frontier_table(found: list[Point]) -> Table:
+    """The numbers of the figure, and which setting makes which pointless."""
+    columns = [
+        "Defense",
+        "Strongest adaptive attack",
+        "Dominated by",
+        "AUC [95%]",
+        "mIoU non-members, % [95%]",
+        "Seeds",
+    ]
+    return Table("Defenses at their worst", TABLE, columns, [_row(one, found) for one in found], texts=3)
+
+
+def remark(cells: list[Cell]) -> str:
+    """What a reader must know of how the points came about; '' where nothing."""
+    found = points(cells)
+    missing = [defense_name(name) for name in defenses_of(cells) if name not in {one.defense for one in found}]
+    seeds, everywhere = {tuple(one.cell.seeds) for one in found}, {seed for cell in cells for seed in cell.seeds}
+    parts = [f"No attacker who adapts was tried on {', '.join(missing)}."] if missing else []
+    if len(seeds) > 1:
+        parts.append("The settings have no seed in common: their differences are also those of models.")
+    elif seeds and set(*seeds) != everywhere:
+        parts.append(f"Here over what all settings have: seed {', '.join(map(str, *seeds))}.")
+    return " ".join(parts)
+
+
+def _point(cell: Cell) -> Point:
+    return Point(cell, cell.auc, cell.estimate("miou", "nonmembers"))
+
+
+def _of_seeds(cell: Cell, seeds: set[int]) -> tuple[Row, ...]:
+    return tuple(run for run in cell.runs if run["seed"] in seeds)
+
+
+def _row(one: Point, found: list[Point]) -> list[str]:
+    miou = f"{percent(one.miou.value)} [{percent(one.miou.low)}, {percent(one.miou.high)}]"
+    better = ", ".join(defense_name(other.defense) for other in found if other.dominates(one))
+    attack = attack_name(one.cell.attack, one.cell.representation)
+    seeds = ", ".join(map(str, one.cell.seeds))
+    return [defense_name(one.defense), attack, better or "–", str(one.auc), miou, seeds]
+
+
+def _markers(found: list[Point]) -> dict[str, str]:
+    """A marker a family, the undefended model's a circle."""
+    families = [one.family for one in found if one.defense != UNDEFENDED]
+    return {UNDEFENDED: "o"} | {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(dict.fromkeys(families))}
+
+
+def _settings(ax: Axes, found: list[Point], marker: str, look: Look) -> None:
+    """One family: its settings with their intervals, joined in order of strength."""
+    places = [(one.auc.value, 100 * one.miou.value) for one in found]
+    for one, (x, y) in zip(found, places, strict=True):
+        colour = look.colours[one.defense]
+        ax.plot([one.auc.low, one.auc.high], [y, y], color=colour, linewidth=0.8, alpha=0.45)
+        ax.plot([x, x], [100 * one.miou.low, 100 * one.miou.high], color=colour, linewidth=0.8, alpha=0.45)
+        ax.plot(x, y, marker, color=colour, markersize=7, markeredgecolor="white", markeredgewidth=0.6, zorder=3)
+    for one in found[-1:]:  # the strongest
+        colour, name = look.colours[one.defense], defense_name(one.family)
+        ax.plot(*zip(*places, strict=True), color=colour, linewidth=0.9)
+        ax.plot([], [], f"{marker}-" if places[1:] else marker, color=colour, linewidth=0.9, label=name)
+
+
+def _front(ax: Axes, kept: list[Point]) -> np.ndarray:
+    """The staircase over all that is dominated, to the edges of the picture; its corners [C, 2]."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    x = [min(CHANCE + one.leak, right) for one in kept]
+    y = [100 * one.miou.value for one in kept]
+    corners = np.array([np.repeat([*x, right], 2)[:-1], np.repeat([bottom, *y], 2)[1:]]).T
+    ax.plot(*corners.T, color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=1, label="front")
+    ax.fill_between(corners[:, 0], corners[:, 1], bottom, color="#f3f3f3", zorder=0, label="dominated")
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    return corners
+
+
+def _strengths(ax: Axes, found: list[Point], corners: np.ndarray, look: Look) -> None:
+    """Beside each point its strength, clear of points, other strengths and the front; weak ones are no paler."""
+    strongest_of = {one.family: one.defense for one in found}
+    scale = 72 / ax.figure.dpi
+    spots = [scale * ax.transData.transform((one.auc.value, 100 * one.miou.value)) for one in found]
+    stairs = scale * ax.transData.transform(corners)
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
+    taken += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(stairs)]
+    for one, (x, y) in zip(found, spots, strict=True):
+        boxes = [_box(x + dx, y + dy, dx, one.strength) for dx, dy in PLACES]
+        place = min(range(len(PLACES)), key=lambda i: boxes[i].count_overlaps(taken))
+        taken.append(boxes[place])
+        text = ax.annotate(
+            one.strength, (one.auc.value, 100 * one.miou.value), PLACES[place], textcoords="offset points",
+            ha=_side(PLACES[place][0]), fontsize=8, color=look.colours[strongest_of[one.family]], path_effects=HALO,
+        )  # fmt: skip
+        text.set_in_layout(False)
+
+
+def _box(x: float, y: float, dx: float, text: str) -> Bbox:
+    """Where a text would stand, in points of type."""
+    width = WIDE * len(text)
+    return Bbox.from_bounds(x - {"left": 0, "center": width / 2, "right": width}[_side(dx)], y, width, HIGH)
+
+
+def _side(dx: float) -> str:
+    return "center" if dx == 0 else "left" if dx > 0 else "right"

@@ -1,0 +1,61 @@
+"""Where the leak sits: in which labels the model predicts, or in how sure it is of them."""
+
+from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, strongest
+from mia_seg.report.tables import Table
+
+LABELS, CONFIDENCES = "argmax", "image_confidence"
+READING = (
+    "The same victim, seen through less and less. Everything: the undefended answer. Labels alone: what the service "
+    "predicts, without how sure it is (argmax, by an attacker who adapts). Confidences alone: the mean largest "
+    "posterior, by an attacker who sees no label, neither predicted nor true. The first two are the strongest attack "
+    "tried, which flatters them beside the third, a single one."
+)
+SAYS = {
+    "leaks": "give members away",
+    "inverted": "rank members below others, which gives them away backwards",
+    "not shown": "were not shown to give members away",
+}
+
+
+def sources(cells: list[Cell]) -> dict[str, Cell]:
+    """What an attacker sees -> the strongest attack that sees it; empty unless all three were measured.
+
+    cells: image-level cells of one shadow.
+    """
+    undefended = [cell for cell in cells if cell.defense == UNDEFENDED]
+    found = {
+        "everything": strongest(undefended),
+        "labels alone": strongest(cells, lambda cell: cell.defense == LABELS and cell.adaptive),
+        "confidences alone": strongest(undefended, lambda cell: cell.attack == CONFIDENCES),
+    }
+    seen = {name: cell for name, cell in found.items() if cell}
+    return seen if len(seen) == len(found) else {}
+
+
+def source_table(found: dict[str, Cell]) -> Table:
+    """A line for each thing that the attacker may see."""
+    return Table(
+        "Labels and confidences",
+        READING,
+        ["The attacker sees", "Attack", "Verdict", "AUC [95%]", "Seeds"],
+        [[name, *_attack(cell)] for name, cell in found.items()],
+        texts=3,
+    )
+
+
+def source_sentence(found: dict[str, Cell]) -> str:
+    """What the three intervals say together."""
+    everything, labels, confidences = (cell.auc for cell in found.values())
+    alone = (
+        f"Predicted labels alone (AUC {labels}) {SAYS[labels.verdict]}; "
+        f"confidences alone (AUC {confidences}) {SAYS[confidences.verdict]}"
+    )
+    if labels.overlaps(everything):
+        return f"{alone}. Everything reaches {everything}: what hiding the confidences takes from that does not show."
+    less = "less" if everything.above(labels) else "more"
+    return f"{alone}. Everything reaches {everything}: labels alone say {less}."
+
+
+def _attack(cell: Cell) -> list[str]:
+    auc, seeds = cell.auc, ", ".join(map(str, cell.seeds))
+    return [attack_name(cell.attack, cell.representation), auc.verdict, str(auc), seeds]

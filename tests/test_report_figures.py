@@ -1,0 +1,285 @@
+"""What weighs the defenses: confidences by membership, the frontier, generators' scores, labels against confidences."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_report import answers_at, result
+
+from mia_seg import report, results
+from mia_seg.audit import confidence as counted
+from mia_seg.errors import MiaSegError
+from mia_seg.report import budgets, confidence, figures, frontier, generators, sources
+from mia_seg.report.cells import Cell, enriched
+from mia_seg.report.style import look
+
+SMALL = 60_000
+
+
+def cell(
+    defense: str, auc: float, miou: float = 0.4, adaptive: bool = True, spread: float = 0.05, **changed: Any
+) -> Cell:
+    """An image-level cell of one run with a given AUC and mIoU."""
+    run = {"seed": 1, "auc": auc, "auc_low": auc - spread, "auc_high": auc + spread, "miou_nonmembers": miou}
+    run |= {"miou_low_nonmembers": miou - 0.02, "miou_high_nonmembers": miou + 0.02}
+    named = {"attack": "image_loss", "representation": ""} | changed
+    return Cell("village", "village_a1", "image", defense=defense, adaptive=adaptive, runs=(run,), **named)
+
+
+def score(name: str = "dfgan", seed: int = 0, victim: str = "village", ends: float = 0.3) -> dict[str, Any]:
+    """The file of a generator whose mIoU rises to `ends`, of 0.6 with real features."""
+
+    def utility(miou: float) -> dict[str, float]:
+        return {"miou": miou, "pix_acc": miou + 0.2, "cls_acc": miou + 0.1, "fwiou": miou + 0.15}
+
+    epochs = [{"epoch": epoch} | utility(ends * (epoch + 1) / 3) for epoch in range(3)]
+    return {
+        "victim": victim, "seed": seed, "generator": {"name": name}, "settings": {}, "scenes": 54, "held_out": 6,
+        "digests": {"victim": "aaa", "generator": "bbb"}, "real": utility(0.6), "epochs": epochs,
+    }  # fmt: skip
+
+
+def kept(reports: Path, one: dict[str, Any]) -> Path:
+    path = reports / one["victim"] / "generators" / f"{one['generator']['name']}.s{one['seed']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(one))
+    return path
+
+
+def test_confidences_are_counted_cell_by_cell(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    shapes = [(3, 5), (4, 2), (6, 6)]
+    posteriors = [draw.dirichlet(np.ones(4), shape).transpose(2, 0, 1) for shape in shapes]
+    labels = [draw.choice([0, 3, 255], size=shape).astype(np.uint8) for shape in shapes]
+    members = np.array([True, False, True])
+    expected = {"members": [0] * 20, "nonmembers": [0] * 20}
+    for posterior, member in zip(posteriors, members, strict=True):
+        for largest in posterior.astype(np.float16).max(0).ravel():
+            expected["members" if member else "nonmembers"][int(float(largest) * 20)] += 1
+    assert counted(answers_at(tmp_path, posteriors, labels), members) == expected
+
+
+def test_certainty_falls_into_the_last_bin_even_where_float16_overshoots(tmp_path: Path) -> None:
+    sure = np.zeros((2, 1, 3))
+    sure[0] = [1.0, 1.0006, 0.94]
+    found = counted(answers_at(tmp_path, [sure], [np.zeros((1, 3), np.uint8)]), np.array([False]))
+    assert found == {"members": [0] * 20, "nonmembers": [0] * 18 + [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "share"),
+    [([0.5, 0.5], [0.25, 0.75], 0.75), ([1, 0], [0, 1], 0), ([0.2, 0.8], [0.2, 0.8], 1)],
+)
+def test_similarity_is_the_shared_area(one: list[float], other: list[float], share: float) -> None:
+    assert confidence.similarity(np.array(one), np.array(other)) == pytest.approx(share)
+    assert confidence.similarity(np.array(other), np.array(one)) == pytest.approx(share)
+
+
+def histogram(members: list[int], nonmembers: list[int]) -> dict[str, dict[str, list[int]]]:
+    return {"confidence": {"members": members, "nonmembers": nonmembers}}
+
+
+def mixed() -> list[dict[str, Any]]:
+    """Histograms of two seeds without a defense, one with argmax, and a result from before there were any."""
+    kind = {"attack": "image_loss", "representation": ""}
+    return [
+        result(1.8, seed=1, **kind) | histogram([0, 6, 14], [5, 5, 10]),
+        result(1.7, seed=1) | histogram([0, 6, 14], [5, 5, 10]),
+        result(1.8, seed=2, **kind) | histogram([0, 0, 1], [2, 2, 0]),
+        result(1.8, defense="argmax", **kind) | histogram([0, 0, 9], [0, 0, 4]),
+        result(1.8, defense="gaussian:1.0", adaptive=True, **kind),
+    ]
+
+
+def test_histograms_are_taken_once_a_seed_and_scaled_by_side() -> None:
+    none, argmax = confidence.histograms(enriched(mixed()))
+    assert (none.defense, none.seeds, argmax.defense, argmax.seeds) == ("none", [1, 2], "argmax", [1])
+    # Seed 1: [0, .3, .7] and [.25, .25, .5]; seed 2 shares nothing.
+    assert none.similarities_S.tolist() == pytest.approx([0.75, 0.0])
+    assert str(none) == "0.38 (0.00–0.75)"
+    assert str(argmax) == "1.00"
+
+
+def test_the_figure_of_confidences_says_what_it_shows(tmp_path: Path) -> None:
+    (made,) = figures.confidences(tmp_path / "village", enriched(mixed()))
+    assert made.note.endswith("Shown: no defense, argmax. Measured before histograms were kept: gaussian 1.0.")
+    assert 0 < made.files[0].stat().st_size < SMALL
+    assert figures.confidences(tmp_path / "old", enriched(mixed()[-1:])) == []
+    assert not (tmp_path / "old").exists()
+
+
+def test_a_defense_stands_where_the_strongest_attack_that_adapts_puts_it() -> None:
+    found = frontier.points([
+        cell("none", 0.9, adaptive=False),
+        cell("none", 0.99, adaptive=False, representation="labels"),
+        cell("argmax", 0.7),
+        cell("argmax", 0.8, attack="patch_resnet50", representation="loss"),
+        cell("argmax", 0.95, adaptive=False),
+        cell("dropout:0.1", 0.9, adaptive=False),
+        cell("synfeat:0.5,z=fresh", 0.6),
+    ])  # fmt: skip
+    assert [(one.defense, one.auc.value) for one in found] == [
+        ("none", 0.9),
+        ("argmax", 0.8),
+        ("synfeat:0.5,z=fresh", 0.6),
+    ]
+    assert [(one.family, one.strength) for one in found] == [("none", ""), ("argmax", ""), ("synfeat,z=fresh", "0.5")]
+    assert frontier.points([cell("none", 0.9, adaptive=False), cell("argmax", 0.9, adaptive=False)]) == []
+
+
+def test_defenses_without_an_attacker_who_adapts_are_named() -> None:
+    tried = [cell("none", 0.9, adaptive=False), cell("argmax", 0.8), cell("gaussian:1.0", 0.6, adaptive=False)]
+    assert frontier.remark(tried) == "No attacker who adapts was tried on gaussian 1.0."
+    assert frontier.remark(tried[:2]) == ""
+
+
+def seeded(one: Cell, **miou: float) -> Cell:
+    """The cell with a run for each `s<seed>`, whose mIoU is the value."""
+    runs = [one.runs[0] | {"seed": int(seed[1:]), "miou_nonmembers": value} for seed, value in miou.items()]
+    return replace(one, runs=tuple(runs))
+
+
+def test_points_are_compared_on_the_seeds_that_all_have() -> None:
+    plain = seeded(cell("none", 0.9, adaptive=False), s0=0.3, s1=0.4, s2=0.8)
+    tried = [plain, seeded(cell("argmax", 0.8), s0=0.3, s1=0.4)]
+    none, argmax = frontier.points(tried)
+    assert none.cell.seeds == [0, 1]
+    assert none.miou.value == argmax.miou.value == pytest.approx(0.35)
+    assert argmax.dominates(none)
+    assert frontier.remark(tried) == "Here over what all settings have: seed 0, 1."
+    apart = [plain, seeded(cell("argmax", 0.8), s7=0.4)]
+    assert [one.cell.seeds for one in frontier.points(apart)] == [[0, 1, 2], [7]]
+    assert "no seed in common" in frontier.remark(apart)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "better"),
+    [
+        ((0.6, 0.4), (0.7, 0.4), True),
+        ((0.6, 0.4), (0.6, 0.3), True),
+        ((0.6, 0.4), (0.6, 0.4), False),
+        ((0.6, 0.3), (0.7, 0.4), False),
+        ((0.55, 0.4), (0.2, 0.4), True),  # ranking backwards gives members away too
+    ],
+)
+def test_dominating_is_leaking_no_more_and_segmenting_no_worse(
+    one: tuple[float, float], other: tuple[float, float], better: bool
+) -> None:
+    first, second = frontier.points([cell("gaussian:0.1", *one), cell("gaussian:0.2", *other)])
+    assert first.dominates(second) is better
+    assert not second.dominates(first)
+
+
+def strengths() -> list[Cell]:
+    settings = [("synfeat:0.5", 0.8, 0.38), ("synfeat:0.75", 0.65, 0.36), ("synfeat:0.95", 0.55, 0.33)]
+    settings += [("gaussian:0.5", 0.82, 0.35), ("gaussian:1.0", 0.8, 0.3), ("argmax", 0.85, 0.4)]
+    return [cell("none", 0.9, adaptive=False), *(cell(*setting) for setting in settings)]
+
+
+def test_the_front_is_what_nothing_dominates_and_the_table_says_what_does() -> None:
+    found = frontier.points(strengths())
+    assert [one.defense for one in frontier.front(found)] == ["synfeat:0.95", "synfeat:0.75", "synfeat:0.5", "argmax"]
+    rows = {row[0]: row[1:] for row in frontier.frontier_table(found).rows}
+    assert rows["no defense"] == ["image loss", "argmax", "0.90 [0.85, 0.95]", "40.0 [38.0, 42.0]", "1"]
+    assert rows["argmax"][1] == "–"
+    assert rows["gaussian 1.0"][1] == "synfeat 0.5, synfeat 0.75, synfeat 0.95"
+
+
+def test_every_setting_has_its_strength_beside_it_and_none_on_another() -> None:
+    found = frontier.points(strengths())
+    drawn = frontier.frontier_figure(found, look(one.defense for one in found))
+    drawn.canvas.draw()
+    texts = [text for text in drawn.axes[0].texts if text.get_text() not in ("", "optimal")]
+    assert sorted(text.get_text() for text in texts) == ["0.5", "0.5", "0.75", "0.95", "1.0"]
+    boxes = [text.get_window_extent() for text in texts]
+    assert not [i for i, box in enumerate(boxes) if box.count_overlaps(boxes[:i])]
+
+
+def test_scores_of_generators_are_read_and_are_no_results(tmp_path: Path) -> None:
+    for one in (score(seed=1), score(), score("bicyclegan")):
+        kept(tmp_path, one)
+    assert [(one["generator"]["name"], one["seed"]) for one in results.read_generators(tmp_path)] == [
+        ("bicyclegan", 0), ("dfgan", 0), ("dfgan", 1)
+    ]  # fmt: skip
+    assert results.read_all(tmp_path) == []
+
+
+@pytest.mark.parametrize("fault", [{"epochs": []}, {"epochs": [{"epoch": 1}]}, {"real": {}}, {"generator": "dfgan"}])
+def test_what_is_no_score_of_a_generator_is_refused(tmp_path: Path, fault: dict[str, Any]) -> None:
+    path = kept(tmp_path, score())
+    path.write_text(json.dumps(score() | fault))
+    with pytest.raises(MiaSegError, match=r"dfgan\.s0\.json is not the score of a generator"):
+        results.read_generators(tmp_path)
+
+
+def test_a_generator_is_weighed_against_real_features() -> None:
+    (row,) = generators.generator_table([score(ends=0.45)]).rows
+    assert row == ["dfgan", "0", "54", "6", "65.0 (80.0)", "55.0 (70.0)", "45.0 (60.0)", "60.0 (75.0)", "75.0"]
+
+
+def test_the_page_shows_what_weighs_the_defenses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "_curves", lambda *_: iter(()))  # the slowest to draw, and tested elsewhere
+    found = [*mixed(), result(0.5, attack="image_confidence", representation="")]
+    found.append(result(1.5, defense="argmax", adaptive=True, attack="image_loss", representation=""))
+    files = report.write(tmp_path, found, {}, [score(), score("bicyclegan", 2), score(victim="elsewhere")])
+    names = {"village/confidence.png", "village/generator.png", "village/village_a1.frontier.png"}
+    assert names <= {str(file.relative_to(tmp_path)) for file in files}
+    assert all((tmp_path / name).stat().st_size < SMALL for name in names)
+    assert not (tmp_path / "elsewhere").exists()
+    for page in ("index.html", "README.md"):
+        text = (tmp_path / page).read_text()
+        for title in ("Generators of features", "Defenses at their worst", "Labels and confidences"):
+            assert title in text
+        assert "Predicted labels alone (AUC" in text
+
+
+def seen(everything: float, labels: float, confidences: float) -> dict[str, Cell]:
+    return sources.sources([
+        cell("none", everything, adaptive=False),
+        cell("none", confidences, adaptive=False, attack="image_confidence"),
+        cell("argmax", labels),
+        cell("argmax", 0.99, adaptive=False),
+    ])  # fmt: skip
+
+
+def test_labels_and_confidences_are_set_side_by_side() -> None:
+    table = sources.source_table(seen(0.9, 0.7, 0.5))
+    assert table.rows == [
+        ["everything", "image loss", "leaks", "0.90 [0.85, 0.95]", "1"],
+        ["labels alone", "image loss", "leaks", "0.70 [0.65, 0.75]", "1"],
+        ["confidences alone", "image confidence", "not shown", "0.50 [0.45, 0.55]", "1"],
+    ]
+    assert sources.sources([cell("none", 0.9, adaptive=False), cell("argmax", 0.8)]) == {}
+
+
+@pytest.mark.parametrize(
+    ("aucs", "says"),
+    [
+        ((0.9, 0.7, 0.5), ["0.75]) give members away;", "0.55]) were not shown to", "labels alone say less."]),
+        ((0.9, 0.88, 0.7), ["takes from that does not show."]),
+        ((0.6, 0.5, 0.3), ["Predicted labels alone (AUC 0.50 [0.45, 0.55]) were not shown", "away backwards"]),
+    ],
+)
+def test_the_sentence_on_labels_and_confidences_follows_the_intervals(
+    aucs: tuple[float, float, float], says: list[str]
+) -> None:
+    text = sources.source_sentence(seen(*aucs))
+    assert not [part for part in says if part not in text], text
+
+
+def test_a_budget_of_queries_has_a_column_and_is_in_no_other_table(tmp_path: Path) -> None:
+    single = result(0.5, defense="gaussian:1.0")
+    four = result(0.5, defense="gaussian:1.0") | {"repeats": 4}
+    four["levels"] = {"image": four["levels"]["image"] | {"auc": 0.987, "auc_low": 0.95, "auc_high": 0.99}}
+    table = budgets.budget_table([single, four])
+    assert table is not None
+    assert table.columns[-2:] == ["1 query", "4 queries"]
+    assert "0.99 [0.95, 0.99]" in table.rows[0][-1]
+    assert "0.99" not in table.rows[0][-2]
+    assert budgets.budget_table([single]) is None
+    pages = [report.write(tmp_path, found, {})[-1].read_text() for found in ([single, four], [four])]
+    assert pages[0].count("0.99 [0.95, 0.99]") == 1
+    assert pages[1].count("0.99 [0.95, 0.99]") > 1, "asked four times is all that is known of this victim"
