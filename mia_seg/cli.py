@@ -151,10 +151,9 @@ def train_generator(
     from mia_seg import pipeline
 
     space = _space(store, data_root, reports, device, 1, workers, precision)
-    written = []
+    written, section = [], pipeline.generator_section(name, generator)
     for s in seed or [0]:
-        model = pipeline.train_victim(name, s, space)
-        model = model if generator is None else pipeline.with_generator(model, generator)
+        model = pipeline.with_generator(pipeline.train_victim(name, s, space), section)
         artefact = pipeline.train_generator(model, space)
         written += [artefact.path, pipeline.write_score(model, artefact, space)]
     _next(written, f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75")

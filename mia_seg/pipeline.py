@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch.distributed as dist
@@ -159,11 +160,17 @@ def train_shadow(name: str, seed: int, space: Space) -> Model:
     return _train(name, settings, seed, parts, queries, "shadows", space, first_seed=SHADOW_SEEDS)
 
 
-def with_generator(model: Model, text: str) -> Model:
-    """The model with another generator than its recipe's: `name` or `name:value,key=other`, the rest by the recipe."""
-    given = {key: value for key, value in model.recipe.generator.items() if key != "name"}
-    chosen = plugins.parse(generators, Generator, text, given)
-    section = {"name": text.partition(":")[0]} | chosen.model_dump(mode="json", exclude_defaults=True)
+def generator_section(victim_name: str, text: str | None) -> dict[str, Any]:
+    """A victim's `[generator]`; `text` (`name` or `name:value,key=other`) goes before what the recipe says."""
+    section = settings_of("victim", victim_name).generator
+    if text is None:
+        return section
+    chosen = plugins.parse(generators, Generator, text, {key: v for key, v in section.items() if key != "name"})
+    return {"name": text.partition(":")[0]} | chosen.model_dump(mode="json", exclude_defaults=True)
+
+
+def with_generator(model: Model, section: dict[str, Any]) -> Model:
+    """The model with this `[generator]`."""
     return replace(model, recipe=model.recipe.model_copy(update={"generator": section}))
 
 

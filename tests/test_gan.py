@@ -342,6 +342,14 @@ def test_the_line_trains_a_generator_for_each_side_that_lacks_one_and_says_so(au
     made = call("train-generator", "tiny", "--device", "cpu")
     assert made.code == 0, made.err
     assert "trained generator of tiny, seed 0" in made.err
+    other = call("train-generator", "tiny", "--generator", "bicyclegan:width=32", "--device", "cpu")
+    assert "trained generator of tiny, seed 0" in other.err
+    scores = results.read_generators(workdir / "reports")
+    assert [score["generator"] for score in scores] == [
+        {"name": "bicyclegan", "width": 32}, {"name": "dfgan", "width": 16}
+    ]  # fmt: skip
+    assert all((score["scenes"], score["held_out"], len(score["epochs"])) == (5, 1, 1) for score in scores)
+    assert scores[0]["real"] == scores[1]["real"]
     asked = ("--defense", "synfeat", "--attack", "image_loss", "--device", "cpu")
     first, again = (call("run", "tiny", "tiny_a1", *asked) for _ in range(2))
     assert first.code == 0, first.err
@@ -350,4 +358,4 @@ def test_the_line_trains_a_generator_for_each_side_that_lacks_one_and_says_so(au
     assert "trained" not in again.err
     found = [results.read(path) for path in sorted((workdir / "reports" / "tiny").glob("*.json"))]
     assert [(r["defense"], r["adaptive"]) for r in found] == [("synfeat:0.75", True), ("synfeat:0.75", False)]
-    assert len([name for name in wholes(workdir / "runs" / "generators") if name.startswith("tiny")]) == 2
+    assert len([name for name in wholes(workdir / "runs" / "generators") if name.startswith("tiny")]) == 3

@@ -203,6 +203,19 @@ def test_noise_of_a_scene_depends_on_its_id_and_the_seed_alone(tmp_path: Path, d
         assert (other.take([name])[0].posterior_KHW != among[0].posterior_KHW).any()
 
 
+def test_repeated_queries_have_noise_of_their_own_and_their_mean_is_kept(tmp_path: Path) -> None:
+    box, scenes = (
+        Gaussian(variance=0.5).guard(toy(3), None),
+        scenes_of([blocky(np.random.default_rng(0), (9, 12), 3)], 3),
+    )
+    query(box, scenes, 1, 0, tmp_path, "asked", repeats=3)
+    each = [box(scenes[0].image_HWC, key(scenes[0].id, 0, k)).numpy() for k in range(3)]
+    assert not np.allclose(each[0], each[1])
+    kept = answers.load(tmp_path)[0].posterior_KHW
+    assert np.allclose(kept, np.mean(each, 0), atol=1e-3)
+    assert key("a", 0, 0) == key("a", 0), "the first query is that of who asks once"
+
+
 def test_keys_differ_by_scene_and_seed_and_stay_the_same() -> None:
     keys = {key(name, seed) for name in ("a", "b", "a0") for seed in (0, 1, 10)}
     assert len(keys) == 9

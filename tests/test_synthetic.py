@@ -1,16 +1,19 @@
 """Synthetic features in a segmenter's training: what is drawn, whom it teaches, and the same bits after a stop."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import Audit
+from helpers_files import assert_refused, call, edit, victim_text, write
 from helpers_scenes import blocky, paired, scenes_of, toy
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from mia_seg import gan, train
+from mia_seg import gan, results, train
 from mia_seg.gan.synthetic import Masks, Source, filled
 from mia_seg.recipe import Recipe, Synthetic
 from mia_seg.segmenters import Drawn, cross_entropy
@@ -142,3 +145,41 @@ def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch
         run(tmp_path / "broken", source())
     monkeypatch.setattr(train.Training, "step", step)
     assert run(tmp_path / "broken", source()) == unbroken
+
+
+GENERATOR = '[generator]\nname = "dfgan"\nwidth = 16\n[train_generator]\nepochs = 1\nbatch = 2\n'
+TUNED = '[synthetic]\nof = "tiny"\nmine = 4\nmasks = "{}"\n'
+
+
+def test_a_victim_is_tuned_and_attacked_with_the_shadow_of_the_one_it_goes_on_from(audit: Audit, workdir: Path) -> None:
+    (workdir / "runs").mkdir()
+    for kind in ("victims", "shadows"):
+        shutil.copytree(audit.store / kind, workdir / "runs" / kind)
+    edit(workdir / "victims" / "tiny.toml", "[segmenter]\n", GENERATOR + "[segmenter]\n")
+    for masks in ("labels", "pseudo"):
+        write(workdir / "victims" / f"tuned_{masks}.toml", victim_text() + TUNED.format(masks))
+        asked = ("--defense", "none", "--attack", "image_loss", "--repeats", "2", "--device", "cpu")
+        ran = call("run", f"tuned_{masks}", "tiny_a1", *asked)
+        assert ran.code == 0, ran.err
+        assert f"trained victim tuned_{masks}" in ran.err
+        assert "reused victim tiny, seed 0" in ran.err
+        (path,) = (workdir / "reports" / f"tuned_{masks}").glob("*.json")
+        assert path.name == "tiny_a1.none.image_loss.x2.s0.json"
+        found = results.read(path)
+        assert (found["repeats"], found["queries"]) == (2, 12 + 2 * 12), "the pool once, the audited scenes twice"
+    again = call("train-victim", "tuned_labels", "--device", "cpu")
+    assert "trained" not in again.err
+
+
+def test_what_cannot_be_tuned_is_refused_with_the_fix(audit: Audit, workdir: Path) -> None:
+    (workdir / "runs").mkdir()
+    shutil.copytree(audit.store / "victims", workdir / "runs" / "victims")
+    edit(workdir / "victims" / "tiny.toml", "[segmenter]\n", GENERATOR + "[segmenter]\n")
+    text = victim_text() + TUNED
+    write(workdir / "victims" / "other.toml", text.format("members").replace("members = 6", "members = 5"))
+    assert_refused(call("train-victim", "other", "--device", "cpu"), "train on other scenes", "[split]")
+    write(workdir / "victims" / "nothing.toml", text.format("members").replace('"tiny"', '"nobody"'))
+    assert_refused(call("train-victim", "nothing", "--device", "cpu"), "'nobody'")
+    edit(workdir / "victims" / "tiny.toml", "count = 30", "count = 24")
+    write(workdir / "victims" / "full.toml", text.format("labels").replace("count = 30", "count = 24"))
+    assert_refused(call("train-victim", "full", "--device", "cpu"), "every scene is in a part of 'tiny's split")
