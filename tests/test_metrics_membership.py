@@ -7,11 +7,12 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.optimize import brentq
+from scipy.stats import beta, binom, binomtest, norm, t
 from sklearn.metrics import balanced_accuracy_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics.membership import Measurement, RateAtFpr, auc, best_threshold, measure, precision_recall, roc
+from mia_seg.metrics.membership import Measurement, Rate, RateAtFpr, auc, best_threshold, measure, precision_recall, roc
 
 
 def binormal(each: int, distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +42,11 @@ def operating_point(measurement: Measurement, target: str = "0.1") -> RateAtFpr:
     point = measurement.tpr_at_fpr[target]
     assert not isinstance(point, str), point
     return point
+
+
+def rate(found: Rate | str) -> Rate:
+    assert not isinstance(found, str), found
+    return found
 
 
 def width(measurement: Measurement) -> float:
@@ -122,9 +128,29 @@ def test_tpr_at_fpr_takes_the_largest_realised_fpr_below_the_target() -> None:
     nonmembers = [90, 50, 50, 50, *range(16)]
     members = [99, 80, 70, 60, 50, 40]
     result = measure(nonmembers + members, [0] * 20 + [1] * 6, threshold=55)
-    low, high = exact(4, 6)
-    expected = {"tpr": 4 / 6, "low": low, "high": high, "realised_fpr": 0.05, "false_positives": 1}
-    assert operating_point(result) == pytest.approx(expected)
+    point, (low, high) = operating_point(result), exact(1, 20)
+    expected = {"tpr": 4 / 6, "realised_fpr": 0.05, "false_positives": 1, "fpr_low": low, "fpr_high": high}
+    assert {name: point[name] for name in expected} == pytest.approx(expected)
+
+
+def test_tpr_interval_joins_the_members_error_and_the_thresholds() -> None:
+    members, nonmembers = np.arange(100) + 40.5, np.arange(100)
+    point = operating_point(measure([*members, *nonmembers], [1] * 100 + [0] * 100, threshold=0.0, rounds=1))
+    # At the threshold of a true FPR of 10%, 5 to 16 of 100 non-members would be called: those from 95 or 84 upwards.
+    few, many = binom.ppf([0.025, 0.975], 100, 0.1)
+    assert (few, many) == (5, 16)
+    tpr, at_few, at_many = ((members > 99 - called).mean() for called in (10, few, many))
+    sampled = binomtest(round(100 * tpr), 100).proportion_ci(method="wilson")
+    assert point["tpr"] == tpr
+    assert point["low"] == pytest.approx(tpr - np.hypot(tpr - sampled.low, tpr - at_few))
+    assert point["high"] == pytest.approx(tpr + np.hypot(sampled.high - tpr, at_many - tpr))
+
+
+@pytest.mark.parametrize(("count", "bounded"), [(35, False), (36, True)])
+def test_tpr_has_no_lower_bound_where_the_threshold_may_lie_above_everyone(count: int, bounded: bool) -> None:
+    point = operating_point(measure(*separated(40, count), threshold=0.0, rounds=1))
+    assert point["tpr"] == 1
+    assert (point["low"] > 0) == bounded == (0.9**count < 0.025)
 
 
 @pytest.mark.parametrize(("count", "first", "second"), [(9, False, False), (10, True, False), (100, True, True)])
@@ -151,6 +177,8 @@ def test_balanced_accuracy_at_the_given_threshold() -> None:
 def test_balanced_accuracy_interval_joins_two_exact_ones() -> None:
     result = measure(*separated(40, 30), threshold=32.0)  # two members missed, no false alarm
     (tpr_low, tpr_high), (tnr_low, _) = exact(38, 40), exact(30, 30)
+    assert (result.tpr, result.tpr_low, result.tpr_high) == pytest.approx((0.95, tpr_low, tpr_high))
+    assert (result.fpr, result.fpr_low, result.fpr_high) == pytest.approx((0, 0, 1 - tnr_low))
     assert result.balanced_accuracy == 0.975
     assert result.balanced_accuracy_low == pytest.approx(0.975 - np.hypot(0.95 - tpr_low, 1 - tnr_low) / 2)
     assert result.balanced_accuracy_high == pytest.approx(0.975 + (tpr_high - 0.95) / 2)
@@ -180,20 +208,84 @@ def test_best_threshold_separates_adjacent_floats(above: float) -> None:
     assert below < threshold <= above
 
 
-def test_auc_interval_agrees_with_a_plain_bootstrap() -> None:
-    scores, members = binormal(50, 1)
+def test_predictive_values_fall_with_the_base_rate() -> None:
+    result = measure(*separated(40, 30), threshold=28.0, rounds=1)  # two of 30 non-members are called
+    low, high = (binomtest(hits, n).proportion_ci(0.975, "exact") for hits, n in ((40, 40), (2, 30)))
+    for base in (0.5, 0.1, 0.01):
+        ends = [tpr * base / (tpr * base + fpr * (1 - base)) for tpr, fpr in ((low.low, high.high), (1, high.low))]
+        expected = {"value": base / (base + 2 / 30 * (1 - base)), "low": ends[0], "high": ends[1]}
+        assert result.ppv[f"{base:g}"] == pytest.approx(expected)
+    assert rate(result.ppv["0.01"])["high"] < 0.65 < rate(result.ppv["0.5"])["low"]
+
+
+def test_predictive_value_without_members_or_without_anybody_called() -> None:
+    scores, members = separated(40, 30)
+    wrong = rate(measure(-scores, members, threshold=-5.0, rounds=1).ppv["0.5"])
+    assert (wrong["value"], wrong["low"]) == (0, 0)
+    tpr = binomtest(0, 40).proportion_ci(0.975, "exact").high
+    fpr = binomtest(6, 30).proportion_ci(0.975, "exact").low
+    assert wrong["high"] == pytest.approx(tpr / (tpr + fpr))
+    assert set(measure(scores, members, threshold=1000.0, rounds=1).ppv.values()) == {"nobody called"}
+
+
+def plain_auc_interval(scores: np.ndarray, members: np.ndarray, units: np.ndarray) -> tuple[float, float]:
+    """`auc_interval` pair by pair and unit by unit."""
+
+    def wins(a: float, b: float) -> float:
+        return 0.5 if a == b else float(a > b)
+
+    above = {
+        i: np.mean([wins(scores[i], scores[j]) for j in np.flatnonzero(~members)]) for i in np.flatnonzero(members)
+    }
+    below = {
+        j: np.mean([wins(scores[i], scores[j]) for i in np.flatnonzero(members)]) for j in np.flatnonzero(~members)
+    }
+    area = np.mean(list(above.values()))
+    variances, counts, sizes = [], [], []
+    for placements in (above, below):
+        of_unit: dict[int, list[float]] = {}
+        for i, value in placements.items():
+            of_unit.setdefault(int(units[i]), []).append(value - area)
+        k, n = len(of_unit), len(placements)
+        variances.append(k / (k - 1) * sum(sum(values) ** 2 for values in of_unit.values()) / n**2)
+        counts.append(n**2 / sum(len(values) ** 2 for values in of_unit.values()))
+        sizes.append(k)
+    total, worth, wrong = sum(variances), min(counts), min(counts) * min(area, 1 - area)
+    df = total**2 / sum(v**2 / (k - 1) for v, k in zip(variances, sizes, strict=True))
+    averaged = (wrong * total / (area * (1 - area)) + 0.1 / worth) / (wrong + 0.1)
+    z = t.ppf(0.975, df)
+
+    def rejected(truth: float) -> float:
+        return abs(area - truth) - z * np.sqrt(truth * (1 - truth) * averaged)
+
+    return brentq(rejected, 0, area), brentq(rejected, area, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("largest", [1, 6])
+def test_auc_interval_agrees_with_plain_loops(seed: int, largest: int) -> None:
+    rng = np.random.default_rng(seed)
+    members = np.arange(70) < 30
+    units = np.where(members, 0, 1000) + rng.integers(100, size=70) // largest  # units of different sizes
+    scores = np.round(rng.normal(size=70) + 1.3 * members + 0.7 * np.sin(units), 1)
+    result = measure(scores, members, threshold=0.5, units=units, rounds=1)
+    assert (result.auc_low, result.auc_high) == pytest.approx(plain_auc_interval(scores, members, units), abs=1e-6)
+
+
+def test_auc_interval_is_near_a_plain_bootstrap_where_both_hold() -> None:
+    scores, members = binormal(150, 1)
     rng, samples = np.random.default_rng(9), []
     for _ in range(1500):
-        places = np.concatenate([rng.integers(50, size=50), 50 + rng.integers(50, size=50)])
+        places = np.concatenate([rng.integers(150, size=150), 150 + rng.integers(150, size=150)])
         samples.append(auc(scores[places], members[places]))
-    result = measure(scores, members, threshold=0.5)
+    result = measure(scores, members, threshold=0.5, rounds=1)
     assert (result.auc_low, result.auc_high) == pytest.approx(np.quantile(samples, [0.025, 0.975]), abs=0.01)
 
 
 def test_auc_interval_covers_the_truth() -> None:
     truth, covered = norm.cdf(1 / np.sqrt(2)), 0
     for seed in range(200):
-        result = measure(*binormal(60, 1, seed), threshold=0.5, rounds=250)
+        result = measure(*binormal(60, 1, seed), threshold=0.5, rounds=1)
         covered += result.auc_low <= truth <= result.auc_high
     assert 0.90 <= covered / 200 <= 0.99
 
@@ -219,6 +311,16 @@ def test_copies_of_patches_shrink_the_interval_only_without_units() -> None:
     assert width(measure(copies, kinds, threshold=0.5)) == pytest.approx(width(once) / np.sqrt(10), rel=0.15)
 
 
+def test_units_of_unlike_sizes_count_as_little_as_the_largest_lets_them() -> None:
+    scores, members = np.arange(60.0), np.arange(60) >= 30
+    units = np.where(np.arange(60) % 30 < 21, 0, np.arange(60) % 30)  # one of 21 scenes, nine of one
+    result = measure(scores, members, threshold=30.0, units=units, rounds=1)
+    assert result.n_member_units == 10
+    worth = 30**2 / (21**2 + 9)  # two, not ten
+    assert result.tpr_low == pytest.approx(beta.ppf(0.025, worth, 1))
+    assert set(result.tpr_at_fpr.values()) == {"not resolvable"}
+
+
 def test_units_of_any_hashable_kind_and_mixed_units() -> None:
     scores, members = binormal(40, 1)
     blocks = [("drive", place % 40) for place in range(80)]  # each holds a member and a non-member
@@ -233,7 +335,8 @@ def test_faultless_scores_get_an_honest_lower_end(members: int, nonmembers: int)
     result = measure(*separated(members, nonmembers), threshold=float(nonmembers))
     fewest = min(members, nonmembers)
     assert (result.auc, result.auc_high) == (1, 1)
-    assert result.auc_low == pytest.approx(0.025 ** (1 / fewest))  # Clopper-Pearson for `fewest` of `fewest`
+    assert result.auc_low == pytest.approx(fewest / (fewest + t.ppf(0.975, fewest - 1) ** 2))  # Wilson's for all right
+    assert result.auc_low < 0.025 ** (1 / fewest)  # the exact bound for as many independent pairs
     assert result.precision_at_recall_80 == result.precision_at_recall_80_high == 1
     expected = members / (members + nonmembers * exact(0, fewest)[1])
     assert result.precision_at_recall_80_low == pytest.approx(expected)
@@ -242,7 +345,7 @@ def test_faultless_scores_get_an_honest_lower_end(members: int, nonmembers: int)
 def test_one_nonmember_leaves_the_auc_open() -> None:
     result = measure(np.arange(50), np.arange(50) != 20, threshold=10.0)
     assert result.auc == 29 / 49
-    assert width(result) > 0.9
+    assert (result.auc_low, result.auc_high) == (0, 1)
     assert set(result.tpr_at_fpr.values()) == {"not resolvable"}
     assert result.n_nonmember_units == 1
 
@@ -254,6 +357,7 @@ def test_constant_scores() -> None:
     assert result.auc_high > 0.6
     point = operating_point(result)
     assert (point["tpr"], point["realised_fpr"], point["false_positives"]) == (0, 0, 0)
+    assert (result.tpr, result.fpr, rate(result.ppv["0.1"])["value"]) == (1, 1, 0.1)  # `threshold` calls everyone
     assert result.balanced_accuracy == result.precision_at_recall_80 == 0.5
     assert result.roc_points == [[0, 0], [1, 1]]
 
@@ -262,7 +366,9 @@ def test_same_seed_same_result() -> None:
     scores, members = binormal(40, 1)
     first = measure(scores, members, threshold=0.5, seed=1)
     assert first == measure(scores, members, threshold=0.5, seed=1)
-    assert first.auc_low != measure(scores, members, threshold=0.5, seed=2).auc_low
+    other = measure(scores, members, threshold=0.5, seed=2)
+    assert first.precision_at_recall_80_low != other.precision_at_recall_80_low
+    assert first.auc_low == other.auc_low
 
 
 def test_a_thousand_rounds_of_patches_take_less_than_two_seconds() -> None:

@@ -1,0 +1,105 @@
+"""Scores in their order, and how many of each kind are called as the threshold falls.
+
+Axes: N scores, from the highest down; S steps (distinct scores, because nobody can be called between equal ones).
+tp and fp are how many members and non-members are called members; entry 0 calls nobody.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mia_seg.errors import MiaSegError
+from mia_seg.metrics.intervals import Floats, Integers
+
+Booleans = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Scores from the highest down: order_N their places in the input, ends_S the last position of each step."""
+
+    order_N: npt.NDArray[np.intp]
+    members_N: Booleans
+    ends_S: npt.NDArray[np.intp]
+    scores_S: Floats
+
+
+@dataclass(frozen=True)
+class Units:
+    """slots_N: the unit of each ranked score; member units have the first numbers, non-member units the rest."""
+
+    slots_N: Integers
+    members: int
+    nonmembers: int
+
+    @property
+    def fewest(self) -> int:
+        return min(self.members, self.nonmembers)
+
+    @property
+    def slots(self) -> tuple[Integers, Integers]:
+        """The units of members and of non-members, each from 0."""
+        members_N = self.slots_N < self.members
+        return self.slots_N[members_N], self.slots_N[~members_N] - self.members
+
+
+def rank(scores: npt.ArrayLike, members: npt.ArrayLike) -> Ranking:
+    scores_N, members_N = checked(np.asarray(scores, np.float64), np.asarray(members))
+    order_N = np.argsort(-scores_N, kind="stable")
+    falling_N = scores_N[order_N]
+    # Compared, not subtracted: the difference of large scores overflows.
+    ends_S = np.flatnonzero(np.append(falling_N[1:] != falling_N[:-1], True))
+    return Ranking(order_N, members_N[order_N], ends_S, falling_N[ends_S])
+
+
+def checked(scores_N: Floats, members_N: npt.NDArray[Any]) -> tuple[Floats, Booleans]:
+    """Scores and memberships [N] as they must be. Raises MiaSegError for all else."""
+    if scores_N.ndim != 1 or scores_N.shape != members_N.shape:
+        raise MiaSegError(
+            f"Scores are {scores_N.shape} and memberships {members_N.shape}; two lists of one length are needed."
+        )
+    if not np.isfinite(scores_N).all():
+        place = int(np.argmin(np.isfinite(scores_N)))
+        raise MiaSegError(f"Score {place} is {scores_N[place]}; every score must be finite.")
+    if not np.isin(members_N, (0, 1)).all():
+        raise MiaSegError(f"Memberships are true or false; found {members_N[~np.isin(members_N, (0, 1))][0]}.")
+    for kind, missing in (("members", not members_N.any()), ("non-members", members_N.all())):
+        if missing:
+            raise MiaSegError(f"There are no {kind} among the {len(scores_N)} scores; metrics need both kinds.")
+    return scores_N, members_N.astype(np.bool_)
+
+
+def units_of(ranking: Ranking, units: Iterable[Hashable] | None) -> Units:
+    members_N, count = ranking.members_N, len(ranking.members_N)
+    keys: list[Hashable] = list(range(count)) if units is None else list(units)
+    if len(keys) != count:
+        raise MiaSegError(f"There are {count} scores but {len(keys)} units; each score needs one.")
+    rows: dict[bool, dict[Hashable, int]] = {True: {}, False: {}}
+    ranked = zip(members_N.tolist(), ranking.order_N.tolist(), strict=True)
+    codes_N = np.array([rows[member].setdefault(keys[place], len(rows[member])) for member, place in ranked])
+    return Units(np.where(members_N, codes_N, codes_N + len(rows[True])), len(rows[True]), len(rows[False]))
+
+
+def called(ranking: Ranking, weights_N: Integers | None = None) -> tuple[Integers, Integers]:
+    """tp and fp [..., S + 1] as the threshold falls; a weight is how often a score was drawn."""
+    weights_N = np.ones(len(ranking.members_N), np.int64) if weights_N is None else weights_N
+    everyone = np.cumsum(weights_N, axis=-1)[..., ranking.ends_S]
+    members = np.cumsum(weights_N * ranking.members_N, axis=-1)[..., ranking.ends_S]
+    nobody = np.zeros((*everyone.shape[:-1], 1), np.int64)
+    return np.concatenate([nobody, members], -1), np.concatenate([nobody, everyone - members], -1)
+
+
+def placements(ranking: Ranking, tp: Integers, fp: Integers) -> tuple[Floats, Floats]:
+    """The share of non-members below each member and of members above each non-member, ranked; ties count half."""
+    steps_N = np.repeat(np.arange(len(ranking.ends_S)), np.diff(ranking.ends_S, prepend=-1))
+    below_S, above_S = 1 - (fp[1:] + fp[:-1]) / (2 * fp[-1]), (tp[1:] + tp[:-1]) / (2 * tp[-1])
+    return below_S[steps_N[ranking.members_N]], above_S[steps_N[~ranking.members_N]]
+
+
+def area_under(tp: Integers, fp: Integers) -> Floats:
+    """Trapezoids under the ROC, summed in integers: exact, and a tie's slanted edge is its half."""
+    doubled = np.sum(np.diff(fp) * (tp[..., 1:] + tp[..., :-1]), axis=-1)
+    return np.asarray(doubled / (2 * tp[..., -1] * fp[..., -1]))
