@@ -10,13 +10,14 @@ import numpy as np
 import mia_seg
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker, Known, Scores
-from mia_seg.metrics import membership
+from mia_seg.metrics import auditing, membership
 from mia_seg.metrics.segmentation import utility, utility_interval
 from mia_seg.recipe import Recipe
 from mia_seg.splits import Parts
 from mia_seg.store import Artefact
 
 BINS = 20
+FALSE_DISCOVERIES = 0.1
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def measured(
         )
         levels["patch"] = asdict(patch)
     return {
-        "levels": levels, "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
+        "levels": levels, "exposed": _exposed(scores.image_N, victim, known),
+        "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
         "confidence": confidence(theirs, known.members_N),
     }  # fmt: skip
 
@@ -121,6 +123,18 @@ def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:
         largest = np.clip(answer.posterior_KHW.max(0), 0, 1)
         counts[int(member)] += np.histogram(largest, BINS, (0, 1))[0]
     return {"members": counts[1].tolist(), "nonmembers": counts[0].tolist()}
+
+
+def _exposed(scores_N: np.ndarray, victim: Model, known: Known) -> dict[str, Any] | None:
+    """The members that stand out from the victim's own non-members, the most exposed first.
+
+    None where several scenes are one unit: scenes that look alike stand out together, and nothing is controlled.
+    """
+    if len(np.unique(known.units_N)) < len(known.units_N):
+        return None
+    members = np.array(victim.asked)[known.members_N].tolist()
+    found = auditing.exposed(scores_N[known.members_N], scores_N[~known.members_N], fdr=FALSE_DISCOVERIES).found
+    return {"fdr": FALSE_DISCOVERIES, "tested": len(members), "scenes": [members[place] for place in found]}
 
 
 def _utility(answers: Answers, known: Known) -> dict[str, dict[str, float]]:

@@ -16,6 +16,8 @@ SCALARS = (
     "threshold", "balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high",
 )  # fmt: skip
 UTILITY = ("pix_acc", "cls_acc", "miou", "fwiou")
+# None in results from before there were any.
+LATER = ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv")
 NAMES = (
     "victim",
     "shadow",
@@ -122,6 +124,7 @@ def row(result: dict[str, Any], level: str) -> dict[str, Any]:
         {name: result[name] for name in NAMES}
         | {"level": level}
         | {name: measured[name] for name in SCALARS}
+        | {name: measured.get(name) for name in LATER}
         | utility
         | {
             "repeats": result.get("repeats", 1),

@@ -3,6 +3,7 @@
 import base64
 import re
 import zlib
+from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -268,6 +269,40 @@ def test_rates_that_cannot_be_resolved_say_so() -> None:
     few, many = (tables.attacks(cells(enriched([result(1.8, count=n)])), "image").rows[0] for n in (60, 120))
     assert few[7] == "not resolvable"
     assert re.fullmatch(r"0\.\d\d \[0\.\d\d, 0\.\d\d\] \(\d\.\d%\)", many[7])
+
+
+def test_what_an_accusation_is_worth_is_shown_with_its_base_rate() -> None:
+    one = result(1.8) | {"exposed": {"fdr": 0.1, "tested": 60, "scenes": ["a", "b"]}}
+    (table,) = tables.rare(cells(enriched([one])))
+    (row,), level_ = table.rows, one["levels"]["image"]
+    for column, base in ((5, "0.5"), (6, "0.1"), (7, "0.01")):
+        value = level_["ppv"][base]
+        assert row[column] == shown(value["low"], value["high"], value["value"])
+    assert row[8:] == ["not resolvable", "2 of 60", "1"]
+    worth = level_["ppv"]["0.01"]
+    assert f"a member, {100 * worth['value']:.0f} [{100 * worth['low']:.0f}, " in words.leak(rows(one))
+    blocks = one | {"exposed": None}
+    assert tables.rare(cells(enriched([blocks])))[0].rows[0][9] == "–"
+
+
+def test_an_attacker_who_accuses_nobody_says_so() -> None:
+    one = deepcopy(result(1.8))
+    one["levels"]["image"]["ppv"] = dict.fromkeys(("0.5", "0.1", "0.01"), "nobody called")
+    assert tables.rare(cells(enriched([one])))[0].rows[0][5:8] == ["nobody accused"] * 3
+    assert "one photograph in a hundred" not in words.leak(rows(one))
+
+
+def test_results_from_before_predictive_values_are_reported() -> None:
+    old = deepcopy(result(1.8))
+    for name in ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv"):
+        for level_ in old["levels"].values():
+            del level_[name]
+    for level_ in old["levels"].values():
+        del level_["tpr_at_fpr"]["0.001"]
+    found = cells(enriched([old, result(1.7, seed=2)]))
+    assert tables.rare(found) == []
+    assert len(tables.attacks(found, "image").rows) == 1
+    assert "one photograph in a hundred" not in words.leak(rows(old))
 
 
 def test_seeds_are_pooled_into_the_widest_interval() -> None:

@@ -17,6 +17,7 @@ KEYS = [
     "n_members", "n_nonmembers", "n_member_units", "n_nonmember_units", "auc", "auc_low", "auc_high",
     "precision_at_recall_80", "precision_at_recall_80_low", "precision_at_recall_80_high", "tpr_at_fpr",
     "threshold", "balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high",
+    "tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv",
     "pix_acc_members", "cls_acc_members", "miou_members", "fwiou_members",
     "pix_acc_low_members", "pix_acc_high_members", "cls_acc_low_members", "cls_acc_high_members",
     "miou_low_members", "miou_high_members", "fwiou_low_members", "fwiou_high_members",
@@ -94,7 +95,15 @@ def test_rows_are_flat_and_their_names_are_frozen() -> None:
     assert [row["auc"] for row in rows[:2]] == [0.5, 0.75]
     assert rows[0]["victim_digest"] == "aaa"
     nested = {name for row in rows for name, value in row.items() if isinstance(value, dict | list)}
-    assert nested <= {"tpr_at_fpr"}
+    assert nested <= {"tpr_at_fpr", "ppv"}
+
+
+def test_results_from_before_predictive_values_are_read() -> None:
+    (row, _) = results.rows([result()])
+    assert row["ppv"] is row["tpr"] is None
+    level = result()["levels"]["image"] | {"tpr": 0.75, "ppv": {"0.5": {"value": 0.6, "low": 0.5, "high": 0.7}}}
+    (row,) = results.rows([result(levels={"image": level})])
+    assert (row["tpr"], row["ppv"]["0.5"]["value"]) == (0.75, 0.6)
 
 
 def test_a_result_without_patches_has_one_row() -> None:

@@ -83,17 +83,26 @@ class Cell:
         )
         return Estimate(self.mean(f"{name}{end}"), low, high)
 
+    def ppv(self, base: str) -> Estimate | None:
+        """The predictive value at a base rate; None where a run called nobody or is from before there were any."""
+        found = [run["ppv"][base] for run in self.runs if run["ppv"] and not isinstance(run["ppv"][base], str)]
+        if len(found) < len(self.runs):
+            return None
+        value = sum(one["value"] for one in found) / len(found)
+        return Estimate(value, min(one["low"] for one in found), max(one["high"] for one in found))
+
     @property
     def auc(self) -> Estimate:
         return self.estimate("auc")
 
 
 def enriched(results: Iterable[Row]) -> list[Row]:
-    """The flat rows of results, with what only the report reads: the curves and, but in old ones, the confidences."""
+    """The flat rows of results, with what only the report reads: curves, confidences and the exposed scenes."""
     return [
         results_.row(result, level)
         | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
         | {"confidence": result.get("confidence")}
+        | {"exposed": result.get("exposed") if level == "image" else None}
         for result in results
         for level in results_.LEVELS
         if level in result["levels"]

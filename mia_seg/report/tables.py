@@ -77,9 +77,9 @@ def attacks(found: list[Cell], level: str) -> Table:
         "An attacker who adapts trained against the defense. AUC: the chance that a member outranks a non-member; 0.5 "
         "is a coin flip; the verdict says where its interval lies, “not shown” where it includes 0.5. Precision: how "
         "many accused are members, where 80% of the members are found. TPR: members found where at most that share of "
-        "non-members is accused wrongly; in parentheses the share that was. “Not resolvable”: too few non-members to "
-        "tell. Balanced accuracy: share of right answers at the threshold that the attacker chose on its own model; "
-        "0.5 is a coin. "
+        "non-members is accused wrongly; in parentheses the share that was. Its interval begins at 0 where non-members "
+        "are too few to bound the threshold. “Not resolvable”: too few to tell at all. Balanced accuracy: share of "
+        "right answers at the threshold that the attacker chose on its own model; 0.5 is a coin. "
         f"{OVER_SEEDS}",
         [
             "Attack", "Defense", "Attacker", "Verdict", "AUC [95%]", "Precision at recall 80%", "TPR at FPR 10%",
@@ -88,6 +88,26 @@ def attacks(found: list[Cell], level: str) -> Table:
         [_attack(cell) for cell in found if cell.level == level],
         texts=4,
     )  # fmt: skip
+
+
+def rare(found: list[Cell]) -> list[Table]:
+    """What an accusation is worth where members are rare, by image; none for results without predictive values."""
+    shown = [cell for cell in found if cell.level == "image" and all(run["ppv"] for run in cell.runs)]
+    table = Table(
+        "What an accusation is worth",
+        "At the threshold that the attacker chose on its own model: members found (TPR), others accused (FPR), and the "
+        "share of the accused that are members, where 50%, 10% or 1% of all who are asked about are. An audit asks "
+        "about as many members as others; an attacker seldom does. Exposed: members that stand out from the model's "
+        "own non-members, on average at most a tenth of them falsely; “–” where scenes come in blocks, which stand "
+        f"out together. {OVER_SEEDS}",
+        [
+            "Attack", "Defense", "Attacker", "TPR", "FPR", "50% are members", "10%", "1%", "TPR at FPR 0.1%", "Exposed",
+            "Seeds",
+        ],
+        [_worth(cell) for cell in shown],
+        texts=3,
+    )  # fmt: skip
+    return [table] if shown else []
 
 
 def shadows(found: list[Cell]) -> Table:
@@ -208,6 +228,29 @@ def _attack(cell: Cell) -> list[str]:
         cell.auc.verdict,
         *numbers,
     ]
+
+
+def _worth(cell: Cell) -> list[str]:
+    values = [str(cell.ppv(base) or "nobody accused") for base in ("0.5", "0.1", "0.01")]
+    return [
+        attack_name(cell.attack, cell.representation),
+        defense_name(cell.defense),
+        attacker_name(cell.defense, cell.adaptive),
+        str(cell.estimate("tpr")),
+        str(cell.estimate("fpr")),
+        *values,
+        _rate(cell, "0.001"),
+        _exposed(cell),
+        _seeds(cell.seeds),
+    ]
+
+
+def _exposed(cell: Cell) -> str:
+    lists = [run["exposed"] for run in cell.runs]
+    if not all(lists):
+        return "–"
+    tested = _span(one["tested"] for one in lists)
+    return f"{_span(len(one['scenes']) for one in lists)} of {tested}"
 
 
 def _rate(cell: Cell, target: str) -> str:

@@ -28,8 +28,8 @@ def leak(rows: Iterable[Row]) -> str:
     if best is None:
         return "No attack was measured without a defense, so nothing is shown about what this model leaks."
     tried = len({(cell.shadow, cell.attack, cell.representation) for cell in undefended if not cell.control})
-    parts = [_cases(best), _pairs(best, tried), _meaning(best, _control_of(found, best.shadow))]
-    return " ".join(parts)
+    parts = [_cases(best), _pairs(best, tried), _meaning(best, _control_of(found, best.shadow)), _rarely(best)]
+    return " ".join(part for part in parts if part)
 
 
 def defended(rows: Iterable[Row]) -> list[str]:
@@ -122,6 +122,18 @@ def _pairs(best: Cell, tried: int) -> str:
     return (
         f"Of a member and a non-member it ranks the member higher in {100 * best.auc.value:.0f} of 100 pairs: AUC "
         f"{best.auc} ({name}, {which}; shadow {best.shadow}, {over_seeds(best)})."
+    )
+
+
+def _rarely(best: Cell) -> str:
+    """An audit asks about as many members as others, which makes accusations look better than they are elsewhere."""
+    worth = best.ppv("0.01")
+    if worth is None or best.auc.verdict != "leaks":
+        return ""
+    value, low, high = (100 * end for end in worth)
+    return (
+        f"Were only one photograph in a hundred a member, {value:.0f} [{low:.0f}, {high:.0f}] of 100 that this "
+        f"attacker accuses would be."
     )
 
 
