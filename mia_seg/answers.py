@@ -12,12 +12,19 @@ from mia_seg.data import IGNORE
 POSTERIORS, LABELS, STATISTICS, INDEX = "posteriors.f16", "labels.u8", "statistics.npz", "index.json"
 
 
+GROUPS = ("boundary", "interior", "small", "medium", "large", *(f"region {r}{c}" for r in range(3) for c in range(3)))
+TRIMS = (0.05, 0.25)
+
+
 @dataclass(frozen=True)
 class Statistics:
-    """Sums over a scene's labelled pixels at full resolution, N scenes and K classes (by label).
+    """Sums over a scene's labelled pixels at full resolution, N scenes, K classes (by label) and G groups of pixels.
 
     pixels_NK, confusion_NKK (label, prediction): int64. loss_NK: sum of -log p. phi_NK: sum of the logit
-    confidence log p - log(1 - p). boundary_pixels_N, boundary_loss_N: the band beside label edges.
+    confidence log p - log(1 - p). group_*_NG: the same sums, and the pixels predicted rightly, over `GROUPS`: the band
+    beside label edges and what is not in it; objects (connected pixels of one label) below a thousandth of the image,
+    below a hundredth and larger; the image in three rows and columns. Each of the three cuts holds every pixel once.
+    trimmed_loss_NT: mean of the largest losses, the shares in `TRIMS`. objects_N: how many objects there are.
     confidence_N: mean of the largest posterior over *all* pixels, labelled or not.
     """
 
@@ -25,13 +32,24 @@ class Statistics:
     confusion_NKK: np.ndarray
     loss_NK: np.ndarray
     phi_NK: np.ndarray
-    boundary_pixels_N: np.ndarray
-    boundary_loss_N: np.ndarray
+    group_pixels_NG: np.ndarray
+    group_loss_NG: np.ndarray
+    group_phi_NG: np.ndarray
+    group_correct_NG: np.ndarray
+    trimmed_loss_NT: np.ndarray
+    objects_N: np.ndarray
     confidence_N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.confidence_N)
 
     def mean_loss(self) -> np.ndarray:
         """Mean -log p over each scene's labelled pixels: [N]."""
         return self.loss_NK.sum(1) / np.maximum(self.pixels_NK.sum(1), 1)
+
+    def mean_phi(self) -> np.ndarray:
+        """Mean logit confidence over each scene's labelled pixels: [N]."""
+        return self.phi_NK.sum(1) / np.maximum(self.pixels_NK.sum(1), 1)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Statistics":
         """The statistics of some scenes."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_scenes import blocky, scenes_of, softmax, tells, toy, written
+from scipy import ndimage
 from torch import Tensor
 
 from mia_seg import answers
@@ -16,7 +17,7 @@ from mia_seg.blackbox import BlackBox
 from mia_seg.data import IGNORE
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
-from mia_seg.query import FLOOR, boundary_band, key, query, statistics
+from mia_seg.query import FLOOR, boundary_band, components, key, query, statistics
 
 SIZES = [(7, 9), (12, 5), (4, 4), (9, 8)]
 
@@ -53,7 +54,7 @@ def near_another(labels: np.ndarray, row: int, column: int) -> bool:
 def test_statistics_are_what_plain_loops_count(size: tuple[int, int], classes: int) -> None:
     posterior, labels = told(size, classes, seed=classes)
     pixels, loss, phi = np.zeros(classes, int), np.zeros(classes), np.zeros(classes)
-    confusion, band, band_loss, confidence = np.zeros((classes, classes), int), 0, 0.0, 0.0
+    confusion, confidence = np.zeros((classes, classes), int), 0.0
     for row in range(size[0]):
         for column in range(size[1]):
             column_of, label = [float(p) for p in posterior[:, row, column]], int(labels[row, column])
@@ -65,16 +66,88 @@ def test_statistics_are_what_plain_loops_count(size: tuple[int, int], classes: i
             loss[label] -= math.log(p)
             phi[label] += math.log(p / (1 - p))
             confusion[label, column_of.index(max(column_of))] += 1
-            if near_another(labels, row, column):
-                band, band_loss = band + 1, band_loss - math.log(p)
     found = statistics(posterior, labels)
     assert (found["pixels_NK"] == pixels).all()
     assert (found["confusion_NKK"] == confusion).all()
-    assert found["boundary_pixels_N"] == band
     assert found["loss_NK"] == pytest.approx(loss, rel=1e-9)
     assert found["phi_NK"] == pytest.approx(phi, rel=1e-9)
-    assert found["boundary_loss_N"] == pytest.approx(band_loss, rel=1e-9)
     assert found["confidence_N"] == pytest.approx(confidence / (size[0] * size[1]), rel=1e-9)
+
+
+def object_at(labels: np.ndarray, row: int, column: int) -> set[tuple[int, int]]:
+    """The pixels that a walk over neighbours of one label reaches."""
+    found, todo = {(row, column)}, [(row, column)]
+    while todo:
+        r, c = todo.pop()
+        for place in ((r - 1, c), (r + 1, c), (r, c - 1), (r, c + 1)):
+            inside = 0 <= place[0] < labels.shape[0] and 0 <= place[1] < labels.shape[1]
+            if inside and place not in found and labels[place] == labels[row, column]:
+                found.add(place)
+                todo.append(place)
+    return found
+
+
+def groups_of(labels: np.ndarray, row: int, column: int) -> tuple[str, str, str]:
+    share = len(object_at(labels, row, column)) / labels.size
+    return (
+        "boundary" if near_another(labels, row, column) else "interior",
+        "small" if share < 0.001 else "medium" if share < 0.01 else "large",
+        f"region {3 * row // labels.shape[0]}{3 * column // labels.shape[1]}",
+    )
+
+
+@pytest.mark.parametrize("size", [(40, 53), (35, 41), (2, 3), (1, 1)])
+def test_groups_of_pixels_are_what_plain_loops_count(size: tuple[int, int]) -> None:
+    """Objects of every size: single pixels, blocks of four and of a hundred."""
+    rng = np.random.default_rng(size)
+    labels = blocky(rng, size, 3, side=10)
+    labels[:15] = blocky(rng, size, 3, side=2)[:15]
+    labels[::9, ::8] = 3
+    posterior = softmax(3 * rng.normal(size=(4, *size)))
+    expected = {name: np.zeros(4) for name in answers.GROUPS}
+    losses = []
+    for row, column in np.argwhere(labels != IGNORE):
+        p, label = posterior[:, row, column].astype(float), labels[row, column]
+        right = np.clip(np.float32(p[label]), np.float32(1e-6), np.float32(1 - 1e-6)).astype(float)
+        losses.append(-math.log(right))
+        for name in groups_of(labels, row, column):
+            expected[name] += (1, losses[-1], math.log(right / (1 - right)), p.argmax() == label)
+    found = statistics(posterior, labels)
+    kinds = ("pixels", "loss", "phi", "correct")
+    for name, values in zip(answers.GROUPS, zip(*(found[f"group_{k}_NG"] for k in kinds), strict=True), strict=True):
+        assert values == pytest.approx(expected[name], rel=1e-9), name
+    objects = {frozenset(object_at(labels, r, c)) for r, c in np.argwhere(labels != IGNORE)}
+    assert found["objects_N"] == len(objects)
+    for share, worst in zip(answers.TRIMS, found["trimmed_loss_NT"], strict=True):
+        kept = sorted(losses)[-max(1, round(share * len(losses))) :]
+        assert worst == pytest.approx(sum(kept) / len(kept), rel=1e-9)
+    if size[0] > 30:
+        assert all(expected[name][0] for name in answers.GROUPS), "each group is met"
+
+
+def test_objects_are_those_of_scipy_for_each_label() -> None:
+    labels = blocky(np.random.default_rng(3), (61, 47), 5, side=3)
+    found = components(labels)
+    for label in np.unique(labels):
+        own, count = ndimage.label(labels == label)
+        pairs = {*zip(own[labels == label].tolist(), found[labels == label].tolist(), strict=True)}
+        assert len(pairs) == count == len(np.unique(found[labels == label])), "one to one"
+
+
+def test_each_cut_into_groups_holds_every_labelled_pixel_once() -> None:
+    posterior, labels = told((30, 31), 5, seed=1)
+    row = statistics(posterior, labels)
+    for groups in (slice(0, 2), slice(2, 5), slice(5, 14)):
+        assert row["group_pixels_NG"][groups].sum() == row["pixels_NK"].sum()
+        assert row["group_loss_NG"][groups].sum() == pytest.approx(row["loss_NK"].sum())
+        assert row["group_correct_NG"][groups].sum() == np.trace(row["confusion_NKK"])
+
+
+def test_a_scene_has_a_few_hundred_numbers() -> None:
+    """What is kept of a scene does not grow with it."""
+    small, large = (statistics(*told(size, 8, seed=0)) for size in ((9, 8), (90, 80)))
+    numbers = [sum(value.size for value in row.values()) for row in (small, large)]
+    assert numbers[0] == numbers[1] < 300
 
 
 def test_logit_confidence_is_log_p_minus_log_of_the_rest() -> None:
