@@ -51,7 +51,7 @@ class Statistics:
         """Mean logit confidence over each scene's labelled pixels: [N]."""
         return self.phi_NK.sum(1) / np.maximum(self.pixels_NK.sum(1), 1)
 
-    def take(self, rows: Sequence[int] | np.ndarray) -> "Statistics":
+    def take(self, rows: Sequence[int] | np.ndarray | slice) -> "Statistics":
         """The statistics of some scenes."""
         return Statistics(*(getattr(self, f.name)[rows] for f in fields(self)))
 
@@ -71,7 +71,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers(Sequence[Answer]):
-    """A black box's answers to some scenes: all that an attack may see. `kept`: the stored classes it shows."""
+    """A black box's answers to some scenes: all that an attack may see. `kept`: the stored classes it shows.
+
+    population: statistics of what it answered to scenes that no model of the audit trained on, where it was asked.
+    """
 
     path: Path
     ids: list[str]
@@ -80,6 +83,7 @@ class Answers(Sequence[Answer]):
     stored: int
     kept: tuple[int, ...]
     statistics: Statistics
+    population: Statistics | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

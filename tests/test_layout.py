@@ -32,6 +32,8 @@ ORDER = [
     "defenses",
     "answers",
     "query",
+    "fleet",
+    "planted",
     "attacks",
     "audit",
     "service",

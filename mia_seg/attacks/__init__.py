@@ -7,12 +7,16 @@ scenes. Never a network, an image, a loader or the victim's membership.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from lightning_fabric import Fabric
 
 from mia_seg.answers import Answers
+from mia_seg.fleet import Fleet
 from mia_seg.plugins import Component
+
+ATTACKER = "attacker.json"
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,21 @@ class Attacker(ABC):
 
 
 class Attack(Component):
-    """Settings of an attack. The first field is the one that `name:value` sets on the command line."""
+    """Settings of an attack. The first field is the one that `name:value` sets on the command line.
+
+    needs_fleet: it is fitted on many shadows (`fit_fleet`) and not on one (`fit`). needs_population: it compares with
+    answers to scenes that no model of the audit trained on.
+    """
+
+    needs_fleet: ClassVar[bool] = False
+    needs_population: ClassVar[bool] = False
 
     def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> Attacker:
         """Learn from the shadow's answers whose membership is known."""
+        raise NotImplementedError
+
+    def fit_fleet(self, fleet: Fleet) -> Attacker:
+        """Learn from the answers of many shadows, each trained on another half of the audited scenes."""
         raise NotImplementedError
 
     def load(self, folder: Path, fabric: Fabric) -> Attacker:

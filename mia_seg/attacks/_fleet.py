@@ -1,0 +1,114 @@
+"""Attacks that compare a model with many shadows: rehearsals on the fleet choose all that is chosen."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+import numpy as np
+from lightning_fabric import Fabric
+from pydantic import Field
+
+from mia_seg.answers import Answers, Statistics
+from mia_seg.attacks import ATTACKER, Attack, Attacker, Scores, Thresholds
+from mia_seg.errors import MiaSegError
+from mia_seg.fleet import Fleet, Readings, Target, load_readings, read_target
+from mia_seg.metrics.membership import best_threshold
+
+Models = Annotated[
+    int | None, Field(ge=1, description="shadows that a scene is compared with; default: all that there are")
+]
+
+
+class FleetAttack(Attack):
+    """An attack that compares a model with many shadows. Its file says what it reads of a scene and how it compares.
+
+    Thresholds and tuned settings come from rehearsals: each shadow plays the victim, and all but it and its partner are
+    what it is compared with. Nothing is tuned on the victim.
+    """
+
+    needs_fleet: ClassVar[bool] = True
+
+    def signal(self, statistics: Statistics) -> np.ndarray:
+        """What is read of each scene: [N], or [N, D] for several values."""
+        raise NotImplementedError
+
+    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+        """One score a scene of the target [N], finite; higher = more likely a member. `fleet` has the same readings.
+
+        Raises MiaSegError where the fleet cannot be compared with.
+        """
+        raise NotImplementedError
+
+    def tuned(self, fleet: Readings) -> Self:
+        """The attack with the settings that do best in rehearsals."""
+        del fleet
+        return self
+
+    def kinds(self) -> int:
+        """2 where a scene is compared with shadows that saw it and shadows that did not, 1 where with the latter."""
+        return 1
+
+    def pairs(self, fleet: Readings) -> int:
+        """How many pairs of shadows are looked at."""
+        models: int | None = getattr(self, "models", None)
+        return fleet.pairs if models is None else min(fleet.pairs, models // self.kinds())
+
+    def rehearse(self, fleet: Readings) -> np.ndarray:
+        """The scores [M, N] of every shadow in the victim's place."""
+        return np.stack([self.judge(fleet.target(m), fleet.apart(m)) for m in range(len(fleet))])
+
+    def fit_fleet(self, fleet: Fleet) -> "FleetAttacker":
+        """Read the fleet, tune, and choose the threshold over all rehearsals."""
+        readings = fleet.read(self.signal)
+        self._check(readings)
+        chosen = self.tuned(readings)
+        scores_MN = chosen.rehearse(readings)
+        return FleetAttacker(
+            chosen, readings, Thresholds(best_threshold(scores_MN.ravel(), readings.members_MN.ravel()))
+        )
+
+    def load(self, folder: Path, fabric: Fabric) -> "FleetAttacker":
+        del fabric
+        kept = json.loads((folder / ATTACKER).read_text(encoding="utf-8"))
+        return FleetAttacker(type(self)(**kept["settings"]), load_readings(folder), Thresholds(**kept["thresholds"]))
+
+    def _check(self, fleet: Readings) -> None:
+        name, most = type(self).__module__.rpartition(".")[2], fleet.pairs * self.kinds()
+        models: int | None = getattr(self, "models", None)
+        if models is not None and (models > most or models % self.kinds()):
+            raise MiaSegError(
+                f"Attack '{name}': models = {models}, and of {len(fleet)} shadows each scene can be compared with "
+                f"{self.kinds()} to {most}, in steps of {self.kinds()}. Choose one of these."
+            )
+        if self.needs_population and not fleet.population_MZ.shape[1]:
+            raise MiaSegError(
+                f"Attack '{name}' compares with scenes that nobody trained on, and there are none. Give [split] a pool."
+            )
+
+
+@dataclass(frozen=True)
+class FleetAttacker(Attacker):
+    """An attack with what it read of the fleet."""
+
+    settings: FleetAttack
+    fleet: Readings
+    thresholds: Thresholds
+
+    def score(self, answers: Answers, seed: int) -> Scores:
+        """Score the scenes that the fleet was asked about; `answers` are to the same ones in the same order."""
+        del seed
+        if list(answers.ids) != list(self.fleet.ids):
+            raise MiaSegError(
+                f"The fleet answered {len(self.fleet.ids)} scenes and the target {len(answers.ids)} others or in "
+                f"another order. Ask both about the same ones."
+            )
+        target = read_target(answers, self.settings.signal)
+        if self.settings.needs_population and not len(target.population_Z):
+            raise MiaSegError("The target was asked about no population. Ask it about the fleet's pool too.")
+        return Scores(self.settings.judge(target, self.fleet))
+
+    def save(self, folder: Path) -> None:
+        self.fleet.save(folder)
+        kept = {"thresholds": asdict(self.thresholds), "settings": self.settings.model_dump(mode="json")}
+        (folder / ATTACKER).write_text(json.dumps(kept), encoding="utf-8")

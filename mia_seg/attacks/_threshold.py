@@ -1,0 +1,44 @@
+"""Attacks that are one number a scene: nothing is learned but the threshold."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from mia_seg.answers import Answers, Statistics
+from mia_seg.attacks import ATTACKER, Attack, Attacker, Known, Scores, Thresholds
+from mia_seg.metrics.membership import best_threshold
+
+
+class StatisticAttack(Attack):
+    """Its file says which number."""
+
+    def signal(self, statistics: Statistics) -> np.ndarray:
+        """One number a scene [N], finite; higher = more likely a member."""
+        raise NotImplementedError
+
+    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "StatisticAttacker":
+        del seed, fabric
+        scores_N = self.signal(answers.statistics)
+        return StatisticAttacker(self, Thresholds(best_threshold(scores_N, known.members_N)))
+
+    def load(self, folder: Path, fabric: Fabric) -> "StatisticAttacker":
+        del fabric
+        return StatisticAttacker(self, Thresholds(**json.loads((folder / ATTACKER).read_text(encoding="utf-8"))))
+
+
+@dataclass(frozen=True)
+class StatisticAttacker(Attacker):
+    """The number and its threshold."""
+
+    settings: StatisticAttack
+    thresholds: Thresholds
+
+    def score(self, answers: Answers, seed: int) -> Scores:
+        del seed
+        return Scores(self.settings.signal(answers.statistics))
+
+    def save(self, folder: Path) -> None:
+        (folder / ATTACKER).write_text(json.dumps(asdict(self.thresholds)), encoding="utf-8")

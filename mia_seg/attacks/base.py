@@ -1,0 +1,42 @@
+"""BASE: the scene's log-probability against the mean probability over shadows (Lassila et al., arXiv 2505.24089).
+
+Needs labels and posteriors, one query a scene, and shadows: of both kinds online; offline those that left the scene
+out, with a factor that stands for the lacking ones (0.33 in LeakPro's code). Probabilities are geometric means over
+pixels.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.special import logsumexp
+
+from mia_seg.answers import Statistics
+from mia_seg.attacks._fleet import FleetAttack, Models
+from mia_seg.fleet import Readings, Target
+
+
+class Base(FleetAttack):
+    """The Bayes-optimal attack for a posterior over weights, approximated by sampling shadows."""
+
+    mode: Literal["online", "offline"] = "online"
+    temperature: float = Field(default=1.0, gt=0, description="what losses are divided by")
+    scale: float = Field(default=0.33, ge=0, description="offline: weight of the shadows' side")
+    models: Models = None
+
+    def kinds(self) -> int:
+        return 2 if self.mode == "online" else 1
+
+    def signal(self, statistics: Statistics) -> np.ndarray:
+        return -statistics.mean_loss() / self.temperature
+
+    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+        pairs = self.pairs(fleet)
+        if self.mode == "offline":
+            return target.scenes_N - self.scale * _log_mean_exp(fleet.outside(pairs))
+        everyone = np.concatenate([fleet.inside(pairs), fleet.outside(pairs)])
+        return target.scenes_N - _log_mean_exp(everyone)
+
+
+def _log_mean_exp(log_RN: np.ndarray) -> np.ndarray:
+    return np.asarray(logsumexp(log_RN, axis=0) - np.log(len(log_RN)))

@@ -1,0 +1,117 @@
+"""Learned combination: a logistic regression of all statistics of a scene, fitted on the shadow.
+
+Needs labels and posteriors, one query a scene, and a shadow. It sees every loss form, logit confidences by class, group
+of pixels and region, and the scene's own utility. Source: the shadow attack of Shokri et al. (S&P 2017), on numbers
+that sum a segmenter's answers up.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from lightning_fabric import Fabric
+from pydantic import Field
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
+from mia_seg.answers import Answers, Statistics
+from mia_seg.attacks import ATTACKER, Attack, Attacker, Known, Scores, Thresholds
+from mia_seg.attacks._signals import LossForm, accuracy, loss, means, miou, phi_vector
+from mia_seg.errors import MiaSegError
+from mia_seg.metrics.membership import best_threshold
+
+FOLDS = 5
+
+
+class LearnedCombination(Attack):
+    """Weights for the statistics."""
+
+    strength: float = Field(default=0.1, gt=0, description="inverse weight of the penalty on the squared weights")
+
+    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "LinearAttacker":
+        """The threshold is chosen on scores by weights that were fitted to other units of the shadow."""
+        del seed, fabric
+        features_NF, members_N = features(answers.statistics), known.members_N
+        folds = min(FOLDS, *(len(np.unique(known.units_N[members_N == side])) for side in (True, False)))
+        if folds < 2:
+            raise MiaSegError(
+                "The shadow has fewer than two units of members or of non-members; the attack needs two of each to "
+                "learn and to validate. Give the shadow more scenes."
+            )
+        held_N = np.zeros(len(members_N))
+        for side in _folds(known, folds):
+            held_N[side] = self._weigh(features_NF[~side], members_N[~side]).apply(features_NF[side])
+        linear = self._weigh(features_NF, members_N)
+        return LinearAttacker(linear, Thresholds(best_threshold(held_N, members_N)))
+
+    def load(self, folder: Path, fabric: Fabric) -> "LinearAttacker":
+        del fabric
+        kept = json.loads((folder / ATTACKER).read_text(encoding="utf-8"))
+        linear = Linear(np.array(kept["centre"]), np.array(kept["weights"]), kept["bias"])
+        return LinearAttacker(linear, Thresholds(**kept["thresholds"]))
+
+    def _weigh(self, features_NF: np.ndarray, members_N: np.ndarray) -> "Linear":
+        centre_F, deviation_F = features_NF.mean(0), features_NF.std(0)
+        deviation_F[deviation_F < 1e-9] = np.inf  # what does not vary tells nothing
+        fitted = LogisticRegression(C=self.strength, max_iter=1000, class_weight="balanced")
+        fitted.fit((features_NF - centre_F) / deviation_F, members_N)
+        return Linear(centre_F, fitted.coef_[0] / deviation_F, float(fitted.intercept_[0]))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Log-odds of "member": (features - centre_F) . weights_F + bias."""
+
+    centre_F: np.ndarray
+    weights_F: np.ndarray
+    bias: float
+
+    def apply(self, features_NF: np.ndarray) -> np.ndarray:
+        """Log-odds [N]."""
+        return np.asarray((features_NF - self.centre_F) @ self.weights_F + self.bias)
+
+
+@dataclass(frozen=True)
+class LinearAttacker(Attacker):
+    """The weights and the threshold."""
+
+    linear: Linear
+    thresholds: Thresholds
+
+    def score(self, answers: Answers, seed: int) -> Scores:
+        del seed
+        return Scores(self.linear.apply(features(answers.statistics)))
+
+    def save(self, folder: Path) -> None:
+        kept = {
+            "centre": self.linear.centre_F.tolist(), "weights": self.linear.weights_F.tolist(),
+            "bias": self.linear.bias, "thresholds": asdict(self.thresholds),
+        }  # fmt: skip
+        (folder / ATTACKER).write_text(json.dumps(kept), encoding="utf-8")
+
+
+def features(statistics: Statistics) -> np.ndarray:
+    """Every statistic of a scene as a mean, float64 [N, F]."""
+    losses = [loss(statistics, form) for form in get_args(LossForm)]
+    mean_N, right_N = statistics.mean_phi(), accuracy(statistics)
+    pixels_NG = statistics.group_pixels_NG
+    groups = [
+        means(statistics.group_loss_NG, pixels_NG, losses[0]),
+        means(statistics.group_phi_NG, pixels_NG, mean_N),
+        means(statistics.group_correct_NG, pixels_NG, right_N),
+    ]
+    return np.column_stack(
+        [*losses, statistics.trimmed_loss_NT, mean_N, right_N, miou(statistics), phi_vector(statistics), *groups]
+    )
+
+
+def _folds(known: Known, folds: int) -> list[np.ndarray]:
+    """Masks of scenes that are held out together: whole units, of members and of non-members apart."""
+    masks = [np.zeros(len(known.members_N), bool) for _ in range(folds)]
+    for side in (True, False):
+        rows = np.flatnonzero(known.members_N == side)
+        for mask, (_, held) in zip(masks, GroupKFold(folds).split(rows, groups=known.units_N[rows]), strict=True):
+            mask[rows[held]] = True
+    return masks

@@ -1,0 +1,48 @@
+"""Quantile regression: is the model surer than of 9 in 10 such scenes that nobody saw (Bertran et al., NeurIPS 2023)?
+
+Needs labels and posteriors, one query for each scene and each of the population, and no shadow but for the threshold.
+What "such scenes" are is read from labels alone: shares of classes, of the boundary band, of small and medium objects,
+and how many objects there are. A linear quantile of the mean logit confidence is fitted to the population.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+from sklearn.linear_model import QuantileRegressor
+
+from mia_seg.answers import GROUPS, Statistics
+from mia_seg.attacks._fleet import FleetAttack
+from mia_seg.errors import MiaSegError
+from mia_seg.fleet import Readings, Target
+
+SHARES = [GROUPS.index(name) for name in ("boundary", "small", "medium")]
+
+
+class QuantileRegression(FleetAttack):
+    """A threshold for each scene, without shadows."""
+
+    needs_population: ClassVar[bool] = True
+    quantile: float = Field(default=0.9, gt=0, lt=1, description="which quantile of non-members is the threshold")
+
+    def signal(self, statistics: Statistics) -> np.ndarray:
+        return np.column_stack([statistics.mean_phi(), label_features(statistics)])
+
+    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+        del fleet
+        phi_Z, features_ZF = target.population_Z[:, 0], target.population_Z[:, 1:]
+        if len(phi_Z) <= features_ZF.shape[1] + 1:
+            raise MiaSegError(
+                f"Attack 'quantile_regression' fits {features_ZF.shape[1] + 1} numbers to {len(phi_Z)} scenes of the "
+                f"population. Give [split] a larger pool."
+            )
+        fitted = QuantileRegressor(quantile=self.quantile, alpha=0, solver="highs").fit(features_ZF, phi_Z)
+        return np.asarray(target.scenes_N[:, 0] - fitted.predict(target.scenes_N[:, 1:]))
+
+
+def label_features(statistics: Statistics) -> np.ndarray:
+    """What labels alone say of a scene: [N, K + 3]; shares of classes but the last, three of groups, log of objects."""
+    pixels_N1 = np.maximum(statistics.pixels_NK.sum(1, keepdims=True), 1)
+    # Shares sum to one: the last class's is known from the others.
+    shares = np.hstack([statistics.pixels_NK[:, :-1], statistics.group_pixels_NG[:, SHARES]]) / pixels_N1
+    return np.column_stack([shares, np.log1p(statistics.objects_N)])
