@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 import mia_seg
+from mia_seg import attacks, plugins
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker, Known, Scores
 from mia_seg.metrics import auditing, membership
 from mia_seg.metrics.segmentation import utility, utility_interval
-from mia_seg.recipe import Recipe
+from mia_seg.recipe import Recipe, digest
 from mia_seg.splits import Parts
 from mia_seg.store import Artefact
 
@@ -22,7 +23,10 @@ FALSE_DISCOVERIES = 0.1
 
 @dataclass(frozen=True)
 class Model:
-    """A trained segmenter, victim or shadow, with the scenes whose membership it settles."""
+    """A trained segmenter, victim or shadow, with the scenes whose membership it settles.
+
+    fleet: the other shadows of a fleet, which its first one carries. They know the same scenes.
+    """
 
     name: str
     recipe: Recipe
@@ -30,6 +34,17 @@ class Model:
     artefact: Artefact
     parts: Parts
     queries: int = 0
+    fleet: tuple["Model", ...] = ()
+
+    @property
+    def models(self) -> tuple["Model", ...]:
+        """All shadows of a fleet, or this model alone."""
+        return (self, *self.fleet)
+
+    @property
+    def digest(self) -> str:
+        """Of what was trained; of a fleet, of all its models."""
+        return digest([m.artefact.digest for m in self.models]) if self.fleet else self.artefact.digest
 
     @property
     def asked(self) -> list[str]:
@@ -58,18 +73,20 @@ def described(
     """What is known of a result before it is measured; its digests say whether an old one still holds."""
     adversary = shadow.recipe.adversary
     assert adversary is not None
+    shadow_digest = shadow.digest if method.needs_fleet else shadow.artefact.digest
+    asked = len(victim.asked) + (len(shadow.parts.pool) if method.needs_population else 0)
     return {
         "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
         "dataset": data_name(victim.recipe),
-        "adversary": adversary.kind, "choose": adversary.choose or "", "repeats": audit.repeats,
-        "queries": shadow.queries + audit.repeats * len(victim.asked),
+        "adversary": adversary.kind, "choose": adversary.choose or "", "repeats": audit.repeats, 
+        "queries": shadow.queries + audit.repeats * asked,
         "segmenters": {"victim": architecture(victim.recipe), "shadow": architecture(shadow.recipe)},
         "shadow_dataset": data_name(shadow.recipe), "classes": _classes(theirs, own, shadow),
         "defense": audit.defense, "attack": audit.attack.partition(":")[0],
-        "representation": getattr(method, "representation", ""), "adaptive": audit.adaptive,
+        "representation": variant(audit.attack, method), "adaptive": audit.adaptive,
         "settings": method.model_dump(mode="json"),
         "digests": {
-            "victim": victim.artefact.digest, "shadow": shadow.artefact.digest, "attacker": attacker.digest,
+            "victim": victim.artefact.digest, "shadow": shadow_digest, "attacker": attacker.digest,
             "victim_answers": theirs.path.name.rpartition("-")[2], "shadow_answers": own.path.name.rpartition("-")[2],
         },
         "versions": {
@@ -77,6 +94,12 @@ def described(
             "torch": version("torch"), "timm": version("timm"),
         },
     }  # fmt: skip
+
+
+def variant(text: str, method: Attack) -> str:
+    """What tells results of one attack apart: what a patch attack sees, or the settings that `text` changes."""
+    given = plugins.changed(attacks, Attack, text)
+    return given or str(getattr(method, "representation", ""))
 
 
 def _classes(theirs: Answers, own: Answers, shadow: Model) -> dict[str, list[str]]:

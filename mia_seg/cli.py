@@ -44,6 +44,8 @@ app = typer.Typer(
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 DEFENSES = ["none", "argmax", "dropout:0.1", "dropout:0.9", "gaussian:0.5", "gaussian:1.0"]
+FLEET_ATTACKS = ["image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base"]
+FLEET_ATTACKS += ["lira", "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline"]
 ATTACKS = ["image_loss", "patch_resnet50:concat", "patch_resnet50:loss", "patch_resnet50:labels"]
 
 Seeds = Annotated[
@@ -132,7 +134,7 @@ def train_shadow(
 
     space = _space(store, data_root, REPORTS, device, devices, workers, precision)
     made = [pipeline.train_shadow(name, s, space) for s in seed or [0]]
-    _next([model.artefact.path for model in made], f"mia-seg run {_victim_of(name)} {name}")
+    _next([m.artefact.path for model in made for m in model.models], f"mia-seg run {_victim_of(name)} {name}")
 
 
 @app.command()
@@ -283,12 +285,14 @@ def _attack(
     space: "Space",
     repeats: int,
 ) -> list[Path]:
-    from mia_seg import pipeline
+    from mia_seg import pipeline, recipe
 
+    adversary = recipe.load("shadow", shadow).adversary
+    usual = FLEET_ATTACKS if adversary and adversary.models else ATTACKS
     return [
         path
         for s in seed or [0]
-        for path in pipeline.run(victim, shadow, defense or DEFENSES, attack or ATTACKS, s, space, repeats)
+        for path in pipeline.run(victim, shadow, defense or DEFENSES, attack or usual, s, space, repeats)
     ]
 
 

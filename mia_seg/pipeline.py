@@ -17,6 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from mia_seg import answers as answers_
 from mia_seg import (
     attacks,
+    choice,
     defenses,
     generators,
     launch,
@@ -36,6 +37,7 @@ from mia_seg.audit import Audit, Model, described, measured
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
+from mia_seg.fleet import Fleet
 from mia_seg.gan.synthetic import Source
 from mia_seg.generators import Generator
 from mia_seg.progress import console
@@ -103,7 +105,8 @@ def run(
     _check_request(victim_name, shadow_name, defended, attacked)
     victim = train_victim(victim_name, seed, space)
     shadow = train_shadow(shadow_name, seed, space)
-    _check_apart(shadow.asked, shadow.recipe, victim.asked, victim.recipe, f"Shadow '{shadow_name}'", victim_name)
+    own = shadow.parts.pool if shadow.fleet else shadow.asked  # a fleet trains on halves of the victim's scenes
+    _check_apart(own, shadow.recipe, victim.asked, victim.recipe, f"Shadow '{shadow_name}'", victim_name)
     exact = [plugins.label(defenses, Defense, text) for text in defended]
     return [attack(victim, shadow, audit, space) for audit in grid(exact, attacked, repeats)]
 
@@ -152,10 +155,15 @@ def train_victim(name: str, seed: int, space: Space) -> Model:
 
 
 def train_shadow(name: str, seed: int, space: Space) -> Model:
-    """The attacker's own segmenter: A1's is trained on scenes that its victim chose, A2's on data of its own."""
+    """The attacker's own segmenter: A1's is trained on scenes that its victim chose, A2's on data of its own.
+
+    Of a fleet all are trained; the first one carries the others.
+    """
     settings = space.at_precision(settings_of("shadow", name))
     assert settings.adversary is not None
     cut = settings.split.cut(settings.dataset(), space.data_root, seed)
+    if settings.adversary.models is not None:
+        return _train_fleet(name, settings, choice.halves(cut, settings.adversary.models, seed), seed, space)
     parts, queries = (cut, 0) if settings.adversary.kind == "A2" else _chosen(name, settings, cut, seed, space)
     return _train(name, settings, seed, parts, queries, "shadows", space, first_seed=SHADOW_SEEDS)
 
@@ -194,20 +202,23 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     assert shadow.recipe.adversary is not None
     _check_match(shadow.name, shadow.recipe, victim.name)
     stride = shadow.recipe.adversary.stride
-    theirs = answers_of(victim, victim.asked, audit.defense, stride, space, audit.repeats)
-    defense, repeats = (audit.defense, audit.repeats) if audit.adaptive else (UNDEFENDED, 1)
-    own = answers_of(shadow, shadow.asked, defense, stride, space, repeats)
-    seen_theirs, seen_own = _common_classes(theirs, own, shadow)
+    known = audit if audit.adaptive else replace(audit, defense=UNDEFENDED, repeats=1)
     method = attack_settings(audit.attack, shadow.recipe)
+    theirs = _asked(victim, shadow, method, audit, space)
+    own = answers_of(shadow, shadow.asked, known.defense, stride, space, known.repeats)
+    independent = shadow.recipe.adversary.kind == "A2"
+    seen_theirs, seen_own = choice.common_classes(theirs, own, shadow.name) if independent else (theirs, own)
     made = {"own": own.path.name, "attack": repr(method), "seed": shadow.seed, "version": ATTACK_VERSION}
     made |= {} if seen_own is own else {"classes": seen_own.kept}
+    if method.needs_fleet:
+        made |= {"fleet": shadow.digest, "defense": known.defense, "repeats": known.repeats}
     artefact = space.store.artefact("attackers", f"{shadow.name}.{slug(audit.attack)}", made)
     expected = described(victim, shadow, audit, method, theirs, own, artefact)
     path = results.path_of(space.reports, expected)
     if path.is_file() and results.read(path).get("digests") == expected["digests"]:
         say("reused", path.stem, "result")
         return path
-    attacker = _fitted(method, artefact, seen_own, shadow, space)
+    attacker = _fitted(method, artefact, seen_own, shadow, known, space)
     scores = attacker.score(seen_theirs, victim.seed)
     return results.write(space.reports, expected | measured(scores, attacker, victim, shadow, theirs, own))
 
@@ -301,6 +312,34 @@ def _source(base: Model, generator: Artefact, settings: Recipe, space: Space, fa
     return source
 
 
+def _train_fleet(name: str, settings: Recipe, parts: Sequence[Parts], seed: int, space: Space) -> Model:
+    """One model for each half; each is an artefact of its own, so that a stopped fleet goes on where it was."""
+    assert settings.adversary is not None
+    assert settings.adversary.victim is not None
+    theirs = recipe.load("victim", settings.adversary.victim)
+    if (settings.data, settings.split) != (theirs.data, theirs.split):
+        raise MiaSegError(
+            f"Shadow '{name}' is a fleet: it trains on halves of the scenes on which victim "
+            f"'{settings.adversary.victim}' is audited. Give it the same [data] and [split]."
+        )
+    first, *others = (
+        _train(f"{name}-{k:02d}" if k else name, settings, seed, half, 0, "shadows", space, SHADOW_SEEDS * (k + 1))
+        for k, half in enumerate(parts)
+    )
+    return replace(first, fleet=tuple(others))
+
+
+def _asked(model: Model, shadow: Model, method: Attack, audit: Audit, space: Space) -> Answers:
+    """What a model answers to its audited scenes and, where an attack needs it, to the fleet's pool."""
+    assert shadow.recipe.adversary is not None
+    stride = shadow.recipe.adversary.stride
+    found = answers_of(model, model.asked, audit.defense, stride, space, audit.repeats)
+    if not method.needs_population or not shadow.parts.pool:
+        return found
+    population = answers_of(model, shadow.parts.pool, audit.defense, stride, space, audit.repeats)
+    return replace(found, population=population.statistics)
+
+
 def _check_request(victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str]) -> None:
     """Refuse what is misspelt or does not belong together before the first hour of training."""
     settings_of("victim", victim_name)
@@ -309,7 +348,12 @@ def _check_request(victim_name: str, shadow_name: str, defended: Sequence[str], 
     for text in defended:
         plugins.parse(defenses, Defense, text)
     for text in attacked:
-        attack_settings(text, shadow)
+        method = attack_settings(text, shadow)
+        if method.needs_fleet and (shadow.adversary is None or shadow.adversary.models is None):
+            raise MiaSegError(
+                f"Attack '{text}' compares with many shadows, and '{shadow_name}' is one. Take a shadow recipe with "
+                f"[adversary] choose = 'halves'."
+            )
 
 
 def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) -> tuple[Parts, int]:
@@ -340,23 +384,11 @@ def _members(adversary: Adversary, cut: Parts, victim: Model, seed: int, space: 
         return read_ids(space.data_root, adversary.members, cut.pool), 0
     assert adversary.members is not None
     if adversary.choose == "confidence":
-        ranking = _surest(answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space), cut)
-        return _fill(ranking, cut, adversary.members), len(cut.pool)
+        ranking = choice.surest(answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space), cut)
+        return choice.fill(ranking, cut, cut.pool, adversary.members), len(cut.pool)
     units = sorted({cut.unit[i] for i in cut.pool})
-    return _fill([str(u) for u in np.random.default_rng(seed).permutation(units)], cut, adversary.members), 0
-
-
-def _common_classes(theirs: Answers, own: Answers, shadow: Model) -> tuple[Answers, Answers]:
-    """Under A2 the attacker looks at the classes that occur on both sides; of the others it cannot have learnt."""
-    if shadow.recipe.adversary is None or shadow.recipe.adversary.kind == "A1":
-        return theirs, own
-    common = sorted(theirs.occurring() & own.occurring())
-    if len(common) < 2:
-        raise MiaSegError(
-            f"Shadow '{shadow.name}' and the victim share {len(common)} classes with a labelled pixel; an attack needs "
-            f"two. Take a shadow whose scenes show what the victim's do."
-        )
-    return theirs.only(common), own.only(common)
+    ranking = [str(u) for u in np.random.default_rng(seed).permutation(units)]
+    return choice.fill(ranking, cut, cut.pool, adversary.members), 0
 
 
 def _check_starts(settings: Recipe, seen: list[str]) -> None:
@@ -398,26 +430,16 @@ def _check_apart(
         assert_disjoint(mine, asked, f"{what} and the scenes of victim '{victim_name}'")
 
 
-def _surest(answers: Answers, cut: Parts) -> list[str]:
-    """The pool's units, the one that the victim is surest of first (mean over a unit's scenes)."""
-    of_unit: dict[str, list[float]] = {}
-    for scene_id, confidence in zip(answers.ids, answers.statistics.confidence_N, strict=True):
-        of_unit.setdefault(cut.unit[scene_id], []).append(float(confidence))
-    return sorted(of_unit, key=lambda unit: -float(np.mean(of_unit[unit])))
-
-
-def _fill(ranking: Sequence[str], cut: Parts, count: int) -> list[str]:
-    """Whole units from the front of the ranking until `count` scenes are there."""
-    rank = {unit: place for place, unit in enumerate(ranking)}
-    return sorted(sorted(cut.pool, key=lambda i: (rank[cut.unit[i]], i))[:count])
-
-
-def _fitted(method: Attack, artefact: Artefact, own: Answers, shadow: Model, space: Space) -> Attacker:
+def _fitted(method: Attack, artefact: Artefact, own: Answers, shadow: Model, known: Audit, space: Space) -> Attacker:
     fabric = space.fabric(getattr(method, "precision", "32-true"))
     if artefact.whole:
         with reading(artefact.path):
             return method.load(artefact.path, fabric)
     with artefact.make() as folder:
-        attacker = method.fit(own, shadow.known(), shadow.seed, fabric)
+        if method.needs_fleet:
+            answers = tuple(_asked(model, shadow, method, known, space) for model in shadow.models)
+            attacker = method.fit_fleet(Fleet(answers, np.stack([m.known().members_N for m in shadow.models])))
+        else:
+            attacker = method.fit(own, shadow.known(), shadow.seed, fabric)
         attacker.save(folder)
     return attacker

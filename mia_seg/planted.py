@@ -57,7 +57,7 @@ class World:
         population = every.take(np.arange(self.scenes, len(hard_N))) if self.population else None
         kept = tuple(range(self.classes))
         shown = every.take(np.arange(self.scenes))
-        return Answers(Path(), ids, [], [], self.classes, kept, shown, population)
+        return Answers(Path(), ids, [(0, 0)] * len(ids), [0] * len(ids), self.classes, kept, shown, population)
 
     def fleet(self, models: int) -> Fleet:
         """Shadows in pairs, each pair two halves of the scenes."""

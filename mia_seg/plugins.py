@@ -90,6 +90,15 @@ def label(package: ModuleType, base: type[C], text: str) -> str:
     return ",".join([f"{name}:{values[fields[0][0]]}", *changed])
 
 
+def changed(package: ModuleType, base: type[C], text: str) -> str:
+    """What `text` sets otherwise than by default: 'offline_cdf,models=4', or '' where that is nothing."""
+    component = parse(package, base, text)
+    given = {key: getattr(component, key) for key in component.model_fields_set}
+    fields = type(component).model_fields
+    first, own = next(iter(fields), ""), {k: v for k, v in given.items() if v != fields[k].default}
+    return ",".join(str(own[key]) if key == first else f"{key}={own[key]}" for key in fields if key in own)
+
+
 def from_section(package: ModuleType, base: type[C], section: dict[str, Any], where: str) -> C:
     """The component of a recipe's section: its `name` says which, the other keys are its settings."""
     settings = dict(section)

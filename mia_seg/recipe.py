@@ -136,24 +136,30 @@ class Adversary(_Section):
 
     kind: Literal["A1", "A2"]
     victim: str | None = Field(default=None, description="A1: the recipe whose service the attacker queries")
-    choose: Literal["confidence", "random", "listed"] | None = Field(
+    choose: Literal["confidence", "random", "listed", "halves"] | None = Field(
         default=None,
         description="A1: the shadow's members: the scenes the victim is surest of, drawn at random (the control), "
-        "or those of a published list",
+        "or those of a published list; or many shadows, each trained on a random half of the audited scenes",
     )
     members: Annotated[int, Field(ge=1)] | str | None = Field(
         default=None,
         description="A1: how many scenes the shadow trains on, or the file that lists them; the rest of the pool are "
         "its non-members",
     )
+    models: int | None = Field(
+        default=None, ge=4, multiple_of=2, description="A1, choose = 'halves': how many shadows; two share the scenes"
+    )
     stride: int = Field(default=8, ge=1, description="answers are kept at every stride-th pixel")
 
     @model_validator(mode="after")
     def _what_each_knows(self) -> "Adversary":
-        given = {name: getattr(self, name) is not None for name in ("victim", "choose", "members")}
+        count, other = ("models", "members") if self.choose == "halves" else ("members", "models")
+        given = {name: getattr(self, name) is not None for name in ("victim", "choose", "members", "models")}
         if self.kind == "A2" and any(given.values()):
             extra = ", ".join(name for name, there in given.items() if there)
             raise ValueError(f"adversary A2 asks no victim and chooses no members: leave out {extra}")
+        if self.kind == "A1" and given.pop(other):
+            raise ValueError(f"{other} does not go with choose = '{self.choose}': give {count} instead")
         if self.kind == "A1" and not all(given.values()):
             lacking = ", ".join(name for name, there in given.items() if not there)
             raise ValueError(f"adversary A1 queries a victim to choose its shadow's members: give {lacking}")

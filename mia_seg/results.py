@@ -39,7 +39,7 @@ def slug(text: str) -> str:
 
 def path_of(reports: Path, result: dict[str, Any]) -> Path:
     """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive][.x<repeats>].s<seed>.json`."""
-    attack = result["attack"] + (f"-{result['representation']}" if result["representation"] else "")
+    attack = result["attack"] + (f"-{slug(result['representation'])}" if result["representation"] else "")
     parts = [result["shadow"], slug(result["defense"]), attack]
     parts += ["adaptive"] if result["adaptive"] else []
     parts += [f"x{result['repeats']}"] if result.get("repeats", 1) > 1 else []

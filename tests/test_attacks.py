@@ -37,13 +37,16 @@ CONTROLS = {"labels"}
 
 
 def variants() -> list[tuple[str, str]]:
-    """Every attack of the folder, once for each of its representations."""
+    """Every attack of the folder that takes one shadow, once for each choice of its first setting."""
     found = []
-    for name in names(attacks):
-        fields = load(attacks, Attack, name).model_fields
-        offered = get_args(fields["representation"].annotation) if "representation" in fields else ("",)
-        found += [(name, representation) for representation in offered]
+    for cls, name in ((load(attacks, Attack, name), name) for name in names(attacks)):
+        if not cls.needs_fleet:
+            found += [(name, str(choice)) for choice in get_args(first(cls)[1].annotation) or ("",)]
     return found
+
+
+def first(cls: type[Attack]) -> tuple[str, Any]:
+    return next(iter(cls.model_fields.items()))
 
 
 LEAKING = [variant for variant in variants() if variant[1] not in CONTROLS]
@@ -51,7 +54,7 @@ LEAKING = [variant for variant in variants() if variant[1] not in CONTROLS]
 
 def method(variant: tuple[str, str], **settings: Any) -> Attack:
     component = load(attacks, Attack, variant[0])
-    wanted = small(component, **(QUICK | settings | {"representation": variant[1]}))
+    wanted = small(component, **(QUICK | settings), **({first(component)[0]: variant[1]} if variant[1] else {}))
     return build(attacks, Attack, variant[0], wanted, variant[0])
 
 
@@ -198,7 +201,7 @@ def test_a_training_that_diverges_is_refused_and_not_kept(tmp_path: Path) -> Non
 
 def test_image_loss_is_minus_the_mean_loss_of_an_image(world: World) -> None:
     answers = world.victim[0]
-    scores = world.attacker(("image_loss", "")).score(answers, 0)
+    scores = world.attacker(("image_loss", "mean")).score(answers, 0)
     for scene, answer in enumerate(answers):
         known = answer.labels_HW != IGNORE
         p = np.take_along_axis(answer.posterior_KHW, np.where(known, answer.labels_HW, 0)[None].astype(int), 0)[0]

@@ -35,6 +35,7 @@ ORDER = [
     "fleet",
     "planted",
     "attacks",
+    "choice",
     "audit",
     "service",
     "results",

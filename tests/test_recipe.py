@@ -96,7 +96,7 @@ def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
             # Published parts are known by their names, which made-up scenes do not have.
             splits = (settings.split.model_copy(update={"sha256": {}, "of": None}) for settings in (shadow, victim))
             own, theirs = (split.cut(Anything(), None, seed) for split in splits)
-            assert isinstance(shadow.adversary.members, str) or len(own.pool) > shadow.adversary.members
+            assert isinstance(shadow.adversary.members, str) or len(own.pool) > (shadow.adversary.members or 0)
             assert not {own.unit[i] for i in own.pool} & {theirs.unit[i] for i in theirs.members + theirs.nonmembers}
 
 
@@ -200,6 +200,15 @@ def test_the_adversary_belongs_to_shadows_alone(elsewhere: Path, victim: Path) -
             'kind = "A2"',
             "[adversary]: adversary A2 asks no victim and chooses no members: leave out",
         ),
+        ('"confidence"', '"halves"', "[adversary]: members does not go with choose = 'halves': give models instead."),
+        ("members = 6\nstride", "models = 4\nstride", "[adversary]: models does not go with choose = 'confidence': "),
+        ('"confidence"\nmembers = 6', '"halves"', "[adversary]: adversary A1 queries a victim to choose its shadow's"),
+        (
+            '"confidence"\nmembers = 6',
+            '"halves"\nmodels = 5',
+            "'adversary.models' = 5: Input should be a multiple of 2",
+        ),
+        ('"confidence"\nmembers = 6', '"halves"\nmodels = 2', "'adversary.models' = 2: Input should be greater"),
         ("members = 6\nstride", 'members = "a.txt"\nstride', "[adversary]: members must be a file where choose = "),
         (
             '"confidence"',

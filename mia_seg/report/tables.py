@@ -267,6 +267,7 @@ def _shadow(cell: Cell) -> list[str]:
         "confidence": "by the victim's confidence",
         "random": "at random",
         "listed": "a published list",
+        "halves": "random halves",
         "": "own data",
     }
     how = chosen.get(cell.runs[0]["choose"], str(cell.runs[0]["choose"]))

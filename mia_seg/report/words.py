@@ -60,6 +60,7 @@ def adversary(rows: Iterable[Row]) -> str:
         "confidence": " It asked the victim about scenes of its own and trained its shadow on those that the victim is "
         "surest of.",
         "random": " It trained its shadow on scenes of its own that were drawn at random: a control.",
+        "halves": " It trained many shadows, each on a random half of the scenes that are audited.",
     }.get(row["choose"], "")
     return f"The attacker {knows}.{chosen}{_independent(row) if row['adversary'] == 'A2' else ''}"
 

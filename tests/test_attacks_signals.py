@@ -1,0 +1,163 @@
+"""What statistic attacks read of a scene, against plain loops over pixels; the learned combination of it all."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_scenes import blocky, softmax, written
+from lightning_fabric import Fabric
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from mia_seg.answers import Answers
+from mia_seg.attacks import Known
+from mia_seg.attacks._signals import accuracy, loss, miou, phi_vector
+from mia_seg.attacks.image_loss import ImageLoss
+from mia_seg.attacks.label_only import LabelOnly
+from mia_seg.attacks.learned_combination import LearnedCombination, _folds, features
+from mia_seg.attacks.quantile_regression import label_features
+from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
+from mia_seg.metrics.membership import auc, best_threshold
+from mia_seg.metrics.segmentation import utility
+from mia_seg.planted import Leak, World
+from mia_seg.query import boundary_band
+
+CLASSES = 4
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Answers, list[np.ndarray], list[np.ndarray]]:
+    """Scenes with and without a boundary, with a class that is lacking, and without any label."""
+    rng = np.random.default_rng(0)
+    labels = [blocky(rng, (14, 18), CLASSES), blocky(rng, (9, 7), CLASSES - 1), np.full((6, 8), 2, np.uint8)]
+    labels += [np.full((5, 5), IGNORE, np.uint8), np.arange(4, dtype=np.uint8).repeat(2)[None].repeat(3, 0)]
+    posteriors = [softmax(3 * rng.normal(size=(CLASSES, *labels_HW.shape))) for labels_HW in labels]
+    return written(tmp_path_factory.mktemp("told"), posteriors, labels), posteriors, labels
+
+
+def pixels(posterior: np.ndarray, labels: np.ndarray) -> list[tuple[float, int, bool]]:
+    """The loss, class and band of each labelled pixel."""
+    band = boundary_band(labels)
+    return [
+        (-math.log(np.clip(posterior[labels[r, c], r, c], 1e-6, 1 - 1e-6)), int(labels[r, c]), bool(band[r, c]))
+        for r, c in np.argwhere(labels != IGNORE)
+    ]
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def test_forms_of_the_loss_are_what_loops_over_pixels_give(
+    told: tuple[Answers, list[np.ndarray], list[np.ndarray]],
+) -> None:
+    answers, *pairs = told
+    for scene, (posterior, labels) in enumerate(zip(*pairs, strict=True)):
+        found = pixels(posterior, labels)
+        everything = [x for x, _, _ in found]
+        by_class = [mean([x for x, k, _ in found if k == label]) for label in sorted({k for _, k, _ in found})]
+        quarter = sorted(everything)[-max(1, round(len(found) / 4)) :]
+        expected = {
+            "mean": mean(everything),
+            "balanced": mean(by_class),
+            "boundary": mean([x for x, _, near in found if near] or everything),
+            "interior": mean([x for x, _, near in found if not near] or everything),
+            "trimmed": mean(quarter) if found else 0.0,
+        }
+        for form, value in expected.items():
+            reading = loss(answers.statistics, form)[scene]  # type: ignore[arg-type]
+            assert reading == pytest.approx(value, rel=1e-5), (scene, form)
+            assert ImageLoss(statistic=form).signal(answers.statistics)[scene] == -reading  # type: ignore[arg-type]
+    assert loss(answers.statistics, "boundary")[2] == loss(answers.statistics, "mean")[2], "no edge: the mean"
+    assert loss(answers.statistics, "interior")[4] == loss(answers.statistics, "mean")[4], "no interior: the mean"
+
+
+def test_the_vector_of_logits_holds_the_mean_where_a_class_is_lacking(
+    told: tuple[Answers, list[np.ndarray], list[np.ndarray]],
+) -> None:
+    answers, *pairs = told
+    vector = phi_vector(answers.statistics)
+    assert vector.shape == (5, CLASSES + 2)
+    for scene, (posterior, labels) in enumerate(zip(*pairs, strict=True)):
+        found = [(math.log(math.exp(-x) / (1 - math.exp(-x))), k, near) for x, k, near in pixels(posterior, labels)]
+        whole = mean([x for x, _, _ in found])
+        expected = [mean([x for x, k, _ in found if k == label] or [whole]) for label in range(CLASSES)]
+        expected += [mean([x for x, _, near in found if near == side] or [whole]) for side in (True, False)]
+        assert vector[scene] == pytest.approx(expected, rel=1e-4, abs=1e-6), scene
+
+
+def test_a_scene_s_own_utility_is_that_of_the_metrics(
+    told: tuple[Answers, list[np.ndarray], list[np.ndarray]],
+) -> None:
+    statistics = told[0].statistics
+    for scene, confusion in enumerate(statistics.confusion_NKK):
+        expected = utility(confusion) if confusion.any() else {"miou": 0.0, "pix_acc": 0.0}
+        assert miou(statistics)[scene] == pytest.approx(expected["miou"])
+        assert accuracy(statistics)[scene] == pytest.approx(expected["pix_acc"])
+    assert (LabelOnly().signal(statistics) == miou(statistics)).all()
+    assert (LabelOnly(statistic="accuracy").signal(statistics) == accuracy(statistics)).all()
+
+
+def test_features_of_labels_do_not_hear_the_model(
+    told: tuple[Answers, list[np.ndarray], list[np.ndarray]], tmp_path: Path
+) -> None:
+    answers, posteriors, labels = told
+    other = written(tmp_path, [p[::-1].copy() for p in posteriors], labels)
+    assert (label_features(other.statistics) == label_features(answers.statistics)).all()
+    assert label_features(answers.statistics).shape == (5, CLASSES + 3)
+
+
+def world(shift: float, scenes: int = 300, seed: int = 0) -> tuple[Answers, Known]:
+    answers, members = World(Leak(shift), scenes, seed=seed).victim()
+    return answers, Known(members, np.array(answers.ids))
+
+
+@pytest.mark.parametrize("attack", [*(ImageLoss(statistic=form) for form in ("mean", "balanced", "boundary", "interior", "trimmed")), LabelOnly(), LabelOnly(statistic="accuracy"), LearnedCombination()])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("shift", [0.0, 2.0, 4.0])
+def test_attacks_on_one_shadow_reach_their_golden_range(attack: ImageLoss, shift: float) -> None:
+    """What the best of them can reach is known in closed form; all of them follow the scene's one logit."""
+    attacker = attack.fit(*world(shift), 0, Fabric(accelerator="cpu", devices=1))
+    answers, known = world(shift, 800, seed=1)
+    assert auc(attacker.score(answers, 0).image_N, known.members_N) == pytest.approx(
+        Leak(shift).auc_without_shadows, abs=0.05
+    )
+
+
+def test_scenes_without_what_does_not_vary_are_combined_too(
+    told: tuple[Answers, list[np.ndarray], list[np.ndarray]],
+) -> None:
+    statistics = told[0].statistics
+    assert np.isfinite(features(statistics)).all()
+    same = statistics.take([0] * 12)
+    constant = Answers(Path(), [str(i) for i in range(12)], [(0, 0)] * 12, [0] * 12, CLASSES, tuple(range(4)), same)
+    known = Known(np.arange(12) < 6, np.arange(12))
+    scores = LearnedCombination().fit(constant, known, 0, Fabric(accelerator="cpu", devices=1)).score(constant, 0)
+    assert scores.image_N == pytest.approx(np.zeros(12), abs=1e-6)
+
+
+def test_a_combination_holds_whole_units_out_and_needs_two_of_each_side() -> None:
+    answers, known = world(2.0, 40)
+    blocks = np.where(known.members_N, "a", "b")
+    with pytest.raises(MiaSegError, match=r"fewer than two units of members or of non-members.*Give the shadow more"):
+        LearnedCombination().fit(answers, Known(known.members_N, blocks), 0, Fabric(accelerator="cpu", devices=1))
+
+
+def test_a_combination_s_threshold_is_chosen_on_units_that_it_was_not_fitted_to() -> None:
+    """The same with scikit-learn's own cross-validation; units of three scenes stay whole."""
+    answers, known = world(2.0, 60)
+    units = np.array([f"{side} {i // 6}" for i, side in enumerate(known.members_N)])
+    known = Known(known.members_N, units)
+    fold = np.argmax(_folds(known, 5), axis=0)
+    assert len({*zip(units.tolist(), fold.tolist(), strict=True)}) == len({*units.tolist()})
+    assert np.bincount(fold[known.members_N], minlength=5).min() > 0
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced"))
+    x = features(answers.statistics)
+    held = cross_val_predict(model, x, known.members_N, cv=PredefinedSplit(fold), method="decision_function")
+    attacker = LearnedCombination().fit(answers, known, 0, Fabric(accelerator="cpu", devices=1))
+    assert attacker.thresholds.image == pytest.approx(best_threshold(held, known.members_N), abs=1e-3)
+    expected = model.fit(x, known.members_N).decision_function(x)
+    assert attacker.score(answers, 0).image_N == pytest.approx(expected, abs=1e-3)

@@ -1,0 +1,172 @@
+"""A fleet of shadows along the line: who trains on what, that it goes on where it stopped, and its results."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers_files import BLOCKS, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, VIDEO, call, edit, write
+
+from mia_seg import attacks, choice, pipeline, plugins, results
+from mia_seg.attacks import Attack
+from mia_seg.audit import variant
+from mia_seg.errors import MiaSegError
+from mia_seg.pipeline import Model, Space
+from mia_seg.report import words
+from mia_seg.splits import Parts
+from mia_seg.store import Store
+
+FLEET = '[adversary]\nkind = "A1"\nvictim = "{victim}"\nchoose = "halves"\nmodels = 4\nstride = 4\n'
+DATA = {"tiny": STREETS + RANDOM, "tiny_folder": PHOTOGRAPHS + RANDOM, "tiny_camvid": VIDEO + BLOCKS}
+ASKED = ("lira", "lira:offline_cdf,models=1", "rmia:offline", "image_loss", "image_loss:boundary")
+
+
+def write_fleet(workdir: Path, victim: str = "tiny") -> Path:
+    text = HEAD.format(victim=victim) + DATA[victim] + MODEL + FLEET.format(victim=victim)
+    return write(workdir / "shadows" / f"{victim}_fleet.toml", text)
+
+
+@pytest.fixture
+def space(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> Space:
+    """A place of work where training takes no time and teaches nothing."""
+
+    def nothing(*arguments: Any) -> None:
+        (arguments[3] / "weights").write_text("none")
+
+    monkeypatch.setattr(pipeline.train, "train", nothing)
+    return Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
+
+
+def times_seen(model: Model) -> Counter[str]:
+    return Counter(scene for shadow in model.models for scene in shadow.parts.members)
+
+
+@pytest.mark.parametrize("victim", ["tiny_folder", "tiny_camvid"])
+def test_every_audited_scene_is_in_half_of_the_shadows_and_the_pool_in_none(
+    space: Space, workdir: Path, victim: str
+) -> None:
+    write_fleet(workdir, victim)
+    audited = pipeline.train_victim(victim, 0, space)
+    fleet = pipeline.train_shadow(f"{victim}_fleet", 0, space)
+    assert len(fleet.models) == 4
+    assert times_seen(fleet) == dict.fromkeys(audited.asked, 2)
+    for first, second in zip(fleet.models[0::2], fleet.models[1::2], strict=True):
+        assert first.parts.members == second.parts.nonmembers
+        assert first.parts.nonmembers == second.parts.members
+        units = [{shadow.parts.unit[i] for i in shadow.parts.members} for shadow in (first, second)]
+        assert not units[0] & units[1], "frames of a block look alike"
+    assert all(shadow.asked == audited.asked for shadow in fleet.models)
+    assert not {*fleet.parts.pool} & {*audited.asked}
+    assert len({shadow.artefact.path for shadow in fleet.models}) == 4
+    assert len({shadow.artefact.parts["seed"] for shadow in fleet.models}) == 4
+    assert audited.artefact.parts["seed"] not in {shadow.artefact.parts["seed"] for shadow in fleet.models}
+    assert fleet.queries == 0
+
+
+def test_a_fleet_goes_on_where_it_stopped_and_a_larger_one_takes_over_the_smaller(
+    space: Space, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_fleet(workdir, "tiny_folder")
+    trained: list[str] = []
+
+    def remembered(*arguments: Any) -> None:
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        trained.append(arguments[6])
+        (arguments[3] / "weights").write_text("none")
+
+    monkeypatch.setattr(pipeline.train, "train", remembered)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.train_shadow("tiny_folder_fleet", 0, space)
+    assert trained == ["tiny_folder_fleet, seed 0", "tiny_folder_fleet-01, seed 0"]
+    monkeypatch.setattr(
+        pipeline.train, "train", lambda *a: (trained.append(a[6]), (a[3] / "weights").write_text("none"))
+    )
+    whole = pipeline.train_shadow("tiny_folder_fleet", 0, space)
+    assert len(trained) == 4, "the two that were there are reused"
+    assert pipeline.train_shadow("tiny_folder_fleet", 0, space) == whole
+    edit(path, "models = 4", "models = 6")
+    larger = pipeline.train_shadow("tiny_folder_fleet", 0, space)
+    assert len(trained) == 6
+    assert [m.artefact for m in larger.models[:4]] == [m.artefact for m in whole.models]
+    assert larger.digest != whole.digest
+    pipeline.train_shadow("tiny_folder_fleet", 1, space)
+    assert len(trained) == 12, "another seed draws other halves"
+
+
+@pytest.mark.parametrize(("scenes", "block"), [(5, 1), (13, 1), (24, 5), (2, 1)])
+def test_halves_part_odd_numbers_and_blocks(scenes: int, block: int) -> None:
+    ids = [f"s{i:02d}" for i in range(scenes)]
+    cut = Parts(ids[: scenes // 2], ids[scenes // 2 :], [], {i: f"u{k // block}" for k, i in enumerate(ids)})
+    parts = choice.halves(cut, 8, seed=3)
+    assert Counter(i for part in parts for i in part.members) == dict.fromkeys(ids, 4)
+    for part in parts:
+        assert sorted(part.members + part.nonmembers) == ids
+        assert abs(len(part.members) - len(part.nonmembers)) <= max(1, 2 * block)
+    assert choice.halves(cut, 4, seed=3) == parts[:4]
+
+
+def test_scenes_that_have_no_halves_are_refused() -> None:
+    ids = ["a", "b", "c", "d"]
+    with pytest.raises(MiaSegError, match=r"trains on halves, and the audited scenes are 1 unit. Give more scenes"):
+        choice.halves(Parts(ids[:2], ids[2:], [], dict.fromkeys(ids, "u")), 4, 0)
+
+
+def test_a_fleet_on_other_scenes_than_its_victim_s_is_refused(space: Space, workdir: Path) -> None:
+    edit(write_fleet(workdir), "nonmembers = 6", "nonmembers = 5")
+    with pytest.raises(MiaSegError, match=r"halves of the scenes on which victim 'tiny' is audited.*same \[data\]"):
+        pipeline.train_shadow("tiny_fleet", 0, space)
+    assert not space.store.root.exists()
+
+
+def test_a_fleet_attack_on_one_shadow_is_refused_before_training(space: Space) -> None:
+    with pytest.raises(MiaSegError, match=r"'lira' compares with many shadows, and 'tiny_a1' is one.*'halves'"):
+        pipeline.run("tiny", "tiny_a1", ["none"], ["lira"], 0, space)
+    assert not space.store.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lira", ""),
+        ("lira:online", ""),
+        ("lira:offline_cdf", "offline_cdf"),
+        ("lira:offline_cdf,models=4", "offline_cdf,models=4"),
+        ("lira:statistic=vector", "statistic=vector"),
+        ("image_loss:mean", ""),
+        ("image_loss:boundary", "boundary"),
+        ("patch_resnet50", "concat"),
+        ("patch_resnet50:concat", "concat"),
+        ("patch_resnet50:loss", "loss"),
+    ],
+)
+def test_one_setting_of_an_attack_has_one_name(text: str, said: str) -> None:
+    assert variant(text, plugins.parse(attacks, Attack, text)) == said
+
+
+def test_the_whole_line_runs_on_a_fleet(workdir: Path) -> None:
+    """Trained, asked, attacked and measured by the command line; asked again, nothing is done twice."""
+    write_fleet(workdir)
+    asked = [part for name in ASKED for part in ("--attack", name)]
+    grid = ("--defense", "none", "--defense", "argmax", *asked, "--device", "cpu")
+    first = call("attack", "tiny", "tiny_fleet", *grid)
+    assert first.code == 0, first.err
+    found = {path.name: results.read(path) for path in (workdir / "reports" / "tiny").glob("*.json")}
+    assert len(found) == 3 * len(ASKED), sorted(found)
+    lira = found["tiny_fleet.none.lira.s0.json"]
+    assert (lira["adversary"], lira["choose"], lira["queries"]) == ("A1", "halves", 12)
+    assert found["tiny_fleet.none.rmia-offline.s0.json"]["queries"] == 24, "the pool is asked about too"
+    assert found["tiny_fleet.none.lira-offline_cdf-models-1.s0.json"]["settings"]["models"] == 1
+    assert found["tiny_fleet.none.image_loss.s0.json"]["digests"]["shadow"] != lira["digests"]["shadow"]
+    assert all(np.isfinite(r["levels"]["image"]["auc"]) for r in found.values())
+    kept = next((workdir / "runs" / "attackers").glob("tiny_fleet.rmia-offline-*/attacker.json"))
+    assert 0 <= json.loads(kept.read_text())["settings"]["a"] <= 1
+    assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
+    row = results.row(lira, "image")
+    assert "It trained many shadows, each on a random half of the scenes" in words.adversary([row])
+    before = {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")}
+    again = call("attack", "tiny", "tiny_fleet", *grid)
+    assert again.code == 0, again.err
+    assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")} == before
