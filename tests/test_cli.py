@@ -90,7 +90,7 @@ def test_wrong_usage_is_refused(arguments: list[str], says: str) -> None:
 def test_default_defenses_and_attacks_exist(workdir: Path) -> None:
     for text in cli.DEFENSES:
         plugins.parse(defenses, Defense, text)
-    for text in cli.ATTACKS:
+    for text in (*cli.ATTACKS, *cli.FLEET_ATTACKS):
         pipeline.attack_settings(text, recipe.load("shadow", "tiny_a1"))
 
 

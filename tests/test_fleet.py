@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from mia_seg import attacks, choice, pipeline, plugins, results
 from mia_seg.attacks import Attack
 from mia_seg.audit import variant
 from mia_seg.errors import MiaSegError
-from mia_seg.pipeline import Model, Space
+from mia_seg.pipeline import Audit, Model, Space
+from mia_seg.planted import Leak, World
 from mia_seg.report import words
 from mia_seg.splits import Parts
 from mia_seg.store import Store
@@ -146,27 +148,53 @@ def test_one_setting_of_an_attack_has_one_name(text: str, said: str) -> None:
     assert variant(text, plugins.parse(attacks, Attack, text)) == said
 
 
-def test_the_whole_line_runs_on_a_fleet(workdir: Path) -> None:
+def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> None:
     """Trained, asked, attacked and measured by the command line; asked again, nothing is done twice."""
-    write_fleet(workdir)
+    write_fleet(workdir, "tiny_folder")
     asked = [part for name in ASKED for part in ("--attack", name)]
-    grid = ("--defense", "none", "--defense", "argmax", *asked, "--device", "cpu")
-    first = call("attack", "tiny", "tiny_fleet", *grid)
+    line = ("attack", "tiny_folder", "tiny_folder_fleet", "--data-root", data_template, "--device", "cpu", "--defense")
+    first = call(*line, "none", *asked)
     assert first.code == 0, first.err
-    found = {path.name: results.read(path) for path in (workdir / "reports" / "tiny").glob("*.json")}
-    assert len(found) == 3 * len(ASKED), sorted(found)
-    lira = found["tiny_fleet.none.lira.s0.json"]
+    found = {path.name: results.read(path) for path in (workdir / "reports" / "tiny_folder").glob("*.json")}
+    assert len(found) == len(ASKED), sorted(found)
+    lira = found["tiny_folder_fleet.none.lira.s0.json"]
     assert (lira["adversary"], lira["choose"], lira["queries"]) == ("A1", "halves", 12)
-    assert found["tiny_fleet.none.rmia-offline.s0.json"]["queries"] == 24, "the pool is asked about too"
-    assert found["tiny_fleet.none.lira-offline_cdf-models-1.s0.json"]["settings"]["models"] == 1
-    assert found["tiny_fleet.none.image_loss.s0.json"]["digests"]["shadow"] != lira["digests"]["shadow"]
+    assert found["tiny_folder_fleet.none.rmia-offline.s0.json"]["queries"] == 24, "the pool is asked about too"
+    assert found["tiny_folder_fleet.none.lira-offline_cdf-models-1.s0.json"]["settings"]["models"] == 1
+    assert found["tiny_folder_fleet.none.image_loss.s0.json"]["digests"]["shadow"] != lira["digests"]["shadow"]
     assert all(np.isfinite(r["levels"]["image"]["auc"]) for r in found.values())
-    kept = next((workdir / "runs" / "attackers").glob("tiny_fleet.rmia-offline-*/attacker.json"))
+    kept = next((workdir / "runs" / "attackers").glob("tiny_folder_fleet.rmia-offline-*/attacker.json"))
     assert 0 <= json.loads(kept.read_text())["settings"]["a"] <= 1
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
-    row = results.row(lira, "image")
-    assert "It trained many shadows, each on a random half of the scenes" in words.adversary([row])
+    assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
     before = {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")}
-    again = call("attack", "tiny", "tiny_fleet", *grid)
-    assert again.code == 0, again.err
+    assert call(*line, "none", *asked).code == 0
     assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")} == before
+
+
+def test_a_fleet_that_knows_the_defense_is_asked_behind_it(
+    workdir: Path, data_template: Path, space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_fleet(workdir, "tiny_folder")
+    asked: list[tuple[str, str, int]] = []
+
+    def answer(model: Model, ids: list[str], defense: str, *rest: Any) -> Any:
+        asked.append((model.name, defense, len(ids)))
+        world = World(Leak(2.0), len(ids), seed=len(asked))
+        return replace(world.victim()[0], ids=list(ids), path=Path(defense))
+
+    monkeypatch.setattr(pipeline, "answers_of", answer)
+    monkeypatch.setattr(pipeline, "measured", lambda *known: {"levels": {}, "utility": {}})
+    monkeypatch.setattr(pipeline.results, "write", lambda reports, result: result)
+    victim, shadow = (
+        pipeline.train_victim("tiny_folder", 0, space),
+        pipeline.train_shadow("tiny_folder_fleet", 0, space),
+    )
+    for adaptive, known in ((False, "none"), (True, "argmax")):
+        asked.clear()
+        pipeline.attack(victim, shadow, Audit("argmax", "rmia", adaptive), space)
+        assert {defense for name, defense, _ in asked if name == "tiny_folder"} == {"argmax"}
+        theirs = [call for call in asked if call[0] != "tiny_folder"]
+        assert {defense for _, defense, _ in theirs} == {known}
+        assert {name for name, _, _ in theirs} == {m.name for m in shadow.models}
+        assert len(theirs) == 1 + 2 * 4, "every shadow about the audited scenes and the pool"
