@@ -334,9 +334,11 @@ def test_one_shadow_of_each_kind_has_a_fixed_variance_and_none_of_its_own() -> N
     assert np.isfinite(LiRA(variance="fixed").judge(target(), fleet)).all()
     refused(LiRA(variance="scene"), fleet, "the 1 shadows that left out scene 's0'")
     refused(AttackR(), fleet, "the 1 shadows that left out scene 's0'")
-    wide = Readings(fleet.ids, np.ones((2, 7, 3)), np.zeros((2, 0, 3)), fleet.members_MN)
-    with pytest.raises(MiaSegError, match="'lira' has no variance"):
-        LiRA(statistic="vector").judge(Target(np.ones((7, 3)), np.zeros((0, 3))), wide)
+    for shadows in (2, 6):  # too few, or too much alike
+        plain = readings(shadows)
+        wide = Readings(plain.ids, np.full((shadows, 7, 3), 0.1), np.zeros((shadows, 0, 3)), plain.members_MN)
+        with pytest.raises(MiaSegError, match="'lira' has no variance"):
+            LiRA(statistic="vector").judge(Target(np.ones((7, 3)), np.zeros((0, 3))), wide)
 
 
 def test_a_fleet_of_one_pair_cannot_rehearse() -> None:
@@ -390,9 +392,7 @@ def test_ties_count_half() -> None:
 )
 def test_models_that_all_answer_alike_give_everyone_one_score(method: FleetAttack) -> None:
     """Constant scores say nothing: AUC 0.5, and a threshold that calls all or nobody."""
-    still = World(Leak(shift=0, noise=0, difficulty=0), scenes=20, population=9)
-    world = World(still.leak, 20, 9)
-    fleet = world.fleet(4)
+    fleet = World(LEAK, scenes=20, population=9).fleet(4)
     same = Fleet(tuple(fleet.answers[0] for _ in fleet.answers), fleet.members_MN)
     read = same.read(method.signal)
     one = Readings(read.ids, np.ones_like(read.scenes_MN), np.ones_like(read.population_MZ), read.members_MN)

@@ -23,6 +23,7 @@ from mia_seg.fleet import Readings, Target
 
 ENOUGH = 64
 LEAST_LOSS = 1e-6
+ROUNDING = 1e-12  # equal numbers may differ in their last bits from their mean
 
 
 class LiRA(FleetAttack):
@@ -82,8 +83,7 @@ class LiRA(FleetAttack):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Deviations from the shadows' median, and their unit."""
         deviation = np.asarray(shadows_RN.std(0) if self.variance == "scene" else shadows_RN.std())
-        # Equal numbers may differ in their last bit from their mean.
-        if (flat := deviation <= 1e-12 * np.abs(shadows_RN).max()).any():
+        if (flat := deviation <= ROUNDING * np.abs(shadows_RN).max()).any():
             raise MiaSegError(_no_spread(shadows_RN, flat, did, fleet))
         return (scenes_N - np.median(shadows_RN, 0)) / deviation, deviation
 
@@ -91,7 +91,7 @@ class LiRA(FleetAttack):
         """Log-density up to a constant, with the covariance of what is left when each scene's mean is taken off."""
         count, mean_ND = len(shadows_RND), shadows_RND.mean(0)
         rest = (shadows_RND - mean_ND).reshape(-1, mean_ND.shape[1])
-        if count < 2 or not rest.any():
+        if count < 2 or np.abs(rest).max() <= ROUNDING * np.abs(shadows_RND).max():
             raise MiaSegError(_no_spread(shadows_RND, np.ones(1, bool), did, fleet))
         factor = cholesky(ledoit_wolf(rest, assume_centered=True)[0] * count / (count - 1), lower=True)
         z_DN = solve_triangular(factor, (scenes_ND - mean_ND).T, lower=True)
