@@ -67,9 +67,9 @@ def statistics(posterior_KHW: np.ndarray, labels_HW: np.ndarray) -> dict[str, np
     by_group = {f"group_{k}_NG": _margins(v.sum(0)) for k, v in (sums | counts).items()}
     return by_class | by_group | {
         "confusion_NKK": confusion(labels_HW, predicted_HW, classes),
-        "trimmed_loss_NT": np.array([_worst(loss, share) for share in answers.TRIMS]),
+        "trimmed_loss_NT": _trimmed(loss),
         "objects_N": np.asarray(np.count_nonzero(np.bincount(object_HW[labelled]))),
-        "confidence_N": np.asarray(posterior_KHW.max(0).mean(dtype=np.float64)),
+        "confidence_N": np.take_along_axis(posterior_KHW, predicted_HW[None], 0).mean(dtype=np.float64),
     }  # fmt: skip
 
 
@@ -108,10 +108,15 @@ def _margins(sums_BSR: np.ndarray) -> np.ndarray:
     return np.concatenate([sums_BSR.sum((1, 2)), sums_BSR.sum((0, 2)), sums_BSR.sum((0, 1))])
 
 
-def _worst(loss_P: np.ndarray, share: float) -> float:
-    """Mean of the largest losses, a `share` of them and at least one; 0 where nothing is labelled."""
-    kept = max(1, round(share * len(loss_P)))
-    return float(np.partition(loss_P, -kept)[-kept:].mean()) if len(loss_P) else 0.0
+def _trimmed(loss_P: np.ndarray) -> np.ndarray:
+    """Mean of the largest losses [T], for each share at least one pixel; 0 where nothing is labelled."""
+    found, count = dict.fromkeys(answers.TRIMS, 0.0), len(loss_P)
+    # The smaller share lies within the larger, which is sought first.
+    for share in sorted(answers.TRIMS, reverse=True) if count else ():
+        kept = max(1, round(share * count))
+        loss_P = np.partition(loss_P, -kept)[-kept:]
+        found[share] = float(loss_P.mean())
+    return np.array(list(found.values()))
 
 
 def _append(
