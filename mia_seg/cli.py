@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mia_seg.data import Finding
-    from mia_seg.pipeline import Space
+    from mia_seg.space import Space
 
 
 class Commands(TyperGroup):
@@ -232,7 +232,7 @@ def list_() -> None:
 def check(data_root: DataRoot = None) -> None:
     """Read every recipe and look at the data root, in seconds; says what to do about each fault."""
     from mia_seg import catalogue
-    from mia_seg.pipeline import settings_of
+    from mia_seg.request import settings_of
 
     faults = 0
     if data_root is not None:
@@ -305,8 +305,8 @@ def _space(
     workers: int = 0,
     precision: str | None = None,
 ) -> "Space":
-    from mia_seg.pipeline import Space
     from mia_seg.recipe import Precision
+    from mia_seg.space import Space
     from mia_seg.store import Store
 
     if precision not in (None, *get_args(Precision)):

@@ -1,8 +1,8 @@
 """The toy that is a first-class citizen: the whole line on made-up streets, in minutes, without data."""
 
 from mia_seg import pipeline, results
-from mia_seg.pipeline import Space
 from mia_seg.report import words
+from mia_seg.space import Space
 
 VICTIM, SHADOW = "demo", "demo_a1"
 DEFENSES = ("none", "argmax")

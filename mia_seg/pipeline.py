@@ -1,22 +1,17 @@
 """The whole line, once: recipe -> scenes -> train -> black box -> query -> answers -> attack -> scores -> results."""
 
-import logging
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from mia_seg import answers as answers_
 from mia_seg import (
-    attacks,
     choice,
     defenses,
     generators,
@@ -25,7 +20,6 @@ from mia_seg import (
     query,
     recipe,
     results,
-    segmenters,
     service,
     sheets,
     train,
@@ -41,14 +35,13 @@ from mia_seg.fleet import Fleet
 from mia_seg.gan.synthetic import Source
 from mia_seg.generators import Generator
 from mia_seg.progress import console
-from mia_seg.recipe import Adversary, Kind, Precision, Recipe, Synthetic
+from mia_seg.recipe import Adversary, Recipe, Synthetic
+from mia_seg.request import attack_settings, check_apart, check_match, check_request, settings_of
 from mia_seg.results import slug
-from mia_seg.segmenters import Segmenter
-from mia_seg.splits import Parts, assert_disjoint, read_ids
-from mia_seg.store import Artefact, Store, reading
+from mia_seg.space import Space
+from mia_seg.splits import Parts, read_ids
+from mia_seg.store import Artefact, reading
 
-# Fabric says at each start which precision it runs in; the recipe says so already.
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 ATTACK_VERSION = 1
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
 # A shadow starts from weights of its own: no attacker knows those that its victim started from.
@@ -58,55 +51,16 @@ START_SEED = 0
 UNDEFENDED, CONTROL = "none", "patch_resnet50:labels"
 
 
-@dataclass(frozen=True)
-class Space:
-    """What belongs to this machine and not to a recipe: where things lie, and what computes."""
-
-    store: Store
-    data_root: Path | None
-    reports: Path
-    device: str = "auto"
-    devices: int = 1
-    workers: int = 0
-    precision: Precision | None = None
-
-    def at_precision(self, settings: Recipe) -> Recipe:
-        """The recipe at the precision that `--precision` asks for; it shapes the model, and so its digest."""
-        if self.precision is None:
-            return settings
-        train_ = settings.train.model_copy(update={"precision": self.precision})
-        return settings.model_copy(update={"train": train_})
-
-    def fabric(self, precision: str, joint: bool = False) -> Fabric:
-        """Lightning Fabric on one device, or `joint`ly on all that --devices, torchrun or SLURM give."""
-        if not joint and launch.rank() > 0:
-            sys.exit(0)  # devices share the training alone; the first process does the rest
-        devices, nodes = launch.devices_and_nodes(self.devices) if joint else (1, 1)
-        if joint and dist.is_initialized():
-            raise MiaSegError("Several devices train one model a command. Run the same command again for the next one.")
-        try:
-            fabric = Fabric(
-                accelerator=self.device,
-                devices=devices,
-                num_nodes=nodes,
-                precision=precision,  # type: ignore[arg-type]
-            )
-            fabric.launch()
-        except (ValueError, RuntimeError, MisconfigurationException) as error:
-            raise MiaSegError(f"--device {self.device} cannot be used: {error} Choose another, or 'auto'.") from None
-        return fabric
-
-
 def run(
     victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str], seed: int, space: Space,
     repeats: int = 1,
 ) -> list[Path]:  # fmt: skip
     """Train what is missing, ask, attack, measure: one result for every defense, attack and kind of attacker."""
-    _check_request(victim_name, shadow_name, defended, attacked)
+    check_request(victim_name, shadow_name, defended, attacked)
     victim = train_victim(victim_name, seed, space)
     shadow = train_shadow(shadow_name, seed, space)
     own = shadow.parts.pool if shadow.fleet else shadow.asked  # a fleet trains on halves of the victim's scenes
-    _check_apart(own, shadow.recipe, victim.asked, victim.recipe, f"Shadow '{shadow_name}'", victim_name)
+    check_apart(own, shadow.recipe, victim.asked, victim.recipe, f"Shadow '{shadow_name}'", victim_name)
     exact = [plugins.label(defenses, Defense, text) for text in defended]
     return [attack(victim, shadow, audit, space) for audit in grid(exact, attacked, repeats)]
 
@@ -133,17 +87,6 @@ def report(space: Space) -> list[Path]:
         raise MiaSegError(f"{space.reports} holds no results. Run 'mia-seg run VICTIM SHADOW' first.")
     cams = sheets.cam_sheets(found, space.store, space.data_root)
     return report_.write(space.reports, found, cams, results.read_generators(space.reports))
-
-
-def settings_of(kind: Kind, name: str) -> Recipe:
-    """The recipe, once what it says in [segmenter], [generator] and [attacks] is known to be there and spelt right."""
-    settings, path = recipe.load(kind, name), recipe.find(kind, name)
-    _check_starts(settings, [name] if kind == "victim" else [])
-    plugins.from_section(segmenters, Segmenter, settings.segmenter, f"{path}: [segmenter]")
-    plugins.from_section(generators, Generator, settings.generator, f"{path}: [generator]")
-    for method, values in settings.attacks.items():
-        plugins.from_section(attacks, Attack, values | {"name": method}, f"{path}: [attacks.{method}]")
-    return settings
 
 
 def train_victim(name: str, seed: int, space: Space) -> Model:
@@ -200,7 +143,7 @@ def write_score(model: Model, artefact: Artefact, space: Space) -> Path:
 def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     """Fit on the shadow's answers, score the victim's, join the victim's membership, measure, write the result."""
     assert shadow.recipe.adversary is not None
-    _check_match(shadow.name, shadow.recipe, victim.name)
+    check_match(shadow.name, shadow.recipe, victim.name)
     stride = shadow.recipe.adversary.stride
     known = audit if audit.adaptive else replace(audit, defense=UNDEFENDED, repeats=1)
     method = attack_settings(audit.attack, shadow.recipe)
@@ -248,12 +191,6 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
         return answers_.load(artefact.path)
 
 
-def attack_settings(text: str, settings: Recipe) -> Attack:
-    """The attack `name` or `name:value` with what the shadow's recipe says of it in `[attacks.<name>]`."""
-    name = text.partition(":")[0]
-    return plugins.parse(attacks, Attack, text, settings.attacks.get(name, {}))
-
-
 def say(did: str, what: str, kind: str = "") -> None:
     """One line of what happened."""
     console.print(f"[dim]{did:>8}[/] {kind} {what}" if kind else f"[dim]{did:>8}[/] {what}", soft_wrap=True)
@@ -270,7 +207,7 @@ def _train(
     start = None if settings.train.start is None else train_victim(settings.train.start, START_SEED, space)
     if start is not None:
         made["start"] = start.artefact.digest
-        _check_apart(
+        check_apart(
             parts.nonmembers, settings, start.parts.members, start.recipe, f"Non-members of '{name}'", start.name
         )
     taught = None if settings.synthetic is None else _taught(name, settings.synthetic, parts, seed, space)
@@ -340,22 +277,6 @@ def _asked(model: Model, shadow: Model, method: Attack, audit: Audit, space: Spa
     return replace(found, population=population.statistics)
 
 
-def _check_request(victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str]) -> None:
-    """Refuse what is misspelt or does not belong together before the first hour of training."""
-    settings_of("victim", victim_name)
-    shadow = settings_of("shadow", shadow_name)
-    _check_match(shadow_name, shadow, victim_name)
-    for text in defended:
-        plugins.parse(defenses, Defense, text)
-    for text in attacked:
-        method = attack_settings(text, shadow)
-        if method.needs_fleet and (shadow.adversary is None or shadow.adversary.models is None):
-            raise MiaSegError(
-                f"Attack '{text}' compares with many shadows, and '{shadow_name}' is one. Take a shadow recipe with "
-                f"[adversary] choose = 'halves'."
-            )
-
-
 def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) -> tuple[Parts, int]:
     """Adversary A1's members out of its pool, and the queries that they cost.
 
@@ -371,7 +292,7 @@ def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) ->
             f"in a pool of {len(cut.pool)}. Lower it."
         )
     victim = train_victim(adversary.victim, seed, space)
-    _check_apart(cut.pool, settings, victim.asked, victim.recipe, f"The pool of shadow '{name}'", victim.name)
+    check_apart(cut.pool, settings, victim.asked, victim.recipe, f"The pool of shadow '{name}'", victim.name)
     members, queries = _members(adversary, cut, victim, seed, space)
     # What is left of a block whose other frames are members is no non-member: they look alike.
     seen = {cut.unit[i] for i in members}
@@ -389,45 +310,6 @@ def _members(adversary: Adversary, cut: Parts, victim: Model, seed: int, space: 
     units = sorted({cut.unit[i] for i in cut.pool})
     ranking = [str(u) for u in np.random.default_rng(seed).permutation(units)]
     return choice.fill(ranking, cut, cut.pool, adversary.members), 0
-
-
-def _check_starts(settings: Recipe, seen: list[str]) -> None:
-    """The victims whose weights it begins with exist and do not go round in a circle."""
-    while (start := settings.train.start) is not None:
-        if start in seen:
-            raise MiaSegError(f"[train] start goes round in a circle: {' -> '.join([*seen, start])}. Break it.")
-        settings = recipe.load("victim", start)
-        seen.append(start)
-
-
-def _check_match(shadow_name: str, shadow: Recipe, victim_name: str) -> None:
-    assert shadow.adversary is not None
-    victim = recipe.load("victim", victim_name)
-    # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
-    asked = {victim_name} | ({victim.synthetic.of} if victim.synthetic else set())
-    if shadow.adversary.kind == "A1" and shadow.adversary.victim not in asked:
-        raise MiaSegError(
-            f"Shadow '{shadow_name}' was made for victim '{shadow.adversary.victim}', not '{victim_name}': "
-            f"adversary A1 chooses its members by asking its victim. Write a shadow recipe for this victim."
-        )
-    own, theirs = shadow.dataset().classes(), victim.dataset().classes()
-    if own != theirs:
-        raise MiaSegError(
-            f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(theirs)}: the attack compares "
-            f"class by class. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
-        )
-
-
-def _few(classes: Sequence[str]) -> str:
-    return f"{len(classes)} classes ({', '.join(classes[:3])} ...)"
-
-
-def _check_apart(
-    mine: Sequence[str], settings: Recipe, asked: Sequence[str], theirs: Recipe, what: str, victim_name: str
-) -> None:
-    # The same id is the same scene even where the two recipes resize it or name its classes differently.
-    if all(settings.data.get(key) == theirs.data.get(key) for key in ("name", "path")):
-        assert_disjoint(mine, asked, f"{what} and the scenes of victim '{victim_name}'")
 
 
 def _fitted(method: Attack, artefact: Artefact, own: Answers, shadow: Model, known: Audit, space: Space) -> Attacker:

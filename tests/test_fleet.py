@@ -12,11 +12,11 @@ from helpers_files import BLOCKS, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, VID
 
 from mia_seg import attacks, choice, pipeline, plugins, results
 from mia_seg.attacks import Attack
-from mia_seg.audit import variant
+from mia_seg.audit import Audit, Model, variant
 from mia_seg.errors import MiaSegError
-from mia_seg.pipeline import Audit, Model, Space
 from mia_seg.planted import Leak, World
 from mia_seg.report import words
+from mia_seg.space import Space
 from mia_seg.splits import Parts
 from mia_seg.store import Store
 

@@ -16,7 +16,7 @@ from torch.utils.data import RandomSampler
 
 from mia_seg import launch
 from mia_seg.errors import MiaSegError
-from mia_seg.pipeline import Space
+from mia_seg.space import Space
 from mia_seg.store import Store
 from mia_seg.train._order import Plan, Shares, order_of, seed_of
 

@@ -42,6 +42,8 @@ ORDER = [
     "report",
     "sheets",
     "launch",
+    "space",
+    "request",
     "pipeline",
     "demo",
     "catalogue",

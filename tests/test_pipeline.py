@@ -11,8 +11,10 @@ from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, cal
 from safetensors import safe_open
 
 from mia_seg import pipeline, results
+from mia_seg.audit import Audit, Model
 from mia_seg.errors import MiaSegError
-from mia_seg.pipeline import Audit, Model, Space, grid
+from mia_seg.pipeline import grid
+from mia_seg.space import Space
 from mia_seg.store import Store
 
 
