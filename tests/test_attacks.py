@@ -41,12 +41,13 @@ def variants() -> list[tuple[str, str]]:
     found = []
     for cls, name in ((load(attacks, Attack, name), name) for name in names(attacks)):
         if not cls.needs_fleet:
-            found += [(name, str(choice)) for choice in get_args(first(cls)[1].annotation) or ("",)]
+            found += [(name, str(choice)) for choice in get_args(first(cls)[1]) or ("",)]
     return found
 
 
 def first(cls: type[Attack]) -> tuple[str, Any]:
-    return next(iter(cls.model_fields.items()))
+    """The first setting and what it takes; ("", None) for an attack without any."""
+    return next(((name, field.annotation) for name, field in cls.model_fields.items()), ("", None))
 
 
 LEAKING = [variant for variant in variants() if variant[1] not in CONTROLS]
