@@ -28,6 +28,7 @@ from mia_seg import report as report_
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker
 from mia_seg.audit import Audit, Model, described, measured
+from mia_seg.controls import controls
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
@@ -163,7 +164,8 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
         return path
     attacker = _fitted(method, artefact, seen_own, shadow, known, space)
     scores = attacker.score(seen_theirs, victim.seed)
-    return results.write(space.reports, expected | measured(scores, attacker, victim, shadow, theirs, own))
+    control = {"controls": controls(scores.image_N, victim, space.store, space.data_root)}
+    return results.write(space.reports, expected | measured(scores, attacker, victim, shadow, theirs, own) | control)
 
 
 def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, space: Space, repeats: int = 1) -> Answers:

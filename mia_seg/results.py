@@ -135,4 +135,12 @@ def row(result: dict[str, Any], level: str) -> dict[str, Any]:
             "victim_digest": result["digests"]["victim"],
             "shadow_digest": result["digests"]["shadow"],
         }
+        | _controls(result.get("controls", {}), level)
     )
+
+
+def _controls(found: dict[str, Any], level: str) -> dict[str, Any]:
+    """None for what was not tested, and in results from before the controls; the split's are those of every level."""
+    blind, shuffle = found.get("blind", {}), found.get("shuffle", {})
+    split = {"blind_auc": blind.get("auc"), "blind_p": blind.get("p"), "confounded": blind.get("confounded")}
+    return split | {"shuffle_p": shuffle.get("p") if level == "image" else None}

@@ -37,6 +37,7 @@ ORDER = [
     "attacks",
     "choice",
     "audit",
+    "controls",
     "service",
     "results",
     "report",

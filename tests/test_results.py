@@ -24,9 +24,10 @@ KEYS = [
     "pix_acc_nonmembers", "cls_acc_nonmembers", "miou_nonmembers", "fwiou_nonmembers",
     "pix_acc_low_nonmembers", "pix_acc_high_nonmembers", "cls_acc_low_nonmembers", "cls_acc_high_nonmembers",
     "miou_low_nonmembers", "miou_high_nonmembers", "fwiou_low_nonmembers", "fwiou_high_nonmembers",
-    "queries",
+    "repeats", "queries",
     "victim_segmenter", "shadow_segmenter", "shadow_dataset", "classes_both", "classes_victim", "classes_shadow",
     "victim_digest", "shadow_digest",
+    "blind_auc", "blind_p", "confounded", "shuffle_p",
 ]  # fmt: skip
 METRICS = [f"{metric}{end}" for end in ("", "_low", "_high") for metric in ("pix_acc", "cls_acc", "miou", "fwiou")]
 

@@ -13,6 +13,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.report import figures, frontier, generators, sources, tables, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
+from mia_seg.report.controls import control_tables
 from mia_seg.report.figures import Figure
 from mia_seg.report.glossary import glossary
 from mia_seg.report.style import Look, look
@@ -115,7 +116,7 @@ def _victim(
         cam=figures.cam(folder, sheet),
         details=[
             tables.counts(rows), tables.shadow_utility(list(results)), tables.settings(list(results)),
-            tables.provenance(list(results)),
+            *control_tables(results), tables.provenance(list(results)),
         ],
     )  # fmt: skip
 

@@ -103,6 +103,7 @@ def enriched(results: Iterable[Row]) -> list[Row]:
         | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
         | {"confidence": result.get("confidence")}
         | {"exposed": result.get("exposed") if level == "image" else None}
+        | {"untested": result.get("controls", {}).get("blind", {}).get("untested")}
         for result in results
         for level in results_.LEVELS
         if level in result["levels"]

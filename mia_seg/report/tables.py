@@ -196,7 +196,8 @@ def _glance(victim: str, rows: list[Row]) -> list[str]:
         return [victim, rows[0]["dataset"], "not measured", "–", "–", "–", "–"]
     right, sides = f"{100 * best.mean('balanced_accuracy'):.0f}", ("members", "nonmembers")
     miou = [percent(best.mean(f"miou_{side}")) for side in sides]
-    return [victim, rows[0]["dataset"], best.auc.verdict, str(best.auc), right, *miou]
+    verdict = "CONFOUNDED" if any(run["confounded"] for run in best.runs) else best.auc.verdict
+    return [victim, rows[0]["dataset"], verdict, str(best.auc), right, *miou]
 
 
 def _metrics(runs: list[Row], side: str) -> list[str]:

@@ -13,6 +13,7 @@ from mia_seg.report.cells import (
     defenses_of,
     strongest,
 )
+from mia_seg.report.controls import blind_sentence, warning
 
 FLIP = (
     "Scores that rank backwards still tell the two apart: whoever turns them around is right where this one is wrong."
@@ -28,7 +29,10 @@ def leak(rows: Iterable[Row]) -> str:
     if best is None:
         return "No attack was measured without a defense, so nothing is shown about what this model leaks."
     tried = len({(cell.shadow, cell.attack, cell.representation) for cell in undefended if not cell.control})
-    parts = [_cases(best), _pairs(best, tried), _meaning(best, _control_of(found, best.shadow)), _rarely(best)]
+    measured, confounded = f"{_cases(best)} {_pairs(best, tried)}", warning(best)
+    if confounded:
+        return f"{confounded} {measured}"
+    parts = [measured, _meaning(best, _control_of(found, best.shadow)), _rarely(best)]
     return " ".join(part for part in parts if part)
 
 
@@ -42,11 +46,11 @@ def defended(rows: Iterable[Row]) -> list[str]:
 
 
 def controls(rows: Iterable[Row]) -> list[str]:
-    """What the controls say: the labels without the model, and the shadow's members drawn at random."""
-    found = _image(rows)
-    blind = [cell for cell in found if cell.control and cell.defense == UNDEFENDED]
-    missing = "No attacker who sees the labels alone was run, so members and non-members may differ without any model."
-    return ([_blind(cell) for cell in blind] or [missing]) + _choices(found)
+    """What the controls say: labels, then images, without the model, and the shadow's members drawn at random."""
+    kept = list(rows)
+    found = _image(kept)
+    blind = [_blind(cell) for cell in found if cell.control and cell.defense == UNDEFENDED]
+    return [*blind, blind_sentence(kept), *_choices(found)]
 
 
 def adversary(rows: Iterable[Row]) -> str:

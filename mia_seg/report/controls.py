@@ -1,0 +1,124 @@
+"""What the controls of results say: was the split recognisable without the model, and does chance look like chance."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mia_seg.report.cells import Cell, Row, attack_name, attacker_name, by_strength, defense_name
+from mia_seg.report.tables import Table
+
+Results = Sequence[dict[str, Any]]
+MISSING = (
+    "Members and non-members may differ without any model: these results are from before that was tested. Delete them "
+    "and run the same command again; the models are reused."
+)
+
+
+def blind_sentence(rows: Iterable[Row]) -> str:
+    """What an attacker who never sees the model achieves on a victim's splits, one a seed."""
+    runs = list({row["seed"]: row for row in rows}.values())
+    tested = [row for row in runs if row["blind_auc"] is not None]
+    if not tested:
+        reasons = (row["untested"] for row in runs if row.get("untested"))
+        return next((f"An attacker who never sees the model was not tested: {reason}." for reason in reasons), MISSING)
+    told = "; ".join(f"{row['blind_auc']:.2f} (p {row['blind_p']:.2g})" for row in tested)
+    opening = f"An attacker who never sees the model: AUC {told}{_rest(runs, tested)}"
+    if any(row["confounded"] for row in tested):
+        return (
+            f"{opening}: CONFOUNDED. Images and labels alone tell members from non-members; only what an attack's AUC "
+            f"has above that can be a leak."
+        )
+    return f"{opening}: nothing in the split itself, as far as cheap features tell, gives members away."
+
+
+def warning(best: Cell) -> str:
+    """The sentence that a confounded split puts into the verdict of an attack; empty where it is sound."""
+    flagged = [run for run in best.runs if run["confounded"]]
+    if not flagged:
+        return ""
+    blind = sum(run["blind_auc"] for run in flagged) / len(flagged)
+    above = sum(run["auc"] - run["blind_auc"] for run in flagged) / len(flagged)
+    return (
+        f"CONFOUNDED: this is no measure of the leak, because an attacker who never sees the model reaches AUC "
+        f"{blind:.2f} by images and labels alone; the attack is {above:+.2f} from there."
+    )
+
+
+def control_tables(results: Results) -> list[Table]:
+    """The split's table and the attacks'; none for results from before the controls."""
+    kept = sorted((result for result in results if "controls" in result), key=_order)
+    return [_split_table(kept), _null_table(kept)] if kept else []
+
+
+def _split_table(results: Results) -> Table:
+    """The blind attacker, a line a seed."""
+    found = {result["seed"]: result["controls"]["blind"] for result in results}
+    return Table(
+        "The split without the model",
+        "A linear classifier sees colours, edges, light and size of the audited images and shares, pieces and "
+        "boundaries of their labels, never the model, and learns from the audited memberships themselves: the best "
+        "case for telling them apart. Null: 95% of its AUCs when memberships are shuffled. Confounded: p at or below "
+        "0.01, as one sound split in a hundred has it.",
+        ["Seed", "Verdict", "AUC", "Null 95%", "p", "Folds", "Features"],
+        [_split(seed, blind) for seed, blind in sorted(found.items())],
+        texts=2,
+    )
+
+
+def _null_table(results: Results) -> Table:
+    """Each attack's scores under memberships that mean nothing."""
+    return Table(
+        "Chance, measured on the attacks' own scores",
+        "Above blind: where the split is confounded, AUC less the blind attacker's. Shuffled: AUC when memberships are "
+        "dealt out anew among the units, 1,000 times; its mean should be 0.5, and p says how often chance does as well "
+        "as the attack. Halves: non-members against non-members. Random halves show how far an AUC strays from 0.5 by "
+        "chance alone; they cannot show that scores are tied to ids. The first half of the ids against the second can: "
+        "a small p there says that scores drift along the ids.",
+        [
+            "Shadow", "Attack", "Defense", "Attacker", "Seed", "AUC", "Above blind", "Shuffled: mean [95%]", "p",
+            "Random halves: distance [95%]", "Halves of the ids", "p",
+        ],
+        [_null(result) for result in results],
+        texts=4,
+    )  # fmt: skip
+
+
+def _rest(runs: list[Row], tested: list[Row]) -> str:
+    return f" ({len(runs) - len(tested)} of {len(runs)} seeds not tested)" if len(tested) < len(runs) else ""
+
+
+def _split(seed: int, blind: dict[str, Any]) -> list[str]:
+    if "untested" in blind:
+        return [str(seed), f"not tested: {blind['untested']}", "–", "–", "–", "–", "–"]
+    verdict = "CONFOUNDED" if blind["confounded"] else "sound"
+    null = f"[{blind['low']:.2f}, {blind['high']:.2f}]"
+    numbers = [f"{blind['auc']:.2f}", null, f"{blind['p']:.2g}", str(blind["folds"]), str(blind["features"])]
+    return [str(seed), verdict, *numbers]
+
+
+def _null(result: dict[str, Any]) -> list[str]:
+    blind, shuffle, halves = (result["controls"][name] for name in ("blind", "shuffle", "halves"))
+    above = f"{blind['above']:+.2f}" if "above" in blind else "–"
+    return [
+        result["shadow"],
+        attack_name(result["attack"], result["representation"]),
+        defense_name(result["defense"]),
+        attacker_name(result["defense"], result["adaptive"]),
+        str(result["seed"]),
+        f"{result['levels']['image']['auc']:.2f}",
+        above,
+        f"{shuffle['mean']:.2f} [{shuffle['low']:.2f}, {shuffle['high']:.2f}]",
+        f"{shuffle['p']:.2g}",
+        *_halves(halves),
+    ]
+
+
+def _halves(halves: dict[str, Any]) -> list[str]:
+    if "untested" in halves:
+        return [f"not tested: {halves['untested']}", "–", "–"]
+    spread = f"{halves['distance']:.2f} [{halves['low']:.2f}, {halves['high']:.2f}]"
+    return [spread, f"{halves['by_order']:.2f}", f"{halves['p_order']:.2g}"]
+
+
+def _order(result: dict[str, Any]) -> tuple[object, ...]:
+    attack = (result["attack"], result["representation"])
+    return result["shadow"], attack, by_strength(result["defense"]), result["adaptive"], result["seed"]
