@@ -201,7 +201,7 @@ def test_a_run_makes_every_cell_and_says_what_it_did(audit: Audit) -> None:
     assert ran.out.splitlines()[-1].split()[0] == "next"
     stages = {path.name: len(list(path.iterdir())) for path in audit.store.iterdir()}
     # The victim's scenes and its pool undefended, and its scenes under argmax; the shadow's twice.
-    assert stages == {"victims": 1, "shadows": 1, "answers": 5, "attackers": 4}
+    assert stages == {"victims": 1, "shadows": 1, "answers": 5, "attackers": 4, "controls": 1}
     assert len(wholes(audit.store)) == sum(stages.values())
     assert not list(halves(audit.store))
 
@@ -233,6 +233,8 @@ def test_results_are_flat_rows_with_numbers_as_numbers(audit: Audit) -> None:
         assert (row["n_members"], row["n_nonmembers"]) == (scores, scores)
         assert (row["n_member_units"], row["n_nonmember_units"]) == (6, 6)
         assert 0 <= row["auc_low"] <= row["auc"] <= row["auc_high"] <= 1
+        assert (row["blind_p"], row["confounded"]) == (None, None)  # six a side are too few to tell
+        assert (row["shuffle_p"] is not None) is (row["level"] == "image")
         assert row["queries"] == 12 + 12  # the pool, to choose the shadow's members, and the scenes in question
         assert f"tiny.s0-{row['victim_digest']}" in wholes(audit.store)
         assert f"tiny_a1.s0-{row['shadow_digest']}" in wholes(audit.store)

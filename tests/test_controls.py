@@ -1,19 +1,28 @@
 """Controls: a split that is recognisable without a model is flagged, a fair one is not, chance is measured right."""
 
+import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from scipy.stats import kstest
 
+from mia_seg import controls as controls_
+from mia_seg import recipe
+from mia_seg.audit import Model
 from mia_seg.controls import blind as blind_
+from mia_seg.controls import controls
 from mia_seg.controls._ranks import right_pairs
 from mia_seg.controls.blind import blind
 from mia_seg.controls.features import features_of
 from mia_seg.controls.nulls import halves, shuffled
 from mia_seg.data import IGNORE, Scene
 from mia_seg.data.streets import Streets, Style
+from mia_seg.errors import MiaSegError
+from mia_seg.splits import Parts
+from mia_seg.store import Artefact, Store
 
 SIDE = 20
 MEMBERS = np.arange(2 * SIDE) < SIDE
@@ -109,6 +118,7 @@ def test_constant_features_say_nothing() -> None:
     [
         (UNITS // SIDE, "takes two"),
         (UNITS // 5, "too few for p"),
+        (UNITS * 12 // 40, "too few for p"),
         (UNITS // 16, "holds members and non-members"),
         (np.where(MEMBERS, 0, UNITS), "takes two"),
     ],
@@ -176,3 +186,35 @@ def test_two_styles_of_streets_are_told_apart_and_one_is_not(style: Style, confo
     drawn += [others.scene(None, i) for i in others.ids(None)[SIDE : 2 * SIDE]]
     seen = np.stack([features_of(scene, 19) for scene in drawn])
     assert blind(seen, MEMBERS, UNITS, 0)["confounded"] is confounded
+
+
+def two_sides(folder: Path) -> Model:
+    """A victim of 8 + 8 street scenes, none of them painted yet."""
+    settings = recipe.load("victim", "tiny")
+    ids = settings.dataset().ids(None)
+    parts = Parts(ids[:8], ids[8:16], [], {i: i for i in ids})
+    return Model("tiny", settings, 0, Artefact(folder / "none", {}), parts)
+
+
+def test_a_split_is_read_once_and_its_controls_stand_in_the_result(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, store, scores = two_sides(workdir), Store(workdir / "runs"), np.arange(16.0)
+    first = controls(scores, victim, store, None)
+    assert json.loads(json.dumps(first)) == first
+    assert list(first) == ["blind", "shuffle", "halves"]
+    assert first["blind"]["folds"] == 4
+    assert first["shuffle"]["p"] == 1.0  # members come first and score lowest
+    monkeypatch.setattr(Streets, "scene", None)
+    assert controls(scores, victim, store, None) == first
+    (kept,) = (workdir / "runs" / "controls").iterdir()
+    (kept / "blind.json").write_text("{")
+    with pytest.raises(MiaSegError, match="Delete this folder"):
+        controls(scores, victim, store, None)
+
+
+def test_a_confounded_result_says_what_is_above_blind(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls_.features, "features", lambda scenes, title: np.arange(16.0)[:, None] < 8)
+    victim = two_sides(workdir)
+    found = controls(np.array([*[2.0] * 8, *[1.0] * 2, *[3.0] * 6]), victim, Store(workdir / "runs"), None)["blind"]
+    assert (found["auc"], found["confounded"], found["above"]) == (1.0, True, -0.75)

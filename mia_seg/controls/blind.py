@@ -44,8 +44,8 @@ def blind(features_NF: np.ndarray, members_N: np.ndarray, units_N: np.ndarray, s
     if few < 2:
         return {"untested": f"{few} unit on one side; learning from one and testing on another takes two"}
     fold_U = _folds(members_U == 1, max(2, min(FOLDS, few // 2)), rng)
-    # What tells the sides apart faultlessly does so with the sides swapped, too.
-    if (ways := _ways(members_U == 1, fold_U)) < 2 / ALPHA:
+    # What tells the sides apart faultlessly does so with the sides swapped, too; twice that leaves room for the draw.
+    if (ways := _ways(members_U == 1, fold_U)) < 4 / ALPHA:
         return {"untested": f"{few} units on one side can be shuffled in {ways} ways, too few for p <= {ALPHA:g}"}
     members_UR = _shuffled(members_U == 1, fold_U, rng)
     auc_R = _out_of_fold(features_NF, members_UR[unit_N], fold_U[unit_N])

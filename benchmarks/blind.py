@@ -1,0 +1,73 @@
+"""How often the blind control flags splits of procedural streets: sound ones, and ones confounded on purpose.
+
+Run: python benchmarks/blind.py > benchmarks/blind.md
+60 members and 60 non-members of 48 x 64 pixels; seed after seed they are drawn out of 900 scenes by day and 300 by
+night, which are painted once: that takes most of the time.
+"""
+
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from mia_seg.controls.blind import ALPHA, blind
+from mia_seg.controls.features import features_of
+from mia_seg.data import Scene, Scenes
+from mia_seg.data.streets import Streets, Style
+
+SIDE, SIZE, SEEDS, SOUND_SEEDS = 60, (48, 64), 20, 100
+MEMBERS = np.arange(2 * SIDE) < SIDE
+
+
+def main() -> None:
+    start = time.process_time()
+    city, night = painted("city", 900), painted("night", 300)
+    day_NF, dark_NF = features(city), features(night)
+    redder_NF = features([redder(scene) for scene in city])
+    print(f"# The blind control on `streets`\n\n{(__doc__ or '').partition('Run: ')[2]}")
+    print(f"Flagged: p at or below {ALPHA}. AUC: mean, and the lowest and highest of the seeds.\n")
+    print("| members | non-members | flagged | AUC |\n|---|---|---:|---:|")
+    for share in (1.0, 0.5, 0.3, 0.2, 0.1):
+        told("day", f"{100 * share:.0f}% night", SEEDS, splits(day_NF, day_NF, dark_NF, round(share * SIDE)))
+    told("day, red 3% brighter", "day", SEEDS, splits(redder_NF, day_NF, dark_NF, 0))
+    told("day", "day", SEEDS, splits(day_NF, day_NF, dark_NF, 0))
+    told("day", "day", SOUND_SEEDS, splits(day_NF, day_NF, dark_NF, 0))
+    seconds = time.process_time() - start
+    print(f"\n{seconds:.0f} CPU seconds on {platform.machine()}, numpy {np.__version__}.")
+
+
+def painted(style: Style, count: int) -> list[Scene]:
+    dataset = Streets(size=SIZE, style=style, count=count)
+    return list(Scenes(dataset, None, dataset.ids(None)))
+
+
+def features(scenes: list[Scene]) -> np.ndarray:
+    return np.stack([features_of(scene, len(Streets().classes())) for scene in scenes])
+
+
+def redder(scene: Scene) -> Scene:
+    return replace(scene, image_HWC=(scene.image_HWC * [1.03, 1, 1]).round().clip(0, 255).astype(np.uint8))
+
+
+def splits(members_NF: np.ndarray, others_NF: np.ndarray, dark_NF: np.ndarray, dark: int) -> Iterator[np.ndarray]:
+    """Seed after seed, 60 members and 60 non-members, so many of the latter by night."""
+    seed = 0
+    while True:
+        rng = np.random.default_rng(seed)
+        day_N, night_N = rng.permutation(len(members_NF)), rng.permutation(len(dark_NF))
+        others = day_N[SIDE : 2 * SIDE - dark]
+        yield np.concatenate([members_NF[day_N[:SIDE]], others_NF[others], dark_NF[night_N[:dark]]])
+        seed += 1
+
+
+def told(members: str, others: str, seeds: int, drawn: Iterator[np.ndarray]) -> None:
+    found = [blind(seen_NF, MEMBERS, np.arange(2 * SIDE), seed) for seed, seen_NF in enumerate(islice(drawn, seeds))]
+    aucs, flagged = [one["auc"] for one in found], sum(one["confounded"] for one in found)
+    print(f"| {members} | {others} | {flagged} of {seeds} | {np.mean(aucs):.2f} ({min(aucs):.2f}–{max(aucs):.2f}) |")
+
+
+if __name__ == "__main__":
+    main()
