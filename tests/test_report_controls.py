@@ -63,6 +63,7 @@ def test_what_was_not_tested_is_said() -> None:
     assert "was not tested: 3 units on one side" in said(controlled(UNTESTED))
     assert "(1 of 2 seeds not tested)" in said(controlled(SOUND, seed=1), controlled(UNTESTED, seed=2))
     assert "from before that was tested" in said(result(1.8))
+    assert "never sees the model: AUC 0.52 (p 0.31): nothing" in said(controlled(SOUND), result(1.8, defense="argmax"))
 
 
 def test_flat_rows_hold_the_controls_or_none() -> None:

@@ -15,9 +15,8 @@ def shuffled(scores_N: np.ndarray, members_N: np.ndarray, units_N: np.ndarray, s
     Returns the `mean` of 1,000 deals, `low` and `high` of their middle 95%, and `p` of the true memberships' AUC, one
     sided. As in `metrics.membership.measure`, a unit with members and non-members counts as two.
     """
-    unit_N = np.unique(np.stack([np.unique(units_N, return_inverse=True)[1], members_N]), axis=1, return_inverse=True)[
-        1
-    ]
+    code_N = np.unique(units_N, return_inverse=True)[1]
+    unit_N = np.unique(2 * code_N + members_N, return_inverse=True)[1]
     member_units = len(np.unique(unit_N[members_N]))
     auc_R = _auc(scores_N, _dealt(unit_N.max() + 1, member_units, seed)[unit_N])
     low, high = central(auc_R)

@@ -15,7 +15,9 @@ MISSING = (
 
 def blind_sentence(rows: Iterable[Row]) -> str:
     """What an attacker who never sees the model achieves on a victim's splits, one a seed."""
-    runs = list({row["seed"]: row for row in rows}.values())
+    # A seed may have results from before the controls beside those that have them.
+    runs = list({row["seed"]: row for row in sorted(rows, key=lambda row: row["blind_auc"] is not None)}.values())
+    runs.sort(key=lambda row: int(row["seed"]))
     tested = [row for row in runs if row["blind_auc"] is not None]
     if not tested:
         reasons = (row["untested"] for row in runs if row.get("untested"))
