@@ -21,14 +21,16 @@ COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
     "train-victim": ["name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision"],
     "train-shadow": ["name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision"],
-    "train-generator": ["name", "--seed", "--data-root", "--store", "--device", "--workers", "--precision"],
+    "train-generator": [
+        "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--precision",
+    ],
     "attack": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--data-root", "--store", "--reports", "--device",
-        "--workers", "--precision",
+        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
+        "--device", "--workers", "--precision",
     ],
     "run": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--data-root", "--store", "--reports", "--device",
-        "--workers", "--precision",
+        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
+        "--device", "--workers", "--precision",
     ],
     "report": ["--data-root", "--store", "--reports", "--device"],
     "list": [],
