@@ -63,6 +63,8 @@ def run(
     own = shadow.parts.pool if shadow.fleet else shadow.asked  # a fleet trains on halves of the victim's scenes
     check_apart(own, shadow.recipe, victim.asked, victim.recipe, f"Shadow '{shadow_name}'", victim_name)
     exact = [plugins.label(defenses, Defense, text) for text in defended]
+    if any(plugins.parse(defenses, Defense, text).needs_generator for text in exact):
+        write_score(victim, train_generator(victim, space), space)
     return [attack(victim, shadow, audit, space) for audit in grid(exact, attacked, repeats)]
 
 
