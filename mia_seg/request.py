@@ -46,12 +46,15 @@ def check_request(victim_name: str, shadow_name: str, defended: Sequence[str], a
 
 
 def _check_starts(settings: Recipe, seen: list[str]) -> None:
-    """The victims whose weights it begins with exist and do not go round in a circle."""
-    while (start := settings.train.start) is not None:
-        if start in seen:
-            raise MiaSegError(f"[train] start goes round in a circle: {' -> '.join([*seen, start])}. Break it.")
-        settings = recipe.load("victim", start)
-        seen.append(start)
+    """The victims that it goes on from exist and do not go round in a circle."""
+    taught = settings.synthetic.of if settings.synthetic else None
+    goes_on = {"[train] start": settings.train.start, "[synthetic] of": taught}
+    for key, name in goes_on.items():
+        if name is None:
+            continue
+        if name in seen:
+            raise MiaSegError(f"{key} goes round in a circle: {' -> '.join([*seen, name])}. Break it.")
+        _check_starts(recipe.load("victim", name), [*seen, name])
 
 
 def check_match(shadow_name: str, shadow: Recipe, victim_name: str) -> None:

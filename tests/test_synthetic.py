@@ -180,6 +180,10 @@ def test_what_cannot_be_tuned_is_refused_with_the_fix(audit: Audit, workdir: Pat
     assert_refused(call("train-victim", "other", "--device", "cpu"), "train on other scenes", "[split]")
     write(workdir / "victims" / "nothing.toml", text.format("members").replace('"tiny"', '"nobody"'))
     assert_refused(call("train-victim", "nothing", "--device", "cpu"), "'nobody'")
+    write(workdir / "victims" / "itself.toml", text.format("members").replace('"tiny"', '"itself"'))
+    assert_refused(
+        call("train-victim", "itself", "--device", "cpu"), "[synthetic] of goes round in a circle: itself -> itself"
+    )
     edit(workdir / "victims" / "tiny.toml", "count = 30", "count = 24")
     write(workdir / "victims" / "full.toml", text.format("labels").replace("count = 30", "count = 24"))
     assert_refused(call("train-victim", "full", "--device", "cpu"), "every scene is in a part of 'tiny's split")
