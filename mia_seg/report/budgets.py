@@ -23,6 +23,9 @@ def once(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def budget_table(results: Sequence[dict[str, Any]]) -> Table | None:
     """A line for each defense and attack that was tried with more queries than one; None if there is none."""
+    # Seeds that asked once alone would shift that column.
+    seeds = {result["seed"] for result in results if result.get("repeats", 1) > 1}
+    results = [result for result in results if result["seed"] in seeds]
     by_budget = {n: _cells(results, n) for n in sorted({result.get("repeats", 1) for result in results})}
     tried = sorted({key for n, found in by_budget.items() if n > 1 for key in found})
     if not tried:
