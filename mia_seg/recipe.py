@@ -182,6 +182,16 @@ class Recipe(_Section):
     adversary: Adversary | None = None
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
 
+    @model_validator(mode="after")
+    def _one_beginning(self) -> "Recipe":
+        if self.synthetic is not None and self.train.start is not None:
+            raise ValueError("[synthetic] begins with the weights of its victim: leave out [train] start")
+        if self.synthetic is not None and self.adversary is not None:
+            raise ValueError(
+                "[synthetic] goes on from a victim's weights, and no attacker has them: leave it out of a shadow"
+            )
+        return self
+
     def dataset(self) -> Dataset:
         """The data set that `[data]` names, with its settings."""
         return plugins.from_section(data, Dataset, self.data, "[data]")

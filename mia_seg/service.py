@@ -84,9 +84,10 @@ def source_of(base: Model, generator: Artefact, settings: Synthetic, data_root: 
 
 def _others(base: Model, settings: Synthetic, data_root: Path | None) -> Scenes:
     dataset, parts = base.recipe.dataset(), base.parts
+    # Of another data set too: [synthetic.data] may name the same one, resized, and then ids are the same scenes.
     used = {*parts.members, *parts.nonmembers, *parts.pool}
     if settings.data is not None:
-        dataset, used = plugins.from_section(data, Dataset, settings.data, "[synthetic.data]"), set()
+        dataset = plugins.from_section(data, Dataset, settings.data, "[synthetic.data]")
     if dataset.classes() != base.recipe.dataset().classes():
         raise MiaSegError(
             f"[synthetic.data] has other classes than '{base.name}'. Merge its labels into the same classes."

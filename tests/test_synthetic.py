@@ -184,6 +184,14 @@ def test_what_cannot_be_tuned_is_refused_with_the_fix(audit: Audit, workdir: Pat
     assert_refused(
         call("train-victim", "itself", "--device", "cpu"), "[synthetic] of goes round in a circle: itself -> itself"
     )
+    write(workdir / "victims" / "twice.toml", text.format("members").replace("lr =", 'start = "tiny"\nlr ='))
+    assert_refused(call("train-victim", "twice", "--device", "cpu"), "leave out [train] start")
+    edit(workdir / "shadows" / "tiny_a1.toml", "[adversary]", TUNED.format("members") + "[adversary]")
+    assert_refused(call("train-shadow", "tiny_a1", "--device", "cpu"), "leave it out of a shadow")
     edit(workdir / "victims" / "tiny.toml", "count = 30", "count = 24")
     write(workdir / "victims" / "full.toml", text.format("labels").replace("count = 30", "count = 24"))
+    assert_refused(call("train-victim", "full", "--device", "cpu"), "every scene is in a part of 'tiny's split")
+    # The same scenes by another name: none of the audited ones becomes a layout to train on.
+    again = '[synthetic.data]\nname = "streets"\nsize = [32, 48]\ncount = 24\n'
+    edit(workdir / "victims" / "full.toml", 'masks = "labels"\n', 'masks = "labels"\n' + again)
     assert_refused(call("train-victim", "full", "--device", "cpu"), "every scene is in a part of 'tiny's split")
