@@ -78,7 +78,7 @@ def described(
     return {
         "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
         "dataset": data_name(victim.recipe),
-        "adversary": adversary.kind, "choose": adversary.choose or "", "repeats": audit.repeats, 
+        "adversary": adversary.kind, "choose": adversary.choose or "", "repeats": audit.repeats,
         "queries": shadow.queries + audit.repeats * asked,
         "segmenters": {"victim": architecture(victim.recipe), "shadow": architecture(shadow.recipe)},
         "shadow_dataset": data_name(shadow.recipe), "classes": _classes(theirs, own, shadow),

@@ -177,7 +177,7 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
         "model": model.artefact.digest, "ids": recipe.digest(list(ids)), "defense": repr(guard), "stride": stride,
         "window": model.recipe.model_dump(mode="json")["window"], "seed": model.seed, "version": query.VERSION,
     }  # fmt: skip
-    generator = train_generator(model, space) if guard.needs_generator else None
+    generator = _generator_of(model, space) if guard.needs_generator else None
     made |= {} if generator is None else {"generator": generator.digest}
     made |= {} if repeats == 1 else {"repeats": repeats}
     artefact = space.store.artefact("answers", f"{model.name}.{slug(defense)}", made)
@@ -231,6 +231,12 @@ def _train(
             train.train(settings, scenes, first_seed + seed, folder, fabric, space.workers, title, weights, source)
         say("trained", f"{name}, seed {seed} ({artefact.digest}) on {len(parts.members)} scenes", stage[:-1])
     return Model(name, settings, seed, artefact, parts, queries)
+
+
+def _generator_of(model: Model, space: Space) -> Artefact:
+    """The generator of a model, trained if it is missing; that it is there was said before."""
+    artefact = service.place_of_generator(model, space.store)
+    return artefact if artefact.whole else train_generator(model, space)
 
 
 def _taught(name: str, synthetic: Synthetic, parts: Parts, seed: int, space: Space) -> tuple[Model, Artefact]:

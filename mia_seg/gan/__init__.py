@@ -28,19 +28,8 @@ from mia_seg.train._order import order_of, seed_of
 from mia_seg.train._state import packed, read_log, take_weights, write_log
 
 __all__ = [
-    "LOG",
-    "STATE",
-    "WEIGHTS",
-    "Bicycle",
-    "crops_of",
-    "load",
-    "pair",
-    "rate",
-    "read_log",
-    "score",
-    "set_aside",
-    "train",
-]
+    "LOG", "STATE", "WEIGHTS", "Bicycle", "crops_of", "load", "pair", "rate", "read_log", "score", "set_aside", "train",
+]  # fmt: skip
 
 VERSION = 1
 SAVE_EVERY = 60.0
