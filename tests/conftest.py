@@ -5,10 +5,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers_datasets import write_downloads
 from helpers_files import Ran, call, forget, write_camvid, write_facades, write_recipes
+
+if TYPE_CHECKING:
+    from mia_seg.space import Space
 
 # Tensors of 32 x 48 pixels gain nothing from threads, and threads of two test runs stand in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -78,3 +82,18 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audit]:
         first, again = (call("run", "tiny", "tiny_a1", *GRID, "--device", "cpu") for _ in range(2))
     yield Audit(folder, first, again)
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def space(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> "Space":
+    """A place of work where training takes no time and teaches nothing."""
+    # Not above: torch reads the number of threads when it is imported.
+    from mia_seg import pipeline
+    from mia_seg.space import Space
+    from mia_seg.store import Store
+
+    def nothing(*arguments: Any) -> None:
+        (arguments[3] / "weights").write_text("none")
+
+    monkeypatch.setattr(pipeline.train, "train", nothing)
+    return Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")

@@ -18,7 +18,6 @@ from mia_seg.planted import Leak, World
 from mia_seg.report import words
 from mia_seg.space import Space
 from mia_seg.splits import Parts
-from mia_seg.store import Store
 
 FLEET = '[adversary]\nkind = "A1"\nvictim = "{victim}"\nchoose = "halves"\nmodels = 4\nstride = 4\n'
 DATA = {"tiny": STREETS + RANDOM, "tiny_folder": PHOTOGRAPHS + RANDOM, "tiny_camvid": VIDEO + BLOCKS}
@@ -28,17 +27,6 @@ ASKED = ("lira", "lira:offline_cdf,models=1", "rmia:offline", "image_loss", "ima
 def write_fleet(workdir: Path, victim: str = "tiny") -> Path:
     text = HEAD.format(victim=victim) + DATA[victim] + MODEL + FLEET.format(victim=victim)
     return write(workdir / "shadows" / f"{victim}_fleet.toml", text)
-
-
-@pytest.fixture
-def space(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> Space:
-    """A place of work where training takes no time and teaches nothing."""
-
-    def nothing(*arguments: Any) -> None:
-        (arguments[3] / "weights").write_text("none")
-
-    monkeypatch.setattr(pipeline.train, "train", nothing)
-    return Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
 
 
 def times_seen(model: Model) -> Counter[str]:

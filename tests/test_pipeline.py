@@ -15,18 +15,6 @@ from mia_seg.audit import Audit, Model
 from mia_seg.errors import MiaSegError
 from mia_seg.pipeline import grid
 from mia_seg.space import Space
-from mia_seg.store import Store
-
-
-@pytest.fixture
-def space(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> Space:
-    """A place of work where training takes no time and teaches nothing."""
-
-    def nothing(*arguments: Any) -> None:
-        (arguments[3] / "weights").write_text("none")
-
-    monkeypatch.setattr(pipeline.train, "train", nothing)
-    return Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
 
 
 def random_shadow(workdir: Path, members: int, victim: str = "tiny_camvid") -> None:
