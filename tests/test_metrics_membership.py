@@ -12,7 +12,17 @@ from scipy.stats import beta, binom, binomtest, norm, t
 from sklearn.metrics import balanced_accuracy_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics.membership import Measurement, Rate, RateAtFpr, auc, best_threshold, measure, precision_recall, roc
+from mia_seg.metrics.membership import (
+    Measurement,
+    Rate,
+    RateAtFpr,
+    auc,
+    auc_in_units,
+    best_threshold,
+    measure,
+    precision_recall,
+    roc,
+)
 
 
 def binormal(each: int, distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -436,3 +446,12 @@ def test_bad_units_and_thresholds_are_refused() -> None:
         measure([1, 2], [0, 1], threshold=0.0, units=["a", "b", "c"])
     with pytest.raises(MiaSegError, match="threshold is inf"):
         measure([1, 2], [0, 1], threshold=np.inf)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_side_that_is_nearly_one_unit_has_the_whole_interval(value: float) -> None:
+    """Its degrees of freedom are nearly none, and Student's quantile is infinite."""
+    members = np.repeat([True, False], 3001)
+    units = np.repeat(["a", "b", "c", "d"], [3000, 1, 3000, 1])
+    found = auc_in_units(value * members, members, units)
+    assert (found["low"], found["high"]) == pytest.approx((0, 1), abs=1e-9)

@@ -16,6 +16,8 @@ Interval = tuple[float, float]
 TAIL = 0.025
 # How many misrankings the largest possible variance weighs as much as; see `auc_interval`.
 PRIOR = 0.1
+# Student's quantile overflows where one unit is nearly all of a side; from here on the interval is [0, 1] anyway.
+WIDEST = 1e6
 
 
 def kish(slots_N: Integers) -> float:
@@ -111,4 +113,4 @@ def auc_interval(area: float, above_N: Floats, below_M: Floats, slots: tuple[Int
         freedom = total**2 / sum(part**2 / (n - 1) for part, n in zip(parts, units, strict=True))
         misranked = fewest * min(area, 1 - area)
         fewest *= at_most * (misranked + PRIOR) / (misranked * total + PRIOR * at_most)
-    return wilson(area, fewest, stdtrit(freedom, 1 - TAIL))
+    return wilson(area, fewest, min(stdtrit(freedom, 1 - TAIL), WIDEST))

@@ -129,6 +129,12 @@ def auc(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:
     return float(area_under(*called(rank(scores, members))))
 
 
+def auc_in_units(scores: npt.ArrayLike, members: npt.ArrayLike, units: Iterable[Hashable] | None = None) -> Rate:
+    """The AUC alone with its interval, as `measure` gives both; raises MiaSegError as it does."""
+    ranking = rank(scores, members)
+    return _area(ranking, *called(ranking), units_of(ranking, units))
+
+
 def best_threshold(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:
     """The threshold t with the best balanced accuracy of "member where score >= t", to be chosen on the shadow.
 
@@ -190,8 +196,7 @@ def measure(
     ranking = rank(scores, members)
     drawn = units_of(ranking, units)
     tp, fp = called(ranking)
-    area = float(area_under(tp, fp))
-    area_low, area_high = auc_interval(area, *placements(ranking, tp, fp), drawn.slots)
+    area = _area(ranking, tp, fp, drawn)
     samples_R = _bootstrap(ranking, drawn, seed, rounds)
     precision, precision_low, precision_high = _precision_at_recall(tp, fp, samples_R, drawn.fewest)
     return Measurement(
@@ -199,9 +204,9 @@ def measure(
         n_nonmembers=int(fp[-1]),
         n_member_units=drawn.members,
         n_nonmember_units=drawn.nonmembers,
-        auc=area,
-        auc_low=area_low,
-        auc_high=area_high,
+        auc=area["value"],
+        auc_low=area["low"],
+        auc_high=area["high"],
         precision_at_recall_80=precision,
         precision_at_recall_80_low=precision_low,
         precision_at_recall_80_high=precision_high,
@@ -210,6 +215,12 @@ def measure(
         roc_points=_roc_points(tp, fp),
         pr_points=_pr_points(tp, fp),
     )
+
+
+def _area(ranking: Ranking, tp: Integers, fp: Integers, units: Units) -> Rate:
+    area = float(area_under(tp, fp))
+    low, high = auc_interval(area, *placements(ranking, tp, fp), units.slots)
+    return {"value": area, "low": low, "high": high}
 
 
 def _precision_where_recalled(tp: Integers, fp: Integers) -> Floats:
