@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ from mia_seg.data import IGNORE
 POSTERIORS, LABELS, STATISTICS, INDEX = "posteriors.f16", "labels.u8", "statistics.npz", "index.json"
 
 
-GROUPS = ("boundary", "interior", "small", "medium", "large", *(f"region {r}{c}" for r in range(3) for c in range(3)))
+CUTS = {
+    "band": ("boundary", "interior"),
+    "size": ("small", "medium", "large"),
+    "region": tuple(f"region {r}{c}" for r in range(3) for c in range(3)),
+}
+GROUPS = tuple(chain.from_iterable(CUTS.values()))
 TRIMS = (0.05, 0.25)
 
 
@@ -23,7 +29,7 @@ class Statistics:
     pixels_NK, confusion_NKK (label, prediction): int64. loss_NK: sum of -log p. phi_NK: sum of the logit
     confidence log p - log(1 - p). group_*_NG: the same sums, and the pixels predicted rightly, over `GROUPS`: the band
     beside label edges and what is not in it; objects (connected pixels of one label) below a thousandth of the image,
-    below a hundredth and larger; the image in three rows and columns. Each of the three cuts holds every pixel once.
+    below a hundredth and larger; the image in three rows and columns. Each of the three `CUTS` holds every pixel once.
     trimmed_loss_NT: mean of the largest losses, the shares in `TRIMS`. objects_N: how many objects there are.
     confidence_N: mean of the largest posterior over *all* pixels, labelled or not.
     """

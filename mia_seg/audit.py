@@ -130,7 +130,7 @@ def measured(
     return {
         "levels": levels, "exposed": _exposed(scores.image_N, victim, known),
         "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
-        "confidence": confidence(theirs, known.members_N),
+        "confidence": confidence(theirs, known.members_N), "where": _where(scores, victim, known),
     }  # fmt: skip
 
 
@@ -158,6 +158,29 @@ def _exposed(scores_N: np.ndarray, victim: Model, known: Known) -> dict[str, Any
     members = np.array(victim.asked)[known.members_N].tolist()
     found = auditing.exposed(scores_N[known.members_N], scores_N[~known.members_N], fdr=FALSE_DISCOVERIES).found
     return {"fdr": FALSE_DISCOVERIES, "tested": len(members), "scenes": [members[place] for place in found]}
+
+
+def _where(scores: Scores, victim: Model, known: Known) -> list[dict[str, Any]]:
+    """The leak of each part of the scenes alone; empty for attacks that do not look at parts."""
+    classes = victim.recipe.dataset().classes()
+    return [
+        {"cut": cut, "part": classes[part] if isinstance(part, int) else part} | _part(scores_N, known)
+        for (cut, part), scores_N in scores.parts.items()
+    ]
+
+
+def _part(scores_N: np.ndarray, known: Known) -> dict[str, float | int | None]:
+    """AUC and interval over the scenes that have the part (not NaN), and how many these are on either side.
+
+    None where a side has fewer than two units with it: no interval can be told from them.
+    """
+    has_N = ~np.isnan(scores_N)
+    members_N, units_N = known.members_N[has_N], known.units_N[has_N]
+    counts = {"members": int(members_N.sum()), "nonmembers": int((~members_N).sum())}
+    if min(len(np.unique(units_N[side])) for side in (members_N, ~members_N)) < 2:
+        return {"auc": None, "low": None, "high": None, **counts}
+    area = membership.auc_in_units(scores_N[has_N], members_N, units_N)
+    return {"auc": area["value"], "low": area["low"], "high": area["high"], **counts}
 
 
 def _utility(answers: Answers, known: Known) -> dict[str, dict[str, float]]:

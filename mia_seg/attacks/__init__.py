@@ -5,7 +5,7 @@ scenes. Never a network, an image, a loader or the victim's membership.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,10 +21,16 @@ ATTACKER = "attacker.json"
 
 @dataclass(frozen=True)
 class Scores:
-    """image_N: one score a scene. patch_NP: one a patch, or None for an attack that looks at whole scenes only."""
+    """image_N: one score a scene. patch_NP: one a patch, or None for an attack that looks at whole scenes only.
+
+    parts: by cut and part, one score a scene [N] from the pixels of that part alone, NaN where the scene has none;
+    empty for an attack that does not look at parts. A part is a class, by its stored number under the cut "class", or
+    a name in `answers.CUTS`.
+    """
 
     image_N: np.ndarray
     patch_NP: np.ndarray | None = None
+    parts: dict[tuple[str, int | str], np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

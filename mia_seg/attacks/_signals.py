@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from mia_seg.answers import GROUPS, TRIMS, Statistics
+from mia_seg.answers import CUTS, GROUPS, TRIMS, Answers, Statistics
 
 LossForm = Literal["mean", "balanced", "boundary", "interior", "trimmed"]
 FORMS = (
@@ -27,6 +27,15 @@ def loss(statistics: Statistics, form: LossForm) -> np.ndarray:
     return means(statistics.group_loss_NG, statistics.group_pixels_NG, mean_N)[:, GROUPS.index(form)]
 
 
+def part_losses(answers: Answers) -> dict[tuple[str, int | str], np.ndarray]:
+    """Mean loss of each part of a scene: [N] by cut and part (as in `Scores`), NaN where a scene has no pixel of it."""
+    kept, nothing_N = answers.statistics, np.full(len(answers.statistics), np.nan)
+    parts = [("class", k) for k in answers.kept] + [(cut, name) for cut, names in CUTS.items() for name in names]
+    by_class_NK = means(kept.loss_NK, kept.pixels_NK, nothing_N)
+    by_group_NG = means(kept.group_loss_NG, kept.group_pixels_NG, nothing_N)
+    return dict(zip(parts, np.hstack([by_class_NK, by_group_NG]).T, strict=True))
+
+
 def phi_vector(statistics: Statistics) -> np.ndarray:
     """Mean logit confidence of each class, of the boundary band and of the interior: [N, K + 2]."""
     mean_N = statistics.mean_phi()
@@ -35,7 +44,7 @@ def phi_vector(statistics: Statistics) -> np.ndarray:
 
 
 def means(sums_NG: np.ndarray, pixels_NG: np.ndarray, otherwise_N: np.ndarray) -> np.ndarray:
-    """Means a group [N, G]; where a scene has no pixel of it, the scene's own mean."""
+    """Means a group [N, G]; where a scene has no pixel of it, `otherwise_N` (mostly the scene's own mean)."""
     return np.where(pixels_NG > 0, sums_NG / np.maximum(pixels_NG, 1), otherwise_N[:, None])
 
 

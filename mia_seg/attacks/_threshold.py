@@ -19,6 +19,10 @@ class StatisticAttack(Attack):
         """One number a scene [N], finite; higher = more likely a member."""
         raise NotImplementedError
 
+    def scores(self, answers: Answers) -> Scores:
+        """The number of every scene, and whatever else the file says of them."""
+        return Scores(self.signal(answers.statistics))
+
     def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "StatisticAttacker":
         del seed, fabric
         scores_N = self.signal(answers.statistics)
@@ -38,7 +42,7 @@ class StatisticAttacker(Attacker):
 
     def score(self, answers: Answers, seed: int) -> Scores:
         del seed
-        return Scores(self.settings.signal(answers.statistics))
+        return self.settings.scores(answers)
 
     def save(self, folder: Path) -> None:
         (folder / ATTACKER).write_text(json.dumps(asdict(self.thresholds)), encoding="utf-8")
