@@ -89,7 +89,8 @@ def report(space: Space) -> list[Path]:
     if not found:
         raise MiaSegError(f"{space.reports} holds no results. Run 'mia-seg run VICTIM SHADOW' first.")
     cams = sheets.cam_sheets(found, space.store, space.data_root)
-    return report_.write(space.reports, found, cams, results.read_generators(space.reports))
+    losses = sheets.loss_sheets(found, space.store, space.data_root)
+    return report_.write(space.reports, found, cams, results.read_generators(space.reports), losses)
 
 
 def train_victim(name: str, seed: int, space: Space) -> Model:

@@ -16,8 +16,10 @@ from mia_seg.audit import Audit, Model, variant
 from mia_seg.errors import MiaSegError
 from mia_seg.planted import Leak, World
 from mia_seg.report import words
+from mia_seg.sheets import loss_sheets
 from mia_seg.space import Space
 from mia_seg.splits import Parts
+from mia_seg.store import Store
 
 FLEET = '[adversary]\nkind = "A1"\nvictim = "{victim}"\nchoose = "halves"\nmodels = 4\nstride = 4\n'
 DATA = {"tiny": STREETS + RANDOM, "tiny_folder": PHOTOGRAPHS + RANDOM, "tiny_camvid": VIDEO + BLOCKS}
@@ -155,9 +157,35 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert 0 <= json.loads(kept.read_text())["settings"]["a"] <= 1
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
     assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
+    place = Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
+    check_loss_sheet(list(found.values()), place)
     before = {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")}
     assert call(*line, "none", *asked).code == 0
     assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")} == before
+
+
+def check_loss_sheet(found: list[dict[str, Any]], place: Space) -> None:
+    """The shadows' loss is the mean of those that left a scene out, and is shown only where all of them answered."""
+    fleet = pipeline.train_shadow("tiny_folder_fleet", 0, place)
+    victim = pipeline.train_victim("tiny_folder", 0, place)
+
+    def loss(model: Model, scene: str) -> np.ndarray:
+        (answer,) = pipeline.answers_of(model, model.asked, "none", 4, place).take([scene])
+        p_HW = np.take_along_axis(answer.posterior_KHW, answer.labels_HW[None].astype(int) % 255, 0)[0]
+        return np.where(answer.labels_HW == 255, 0, -np.log(np.maximum(p_HW, 1e-6)))
+
+    sheet = loss_sheets(found, place.store, place.data_root)["tiny_folder"]
+    assert sheet.members == [scene in victim.parts.members for scene in sheet.scene_ids] == [True, True, False, False]
+    assert sheet.outside is not None
+    for scene, mine, theirs in zip(sheet.scene_ids, sheet.losses, sheet.outside, strict=True):
+        left_out = [loss(model, scene) for model in fleet.models if scene not in model.parts.members]
+        assert len(left_out) == 2
+        np.testing.assert_allclose(mine, loss(victim, scene), rtol=1e-5)
+        np.testing.assert_allclose(theirs, np.mean(left_out, 0), rtol=1e-5)
+    loss_alone = loss_sheets([r for r in found if r["attack"] == "image_loss"], place.store, place.data_root)
+    assert loss_alone["tiny_folder"].outside is None, "its shadow's answers are one model's"
+    other = [r | {"digests": r["digests"] | {"shadow": "another fleet"}} for r in found]
+    assert loss_sheets(other, place.store, place.data_root)["tiny_folder"].outside is None
 
 
 def test_a_fleet_that_knows_the_defense_is_asked_behind_it(

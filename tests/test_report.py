@@ -176,7 +176,7 @@ def test_a_defense_keeps_its_colour_in_every_figure(written: tuple[Path, list[Re
 
 
 def test_an_old_cam_figure_stays_until_there_is_a_new_one(tmp_path: Path) -> None:
-    assert figures.cam(tmp_path / "village", None) is None
+    assert figures.cam(tmp_path / "village", None) == []
     (tmp_path / "village").mkdir()
     (tmp_path / "village" / "cam.png").write_bytes(b"kept")
     report.write(tmp_path, [result(1.8, attack="image_loss", representation="")], {})

@@ -1,7 +1,7 @@
 """The report: results -> tables, figures, one self-contained page and a README; regenerated, never edited."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from mia_seg.errors import MiaSegError
-from mia_seg.report import figures, frontier, generators, sources, tables, words
+from mia_seg.report import figures, frontier, generators, sources, tables, where, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
 from mia_seg.report.controls import control_tables
 from mia_seg.report.figures import Figure
 from mia_seg.report.glossary import glossary
+from mia_seg.report.sheets import LossSheet
 from mia_seg.report.style import Look, look
 from mia_seg.report.tables import Table
 from mia_seg.store import replace, writing
@@ -48,31 +49,36 @@ class Victim:
     tables: list[Table]
     own: list[Figure]
     shadows: list[Shadow]
-    cam: Figure | None
+    sheets: list[Figure]
     details: list[Table]
 
     @property
     def figures(self) -> list[Figure]:
         """All figures of the section."""
         through = [figure for shadow in self.shadows for figure in shadow.figures]
-        return [*self.own, *through, *([self.cam] if self.cam else [])]
+        return [*self.own, *through, *self.sheets]
 
 
 def write(
-    reports: Path, results: list[dict[str, Any]], cams: "dict[str, CamSheet]", scores: Results = ()
+    reports: Path,
+    results: list[dict[str, Any]],
+    cams: "dict[str, CamSheet]",
+    scores: Results = (),
+    losses: dict[str, LossSheet] | None = None,
 ) -> list[Path]:
-    """Figures, `index.html` and `README.md` under `reports`, from results and CAM sheets by victim; what was written.
+    """Figures, `index.html` and `README.md` under `reports`, from results and sheets by victim; what was written.
 
     scores: those of generators; of victims without results they are left out. The same input gives the same bytes.
     Where no sheet is given, the figure that an earlier report left stays.
     Raises MiaSegError for no results, and for a sheet of a victim without any.
     """
-    by_victim = _by_victim(results, cams)
+    losses = losses or {}
+    by_victim = _by_victim(results, [*cams, *losses])
     rows = enriched(once(results))
     # One look for all victims: a defense has the same colour on the whole page.
     shared = look(defenses_of(cells(rows)))
     victims = [
-        _victim(reports, name, mine, cams.get(name), [s for s in scores if s["victim"] == name], shared)
+        _victim(reports, name, mine, (cams.get(name), losses.get(name)), _of(scores, name), shared)
         for name, mine in by_victim.items()
     ]
     content = {"victims": victims, "glance": tables.glance(rows), "glossary": glossary(rows)}
@@ -83,20 +89,27 @@ def write(
 PAGES = {"index.html": "page.html.j2", "README.md": "readme.md.j2"}
 
 
-def _by_victim(results: Results, cams: "dict[str, CamSheet]") -> dict[str, list[Row]]:
+def _of(scores: Results, victim: str) -> list[dict[str, Any]]:
+    return [score for score in scores if score["victim"] == victim]
+
+
+def _by_victim(results: Results, sheets: Iterable[str]) -> dict[str, list[Row]]:
     if not results:
         raise MiaSegError("There are no results to report. Run an audit first: mia-seg run VICTIM SHADOW.")
     ordered = sorted(results, key=lambda result: str(result["victim"]))
     found = {name: list(mine) for name, mine in groupby(ordered, key=lambda result: str(result["victim"]))}
-    for stray in sorted(set(cams) - set(found)):
-        raise MiaSegError(
-            f"There is a CAM sheet for '{stray}' but no result. Victims with results: {', '.join(found)}."
-        )
+    for stray in sorted(set(sheets) - set(found)):
+        raise MiaSegError(f"There is a sheet for '{stray}' but no result. Victims with results: {', '.join(found)}.")
     return found
 
 
 def _victim(
-    reports: Path, name: str, results: Results, sheet: "CamSheet | None", scores: Results, shared: Look
+    reports: Path,
+    name: str,
+    results: Results,
+    sheets: "tuple[CamSheet | None, LossSheet | None]",
+    scores: Results,
+    shared: Look,
 ) -> Victim:
     folder, rows = reports / name, enriched(once(results))
     repeated = budget_table(results)
@@ -111,12 +124,15 @@ def _victim(
             *([generators.generator_table(scores)] if scores else []),
             *([repeated] if repeated else []),
         ],
-        own=[*figures.confidences(folder, rows), *figures.training_of_generators(folder, scores)],
+        own=[
+            *figures.confidences(folder, rows), *figures.parts(folder, rows),
+            *figures.training_of_generators(folder, scores),
+        ],
         shadows=[_shadow(folder, shadow, [r for r in rows if r["shadow"] == shadow], shared) for shadow in names],
-        cam=figures.cam(folder, sheet),
+        sheets=[*figures.cam(folder, sheets[0]), *figures.losses(folder, sheets[1])],
         details=[
             tables.counts(rows), tables.shadow_utility(list(results)), tables.settings(list(results)),
-            *control_tables(results), tables.provenance(list(results)),
+            *control_tables(results), *where.where_tables(where.shown(rows)), tables.provenance(list(results)),
         ],
     )  # fmt: skip
 

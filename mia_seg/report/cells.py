@@ -97,12 +97,12 @@ class Cell:
 
 
 def enriched(results: Iterable[Row]) -> list[Row]:
-    """The flat rows of results, with what only the report reads: curves, confidences and the exposed scenes."""
+    """The flat rows of results, with what only the report reads: curves, confidences, exposed scenes, parts."""
     return [
         results_.row(result, level)
         | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
         | {"confidence": result.get("confidence")}
-        | {"exposed": result.get("exposed") if level == "image" else None}
+        | {name: result.get(name) if level == "image" else None for name in ("exposed", "where")}
         | {"untested": result.get("controls", {}).get("blind", {}).get("untested")}
         for result in results
         for level in results_.LEVELS

@@ -1,15 +1,15 @@
 """The figures of a report: which there are of what was measured, what they are called, and how to read them."""
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from matplotlib.figure import Figure as Drawn
 
-from mia_seg.report import confidence, curves, frontier, generators, plots, sheets, style
+from mia_seg.report import confidence, curves, frontier, generators, plots, sheets, style, where
 from mia_seg.report.cells import UNDEFENDED, Cell, Row
 from mia_seg.report.style import Look
 from mia_seg.store import replace, writing
@@ -43,6 +43,14 @@ CAM = (
     "blue against, uncoloured regions for neither. One scale holds for all, so that defenses compare. The score is "
     "that of the attack, in log-odds: above 0 it leans to “member”."
 )
+LOSSES = (
+    "Where in a scene the model's answer is wrong (its loss, orange), on members and non-members that were drawn by "
+    "the seed and not chosen. Where a fleet of shadows was asked about the same scenes, theirs is the mean over those "
+    "that were not trained on the scene, and in the difference red is what the victim knows better than they do: on a "
+    "member that may be memory, on a non-member it is chance or skill. Ignored pixels, black among the labels, have "
+    "no loss."
+)
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -83,13 +91,14 @@ def draw(folder: Path, shadow: str, cells: list[Cell], look: Look, note: str) ->
     return made
 
 
-def cam(folder: Path, sheet: "CamSheet | None") -> Figure | None:
-    """The sheet, drawn anew where there is one; otherwise the one that an earlier report left."""
-    kept = Figure(folder / "cam", "Where the attacker looks", CAM)
-    if sheet is not None:
-        with style.styled():
-            return _save(kept, sheets.sheet_figure(sheet))
-    return kept if kept.files[0].is_file() else None
+def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
+    """The sheet, drawn anew where there is one; otherwise the one that an earlier report left, if any."""
+    return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, sheets.sheet_figure)
+
+
+def losses(folder: Path, sheet: sheets.LossSheet | None) -> list[Figure]:
+    """The sheet of losses, as `cam` does."""
+    return _new_or_kept(Figure(folder / "losses", "Where the model knows better", LOSSES), sheet, sheets.loss_figure)
 
 
 def confidences(folder: Path, rows: list[Row]) -> list[Figure]:
@@ -102,6 +111,16 @@ def confidences(folder: Path, rows: list[Row]) -> list[Figure]:
         return [_save(made, confidence.confidence_figure(found))]
 
 
+def parts(folder: Path, rows: list[Row]) -> list[Figure]:
+    """The leak of each part of the scenes; none where no result tells it."""
+    shown = where.shown(rows)
+    if not shown:
+        return []
+    made = Figure(folder / "where", "Where it leaks", where.READING, where.note(shown))
+    with style.styled():
+        return [_save(made, where.where_figure(shown))]
+
+
 def training_of_generators(folder: Path, scores: Sequence[dict[str, Any]]) -> list[Figure]:
     """The scores of a victim's generators over their training; none where there are none."""
     if not scores:
@@ -109,6 +128,13 @@ def training_of_generators(folder: Path, scores: Sequence[dict[str, Any]]) -> li
     made = Figure(folder / "generator", "Generators of features over their training", generators.READING)
     with style.styled():
         return [_save(made, generators.generator_figure(scores))]
+
+
+def _new_or_kept(made: Figure, sheet: S | None, draw: Callable[[S], Drawn]) -> list[Figure]:
+    if sheet is not None:
+        with style.styled():
+            return [_save(made, draw(sheet))]
+    return [made] if made.files[0].is_file() else []
 
 
 def _frontier(path: Path, cells: list[Cell], look: Look, note: str) -> list[Figure]:

@@ -1,0 +1,174 @@
+"""Where in the scenes it leaks: AUC of the loss on each class, band, size of object and region of the image alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from mia_seg.report.cells import CHANCE, UNDEFENDED, Estimate, Row
+from mia_seg.report.sheets import EVIDENCE
+from mia_seg.report.style import GREY, INK, figure
+from mia_seg.report.tables import OVER_SEEDS, Table
+
+CUTS = {"class": "By class", "band": "By distance to label edges", "size": "By size of object"}
+REGION = "region"
+MEANS = (
+    "AUC of image loss on the undefended model when it sees one part of each scene alone: the pixels of a class, those "
+    "beside label edges (boundary) or not (interior), those of small, medium or large objects, a ninth of the image. "
+)
+LIMITS = (
+    "Only scenes with a pixel of the part are compared, so that how often members have it counts for nothing. The 95% "
+    "intervals are each for itself, not corrected for being many: of twenty parts that leak nothing, one misses 0.5. "
+    "A part with few pixels has a noisier loss; a lower AUC there need not be a smaller leak."
+)
+READING = (
+    f"{MEANS}0.5 (dotted) is a coin flip; dashed: whole scenes. In parentheses: how many members + non-members have "
+    f"the part. {LIMITS} Small dots are single seeds."
+)
+TABLE = (
+    f"{MEANS}Regions are rows and columns of the image, from the upper left (00) to the lower right (22). {LIMITS} "
+    f"A dash: fewer than two independent scenes with the part on a side, too few for an interval. Members, "
+    f"non-members: scenes with the part, over seeds from the fewest to the most. {OVER_SEEDS}"
+)
+LEFT, RIGHT = 0.35, 1.02
+NARROWEST = 0.05  # of the colours of regions, so that chance alone does not look like a leak
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the scenes; `runs` are its lines in the results, one a seed."""
+
+    cut: str
+    name: str
+    runs: dict[int, Row]
+
+    @property
+    def measured(self) -> dict[int, Row]:
+        """The runs with enough scenes."""
+        return {seed: run for seed, run in self.runs.items() if run["auc"] is not None}
+
+    @property
+    def auc(self) -> Estimate | None:
+        """None where no seed has enough scenes."""
+        found = list(self.measured.values())
+        if not found:
+            return None
+        mean = sum(run["auc"] for run in found) / len(found)
+        return Estimate(mean, min(run["low"] for run in found), max(run["high"] for run in found))
+
+    @property
+    def counts(self) -> tuple[str, str]:
+        """Members and non-members that have the part."""
+        sides = [[run[side] for run in self.runs.values()] for side in ("members", "nonmembers")]
+        members, nonmembers = (f"{min(n)}–{max(n)}" if min(n) < max(n) else str(n[0]) for n in sides)
+        return members, nonmembers
+
+
+def shown(rows: Iterable[Row]) -> list[Row]:
+    """The rows of one victim that tell its parts, one a seed: image loss in its default form on the undefended model.
+
+    A shadow gives no more than a threshold, which an AUC does not read; but an A2 shadow may lack classes, so A1 goes
+    first. Empty where all results are from before parts were measured.
+    """
+    kept = [
+        row
+        for row in rows
+        if (row["attack"], row["representation"], row["defense"]) == ("image_loss", "", UNDEFENDED) and row["where"]
+    ]
+    by_seed = {row["seed"]: row for row in sorted(kept, key=lambda r: (r["adversary"], r["shadow"]), reverse=True)}
+    return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def parts(rows: Iterable[Row]) -> list[Part]:
+    """The parts, cut by cut, those with the largest AUC first and those that were not measured last."""
+    runs: dict[tuple[str, str], dict[int, Row]] = {}
+    for row in rows:
+        for one in row["where"]:
+            runs.setdefault((one["cut"], one["part"]), {})[row["seed"]] = one
+    order = [*CUTS, REGION]
+    found = [Part(cut, name, mine) for (cut, name), mine in runs.items()]
+    return sorted(found, key=lambda part: (order.index(part.cut), -part.auc.value if part.auc else 0.0, part.name))
+
+
+def where_figure(rows: list[Row]) -> Figure:
+    """Classes, bands and sizes as intervals below each other, regions as a grid beside them."""
+    found, whole = [part for part in parts(rows) if part.auc], _whole(rows)
+    by_cut = {cut: [part for part in found if part.cut == cut] for cut in CUTS}
+    heights = [max(1, len(mine)) + 1 for mine in by_cut.values()]
+    drawn = figure(8.6, 0.9 + 0.19 * sum(heights))
+    grid = drawn.add_gridspec(len(CUTS), 2, height_ratios=heights, width_ratios=(1.6, 1))
+    first = None
+    for place, (cut, mine) in enumerate(by_cut.items()):
+        ax = first = drawn.add_subplot(grid[place, 0], sharex=first)
+        _intervals(ax, mine, whole)
+        ax.set_title(CUTS[cut], fontweight="bold", loc="left")
+        ax.tick_params(labelbottom=place == len(CUTS) - 1)
+    ax.set_xlim(min([LEFT, *(part.auc.low - 0.02 for part in found if part.auc)]), RIGHT)
+    ax.set_xlabel("AUC")
+    _regions(drawn.add_subplot(grid[:, 1]), [part for part in found if part.cut == REGION])
+    return drawn
+
+
+def where_tables(rows: list[Row]) -> list[Table]:
+    """The numbers of the figure, with the parts that had too few scenes; none without rows."""
+    if not rows:
+        return []
+    body = [
+        [part.cut, part.name, str(part.auc or "–"), *part.counts, ", ".join(map(str, part.measured)) or "–"]
+        for part in parts(rows)
+    ]
+    columns = ["Cut", "Part", "AUC [95%]", "Members", "Non-members", "Seeds"]
+    return [Table("Where it leaks, part by part", TABLE, columns, body, texts=2)]
+
+
+def note(rows: list[Row]) -> str:
+    """Which seeds the figure shows, the AUC of whole scenes, and the parts that it leaves out."""
+    seeds = ", ".join(str(row["seed"]) for row in rows)
+    few = [part.name for part in parts(rows) if not part.auc]
+    left_out = f" In too few scenes for an interval: {', '.join(few)}." if few else ""
+    kind = (
+        f"Seed {seeds}." if len(rows) == 1 else f"Mean of seeds {seeds}, intervals from the lowest to the highest end."
+    )
+    return f"{kind} Whole scenes: AUC {_whole(rows)}.{left_out}"
+
+
+def _whole(rows: list[Row]) -> Estimate:
+    mean = sum(row["auc"] for row in rows) / len(rows)
+    return Estimate(mean, min(row["auc_low"] for row in rows), max(row["auc_high"] for row in rows))
+
+
+def _intervals(ax: Axes, mine: list[Part], whole: Estimate) -> None:
+    ax.axvline(CHANCE, color=GREY, linestyle=":", linewidth=1)
+    ax.axvline(whole.value, color=INK, linestyle="--", linewidth=1)
+    for y, part in enumerate(mine):
+        assert part.auc is not None
+        ax.plot([part.auc.low, part.auc.high], [y, y], color=INK, linewidth=1.6, solid_capstyle="butt")
+        ax.plot(part.auc.value, y, "o", color=INK, markersize=5)
+        if len(part.measured) > 1:
+            ax.plot(
+                [run["auc"] for run in part.measured.values()], [y] * len(part.measured), ".", color=GREY, markersize=4
+            )
+    ax.set_yticks(range(len(mine)), [f"{part.name} ({' + '.join(part.counts)})" for part in mine])
+    ax.set_ylim(max(1, len(mine)) - 0.5, -0.5)
+    ax.grid(axis="y", color="#eeeeee")
+    ax.set_axisbelow(True)
+
+
+def _regions(ax: Axes, mine: list[Part]) -> None:
+    """Ninths of the image as they lie, with their AUC and interval; grey where there are too few scenes."""
+    values, aucs = np.full((3, 3), np.nan), {part.name[-2:]: part.auc for part in mine if part.auc}
+    for place, auc in aucs.items():
+        values[int(place[0]), int(place[1])] = auc.value
+    end = max([NARROWEST, *(abs(auc.value - CHANCE) for auc in aucs.values())])
+    ax.imshow(values, cmap=colormaps[EVIDENCE].with_extremes(bad="#eeeeee"), norm=Normalize(CHANCE - end, CHANCE + end))
+    for row, column in np.ndindex(3, 3):
+        told = aucs.get(f"{row}{column}")
+        text = str(told).replace(" [", "\n[") if told else "–"
+        dark = told and abs(told.value - CHANCE) > 0.7 * end
+        ax.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
+    ax.set(xticks=[], yticks=[])
+    ax.set_title("By region of the image", fontweight="bold", loc="left")
