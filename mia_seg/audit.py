@@ -113,13 +113,20 @@ def _classes(theirs: Answers, own: Answers, shadow: Model) -> dict[str, list[str
 def measured(
     scores: Scores, attacker: Attacker, victim: Model, shadow: Model, theirs: Answers, own: Answers
 ) -> dict[str, Any]:
-    """Membership joined back by position in `asked`, at image and, where the attack has patches, at patch level."""
+    """Membership joined back by position in `asked`, by image and, where there are any, by unit and by patch.
+
+    A unit of several scenes (a block, a drive) has their mean score and is judged at the threshold for images.
+    """
     known = victim.known()
     measure = membership.measure
     image = measure(
         scores.image_N, known.members_N, threshold=attacker.thresholds.image, units=known.units_N, seed=victim.seed
     )
     levels = {"image": asdict(image)}
+    if _grouped(known):
+        scores_U, members_U = by_unit(scores.image_N, known)
+        unit = measure(scores_U, members_U, threshold=attacker.thresholds.image, seed=victim.seed)
+        levels["unit"] = asdict(unit)
     if scores.patch_NP is not None and attacker.thresholds.patch is not None:
         repeat = scores.patch_NP.shape[1]
         units, members = known.units_N.repeat(repeat), known.members_N.repeat(repeat)
@@ -132,6 +139,22 @@ def measured(
         "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
         "confidence": confidence(theirs, known.members_N), "where": _where(scores, victim, known),
     }  # fmt: skip
+
+
+def by_unit(scores_N: np.ndarray, known: Known) -> tuple[np.ndarray, np.ndarray]:
+    """The mean score of each unit [U], the units sorted by name, and whether it is a member [U].
+
+    scores_N: finite, one a scene. No unit lies on both sides: splits draw units whole.
+    """
+    _, first_U, unit_N, count_U = np.unique(known.units_N, return_index=True, return_inverse=True, return_counts=True)
+    members_U = known.members_N[first_U]
+    assert np.array_equal(members_U[unit_N], known.members_N), "a unit lies among members and non-members"
+    return np.bincount(unit_N, scores_N) / count_U, members_U
+
+
+def _grouped(known: Known) -> bool:
+    """Whether several scenes are one unit anywhere."""
+    return len(np.unique(known.units_N)) < len(known.units_N)
 
 
 def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:
@@ -153,7 +176,7 @@ def _exposed(scores_N: np.ndarray, victim: Model, known: Known) -> dict[str, Any
 
     None where several scenes are one unit: scenes that look alike stand out together, and nothing is controlled.
     """
-    if len(np.unique(known.units_N)) < len(known.units_N):
+    if _grouped(known):
         return None
     members = np.array(victim.asked)[known.members_N].tolist()
     found = auditing.exposed(scores_N[known.members_N], scores_N[~known.members_N], fdr=FALSE_DISCOVERIES).found

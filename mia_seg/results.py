@@ -8,7 +8,7 @@ from typing import Any
 from mia_seg.errors import MiaSegError
 from mia_seg.store import write_json, writing
 
-LEVELS = ("image", "patch")
+LEVELS = ("image", "unit", "patch")
 SIDES = ("both", "victim", "shadow")  # where a class occurs in labels
 SCALARS = (
     "n_members", "n_nonmembers", "n_member_units", "n_nonmember_units", "auc", "auc_low", "auc_high",

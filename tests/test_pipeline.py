@@ -211,3 +211,15 @@ def test_an_independent_attack_looks_at_the_classes_of_both_sides(audit: Trained
     assert channels == 2 * len(seen["both"]), "a posterior and a label for each class that the attacker looks at"
     assert "never asked the victim" in (workdir / "reports" / "index.html").read_text("utf-8")
     assert (workdir / "reports" / "tiny" / "cam.png").is_file(), "the attacker's maps are of those classes too"
+
+
+def test_blocks_of_a_drive_are_told_by_their_mean_score(workdir: Path, data_template: Path) -> None:
+    asked = ("--attack", "image_loss", "--defense", "none", "--device", "cpu", "--data-root", data_template)
+    ran = call("run", "tiny_camvid", "tiny_camvid_a1", *asked)
+    assert ran.code == 0, ran.err
+    found = results.read(workdir / "reports" / "tiny_camvid" / "tiny_camvid_a1.none.image_loss.s0.json")["levels"]
+    assert {name: level["n_members"] for name, level in found.items()} == {"image": 6, "unit": 2}
+    assert found["unit"]["threshold"] == found["image"]["threshold"]
+    page = (workdir / "reports" / "index.html").read_text("utf-8")
+    assert "Every attack, group by group" in page
+    assert "ROC, groups of photographs" in page

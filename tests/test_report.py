@@ -305,6 +305,19 @@ def test_results_from_before_predictive_values_are_reported() -> None:
     assert "one photograph in a hundred" not in words.leak(rows(old))
 
 
+def test_groups_of_photographs_have_a_table_of_their_own_where_there_are_any() -> None:
+    one = result(1.8)
+    grouped = one | {"levels": one["levels"] | {"unit": level(2.5, "groups", 20, 1)}}
+    for made, shows in ((one, False), (grouped, True)):
+        table = tables.attacks(cells(enriched([made])), "unit")
+        assert bool(table.rows) is shows
+        assert table.title == "Every attack, group by group"
+        assert table.reading.startswith("A group is what the split drew as one piece")
+    unit = grouped["levels"]["unit"]
+    assert table.rows[0][4] == shown(unit["auc_low"], unit["auc_high"], unit["auc"])
+    assert words.leak(rows(grouped)) == words.leak(rows(one)), "the opening speaks of photographs"
+
+
 def test_seeds_are_pooled_into_the_widest_interval() -> None:
     found = [result(1.0, seed=seed) for seed in (3, 1)]
     (cell,) = (cell for cell in cells(rows(*found)) if cell.level == "image")

@@ -69,7 +69,7 @@ class Rate(TypedDict):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one attack achieved at one level (images or patches); plain JSON through `dataclasses.asdict`.
+    """What one attack achieved at one level (images, units or patches); plain JSON through `dataclasses.asdict`.
 
     Counts are of scores and of units; rates are fractions; x_low and x_high bound x. See `measure` for definitions.
     roc_points: at most 101 [fpr, tpr] pairs; pr_points: at most 101 [recall, precision] pairs; x ascends in both.

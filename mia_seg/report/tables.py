@@ -20,6 +20,11 @@ from mia_seg.report.cells import (
 K = TypeVar("K")
 METRICS = {"pix_acc": "PixAcc", "cls_acc": "ClsAcc", "miou": "mIoU", "fwiou": "fwIoU"}
 SIDES = {"members": "members", "nonmembers": "non-members"}
+STEPS = {"image": "photograph by photograph", "unit": "group by group", "patch": "patch by patch"}
+GROUPS = (
+    "A group is what the split drew as one piece: a run of a drive's frames, a drive, a city. Its score is the mean of "
+    "its photographs' scores, its threshold the one for photographs. "
+)
 OVER_SEEDS = (
     "Over several seeds a number is their mean, and its interval runs from the lowest lower to the highest upper end."
 )
@@ -73,7 +78,8 @@ def utility(rows: list[Row]) -> Table:
 def attacks(found: list[Cell], level: str) -> Table:
     """Every attack on every defense at one level."""
     return Table(
-        f"Every attack, {'photograph by photograph' if level == 'image' else 'patch by patch'}",
+        f"Every attack, {STEPS[level]}",
+        f"{GROUPS if level == 'unit' else ''}"
         "An attacker who adapts trained against the defense. AUC: the chance that a member outranks a non-member; 0.5 "
         "is a coin flip; the verdict says where its interval lies, “not shown” where it includes 0.5. Precision: how "
         "many accused are members, where 80% of the members are found. TPR: members found where at most that share of "
