@@ -19,6 +19,7 @@ from mia_seg.store import Artefact
 
 BINS = 20
 FALSE_DISCOVERIES = 0.1
+LEVEL = 0.95  # of confidence, one-sided, in the bound on epsilon
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def measured(
         levels["patch"] = asdict(patch)
     return {
         "levels": levels, "exposed": _exposed(scores.image_N, victim, known),
+        "epsilon": epsilon(scores.image_N, victim, known),
         "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
         "confidence": confidence(theirs, known.members_N), "where": _where(scores, victim, known),
     }  # fmt: skip
@@ -155,6 +157,21 @@ def by_unit(scores_N: np.ndarray, known: Known) -> tuple[np.ndarray, np.ndarray]
 def _grouped(known: Known) -> bool:
     """Whether several scenes are one unit anywhere."""
     return len(np.unique(known.units_N)) < len(known.units_N)
+
+
+def epsilon(scores_N: np.ndarray, victim: Model, known: Known) -> dict[str, Any]:
+    """The bound on epsilon (delta = 0) that image scores show, or the reason why members drawn so allow none.
+
+    Guesses are as many as there are scenes, to the even number below: fixed before any score is looked at.
+    """
+    rule = victim.recipe.split.rule
+    if rule != "coin":
+        return {"low": None, "reason": f"[split] rule '{rule}' is no fair coin for each scene, as rule 'coin' is"}
+    guesses = len(scores_N) // 2 * 2
+    low = auditing.epsilon_one_run(
+        scores_N, known.members_N, guesses=guesses, randomised=True, level=LEVEL, seed=victim.seed
+    )
+    return {"low": low, "delta": 0.0, "guesses": guesses, "level": LEVEL, "design": "one run, fair coins"}
 
 
 def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:

@@ -136,6 +136,7 @@ def row(result: dict[str, Any], level: str) -> dict[str, Any]:
             "shadow_digest": result["digests"]["shadow"],
         }
         | _controls(result.get("controls", {}), level)
+        | {"epsilon_low": result.get("epsilon", {}).get("low") if level == "image" else None}
     )
 
 

@@ -34,6 +34,8 @@ class Split(BaseModel):
     """The recipe's `[split]`. The same rule, counts and seed give the same parts, whoever asks.
 
     random: ids shuffled by the seed, then cut; for scenes that are independent.
+    coin: ids shuffled likewise; of the first members + nonmembers, each is a member by a fair coin of its own, so that
+    the audit can bound epsilon. Both counts must be equal, and the parts come near them: 100 + 100 within 14, 19 in 20.
     blocks: runs of `block` consecutive scenes of one group (a drive), `gap` scenes dropped after each run;
     whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
     groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
@@ -42,7 +44,7 @@ class Split(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rule: Literal["random", "blocks", "groups", "order", "lists"]
+    rule: Literal["random", "coin", "blocks", "groups", "order", "lists"]
     members: int | str = Field(description="scenes the victim trains on: a count, or a file under rule 'lists'")
     nonmembers: int | str = Field(description="scenes the victim never sees, for the audit")
     pool: int | str = Field(description="scenes that belong to the attacker; 0 where it brings its own data")
@@ -65,6 +67,10 @@ class Split(BaseModel):
                 raise ValueError(f"{name} = {value} is an empty split; give at least 1")
             if isinstance(value, int) and value and self.rule == "lists":
                 raise ValueError(f"{name} must be a file under rule 'lists'")
+        if self.rule == "coin" and self.members != self.nonmembers:
+            raise ValueError(
+                f"members = {self.members} and nonmembers = {self.nonmembers}; a fair coin needs equal counts"
+            )
         return self
 
     def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Parts:
@@ -80,6 +86,8 @@ class Split(BaseModel):
                 random.Random(seed).shuffle(drawn)
             units = {i: unit[0] for unit in drawn for i in unit}
             parts = [self._take(drawn, int(n), len(ids)) for n in self._sizes()]
+            if self.rule == "coin":
+                parts[:2] = _toss(parts[0] + parts[1], seed)
         named = list(zip(PARTS, parts, strict=True))
         for (name, first), (other, second) in combinations(named, 2):
             assert_disjoint(first, second, f"[split]: {SAID[name]} and {SAID[other]}")
@@ -92,7 +100,7 @@ class Split(BaseModel):
         return [getattr(self, name) for name in PARTS]
 
     def _units(self, dataset: Dataset, ids: Sequence[str]) -> list[list[str]]:
-        if self.rule in ("random", "order"):
+        if self.rule in ("random", "coin", "order"):
             return [[i] for i in ids]
         # Frames of one drive may lie in several folders (train/, val/); their order is that of the file names.
         in_order = sorted(ids, key=lambda i: (dataset.group(i), i.rpartition("/")[2], i))
@@ -126,6 +134,18 @@ class Split(BaseModel):
                 f"hash to {self.sha256[name][:12]}...). Restore what the archive holds and remove what it does not, "
                 f"or leave out [split.sha256] if another split is meant."
             )
+
+
+def _toss(ids: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
+    """Members and non-members, each id by a fair coin. Raises MiaSegError where all coins fall alike."""
+    # A stream of its own: what else the seed draws (weights, noise, an attacker's halves) knows nothing of the coins.
+    coins = random.Random(f"coins {seed}")
+    members = {i for i in sorted(ids) if coins.random() < 0.5}
+    if len(members) in (0, len(ids)):
+        raise MiaSegError(
+            f"[split]: under seed {seed} the coins of all {len(ids)} scenes fall alike. Raise members and nonmembers."
+        )
+    return sorted(members), sorted(set(ids) - members)
 
 
 def names_digest(ids: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
-"""Audit: which levels a result has, and which members it names as exposed."""
+"""Audit: which levels a result has, what it says of epsilon, and which members it names as exposed."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from mia_seg import audit
 from mia_seg.attacks import Known, Scores, Thresholds
-from mia_seg.audit import _exposed, by_unit, measured
+from mia_seg.audit import Model, _exposed, by_unit, epsilon, measured
+from mia_seg.data.streets import Streets
+from mia_seg.splits import Split
 
 
 def known(members: np.ndarray, units: list[str]) -> Known:
@@ -18,7 +21,8 @@ def known(members: np.ndarray, units: list[str]) -> Known:
 def asked(members: np.ndarray, units: list[str]) -> Any:
     """A victim or shadow that was asked about these scenes."""
     names = [f"scene_{place:02d}" for place in range(len(members))]
-    return SimpleNamespace(asked=names, known=lambda: known(members, units), seed=0)
+    recipe = SimpleNamespace(split=SimpleNamespace(rule="random"))
+    return SimpleNamespace(asked=names, known=lambda: known(members, units), seed=0, recipe=recipe)
 
 
 def named(scores: np.ndarray, members: np.ndarray, units: list[str]) -> Any:
@@ -69,6 +73,40 @@ def test_a_group_has_the_mean_of_its_own_scenes_wherever_they_stand() -> None:
 def test_a_group_on_both_sides_is_a_mistake() -> None:
     with pytest.raises(AssertionError, match="a unit lies among members and non-members"):
         by_unit(np.zeros(3), known(np.array([True, False, False]), ["a", "a", "b"]))
+
+
+def bound(rule: str, seed: int, leak: float, count: int = 30) -> dict[str, Any]:
+    """What a result says of epsilon where members score `leak` standard deviations above non-members."""
+    split = Split(rule=rule, members=count, nonmembers=count, pool=0)  # type: ignore[arg-type]
+    recipe: Any = SimpleNamespace(split=split)
+    artefact: Any = None
+    victim = Model("village", recipe, seed, artefact, split.cut(Streets(count=2 * count), None, seed))
+    scores_N = np.random.default_rng(seed).normal(size=2 * count) + leak * victim.known().members_N
+    return epsilon(scores_N, victim, victim.known())
+
+
+def test_epsilon_grows_with_the_leak_up_to_what_the_scenes_can_show() -> None:
+    means = [np.mean([bound("coin", seed, leak)["low"] for seed in range(20)]) for leak in (0.0, 1.0, 2.0, 4.0)]
+    assert means == sorted(means)
+    assert means[0] < 0.05
+    assert means[1] > 0.3
+    assert means[2] > 1
+    share = 0.05 ** (1 / 60)
+    assert 1.5 < means[3] < math.log(share / (1 - share)), "coins seldom fall on half of the scenes"
+
+
+def test_epsilon_is_zero_in_19_of_20_audits_of_nothing() -> None:
+    assert np.mean([bound("coin", seed, 0.0, count=25)["low"] == 0 for seed in range(300)]) >= 0.95
+
+
+def test_a_bound_says_how_it_came_about_and_its_absence_why() -> None:
+    found = bound("coin", 0, 4.0)
+    assert found == {
+        "low": found["low"], "delta": 0.0, "guesses": 60, "level": 0.95, "design": "one run, fair coins"
+    }  # fmt: skip
+    assert bound("random", 0, 4.0) == {
+        "low": None, "reason": "[split] rule 'random' is no fair coin for each scene, as rule 'coin' is"
+    }  # fmt: skip
 
 
 def test_members_that_outrank_every_non_member_are_named() -> None:

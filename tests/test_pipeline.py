@@ -223,3 +223,16 @@ def test_blocks_of_a_drive_are_told_by_their_mean_score(workdir: Path, data_temp
     page = (workdir / "reports" / "index.html").read_text("utf-8")
     assert "Every attack, group by group" in page
     assert "ROC, groups of photographs" in page
+
+
+def test_coins_of_victim_and_shadow_end_in_a_bound_on_epsilon(workdir: Path) -> None:
+    for folder, name in (("victims", "tiny"), ("shadows", "tiny_a1")):
+        edit(workdir / folder / f"{name}.toml", 'rule = "random"', 'rule = "coin"')
+    ran = call("run", "tiny", "tiny_a1", "--attack", "image_loss", "--defense", "none", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    found = results.read(workdir / "reports" / "tiny" / "tiny_a1.none.image_loss.s0.json")
+    image = found["levels"]["image"]
+    assert image["n_members"] + image["n_nonmembers"] == found["epsilon"]["guesses"] == 12
+    # Twelve right guesses of twelve would show log(q / (1 - q)) with q = 0.05 ** (1 / 12), 1.26.
+    assert 0 <= found["epsilon"]["low"] < 1.27
+    assert "What it says of differential privacy" in (workdir / "reports" / "index.html").read_text("utf-8")

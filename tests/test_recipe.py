@@ -152,7 +152,11 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
         ("crop = [32, 48]", "crop = [32, 48]\nscale = [0, 1]", "'train.scale.0' = 0: Input should be greater than 0."),
         ("nonmembers = 6", "nonmembers = 6.5", "'split.nonmembers' = 6.5: Input should be a valid integer"),
         ("nonmembers = 6", "nonmembers = 0", "[split]: nonmembers = 0 is an empty split; give at least 1."),
-        ('"random"', '"radnom"', "'split.rule' = 'radnom': Input should be 'random', 'blocks', 'groups', 'order' or"),
+        (
+            '"random"',
+            '"radnom"',
+            "'split.rule' = 'radnom': Input should be 'random', 'coin', 'blocks', 'groups', 'order' or",
+        ),
         ("size = [32, 48]", "size = [8, 48]", "[data]: 'size.0' = 8: Input should be greater than or equal to 32."),
         ('"resnet18"', '"resnet19"', "[segmenter]: 'backbone' = 'resnet19': Input should be 'resnet18',"),
         # what is missing

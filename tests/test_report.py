@@ -318,6 +318,16 @@ def test_groups_of_photographs_have_a_table_of_their_own_where_there_are_any() -
     assert words.leak(rows(grouped)) == words.leak(rows(one)), "the opening speaks of photographs"
 
 
+def test_a_bound_on_epsilon_has_a_table_where_coins_were_tossed() -> None:
+    lows = {1: 1.234, 2: 0.5}
+    tossed = [result(1.8, seed=seed) | {"epsilon": {"low": low, "guesses": 120}} for seed, low in lows.items()]
+    (table,) = tables.privacy(cells(enriched(tossed)))
+    assert table.rows == [["patch resnet50 (concat)", "no defense", "–", "0.50", "120", "1, 2"]]
+    assert "95% confidence for each line by itself" in table.reading
+    for without in (result(1.8), result(1.8) | {"epsilon": {"low": None, "reason": "no coins"}}):
+        assert tables.privacy(cells(enriched([without]))) == []
+
+
 def test_seeds_are_pooled_into_the_widest_interval() -> None:
     found = [result(1.0, seed=seed) for seed in (3, 1)]
     (cell,) = (cell for cell in cells(rows(*found)) if cell.level == "image")

@@ -27,7 +27,7 @@ KEYS = [
     "repeats", "queries",
     "victim_segmenter", "shadow_segmenter", "shadow_dataset", "classes_both", "classes_victim", "classes_shadow",
     "victim_digest", "shadow_digest",
-    "blind_auc", "blind_p", "confounded", "shuffle_p",
+    "blind_auc", "blind_p", "confounded", "shuffle_p", "epsilon_low",
 ]  # fmt: skip
 METRICS = [f"{metric}{end}" for end in ("", "_low", "_high") for metric in ("pix_acc", "cls_acc", "miou", "fwiou")]
 

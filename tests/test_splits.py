@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers_files import DRIVES, FRAMES, write, write_camvid
 from pydantic import ValidationError
@@ -91,6 +92,46 @@ def test_a_smaller_pool_leaves_members_and_non_members_alone() -> None:
     large, small = (random_split(pool=pool).cut(photographs(), None, 0) for pool in (20, 0))
     assert (large.members, large.nonmembers) == (small.members, small.nonmembers)
     assert small.pool == []
+
+
+def coin_split(count: int = 10, pool: int = 20) -> Split:
+    return Split(rule="coin", members=count, nonmembers=count, pool=pool)
+
+
+def test_coins_part_the_scenes_that_a_random_split_audits() -> None:
+    for seed in SEEDS:
+        parts, drawn = (split.cut(photographs(), None, seed) for split in (coin_split(), random_split(10, 10)))
+        assert sorted(parts.members + parts.nonmembers) == sorted(drawn.members + drawn.nonmembers)
+        assert parts.pool == drawn.pool
+        assert len(sides(parts)) == 40, "every scene in one part"
+        assert all(getattr(parts, name) == sorted(getattr(parts, name)) for name in PARTS)
+        assert all(parts.unit[scene_id] == scene_id for scene_id in sides(parts))
+        assert parts == coin_split().cut(photographs(), None, seed)
+
+
+def test_coins_are_fair_and_each_its_own() -> None:
+    """Over 400 seeds: each of 20 scenes a member in half of them, and each pair alike in half of them, within 4.5 s."""
+    cuts = [coin_split(10, 0).cut(photographs(20), None, seed) for seed in range(400)]
+    heads = np.array([[name in parts.members for name in photographs(20).names] for parts in cuts])
+    alike = (heads[:, :, None] == heads[:, None]).mean(0)[np.triu_indices(20, 1)]
+    deviation = 0.5 / np.sqrt(400)
+    assert np.abs(heads.mean(0) - 0.5).max() < 4.5 * deviation
+    assert np.abs(alike - 0.5).max() < 4.5 * deviation
+    assert heads.sum(1).std() == pytest.approx(np.sqrt(20) / 2, rel=0.15), "counts vary as coins do"
+
+
+def test_coins_are_what_they_were() -> None:
+    """Known answer, as for `random`; the scenes and the pool are those of `random` with these counts."""
+    parts = coin_split(3, 2).cut(photographs(10), None, 0)
+    assert parts.members == ["004", "007"]
+    assert parts.nonmembers == ["001", "003", "005", "008"]
+    assert parts.pool == ["000", "002"]
+
+
+def test_coins_that_all_fall_alike_are_refused() -> None:
+    with pytest.raises(MiaSegError, match=r"under seed 0 the coins of all 2 scenes fall alike. Raise members and"):
+        coin_split(1, 0).cut(photographs(10), None, 0)
+    assert len(coin_split(1, 0).cut(photographs(10), None, 3).members) == 1
 
 
 @pytest.mark.parametrize(("block", "gap"), [(1, 0), (1, 3), (4, 0), (4, 2), (4, 5), (8, 1)])
@@ -310,10 +351,11 @@ def test_too_few_scenes_are_refused_and_one_more_is_enough(split: Split, count: 
         ({"pool": -1}, "pool = -1 is an empty split"),
         ({"members": "a.txt"}, "members must be a count under rule 'random'"),
         ({"rule": "lists"}, "members must be a file under rule 'lists'"),
-        ({"rule": "radnom"}, "'random', 'blocks', 'groups', 'order' or 'lists'"),
+        ({"rule": "radnom"}, "'random', 'coin', 'blocks', 'groups', 'order' or 'lists'"),
         ({"block": 0}, "greater than or equal to 1"),
         ({"gap": -1}, "greater than or equal to 0"),
         ({"guard": 1}, "Extra inputs"),
+        ({"rule": "coin", "members": 2}, "members = 2 and nonmembers = 1; a fair coin needs equal counts"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], says: str) -> None:

@@ -150,7 +150,7 @@ def _shadow(folder: Path, name: str, rows: list[Row], shared: Look) -> Shadow:
         defended=words.defended(rows) + ([sources.source_sentence(seen)] if seen else []),
         figures=figures.draw(folder, name, found, shared, words.drawn_from(found)),
         compared=weighed + split,
-        tables=[*(tables.attacks(found, level) for level in levels), *tables.rare(found)],
+        tables=[*(tables.attacks(found, level) for level in levels), *tables.rare(found), *tables.privacy(found)],
     )
 
 

@@ -116,6 +116,22 @@ def rare(found: list[Cell]) -> list[Table]:
     return [table] if shown else []
 
 
+def privacy(found: list[Cell]) -> list[Table]:
+    """What scores say of differential privacy; none where members were not drawn by coins."""
+    shown = [cell for cell in found if all(run["epsilon_low"] is not None for run in cell.runs)]
+    table = Table(
+        "What it says of differential privacy",
+        "Each scene was put in or left out by a fair coin. If the training is epsilon-differentially private (delta "
+        "0), its epsilon is at least the number here, with 95% confidence for each line by itself; the largest of "
+        "several lines has less. Behind a defense it is that of training and defense together. 0 shows nothing, and is "
+        "no proof of privacy; few scenes cannot show much. Over several seeds it is the lowest.",
+        ["Attack", "Defense", "Attacker", "Epsilon at least", "Scenes", "Seeds"],
+        [_private(cell) for cell in shown],
+        texts=3,
+    )
+    return [table] if shown else []
+
+
 def shadows(found: list[Cell]) -> Table:
     """How the shadow's members were chosen, and what it changes: undefended, image level."""
     shown = [cell for cell in found if cell.level == "image" and cell.defense == UNDEFENDED]
@@ -248,6 +264,17 @@ def _worth(cell: Cell) -> list[str]:
         *values,
         _rate(cell, "0.001"),
         _exposed(cell),
+        _seeds(cell.seeds),
+    ]
+
+
+def _private(cell: Cell) -> list[str]:
+    return [
+        attack_name(cell.attack, cell.representation),
+        defense_name(cell.defense),
+        attacker_name(cell.defense, cell.adaptive),
+        f"{min(run['epsilon_low'] for run in cell.runs):.2f}",
+        _span(run["n_members"] + run["n_nonmembers"] for run in cell.runs),
         _seeds(cell.seeds),
     ]
 
