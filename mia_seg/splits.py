@@ -138,9 +138,8 @@ class Split(BaseModel):
 
 def _toss(ids: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     """Members and non-members, each id by a fair coin. Raises MiaSegError where all coins fall alike."""
-    # A stream of its own: what else the seed draws (weights, noise, an attacker's halves) knows nothing of the coins.
-    coins = random.Random(f"coins {seed}")
-    members = {i for i in sorted(ids) if coins.random() < 0.5}
+    # A stream for each scene: what else the seed draws (weights, an attacker's halves, other data) knows nothing of it.
+    members = {i for i in ids if random.Random(f"coin {seed} {i}").random() < 0.5}
     if len(members) in (0, len(ids)):
         raise MiaSegError(
             f"[split]: under seed {seed} the coins of all {len(ids)} scenes fall alike. Raise members and nonmembers."

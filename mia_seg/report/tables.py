@@ -1,6 +1,7 @@
 """The tables of a report, as text: what a page and a README show alike."""
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -273,7 +274,7 @@ def _private(cell: Cell) -> list[str]:
         attack_name(cell.attack, cell.representation),
         defense_name(cell.defense),
         attacker_name(cell.defense, cell.adaptive),
-        f"{min(run['epsilon_low'] for run in cell.runs):.2f}",
+        f"{math.floor(100 * min(run['epsilon_low'] for run in cell.runs)) / 100:.2f}",  # rounded up it might not hold
         _span(run["n_members"] + run["n_nonmembers"] for run in cell.runs),
         _seeds(cell.seeds),
     ]
