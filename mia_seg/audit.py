@@ -103,6 +103,12 @@ def variant(text: str, method: Attack) -> str:
     return given or str(getattr(method, "representation", ""))
 
 
+def tuned(method: Attack, attacker: Attacker) -> dict[str, Any]:
+    """The settings of the attacker that was used, where they are not those that were asked for."""
+    asked = method.model_dump(mode="json")
+    return {key: value for key, value in attacker.settings.model_dump(mode="json").items() if value != asked[key]}
+
+
 def _classes(theirs: Answers, own: Answers, shadow: Model) -> dict[str, list[str]]:
     """Which classes occur in the labels of both sides, of the victim's alone and of the shadow's alone."""
     names = shadow.recipe.dataset().classes()

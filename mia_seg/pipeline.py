@@ -27,7 +27,7 @@ from mia_seg import (
 from mia_seg import report as report_
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker
-from mia_seg.audit import Audit, Model, described, measured
+from mia_seg.audit import Audit, Model, described, measured, tuned
 from mia_seg.controls import controls
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
@@ -167,8 +167,9 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
         return path
     attacker = _fitted(method, artefact, seen_own, shadow, known, space)
     scores = attacker.score(seen_theirs, victim.seed)
+    found = measured(scores, attacker, victim, shadow, theirs, own) | {"tuned": tuned(method, attacker)}
     control = {"controls": controls(scores.image_N, victim, space.store, space.data_root)}
-    return results.write(space.reports, expected | measured(scores, attacker, victim, shadow, theirs, own) | control)
+    return results.write(space.reports, expected | found | control)
 
 
 def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, space: Space, repeats: int = 1) -> Answers:

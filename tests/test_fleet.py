@@ -15,7 +15,7 @@ from mia_seg.attacks import Attack
 from mia_seg.audit import Audit, Model, variant
 from mia_seg.errors import MiaSegError
 from mia_seg.planted import Leak, World
-from mia_seg.report import words
+from mia_seg.report import tables, words
 from mia_seg.sheets import loss_sheets
 from mia_seg.space import Space
 from mia_seg.splits import Parts
@@ -154,7 +154,12 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert found["tiny_folder_fleet.none.image_loss.s0.json"]["digests"]["shadow"] != lira["digests"]["shadow"]
     assert all(np.isfinite(r["levels"]["image"]["auc"]) for r in found.values())
     kept = next((workdir / "runs" / "attackers").glob("tiny_folder_fleet.rmia-offline-*/attacker.json"))
-    assert 0 <= json.loads(kept.read_text())["settings"]["a"] <= 1
+    rmia = found["tiny_folder_fleet.none.rmia-offline.s0.json"]
+    assert rmia["settings"]["a"] is None
+    assert rmia["tuned"] == {"a": json.loads(kept.read_text())["settings"]["a"]}
+    assert lira["tuned"] == {"variance": "fixed"}
+    assert found["tiny_folder_fleet.none.image_loss.s0.json"]["tuned"] == {}
+    assert '"variance": "fixed"' in str(tables.settings([lira]).rows), "the attacker that was used"
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
     assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
     place = Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")

@@ -50,8 +50,9 @@ class Known:
 
 
 class Attacker(ABC):
-    """A fitted attack."""
+    """A fitted attack. `settings`: the attack as it is used; what was left to tuning is settled there."""
 
+    settings: "Attack"
     thresholds: Thresholds
 
     @abstractmethod

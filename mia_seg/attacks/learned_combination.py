@@ -44,13 +44,13 @@ class LearnedCombination(Attack):
         for side in _folds(known, folds):
             held_N[side] = self._weigh(features_NF[~side], members_N[~side]).apply(features_NF[side])
         linear = self._weigh(features_NF, members_N)
-        return LinearAttacker(linear, Thresholds(best_threshold(held_N, members_N)))
+        return LinearAttacker(self, linear, Thresholds(best_threshold(held_N, members_N)))
 
     def load(self, folder: Path, fabric: Fabric) -> "LinearAttacker":
         del fabric
         kept = json.loads((folder / ATTACKER).read_text(encoding="utf-8"))
         linear = Linear(np.array(kept["centre"]), np.array(kept["weights"]), kept["bias"])
-        return LinearAttacker(linear, Thresholds(**kept["thresholds"]))
+        return LinearAttacker(self, linear, Thresholds(**kept["thresholds"]))
 
     def _weigh(self, features_NF: np.ndarray, members_N: np.ndarray) -> "Linear":
         centre_F, deviation_F = features_NF.mean(0), features_NF.std(0)
@@ -77,6 +77,7 @@ class Linear:
 class LinearAttacker(Attacker):
     """The weights and the threshold."""
 
+    settings: LearnedCombination
     linear: Linear
     thresholds: Thresholds
 

@@ -197,7 +197,10 @@ def settings(results: list[Row]) -> Table:
     facts = [(f"version of {name}", str(value)) for r in results for name, value in r["versions"].items()]
     facts += [(f"recipe of the {kind}", str(name)) for r in results for kind, name in r.get("recipes", {}).items()]
     facts += [
-        (f"settings of {attack_name(r['attack'], r['representation'])}", json.dumps(r["settings"], sort_keys=True))
+        (
+            f"settings of {attack_name(r['attack'], r['representation'])}",
+            json.dumps(r["settings"] | r.get("tuned", {}), sort_keys=True),
+        )
         for r in results
     ]
     values: dict[str, list[str]] = {}
