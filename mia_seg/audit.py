@@ -11,7 +11,7 @@ import mia_seg
 from mia_seg import attacks, plugins
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker, Known, Scores
-from mia_seg.metrics import auditing, membership
+from mia_seg.metrics import auditing, membership, paired
 from mia_seg.metrics.segmentation import utility, utility_interval
 from mia_seg.recipe import Recipe, digest
 from mia_seg.splits import Parts
@@ -180,6 +180,24 @@ def epsilon(scores_N: np.ndarray, victim: Model, known: Known) -> dict[str, Any]
     return {"low": low, "delta": 0.0, "guesses": guesses, "level": LEVEL, "design": "one run, fair coins"}
 
 
+def many_shadows(scores: Scores, victim: Model, theirs: Answers) -> dict[str, Any]:
+    """Of an attack on a fleet: what it achieves by the number of shadows, and how far it is above the image loss.
+
+    The loss is that of the same answers. trained: shadows that were; compared: those that a scene is compared with.
+    """
+    known, loss_N = victim.known(), -theirs.statistics.mean_loss()
+    members_N, units_N = known.members_N, known.units_N
+    return {
+        "by_shadows": [
+            {"trained": size.trained, "compared": size.compared}
+            | membership.ranked(size.image_N, members_N, units=units_N)
+            for size in scores.by_shadows
+        ],
+        "image_loss": membership.ranked(loss_N, members_N, units=units_N),
+        "above_loss": paired.above(scores.image_N, loss_N, members_N, units=units_N, seed=victim.seed),
+    }
+
+
 def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:
     """How many cells have their largest posterior in each of 20 equal bins of [0, 1] (thesis figure 7.7).
 
@@ -225,8 +243,8 @@ def _part(scores_N: np.ndarray, known: Known) -> dict[str, float | int | None]:
     counts = {"members": int(members_N.sum()), "nonmembers": int((~members_N).sum())}
     if min(len(np.unique(units_N[side])) for side in (members_N, ~members_N)) < 2:
         return {"auc": None, "low": None, "high": None, **counts}
-    area = membership.auc_in_units(scores_N[has_N], members_N, units_N)
-    return {"auc": area["value"], "low": area["low"], "high": area["high"], **counts}
+    found = membership.ranked(scores_N[has_N], members_N, units=units_N)
+    return {"auc": found["auc"], "low": found["auc_low"], "high": found["auc_high"], **counts}
 
 
 def _utility(answers: Answers, known: Known) -> dict[str, dict[str, float]]:

@@ -27,7 +27,7 @@ from mia_seg import (
 from mia_seg import report as report_
 from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker
-from mia_seg.audit import Audit, Model, described, measured, tuned
+from mia_seg.audit import Audit, Model, described, many_shadows, measured, tuned
 from mia_seg.controls import controls
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
@@ -43,7 +43,7 @@ from mia_seg.space import Space
 from mia_seg.splits import Parts, read_ids
 from mia_seg.store import Artefact, reading
 
-ATTACK_VERSION = 1
+ATTACK_VERSION, FLEET_VERSION = 1, 2
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
 # A shadow starts from weights of its own: no attacker knows those that its victim started from.
 SHADOW_SEEDS = 10_000
@@ -158,7 +158,7 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     made = {"own": own.path.name, "attack": repr(method), "seed": shadow.seed, "version": ATTACK_VERSION}
     made |= {} if seen_own is own else {"classes": seen_own.kept}
     if method.needs_fleet:
-        made |= {"fleet": shadow.digest, "defense": known.defense, "repeats": known.repeats}
+        made |= {"version": FLEET_VERSION, "fleet": shadow.digest, "defense": known.defense, "repeats": known.repeats}
     artefact = space.store.artefact("attackers", f"{shadow.name}.{slug(audit.attack)}", made)
     expected = described(victim, shadow, audit, method, theirs, own, artefact)
     path = results.path_of(space.reports, expected)
@@ -168,6 +168,7 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     attacker = _fitted(method, artefact, seen_own, shadow, known, space)
     scores = attacker.score(seen_theirs, victim.seed)
     found = measured(scores, attacker, victim, shadow, theirs, own) | {"tuned": tuned(method, attacker)}
+    found |= many_shadows(scores, victim, seen_theirs) if method.needs_fleet else {}
     control = {"controls": controls(scores.image_N, victim, space.store, space.data_root)}
     return results.write(space.reports, expected | found | control)
 

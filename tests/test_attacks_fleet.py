@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -114,6 +115,7 @@ def test_every_attacker_comes_back_from_disk(tmp_path: Path, method: FleetAttack
     back = type(method)().load(tmp_path, Fabric(accelerator="cpu", devices=1))
     assert back.thresholds == attacker.thresholds
     assert (back.score(answers, 1).image_N == attacker.score(answers, 0).image_N).all()
+    assert back.smaller == attacker.smaller
 
 
 @EVERY
@@ -124,9 +126,37 @@ def test_scores_are_finite_and_one_a_scene(method: FleetAttack) -> None:
     assert scores.patch_NP is None
 
 
-def test_more_shadows_make_a_better_attack() -> None:
-    curve = [area(Calibration(models=n).fit_fleet(leaking()), WORLD) for n in (1, 2, 8)]
-    assert curve[0] < curve[1] < curve[2]
+@EVERY
+def test_the_curve_over_shadows_ends_at_the_attack_itself_and_rises_to_it(method: FleetAttack) -> None:
+    answers, members = WORLD.victim()
+    scores = fitted(method).score(answers, 0)
+    if not method.kinds():
+        assert scores.by_shadows == ()
+        return
+    *fewer, last = scores.by_shadows
+    assert (last.trained, last.compared) == (16, 8 * method.kinds())
+    assert last.image_N is scores.image_N
+    assert [size.trained for size in fewer] == [2, 4, 8][3 - len(fewer) :]
+    assert all(size.compared == method.kinds() * size.trained // 2 for size in fewer)
+    areas = [auc(size.image_N, members) for size in scores.by_shadows]
+    assert all(more > less - 0.015 for less, more in pairwise(areas))
+    assert areas[-1] > areas[0]
+
+
+@pytest.mark.parametrize("method", [LiRA(models=4), RMIA(mode="offline", models=2), AttackR(models=2)], ids=title)
+def test_a_point_of_the_curve_is_the_attack_asked_for_with_so_many_shadows(method: FleetAttack) -> None:
+    answers = WORLD.victim()[0]
+    whole = fitted(method.model_copy(update={"models": None})).score(answers, 0).by_shadows
+    (point,) = (size for size in whole if size.trained == 4)
+    assert (point.image_N == fitted(method).score(answers, 0).image_N).all()
+
+
+def test_a_curve_begins_where_the_attack_has_shadows_enough() -> None:
+    """One shadow has no variance of its own."""
+    answers = WORLD.victim()[0]
+    assert [size.trained for size in fitted(AttackR()).score(answers, 0).by_shadows] == [4, 8, 16]
+    assert [size.trained for size in fitted(AttackR(form="ranks")).score(answers, 0).by_shadows] == [2, 4, 8, 16]
+    assert [size.trained for size in fitted(Calibration(models=5)).score(answers, 0).by_shadows] == [2, 4, 8, 10]
 
 
 # Definitions, against loops over scenes and shadows.

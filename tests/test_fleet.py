@@ -157,8 +157,15 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     rmia = found["tiny_folder_fleet.none.rmia-offline.s0.json"]
     assert rmia["settings"]["a"] is None
     assert rmia["tuned"] == {"a": json.loads(kept.read_text())["settings"]["a"]}
+    last = lira["by_shadows"][-1]
+    assert (last["trained"], last["compared"], len(lira["by_shadows"])) == (4, 4, 2)
+    assert all(last[name] == lira["levels"]["image"][name] for name in ("auc", "auc_low", "auc_high", "tpr_at_fpr"))
+    loss = found["tiny_folder_fleet.none.image_loss.s0.json"]
+    assert lira["image_loss"]["auc"] == loss["levels"]["image"]["auc"]
+    assert lira["above_loss"]["auc"]["value"] == pytest.approx(last["auc"] - lira["image_loss"]["auc"])
+    assert "above_loss" not in loss
     assert lira["tuned"] == {"variance": "fixed"}
-    assert found["tiny_folder_fleet.none.image_loss.s0.json"]["tuned"] == {}
+    assert loss["tuned"] == {}
     assert '"variance": "fixed"' in str(tables.settings([lira]).rows), "the attacker that was used"
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
     assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])

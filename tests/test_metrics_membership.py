@@ -17,10 +17,10 @@ from mia_seg.metrics.membership import (
     Rate,
     RateAtFpr,
     auc,
-    auc_in_units,
     best_threshold,
     measure,
     precision_recall,
+    ranked,
     roc,
 )
 
@@ -453,5 +453,5 @@ def test_a_side_that_is_nearly_one_unit_has_the_whole_interval(value: float) -> 
     """Its degrees of freedom are nearly none, and Student's quantile is infinite."""
     members = np.repeat([True, False], 3001)
     units = np.repeat(["a", "b", "c", "d"], [3000, 1, 3000, 1])
-    found = auc_in_units(value * members, members, units)
-    assert (found["low"], found["high"]) == pytest.approx((0, 1), abs=1e-9)
+    found = ranked(value * members, members, units=units)
+    assert (found["auc_low"], found["auc_high"]) == pytest.approx((0, 1), abs=1e-9)

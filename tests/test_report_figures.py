@@ -12,8 +12,10 @@ from test_report import answers_at, result
 from mia_seg import report, results
 from mia_seg.audit import confidence as counted
 from mia_seg.errors import MiaSegError
-from mia_seg.report import budgets, confidence, figures, frontier, generators, sources
-from mia_seg.report.cells import Cell, enriched
+from mia_seg.metrics.membership import ranked
+from mia_seg.metrics.paired import above
+from mia_seg.report import budgets, confidence, figures, frontier, generators, shadows, sources
+from mia_seg.report.cells import Cell, cells, enriched
 from mia_seg.report.style import look
 
 SMALL = 60_000
@@ -283,3 +285,65 @@ def test_a_budget_of_queries_has_a_column_and_is_in_no_other_table(tmp_path: Pat
     pages = [report.write(tmp_path, found, {})[-1].read_text() for found in ([single, four], [four])]
     assert pages[0].count("0.99 [0.95, 0.99]") == 1
     assert pages[1].count("0.99 [0.95, 0.99]") > 1, "asked four times is all that is known of this victim"
+
+
+def fleet_result(mode: str = "", seed: int = 1, trained: tuple[int, ...] = (2, 4, 8), **changed: Any) -> dict[str, Any]:
+    """A result of LiRA whose scores part better with more shadows, beside an image loss that hardly does."""
+    rng, members = np.random.default_rng(seed), np.arange(240) < 120
+    loss = rng.normal(size=240) + 0.3 * members
+    scores = {count: rng.normal(size=240) + count / 4 * members for count in trained}
+    points = [{"trained": n, "compared": n if not mode else n // 2} | ranked(s, members) for n, s in scores.items()]
+    last = scores[trained[-1]] if trained else loss + members
+    kind = {"attack": "lira", "shadow": "village_fleet", "choose": "halves", "representation": mode, "seed": seed}
+    one = result(1.0, **(kind | changed)) | {
+        "settings": {"mode": mode or "online"} if trained else {},
+        "by_shadows": points,
+    }
+    one["levels"] = {"image": one["levels"]["image"] | ranked(last, members)}
+    return one | {"image_loss": ranked(loss, members), "above_loss": above(last, loss, members, rounds=50)}
+
+
+def test_more_shadows_are_drawn_beside_the_loss_and_their_gain_has_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "_curves", lambda *_: iter(()))
+    found = [fleet_result(), fleet_result("offline_cdf"), fleet_result(attack="attack_p", trained=())]
+    files = report.write(tmp_path, [*found, result(1.0)], {})
+    drawn = [path.relative_to(tmp_path) for path in files if path.name.endswith(".shadows.png")]
+    assert drawn == [Path("village/village_fleet.shadows.png")]
+    assert (tmp_path / drawn[0]).stat().st_size < SMALL
+    rows = {row[0]: row[1:] for row in shadows.shadows_table(shadows.fleet(cells(enriched(found)))).rows}
+    assert {name: row[2] for name, row in rows.items()} == {
+        "lira (online)": "8 of 8",
+        "lira (offline_cdf)": "4 of 8",
+        "attack p": "none",
+    }
+    difference = found[0]["above_loss"]["auc"]
+    told = f"{difference['value']:+.2f} [{difference['low']:+.2f}, {difference['high']:+.2f}]"
+    for page in ("index.html", "README.md"):
+        text = (tmp_path / page).read_text()
+        assert "What more shadows buy" in text
+        assert told in text
+
+
+def test_a_curve_has_the_numbers_of_shadows_that_every_seed_has() -> None:
+    (cell_,) = shadows.grown(cells(enriched([fleet_result(), fleet_result(seed=2, trained=(4, 8))])))
+    assert {trained: len(runs) for trained, runs in shadows.curve(cell_).items()} == {4: 2, 8: 2}
+
+
+def test_the_figure_of_shadows_holds_every_point() -> None:
+    (cell_,) = shadows.grown(cells(enriched([fleet_result()])))
+    auc = shadows.shadows_figure([cell_]).axes[0]
+    (line,) = [line for line in auc.lines if line.get_label() == "lira (online)"]
+    (loss,) = [line for line in auc.lines if line.get_label() == "image loss"]
+    run = cell_.runs[0]
+    assert line.get_xydata() == pytest.approx(np.array([[p["trained"], p["auc"]] for p in run["by_shadows"]]))
+    assert list(loss.get_ydata()) == [run["image_loss"]["auc"]] * 2
+
+
+def test_results_from_before_fleets_were_compared_draw_nothing() -> None:
+    old = [result(1.0, attack="lira", representation=mode) for mode in ("", "offline_cdf")]
+    found = [one for one in cells(enriched(old)) if one.level == "image"]
+    assert found
+    assert shadows.fleet(found) == []
+    assert shadows.grown(found) == []

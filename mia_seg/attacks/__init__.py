@@ -20,9 +20,19 @@ ATTACKER = "attacker.json"
 
 
 @dataclass(frozen=True)
+class Size:
+    """One score a scene of an attack for which so many shadows are trained; a scene is compared with some of them."""
+
+    trained: int
+    compared: int
+    image_N: np.ndarray
+
+
+@dataclass(frozen=True)
 class Scores:
     """image_N: one score a scene. patch_NP: one a patch, or None for an attack that looks at whole scenes only.
 
+    by_shadows: of an attack that compares with shadows, the scores with fewer of them; the last are image_N itself.
     parts: by cut and part, one score a scene [N] from the pixels of that part alone, NaN where the scene has none;
     empty for an attack that does not look at parts. A part is a class, by its stored number under the cut "class", or
     a name in `answers.CUTS`.
@@ -30,6 +40,7 @@ class Scores:
 
     image_N: np.ndarray
     patch_NP: np.ndarray | None = None
+    by_shadows: tuple[Size, ...] = ()
     parts: dict[tuple[str, int | str], np.ndarray] = field(default_factory=dict)
 
 

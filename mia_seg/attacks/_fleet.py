@@ -1,6 +1,7 @@
 """Attacks that compare a model with many shadows: rehearsals on the fleet choose all that is chosen."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
@@ -10,7 +11,7 @@ from lightning_fabric import Fabric
 from pydantic import Field
 
 from mia_seg.answers import Answers, Statistics
-from mia_seg.attacks import ATTACKER, Attack, Attacker, Scores, Thresholds
+from mia_seg.attacks import ATTACKER, Attack, Attacker, Scores, Size, Thresholds
 from mia_seg.errors import MiaSegError
 from mia_seg.fleet import Fleet, Readings, Target, load_readings, read_target
 from mia_seg.metrics.membership import best_threshold
@@ -46,13 +47,26 @@ class FleetAttack(Attack):
         return self
 
     def kinds(self) -> int:
-        """2 where a scene is compared with shadows that saw it and shadows that did not, 1 where with the latter."""
+        """2 where a scene is compared with shadows that saw it and shadows that did not, 1 where with the latter.
+
+        0 where with none: then shadows are for rehearsals alone.
+        """
         return 1
 
     def pairs(self, fleet: Readings) -> int:
         """How many pairs of shadows are looked at."""
         models: int | None = getattr(self, "models", None)
         return fleet.pairs if models is None else min(fleet.pairs, models // self.kinds())
+
+    def smaller(self, fleet: Readings) -> tuple[Self, ...]:
+        """The same attack on the first pair of shadows, on two, four, ..., fewer than its own; tuned for each number.
+
+        As if it were asked for with these `models`: what is tuned is so in rehearsals on the whole fleet.
+        """
+        if not self.kinds():
+            return ()
+        sizes = [self.kinds() << k for k in range((self.pairs(fleet) - 1).bit_length())]
+        return tuple(self.model_copy(update={"models": models}).tuned(fleet) for models in sizes)
 
     def rehearse(self, fleet: Readings) -> np.ndarray:
         """The scores [M, N] of every shadow in the victim's place."""
@@ -64,14 +78,14 @@ class FleetAttack(Attack):
         self._check(readings)
         chosen = self.tuned(readings)
         scores_MN = chosen.rehearse(readings)
-        return FleetAttacker(
-            chosen, readings, Thresholds(best_threshold(scores_MN.ravel(), readings.members_MN.ravel()))
-        )
+        thresholds = Thresholds(best_threshold(scores_MN.ravel(), readings.members_MN.ravel()))
+        return FleetAttacker(chosen, readings, thresholds, self.smaller(readings))
 
     def load(self, folder: Path, fabric: Fabric) -> "FleetAttacker":
         del fabric
         kept = json.loads((folder / ATTACKER).read_text(encoding="utf-8"))
-        return FleetAttacker(type(self)(**kept["settings"]), load_readings(folder), Thresholds(**kept["thresholds"]))
+        settings, *smaller = (type(self)(**values) for values in (kept["settings"], *kept["smaller"]))
+        return FleetAttacker(settings, load_readings(folder), Thresholds(**kept["thresholds"]), tuple(smaller))
 
     def _check(self, fleet: Readings) -> None:
         name, most = type(self).__module__.rpartition(".")[2], fleet.pairs * self.kinds()
@@ -89,11 +103,12 @@ class FleetAttack(Attack):
 
 @dataclass(frozen=True)
 class FleetAttacker(Attacker):
-    """An attack with what it read of the fleet."""
+    """An attack with what it read of the fleet, and the same one with fewer shadows."""
 
     settings: FleetAttack
     fleet: Readings
     thresholds: Thresholds
+    smaller: tuple[FleetAttack, ...]
 
     def score(self, answers: Answers, seed: int) -> Scores:
         """Score the scenes that the fleet was asked about; `answers` are to the same ones in the same order."""
@@ -106,9 +121,21 @@ class FleetAttacker(Attacker):
         target = read_target(answers, self.settings.signal)
         if self.settings.needs_population and not len(target.population_Z):
             raise MiaSegError("The target was asked about no population. Ask it about the fleet's pool too.")
-        return Scores(self.settings.judge(target, self.fleet))
+        scores_N = self.settings.judge(target, self.fleet)
+        return Scores(scores_N, by_shadows=self._by_shadows(target, scores_N))
 
     def save(self, folder: Path) -> None:
         self.fleet.save(folder)
-        kept = {"thresholds": asdict(self.thresholds), "settings": self.settings.model_dump(mode="json")}
+        settings, *smaller = (attack.model_dump(mode="json") for attack in (self.settings, *self.smaller))
+        kept = {"thresholds": asdict(self.thresholds), "settings": settings, "smaller": smaller}
         (folder / ATTACKER).write_text(json.dumps(kept), encoding="utf-8")
+
+    def _by_shadows(self, target: Target, scores_N: np.ndarray) -> tuple[Size, ...]:
+        """The scores with each number of shadows, without those that are too few for the attack."""
+        kinds, found = self.settings.kinds(), []
+        for attack in self.smaller:
+            # One shadow has no variance: such an attack's curve begins where it has one.
+            with suppress(MiaSegError):
+                found.append((attack.pairs(self.fleet), attack.judge(target, self.fleet)))
+        found += [(self.settings.pairs(self.fleet), scores_N)] if kinds else []
+        return tuple(Size(2 * pairs, kinds * pairs, image_N) for pairs, image_N in found)

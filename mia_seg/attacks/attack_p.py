@@ -29,6 +29,9 @@ class AttackP(FleetAttack):
     )
     statistic: LossForm = Field(default="mean", description=FORMS)
 
+    def kinds(self) -> int:
+        return 0
+
     def signal(self, statistics: Statistics) -> np.ndarray:
         return np.stack([loss(statistics, self.statistic), statistics.pixels_NK.argmax(1)], 1)
 

@@ -25,6 +25,9 @@ class QuantileRegression(FleetAttack):
     needs_population: ClassVar[bool] = True
     quantile: float = Field(default=0.9, gt=0, lt=1, description="which quantile of non-members is the threshold")
 
+    def kinds(self) -> int:
+        return 0
+
     def signal(self, statistics: Statistics) -> np.ndarray:
         return np.column_stack([statistics.mean_phi(), label_features(statistics)])
 

@@ -4,7 +4,7 @@ Axes: N scores, from the highest down; S steps (distinct scores, because nobody 
 tp and fp are how many members and non-members are called members; entry 0 calls nobody.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics.intervals import Floats, Integers
 
 Booleans = npt.NDArray[np.bool_]
+# Weights that one pass of a bootstrap holds: 16 MiB an array, however many scores there are.
+PASS = 2**21
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,17 @@ class Units:
         """The units of members and of non-members, each from 0."""
         members_N = self.slots_N < self.members
         return self.slots_N[members_N], self.slots_N[~members_N] - self.members
+
+    def draws(self, seed: int, rounds: int) -> Iterator[Integers]:
+        """How often each unit is drawn [rounds, units], members and non-members apart; pass by pass.
+
+        Drawing with replacement is a multinomial of equal chances.
+        """
+        rng, size = np.random.default_rng(seed), max(1, PASS // len(self.slots_N))
+        for start in range(0, rounds, size):
+            count = min(size, rounds - start)
+            sides = [rng.multinomial(n, np.full(n, 1 / n), size=count) for n in (self.members, self.nonmembers)]
+            yield np.concatenate(sides, axis=1)
 
 
 def rank(scores: npt.ArrayLike, members: npt.ArrayLike) -> Ranking:

@@ -37,8 +37,6 @@ BASE_RATES = (0.5, 0.1, 0.01)
 CURVE_POINTS = 101
 # Cluster bootstraps come out too narrow with "few (five to thirty)" units: Cameron, Gelbach & Miller, REStat 2008.
 FEW_UNITS = 30
-# Weights that one pass of the bootstrap holds: 16 MiB an array, however many scores there are.
-PASS = 2**21
 
 NOT_RESOLVABLE = "not resolvable"
 NOBODY_CALLED = "nobody called"
@@ -129,12 +127,6 @@ def auc(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:
     return float(area_under(*called(rank(scores, members))))
 
 
-def auc_in_units(scores: npt.ArrayLike, members: npt.ArrayLike, units: Iterable[Hashable] | None = None) -> Rate:
-    """The AUC alone with its interval, as `measure` gives both; raises MiaSegError as it does."""
-    ranking = rank(scores, members)
-    return _area(ranking, *called(ranking), units_of(ranking, units))
-
-
 def best_threshold(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:
     """The threshold t with the best balanced accuracy of "member where score >= t", to be chosen on the shadow.
 
@@ -196,7 +188,6 @@ def measure(
     ranking = rank(scores, members)
     drawn = units_of(ranking, units)
     tp, fp = called(ranking)
-    area = _area(ranking, tp, fp, drawn)
     samples_R = _bootstrap(ranking, drawn, seed, rounds)
     precision, precision_low, precision_high = _precision_at_recall(tp, fp, samples_R, drawn.fewest)
     return Measurement(
@@ -204,23 +195,27 @@ def measure(
         n_nonmembers=int(fp[-1]),
         n_member_units=drawn.members,
         n_nonmember_units=drawn.nonmembers,
-        auc=area["value"],
-        auc_low=area["low"],
-        auc_high=area["high"],
+        **_ranked(ranking, tp, fp, drawn),
         precision_at_recall_80=precision,
         precision_at_recall_80_low=precision_low,
         precision_at_recall_80_high=precision_high,
-        tpr_at_fpr={f"{target:g}": _rate_at_fpr(ranking, tp, fp, target, drawn) for target in TARGETS},
         **_at_threshold(ranking, tp, fp, threshold, drawn),
         roc_points=_roc_points(tp, fp),
         pr_points=_pr_points(tp, fp),
     )
 
 
-def _area(ranking: Ranking, tp: Integers, fp: Integers, units: Units) -> Rate:
+def ranked(scores: npt.ArrayLike, members: npt.ArrayLike, *, units: Iterable[Hashable] | None = None) -> dict[str, Any]:
+    """What `measure` says of the order of the scores alone: auc, auc_low, auc_high and tpr_at_fpr."""
+    ranking = rank(scores, members)
+    return _ranked(ranking, *called(ranking), units_of(ranking, units))
+
+
+def _ranked(ranking: Ranking, tp: Integers, fp: Integers, units: Units) -> dict[str, Any]:
     area = float(area_under(tp, fp))
     low, high = auc_interval(area, *placements(ranking, tp, fp), units.slots)
-    return {"value": area, "low": low, "high": high}
+    rates = {f"{target:g}": _rate_at_fpr(ranking, tp, fp, target, units) for target in TARGETS}
+    return {"auc": area, "auc_low": low, "auc_high": high, "tpr_at_fpr": rates}
 
 
 def _precision_where_recalled(tp: Integers, fp: Integers) -> Floats:
@@ -232,20 +227,8 @@ def _precision_where_recalled(tp: Integers, fp: Integers) -> Floats:
 
 def _bootstrap(ranking: Ranking, units: Units, seed: int, rounds: int) -> Floats:
     """Precision at recall 0.8 [R] with units drawn again, members and non-members separately."""
-    rng = np.random.default_rng(seed)
-    size = max(1, PASS // len(units.slots_N))
-    passes = []
-    for start in range(0, rounds, size):
-        draws = _draw(rng, units, min(size, rounds - start))
-        tp, fp = called(ranking, draws[:, units.slots_N])
-        passes.append(_precision_where_recalled(tp, fp).max(-1))
-    return np.concatenate(passes)
-
-
-def _draw(rng: np.random.Generator, units: Units, rounds: int) -> Integers:
-    """How often each unit is drawn [rounds, units]: drawing with replacement is a multinomial of equal chances."""
-    sides = [rng.multinomial(n, np.full(n, 1 / n), size=rounds) for n in (units.members, units.nonmembers)]
-    return np.concatenate(sides, axis=1)
+    drawn = (called(ranking, draws[:, units.slots_N]) for draws in units.draws(seed, rounds))
+    return np.concatenate([_precision_where_recalled(tp, fp).max(-1) for tp, fp in drawn])
 
 
 def _widened(samples_R: Floats, exact: tuple[float, float], units: int) -> tuple[float, float]:

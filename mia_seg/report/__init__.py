@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 
 from mia_seg.errors import MiaSegError
-from mia_seg.report import figures, frontier, generators, sources, tables, where, words
+from mia_seg.report import figures, frontier, generators, shadows, sources, tables, where, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
 from mia_seg.report.controls import control_tables
@@ -144,12 +144,13 @@ def _shadow(folder: Path, name: str, rows: list[Row], shared: Look) -> Shadow:
     points, seen = frontier.points(image), sources.sources(image)
     weighed = [frontier.frontier_table(points)] if points else []
     split = [sources.source_table(seen)] if seen else []
+    many = shadows.fleet(image)
     return Shadow(
         name=name,
         about=words.adversary(rows),
         defended=words.defended(rows) + ([sources.source_sentence(seen)] if seen else []),
         figures=figures.draw(folder, name, found, shared, words.drawn_from(found)),
-        compared=weighed + split,
+        compared=weighed + split + ([shadows.shadows_table(many)] if many else []),
         tables=[*(tables.attacks(found, level) for level in levels), *tables.rare(found), *tables.privacy(found)],
     )
 

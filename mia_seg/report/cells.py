@@ -1,6 +1,6 @@
 """Cells of the grid: one defense under one attack; the runs of a cell differ by their seed alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -85,23 +85,29 @@ class Cell:
 
     def ppv(self, base: str) -> Estimate | None:
         """The predictive value at a base rate; None where a run called nobody or is from before there were any."""
-        found = [run["ppv"][base] for run in self.runs if run["ppv"] and not isinstance(run["ppv"][base], str)]
-        if len(found) < len(self.runs):
-            return None
-        value = sum(one["value"] for one in found) / len(found)
-        return Estimate(value, min(one["low"] for one in found), max(one["high"] for one in found))
+        return over_runs([run["ppv"][base] if run["ppv"] else "" for run in self.runs])
 
     @property
     def auc(self) -> Estimate:
         return self.estimate("auc")
 
 
+def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> Estimate | None:
+    """A rate over runs, each {name, low, high}; None where words stand for one of them."""
+    found = [rate for rate in rates if not isinstance(rate, str)]
+    if len(found) < len(rates):
+        return None
+    value = sum(rate[name] for rate in found) / len(found)
+    return Estimate(value, min(rate["low"] for rate in found), max(rate["high"] for rate in found))
+
+
 def enriched(results: Iterable[Row]) -> list[Row]:
-    """The flat rows of results, with what only the report reads: curves, confidences, exposed scenes, parts."""
+    """The flat rows of results, with what only the report reads: curves, confidences, exposed scenes, parts, shadows."""
     return [
         results_.row(result, level)
         | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
-        | {"confidence": result.get("confidence")}
+        | {name: result.get(name) for name in ("confidence", "by_shadows", "image_loss", "above_loss")}
+        | {"mode": result["settings"].get("mode", "")}
         | {name: result.get(name) if level == "image" else None for name in ("exposed", "where")}
         | {"untested": result.get("controls", {}).get("blind", {}).get("untested")}
         for result in results

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure as Drawn
 
-from mia_seg.report import confidence, curves, frontier, generators, plots, sheets, style, where
+from mia_seg.report import confidence, curves, frontier, generators, plots, shadows, sheets, style, where
 from mia_seg.report.cells import UNDEFENDED, Cell, Row
 from mia_seg.report.style import Look
 from mia_seg.store import replace, writing
@@ -85,6 +85,7 @@ def draw(folder: Path, shadow: str, cells: list[Cell], look: Look, note: str) ->
     for name, title, reading, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, note), drawn))
     made += _frontier(folder / f"{shadow}.frontier", [cell for cell in seen if cell.level == "image"], look, note)
+    made += _shadows(folder / f"{shadow}.shadows", [cell for cell in seen if cell.level == "image"], note)
     for name, title, reading, drawn in _curves(seen, look):
         both = Figure(folder / f"{shadow}.{name}", title, reading, note, ("png", "svg"))
         made.append(_save(both, drawn))
@@ -146,6 +147,16 @@ def _frontier(path: Path, cells: list[Cell], look: Look, note: str) -> list[Figu
     with style.styled():
         drawn = frontier.frontier_figure(found, look)
         return [_save(Figure(path, "What is worth having of the defenses", frontier.READING, about), drawn)]
+
+
+def _shadows(path: Path, cells: list[Cell], note: str) -> list[Figure]:
+    """Only where an attack compared with several numbers of shadows."""
+    found = shadows.grown(cells)
+    if not found:
+        return []
+    with style.styled():
+        drawn = shadows.shadows_figure(found)
+        return [_save(Figure(path, "What more shadows buy", shadows.READING, note), drawn)]
 
 
 def _curves(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, Drawn]]:

@@ -215,6 +215,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
+def rate(cell: Cell, target: str) -> str:
+    """The TPR at a target FPR with its interval, and the FPR that was realised."""
+    rates = [run["tpr_at_fpr"][target] for run in cell.runs]
+    if any(isinstance(rate, str) for rate in rates):
+        return "not resolvable"
+    mean = {name: sum(rate[name] for rate in rates) / len(rates) for name in ("tpr", "realised_fpr")}
+    low, high = min(rate["low"] for rate in rates), max(rate["high"] for rate in rates)
+    return f"{mean['tpr']:.2f} [{low:.2f}, {high:.2f}] ({percent(mean['realised_fpr'])}%)"
+
+
 def _glance(victim: str, rows: list[Row]) -> list[str]:
     undefended = [cell for cell in cells(rows) if cell.level == "image" and cell.defense == UNDEFENDED]
     best = strongest(undefended, lambda cell: not cell.at_random) or strongest(undefended)
@@ -243,8 +253,8 @@ def _attack(cell: Cell) -> list[str]:
     numbers = [
         str(cell.auc),
         str(precision),
-        _rate(cell, "0.1"),
-        _rate(cell, "0.01"),
+        rate(cell, "0.1"),
+        rate(cell, "0.01"),
         str(accuracy),
         _seeds(cell.seeds),
     ]
@@ -266,7 +276,7 @@ def _worth(cell: Cell) -> list[str]:
         str(cell.estimate("tpr")),
         str(cell.estimate("fpr")),
         *values,
-        _rate(cell, "0.001"),
+        rate(cell, "0.001"),
         _exposed(cell),
         _seeds(cell.seeds),
     ]
@@ -289,15 +299,6 @@ def _exposed(cell: Cell) -> str:
         return "–"
     tested = _span(one["tested"] for one in lists)
     return f"{_span(len(one['scenes']) for one in lists)} of {tested}"
-
-
-def _rate(cell: Cell, target: str) -> str:
-    rates = [run["tpr_at_fpr"][target] for run in cell.runs]
-    if any(isinstance(rate, str) for rate in rates):
-        return "not resolvable"
-    mean = {name: sum(rate[name] for rate in rates) / len(rates) for name in ("tpr", "realised_fpr")}
-    low, high = min(rate["low"] for rate in rates), max(rate["high"] for rate in rates)
-    return f"{mean['tpr']:.2f} [{low:.2f}, {high:.2f}] ({percent(mean['realised_fpr'])}%)"
 
 
 def _shadow(cell: Cell) -> list[str]:

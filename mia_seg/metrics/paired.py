@@ -1,0 +1,102 @@
+"""How much better one attack is than another on the same scenes. Paired: what is hard for one is often so for both.
+
+Axes: N scores in the order of the input; S steps and R bootstrap rounds as in `membership`.
+"""
+
+from collections.abc import Hashable, Iterable
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+from mia_seg.metrics._ranking import Ranking, Units, area_under, called, placements, rank, units_of
+from mia_seg.metrics.intervals import TAIL, Floats, Integers, Interval, kish, variance
+from mia_seg.metrics.membership import NOT_RESOLVABLE, TARGETS, Rate
+
+
+class Difference(TypedDict):
+    """By how much the first attack's AUC and TPRs exceed the second's, each with its interval; from -1 to 1."""
+
+    auc: Rate
+    tpr_at_fpr: dict[str, Rate | str]
+
+
+def above(
+    scores: npt.ArrayLike,
+    others: npt.ArrayLike,
+    members: npt.ArrayLike,
+    *,
+    units: Iterable[Hashable] | None = None,
+    seed: int = 0,
+    rounds: int = 1000,
+) -> Difference:
+    """Of scores [N] above others [N], both finite and of the same scenes; members [N] bool or 0/1, units as `measure`.
+
+    - auc: the variance is DeLong, DeLong & Clarke-Pearson's for two AUCs on the same scenes (Biometrics 1988, 44:837),
+      over units: that of the difference between what a scene adds to the one AUC and what it adds to the other. Its
+      quantile is Student's with Welch and Satterthwaite's degrees of freedom. Where all
+      scenes add the same no error shows: rightly for scores that rank alike, wrongly for a faultless attack beside one
+      that is always wrong.
+    - tpr_at_fpr: at the largest realised FPR <= target of each, with thresholds found anew in every round of a
+      percentile bootstrap over units, the same units for both. "not resolvable" as in `measure`.
+
+    Ends are cut at -1 and 1, which are the interval with a single unit on one side. Raises MiaSegError as `measure`.
+    """
+    first, second = rank(scores, members), rank(others, members)
+    drawn = units_of(first, units)
+    both = Units(_unranked(first, drawn.slots_N), drawn.members, drawn.nonmembers)
+    areas, rates = [float(area_under(*called(r))) for r in (first, second)], _rates(first, second, both, seed, rounds)
+    resolved = kish(both.slots[1]) * np.array(TARGETS) >= 1 - 1e-9
+    return {
+        "auc": _rate(areas[0] - areas[1], _interval(areas[0] - areas[1], _added(first) - _added(second), both)),
+        "tpr_at_fpr": {
+            f"{target:g}": _rate(value, tuple(np.quantile(samples_R, (TAIL, 1 - TAIL)))) if there else NOT_RESOLVABLE
+            for target, there, (value, samples_R) in zip(TARGETS, resolved, rates, strict=True)
+        },
+    }
+
+
+def _rate(value: float, ends: Interval) -> Rate:
+    return {"value": value, "low": float(max(ends[0], -1.0)), "high": float(min(ends[1], 1.0))}
+
+
+def _unranked(ranking: Ranking, values_N: Integers) -> Integers:
+    """Values of the ranked scores in the order of the input."""
+    return values_N[np.argsort(ranking.order_N)]
+
+
+def _added(ranking: Ranking) -> Floats:
+    """What each score adds to the AUC: of a member the share below it, of a non-member the share above it; [N]."""
+    added_N = np.empty(len(ranking.order_N))
+    above_N, below_M = placements(ranking, *called(ranking))
+    added_N[ranking.order_N[ranking.members_N]], added_N[ranking.order_N[~ranking.members_N]] = above_N, below_M
+    return added_N
+
+
+def _interval(value: float, difference_N: Floats, units: Units) -> Interval:
+    members_N = units.slots_N < units.members
+    sides = zip((difference_N[members_N], difference_N[~members_N]), units.slots, strict=True)
+    parts, counts = [variance(values, slots) for values, slots in sides], (units.members, units.nonmembers)
+    total = sum(parts)
+    if total in (0, np.inf):
+        return value - total, value + total
+    freedom = total**2 / sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
+    half = stdtrit(freedom, 1 - TAIL) * np.sqrt(total)
+    return value - half, value + half
+
+
+def _rates(first: Ranking, second: Ranking, units: Units, seed: int, rounds: int) -> list[tuple[float, Floats]]:
+    """For each target the difference of the TPRs, and those of units drawn again [R]."""
+    values = [_tpr(*called(first), target) - _tpr(*called(second), target) for target in TARGETS]
+    passes = []
+    for draws in units.draws(seed, rounds):
+        ours, theirs = (called(r, draws[:, units.slots_N[r.order_N]]) for r in (first, second))
+        passes.append([_tpr(*ours, target) - _tpr(*theirs, target) for target in TARGETS])
+    return [(float(v), samples_R) for v, samples_R in zip(values, np.concatenate(passes, axis=1), strict=True)]
+
+
+def _tpr(tp: Integers, fp: Integers, target: float) -> Floats:
+    """The TPR [...] at the largest operating point whose FPR is at most the target."""
+    point = np.count_nonzero(fp <= target * fp[..., -1:] + 1e-9, axis=-1, keepdims=True) - 1
+    return np.asarray((np.take_along_axis(tp, point, -1) / tp[..., -1:])[..., 0])
