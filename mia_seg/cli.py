@@ -45,7 +45,7 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 
 DEFENSES = ["none", "argmax", "dropout:0.1", "dropout:0.9", "gaussian:0.5", "gaussian:1.0"]
 FLEET_ATTACKS = ["image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base"]
-FLEET_ATTACKS += ["lira", "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline"]
+FLEET_ATTACKS += ["lira", "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline", "learned_calibration"]
 ATTACKS = ["image_loss", "patch_resnet50:concat", "patch_resnet50:loss", "patch_resnet50:labels"]
 
 Seeds = Annotated[

@@ -81,14 +81,19 @@ class Readings:
                 "A fleet of 2 shadows cannot choose a threshold: when one plays the victim, none is left to compare it "
                 "with. Give [adversary] models = 4 or more."
             )
-        rest = np.arange(len(self)) // 2 != model // 2
-        kept = (self.scenes_MN[rest], self.population_MZ[rest], self.members_MN[rest])
-        return Readings(self.ids, *kept)
+        return self._only(np.arange(len(self)) // 2 != model // 2)
+
+    def first(self, pairs: int) -> "Readings":
+        """The fleet's first pairs."""
+        return self._only(np.arange(len(self)) // 2 < pairs)
 
     def save(self, folder: Path) -> None:
         """Write what `load_readings` reads."""
         kept = {name: getattr(self, name) for name in ("scenes_MN", "population_MZ", "members_MN")}
         np.savez(folder / READINGS, allow_pickle=False, ids=np.array(self.ids), **kept)
+
+    def _only(self, kept_M: np.ndarray) -> "Readings":
+        return Readings(self.ids, self.scenes_MN[kept_M], self.population_MZ[kept_M], self.members_MN[kept_M])
 
     def _of(self, first_PN: np.ndarray, pairs: int) -> np.ndarray:
         choice = first_PN[:pairs].reshape(*first_PN[:pairs].shape, *[1] * (self.scenes_MN.ndim - 2))

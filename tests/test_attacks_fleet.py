@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +19,8 @@ from mia_seg.attacks.attack_p import AttackP, share_above
 from mia_seg.attacks.attack_r import AttackR
 from mia_seg.attacks.base import Base
 from mia_seg.attacks.calibration import Calibration
+from mia_seg.attacks.learned_calibration import LearnedCalibration
+from mia_seg.attacks.learned_combination import features, weigh
 from mia_seg.attacks.lira import LiRA
 from mia_seg.attacks.quantile_regression import QuantileRegression
 from mia_seg.attacks.rmia import RMIA
@@ -376,6 +378,12 @@ def test_a_fleet_of_one_pair_cannot_rehearse() -> None:
         Calibration().fit_fleet(World(LEAK, 10).fleet(2))
 
 
+@pytest.mark.parametrize(("method", "models"), [(LearnedCalibration(), 4), (LearnedCalibration(models=1), 8)])
+def test_one_pair_teaches_no_weights(method: FleetAttack, models: int) -> None:
+    with pytest.raises(MiaSegError, match=r"of one pair none is left.*models = 6 or more, and models = 2 or more"):
+        method.fit_fleet(World(LEAK, 10).fleet(models))
+
+
 def test_a_scene_that_no_shadow_left_out_is_named() -> None:
     fleet = readings()
     for seen, did in ((True, "was trained on"), (False, "was left out")):
@@ -461,6 +469,32 @@ def test_no_more_shadows_are_looked_at_than_asked_for(method: FleetAttack, used:
     assert (before == after).all()
     wild.scenes_MN[used - 2 :] = 7.0
     assert (method.tuned(wild).judge(victim, wild) != before).any()
+
+
+def test_learned_weights_come_from_no_more_shadows_than_asked_for() -> None:
+    read, (answers, _) = leaking().read(features), WORLD.victim()
+    victim, method = Target(features(answers.statistics), read.population_MZ[0]), LearnedCalibration(models=2)
+    for changed, same in ((slice(4, 16), True), (slice(3, 4), False)):
+        values = read.scenes_MN.copy()
+        values[changed] = np.random.default_rng(0).normal(size=values[changed].shape)
+        wild = Readings(read.ids, values, read.population_MZ, read.members_MN)
+        assert (method.judge(victim, wild) == method.judge(victim, read)).all() == same
+
+
+def test_learned_weights_are_those_of_every_shadow_beside_those_of_other_pairs() -> None:
+    """By hand: three pairs, one statistic; each shadow's rows and what they are above the mean of the others' out."""
+    plain = readings(6, 40)
+    fleet = Readings(plain.ids, plain.scenes_MN[..., None], np.zeros((6, 0, 1)), plain.members_MN)
+    rows, classes = [], []
+    for model, scene in product(range(6), range(40)):
+        out = [o for o in range(6) if o // 2 != model // 2 and not plain.members_MN[o, scene]]
+        rows.append([plain.scenes_MN[model, scene], plain.scenes_MN[model, scene] - plain.scenes_MN[out, scene].mean()])
+        classes.append(plain.members_MN[model, scene])
+    seen = target(40).scenes_N
+    beside = [[x, x - np.mean(sides(plain, scene)[1])] for scene, x in enumerate(seen)]
+    expected = weigh(np.array(rows), np.array(classes), 0.1).apply(np.array(beside))
+    found = LearnedCalibration().judge(Target(seen[:, None], np.zeros((0, 1))), fleet)
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("method", [AttackP(), RMIA(), QuantileRegression()])

@@ -8,7 +8,7 @@ that sum a segmenter's answers up.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -23,12 +23,13 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import best_threshold
 
 FOLDS = 5
+Strength = Annotated[float, Field(gt=0, description="inverse weight of the penalty on the squared weights")]
 
 
 class LearnedCombination(Attack):
     """Weights for the statistics."""
 
-    strength: float = Field(default=0.1, gt=0, description="inverse weight of the penalty on the squared weights")
+    strength: Strength = 0.1
 
     def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "LinearAttacker":
         """The threshold is chosen on scores by weights that were fitted to other units of the shadow."""
@@ -42,8 +43,8 @@ class LearnedCombination(Attack):
             )
         held_N = np.zeros(len(members_N))
         for side in _folds(known, folds):
-            held_N[side] = self._weigh(features_NF[~side], members_N[~side]).apply(features_NF[side])
-        linear = self._weigh(features_NF, members_N)
+            held_N[side] = weigh(features_NF[~side], members_N[~side], self.strength).apply(features_NF[side])
+        linear = weigh(features_NF, members_N, self.strength)
         return LinearAttacker(self, linear, Thresholds(best_threshold(held_N, members_N)))
 
     def load(self, folder: Path, fabric: Fabric) -> "LinearAttacker":
@@ -51,13 +52,6 @@ class LearnedCombination(Attack):
         kept = json.loads((folder / ATTACKER).read_text(encoding="utf-8"))
         linear = Linear(np.array(kept["centre"]), np.array(kept["weights"]), kept["bias"])
         return LinearAttacker(self, linear, Thresholds(**kept["thresholds"]))
-
-    def _weigh(self, features_NF: np.ndarray, members_N: np.ndarray) -> "Linear":
-        centre_F, deviation_F = features_NF.mean(0), features_NF.std(0)
-        deviation_F[deviation_F < 1e-9] = np.inf  # what does not vary tells nothing
-        fitted = LogisticRegression(C=self.strength, max_iter=1000, class_weight="balanced")
-        fitted.fit((features_NF - centre_F) / deviation_F, members_N)
-        return Linear(centre_F, fitted.coef_[0] / deviation_F, float(fitted.intercept_[0]))
 
 
 @dataclass(frozen=True)
@@ -91,6 +85,15 @@ class LinearAttacker(Attacker):
             "bias": self.linear.bias, "thresholds": asdict(self.thresholds),
         }  # fmt: skip
         (folder / ATTACKER).write_text(json.dumps(kept), encoding="utf-8")
+
+
+def weigh(features_NF: np.ndarray, members_N: np.ndarray, strength: float) -> Linear:
+    """A logistic regression of membership on the standardised features, both sides with the same weight."""
+    centre_F, deviation_F = features_NF.mean(0), features_NF.std(0)
+    deviation_F[deviation_F < 1e-9] = np.inf  # what does not vary tells nothing
+    fitted = LogisticRegression(C=strength, max_iter=1000, class_weight="balanced")
+    fitted.fit((features_NF - centre_F) / deviation_F, members_N)
+    return Linear(centre_F, fitted.coef_[0] / deviation_F, float(fitted.intercept_[0]))
 
 
 def features(statistics: Statistics) -> np.ndarray:
