@@ -102,7 +102,7 @@ def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> E
 
 
 def enriched(results: Iterable[Row]) -> list[Row]:
-    """The flat rows of results, with what only the report reads: curves, confidences, exposed scenes, parts, shadows."""
+    """The flat rows of results, with what only the report reads: curves, confidences, exposed scenes, parts, fleets."""
     return [
         results_.row(result, level)
         | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
