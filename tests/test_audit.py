@@ -21,7 +21,7 @@ def known(members: np.ndarray, units: list[str]) -> Known:
 def asked(members: np.ndarray, units: list[str]) -> Any:
     """A victim or shadow that was asked about these scenes."""
     names = [f"scene_{place:02d}" for place in range(len(members))]
-    recipe = SimpleNamespace(split=SimpleNamespace(rule="random"))
+    recipe = SimpleNamespace(split=SimpleNamespace(rule="random"), dataset=lambda: SimpleNamespace(classes=list))
     return SimpleNamespace(asked=names, known=lambda: known(members, units), seed=0, recipe=recipe)
 
 
