@@ -15,7 +15,7 @@ from torch import nn
 
 from mia_seg import attacks
 from mia_seg.answers import Answer, Answers
-from mia_seg.attacks import Attack, Attacker, Known, Thresholds
+from mia_seg.attacks import Attack, Attacker, Known, Thresholds, patch_resnet50
 from mia_seg.attacks.patch_resnet50 import (
     PatchAttacker,
     PatchResNet50,
@@ -198,6 +198,46 @@ def test_a_training_that_diverges_is_refused_and_not_kept(tmp_path: Path) -> Non
     shadow, wild = planted(tmp_path, 4, 5, leak=True), method(("patch_resnet50", "loss"), epochs=2, lr=1e30)
     with pytest.raises(MiaSegError, match=r"training diverged: its validation loss is (nan|inf).* lower 'lr'"):
         wild.fit(*shadow, 3, fabric())
+
+
+@pytest.mark.parametrize(
+    ("heard", "kept"), [([0.5, 0.9, 0.7, 0.9], 3), ([0.5, 0.9, 0.7, 0.6], 1), ([0.2, 0.1, 0.0], 0)]
+)
+def test_the_epoch_that_ranks_the_held_out_scenes_best_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: list[float], kept: int
+) -> None:
+    """Though its loss is the largest; of equal ones the last."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def validate(network: torch.nn.Module, *rest: object) -> tuple[float, float]:
+        # The network comes wrapped by Fabric; its weights are named as those of the attacker.
+        seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        return heard[len(seen) - 1] + 1, heard[len(seen) - 1]
+
+    monkeypatch.setattr(patch_resnet50, "_validate", validate)
+    shadow, quick = planted(tmp_path, 4, 5, leak=True), method(("patch_resnet50", "loss"), epochs=len(heard))
+    found = quick.fit(*shadow, 3, fabric())
+    assert isinstance(found, PatchAttacker)
+    assert all((tensor == seen[kept][name]).all() for name, tensor in found.network.state_dict().items())
+
+
+def test_what_validates_is_the_ranking_of_scenes_and_the_loss_of_patches(tmp_path: Path) -> None:
+    """A network that tells the mean of a patch of the loss map, on scenes whose maps are flat."""
+    labels = [np.zeros((8, 8), np.uint8)] * 4
+    loss = np.array([1.0, 2.0, 3.0, 4.0])
+    posteriors = [np.stack([np.full((8, 8), np.exp(-x)), np.full((8, 8), 1 - np.exp(-x))]).astype("f") for x in loss]
+    members = np.array([True, False, True, False])
+    side = patch_resnet50.Side(written(tmp_path, posteriors, labels), Known(members, np.arange(4)), np.arange(4))
+
+    class Mean(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            odds = -x.mean((1, 2, 3)) * -np.log(patch_resnet50.FLOOR)
+            return torch.stack([torch.zeros_like(odds), odds], 1)
+
+    settings = method(("patch_resnet50", "loss"), patch=(4, 4), batch=3)
+    found = patch_resnet50._validate(Mean(), side, settings, 0, fabric())
+    expected = np.mean([np.log1p(np.exp(x if m else -x)) for x, m in zip(loss, members, strict=True)])
+    assert found == pytest.approx((expected, 0.75), rel=1e-3)
 
 
 def test_image_loss_is_minus_the_mean_loss_of_an_image(world: World) -> None:
