@@ -279,6 +279,7 @@ def test_concat_is_the_posterior_then_the_labels(classes: int) -> None:
     assert channels[:classes].sum(0) == pytest.approx(np.ones((9, 12)), abs=1e-6)
     assert channels[:classes] == pytest.approx(answer.posterior_KHW, abs=2e-3)
     assert (channels[classes:] == represent(answer, "labels").numpy()).all()
+    assert (channels[:classes] == represent(answer, "posterior").numpy()).all()
 
 
 @pytest.mark.parametrize("classes", [2, 11, 19, 66])
@@ -296,7 +297,7 @@ def test_the_loss_map_is_minus_log_p_between_zero_and_one(classes: int) -> None:
     assert (loss[0, 0, 0], loss[0, 0, 1]) == pytest.approx((1, 0), abs=1e-6)
 
 
-@pytest.mark.parametrize("representation", ["concat", "loss", "labels"])
+@pytest.mark.parametrize("representation", ["concat", "posterior", "loss", "labels"])
 def test_a_representation_is_a_function_of_the_answer_alone(representation: str) -> None:
     answer, twin = answer_of(5), answer_of(5)
     first = represent(answer, representation)
@@ -312,6 +313,13 @@ def test_the_control_does_not_see_the_posterior() -> None:
     other = Answer(np.full_like(answer.posterior_KHW, 0.2), answer.labels_HW)
     assert torch.equal(represent(answer, "labels"), represent(other, "labels"))
     assert not torch.equal(represent(answer, "loss"), represent(other, "loss"))
+
+
+def test_who_has_no_labels_sees_none() -> None:
+    answer = answer_of(5)
+    other = Answer(answer.posterior_KHW, np.full_like(answer.labels_HW, IGNORE))
+    assert torch.equal(represent(answer, "posterior"), represent(other, "posterior"))
+    assert not torch.equal(represent(answer, "concat"), represent(other, "concat"))
 
 
 def test_an_argmax_answer_has_the_loss_of_right_and_wrong() -> None:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 import numpy as np
@@ -25,7 +25,7 @@ from mia_seg.metrics.membership import measure
 from mia_seg.report import figures, tables, words
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.cells import cells, enriched
-from mia_seg.report.glossary import glossary
+from mia_seg.report.glossary import SEES, glossary
 from mia_seg.report.style import look
 
 Result = dict[str, Any]
@@ -342,6 +342,10 @@ def test_every_attack_and_defense_in_use_is_explained() -> None:
     entries = {entry.name: entry.text for entry in glossary(rows(*audit()))}
     assert entries.keys() == {"argmax", "concat", "gaussian", "image_loss", "labels", "patch_resnet50"}
     assert all(text.endswith((".", ").")) or text for text in entries.values())
+
+
+def test_whatever_a_patch_attack_may_see_is_explained() -> None:
+    assert set(get_args(PatchResNet50.model_fields["representation"].annotation)) == set(SEES)
 
 
 def answers_at(folder: Path, posteriors: list[np.ndarray], labels: list[np.ndarray]) -> Answers:

@@ -1,4 +1,8 @@
-"""The patch attack (He et al., ECCV 2020; thesis 7.2): a ResNet-50 from scratch calls a patch of an answer "member"."""
+"""The patch attack (He et al., ECCV 2020; thesis 7.2): a ResNet-50 from scratch calls a patch of an answer "member".
+
+Needs labels and posteriors, one query a scene, and a shadow to train on. Without labels it sees the posteriors alone:
+the weaker attacker who has no ground truth (Type-I of Chobola et al., AISec 2023).
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -30,10 +34,10 @@ FLOOR = 1e-6
 class PatchResNet50(Attack):
     """Settings; the defaults are the published geometry (90 x 90 cells at stride 8, ten patches an image)."""
 
-    representation: Literal["concat", "loss", "labels"] = Field(
+    representation: Literal["concat", "posterior", "loss", "labels"] = Field(
         default="concat",
-        description="concat: posterior and one-hot labels; loss: -log p map; labels: one-hot labels alone, a control "
-        "that never sees the model",
+        description="concat: posterior and one-hot labels; posterior: the posterior alone, for who has no labels; "
+        "loss: -log p map; labels: one-hot labels alone, a control that never sees the model",
     )
     patch: tuple[int, int] = Field(default=(90, 90), description="(height, width) of a patch, in cells of the answer")
     fuse: Literal["random", "windows"] = Field(default="random", description="which patches an image's score averages")
@@ -129,10 +133,13 @@ def represent(answer: Answer, representation: str) -> Tensor:
     """The attacker's view of an answer, float32 [C, h, w]; a function of the answer alone, whatever the defense.
 
     concat: posterior renormalised to sum one and one-hot labels, 2K channels, all-zero labels where ignored.
-    loss: -log p of the label, floor 1e-6, scaled to 0..1; 0 where ignored. labels: the one-hot labels alone.
+    posterior: the renormalised posterior alone, K channels. labels: the one-hot labels alone.
+    loss: -log p of the label, floor 1e-6, scaled to 0..1; 0 where ignored.
     """
-    labels = torch.from_numpy(answer.labels_HW.astype(np.int64))
     posterior = torch.from_numpy(answer.posterior_KHW)
+    if representation == "posterior":
+        return posterior / posterior.sum(0)
+    labels = torch.from_numpy(answer.labels_HW.astype(np.int64))
     ignored = labels == IGNORE
     index = labels.masked_fill(ignored, 0)
     if representation == "loss":

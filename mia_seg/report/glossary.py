@@ -10,6 +10,7 @@ from mia_seg.report.cells import UNDEFENDED, Row
 
 SEES = {
     "concat": "the posteriors and the labels.",
+    "posterior": "the posteriors alone: an attacker without labels.",
     "loss": "the loss of the labels at every place, nothing else.",
     "labels": "the labels alone, never the model. A control: what it achieves, the split gives away.",
 }
