@@ -1,8 +1,8 @@
 """Answers on disk: strided float16 posteriors beside their labels, and full-resolution statistics a scene."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from pathlib import Path
 
@@ -80,6 +80,7 @@ class Answers(Sequence[Answer]):
     """A black box's answers to some scenes: all that an attack may see. `kept`: the stored classes it shows.
 
     population: statistics of what it answered to scenes that no model of the audit trained on, where it was asked.
+    views: statistics of what it answered to the same scenes, changed, by the name of the change (`mia_seg.views`).
     """
 
     path: Path
@@ -90,6 +91,7 @@ class Answers(Sequence[Answer]):
     kept: tuple[int, ...]
     statistics: Statistics
     population: Statistics | None = None
+    views: Mapping[str, Statistics] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -121,6 +123,7 @@ class Answers(Sequence[Answer]):
             shapes=[self.shapes[r] for r in rows],
             offsets=[self.offsets[r] for r in rows],
             statistics=self.statistics.take(rows),
+            views={view: statistics.take(rows) for view, statistics in self.views.items()},
         )
 
     def occurring(self) -> set[int]:
@@ -130,7 +133,8 @@ class Answers(Sequence[Answer]):
     def only(self, classes: Sequence[int]) -> "Answers":
         """The same in a label space of some of the stored classes: the rest is ignored, posteriors sum to one again."""
         places = [self.kept.index(k) for k in classes]
-        return replace(self, kept=tuple(classes), statistics=self.statistics.only(places))
+        views = {view: statistics.only(places) for view, statistics in self.views.items()}
+        return replace(self, kept=tuple(classes), statistics=self.statistics.only(places), views=views)
 
 
 def _restrict(posterior_KHW: np.ndarray, labels_HW: np.ndarray, kept: Sequence[int]) -> Answer:

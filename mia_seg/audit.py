@@ -75,7 +75,7 @@ def described(
     adversary = shadow.recipe.adversary
     assert adversary is not None
     shadow_digest = shadow.digest if method.needs_fleet else shadow.artefact.digest
-    asked = len(victim.asked) + (len(shadow.parts.pool) if method.needs_population else 0)
+    asked = len(victim.asked) * (1 + len(method.views)) + (len(shadow.parts.pool) if method.needs_population else 0)
     return {
         "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
         "dataset": data_name(victim.recipe),

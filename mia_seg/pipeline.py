@@ -23,6 +23,7 @@ from mia_seg import (
     service,
     sheets,
     train,
+    views,
 )
 from mia_seg import report as report_
 from mia_seg.answers import Answers
@@ -148,15 +149,15 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     """Fit on the shadow's answers, score the victim's, join the victim's membership, measure, write the result."""
     assert shadow.recipe.adversary is not None
     check_match(shadow.name, shadow.recipe, victim.name)
-    stride = shadow.recipe.adversary.stride
     known = audit if audit.adaptive else replace(audit, defense=UNDEFENDED, repeats=1)
     method = attack_settings(audit.attack, shadow.recipe)
     theirs = _asked(victim, shadow, method, audit, space)
-    own = answers_of(shadow, shadow.asked, known.defense, stride, space, known.repeats)
+    own = _asked(shadow, shadow, method, known, space)
     independent = shadow.recipe.adversary.kind == "A2"
     seen_theirs, seen_own = choice.common_classes(theirs, own, shadow.name) if independent else (theirs, own)
     made = {"own": own.path.name, "attack": repr(method), "seed": shadow.seed, "version": ATTACK_VERSION}
     made |= {} if seen_own is own else {"classes": seen_own.kept}
+    made |= {"views": [*method.views, views.VERSION]} if method.views else {}
     if method.needs_fleet:
         made |= {"version": FLEET_VERSION, "fleet": shadow.digest, "defense": known.defense, "repeats": known.repeats}
     artefact = space.store.artefact("attackers", f"{shadow.name}.{slug(audit.attack)}", made)
@@ -173,8 +174,13 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     return results.write(space.reports, expected | found | control)
 
 
-def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, space: Space, repeats: int = 1) -> Answers:
-    """What the defended model answers to some scenes, asked now or read from the store; the mean over `repeats`."""
+def answers_of(
+    model: Model, ids: Sequence[str], defense: str, stride: int, space: Space, repeats: int = 1, view: str | None = None
+) -> Answers:
+    """What the defended model answers to some scenes, asked now or read from the store; the mean over `repeats`.
+
+    view: what it is asked about in place of the scenes as they are (`mia_seg.views`).
+    """
     guard = plugins.parse(defenses, Defense, defense)
     made = {
         "model": model.artefact.digest, "ids": recipe.digest(list(ids)), "defense": repr(guard), "stride": stride,
@@ -183,6 +189,7 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
     generator = _generator_of(model, space) if guard.needs_generator else None
     made |= {} if generator is None else {"generator": generator.digest}
     made |= {} if repeats == 1 else {"repeats": repeats}
+    made |= {} if view is None else {"view": [view, views.VERSION]}
     artefact = space.store.artefact("answers", f"{model.name}.{slug(defense)}", made)
     while launch.rank() > 0 and not artefact.whole:
         time.sleep(1)  # the first process asks; the others need the answers to go on
@@ -192,8 +199,8 @@ def answers_of(model: Model, ids: Sequence[str], defense: str, stride: int, spac
         space.fabric("32-true").to_device(network)
         with artefact.make() as folder:
             box = guard.guard(network, model.recipe.window)
-            times = f"{defense}, {repeats} times" if repeats > 1 else defense
-            query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({times})", repeats)
+            how = ", ".join(filter(None, (defense, view, f"{repeats} times" if repeats > 1 else "")))
+            query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({how})", repeats, view)
     with reading(artefact.path):
         return answers_.load(artefact.path)
 
@@ -280,14 +287,16 @@ def _train_fleet(name: str, settings: Recipe, parts: Sequence[Parts], seed: int,
 
 
 def _asked(model: Model, shadow: Model, method: Attack, audit: Audit, space: Space) -> Answers:
-    """What a model answers to its audited scenes and, where an attack needs it, to the fleet's pool."""
-    assert shadow.recipe.adversary is not None
-    stride = shadow.recipe.adversary.stride
-    found = answers_of(model, model.asked, audit.defense, stride, space, audit.repeats)
-    if not method.needs_population or not shadow.parts.pool:
-        return found
-    population = answers_of(model, shadow.parts.pool, audit.defense, stride, space, audit.repeats)
-    return replace(found, population=population.statistics)
+    """What a model answers to its audited scenes and, where an attack needs these, to views and to the fleet's pool."""
+    adversary = shadow.recipe.adversary
+    assert adversary is not None
+
+    def ask(ids: Sequence[str], view: str | None = None) -> Answers:
+        return answers_of(model, ids, audit.defense, adversary.stride, space, audit.repeats, view)
+
+    found = replace(ask(model.asked), views={view: ask(model.asked, view).statistics for view in method.views})
+    pool = shadow.parts.pool if method.needs_population else []
+    return replace(found, population=ask(pool).statistics) if pool else found
 
 
 def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) -> tuple[Parts, int]:

@@ -11,6 +11,7 @@ from mia_seg.fleet import Fleet
 
 PIXELS = 20_000
 JITTER = 0.05  # deviation of the logit of a class or group from the scene's
+DAMAGE = 20.0  # what the logit of a scene loses when noise of deviation 1 is added
 TAIL = 1.5  # how much larger the loss of the worst pixels is than the mean
 
 
@@ -38,13 +39,17 @@ class Leak:
 
 @dataclass(frozen=True)
 class World:
-    """N audited scenes and Z of a population, which any number of models answer; the same under a seed."""
+    """N audited scenes and Z of a population, which any number of models answer; the same under a seed.
+
+    views: what the models are asked about beside the audited scenes as they are.
+    """
 
     leak: Leak
     scenes: int
     population: int = 0
     classes: int = 4
     seed: int = 0
+    views: tuple[str, ...] = ()
 
     def answers(self, members_N: np.ndarray, model: int) -> Answers:
         """What a model that was trained on some of the scenes answers; `model` draws its noise."""
@@ -57,7 +62,9 @@ class World:
         population = every.take(np.arange(self.scenes, len(hard_N))) if self.population else None
         kept = tuple(range(self.classes))
         shown = every.take(np.arange(self.scenes))
-        return Answers(Path(), ids, [(0, 0)] * len(ids), [0] * len(ids), self.classes, kept, shown, population)
+        # The draws of a view come last: without views the world is the same.
+        views = {v: self._statistics(phi_N - DAMAGE * _noise(v), rng).take(np.arange(self.scenes)) for v in self.views}
+        return Answers(Path(), ids, [(0, 0)] * len(ids), [0] * len(ids), self.classes, kept, shown, population, views)
 
     def fleet(self, models: int) -> Fleet:
         """Shadows in pairs, each pair two halves of the scenes."""
@@ -101,6 +108,12 @@ class World:
 
 def _probability(phi: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-phi)))
+
+
+def _noise(view: str) -> float:
+    """The deviation of a view's noise; mirrored or shifted, a scene is as hard as before."""
+    name, _, value = view.partition(":")
+    return float(value) if name == "noise" else 0.0
 
 
 def _loss(phi: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.metrics.segmentation import confusion
 from mia_seg.progress import track
 from mia_seg.recipe import digest
+from mia_seg.views import changed
 
 VERSION = 2
 # Posteriors are kept as float16, whose resolution near zero this floor respects.
@@ -25,15 +26,20 @@ SIZES = (1e-3, 1e-2)
 CELLS = 2 * 3 * 9
 
 
-def query(box: BlackBox, scenes: Scenes, stride: int, seed: int, folder: Path, title: str, repeats: int = 1) -> None:
+def query(
+    box: BlackBox, scenes: Scenes, stride: int, seed: int, folder: Path, title: str, repeats: int = 1,
+    view: str | None = None,
+) -> None:  # fmt: skip
     """Write the answers of `box` to every scene into `folder`; the noise of a scene is keyed by its id and the seed.
 
     repeats: how often each scene is asked about, under noise of its own; the mean of the answers is kept.
+    view: what is asked about in place of the scenes as they are.
     """
     classes = len(scenes.dataset.classes())
     rows, shapes = [], []
     with (folder / answers.POSTERIORS).open("wb") as posteriors, (folder / answers.LABELS).open("wb") as labels:
-        for scene in track(scenes, title, len(scenes)):
+        for plain in track(scenes, title, len(scenes)):
+            scene = plain if view is None else changed(plain, view, key(plain.id, seed))
             asked = [box(scene.image_HWC, key(scene.id, seed, k)).numpy() for k in range(repeats)]
             posterior_KHW = np.mean(asked, 0)
             rows.append(statistics(posterior_KHW, scene.labels_HW))

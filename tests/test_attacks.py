@@ -1,7 +1,7 @@
 """Attacks: a planted leak is found by every one and nothing is found where there is none; patches and their scores."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -59,6 +59,9 @@ def method(variant: tuple[str, str], **settings: Any) -> Attack:
     return build(attacks, Attack, variant[0], wanted, variant[0])
 
 
+VIEWS = sorted({view for variant in variants() for view in method(variant).views})
+
+
 def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
@@ -69,15 +72,22 @@ def planted(folder: Path, each: int, seed: int, leak: bool, twins: bool = False)
     twins: a member and a non-member share each scene, so that nothing but the leak tells them apart.
     """
     members = np.arange(2 * each) < each
-    posteriors, labels = [], []
+    logits, labels, rights = [], [], []
     for scene, member in enumerate(members):
         rng = np.random.default_rng([seed, scene % each if twins else scene])
         labels.append(blocky(rng, SIZE, CLASSES))
         sureness = (5 if member and leak else -1) + 0.3 * rng.normal()
-        right = np.arange(CLASSES)[:, None, None] == labels[-1]
-        posteriors.append(softmax(rng.normal(size=(CLASSES, *SIZE)) + sureness * right))
+        rights.append(np.arange(CLASSES)[:, None, None] == labels[-1])
+        logits.append(rng.normal(size=(CLASSES, *SIZE)) + sureness * rights[-1])
     units = np.array([f"unit {i}" for i in range(2 * each)])
-    return written(folder, posteriors, labels), Known(members, units)
+
+    def answers(place: Path, noise: float = 0.0) -> Answers:
+        faded = [softmax(x - 20 * noise * right) for x, right in zip(logits, rights, strict=True)]
+        return written(place, faded, labels)
+
+    levels = {view: float(view.partition(":")[2]) if view.startswith("noise") else 0.0 for view in VIEWS}
+    views = {view: answers(folder / view, level).statistics for view, level in levels.items()}
+    return replace(answers(folder), views=views), Known(members, units)
 
 
 @dataclass(frozen=True)

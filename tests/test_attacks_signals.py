@@ -1,7 +1,9 @@
 """What statistic attacks read of a scene, against plain loops over pixels; the learned combination of it all."""
 
 import math
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mia_seg.answers import Answers
+from mia_seg.answers import Answers, Statistics
 from mia_seg.attacks import Known
 from mia_seg.attacks._signals import accuracy, loss, miou, phi_vector
 from mia_seg.attacks.image_loss import ImageLoss
@@ -71,7 +73,7 @@ def test_forms_of_the_loss_are_what_loops_over_pixels_give(
         for form, value in expected.items():
             reading = loss(answers.statistics, form)[scene]  # type: ignore[arg-type]
             assert reading == pytest.approx(value, rel=1e-5), (scene, form)
-            assert ImageLoss(statistic=form).signal(answers.statistics)[scene] == -reading  # type: ignore[arg-type]
+            assert ImageLoss(statistic=form).signal(answers)[scene] == -reading  # type: ignore[arg-type]
     assert loss(answers.statistics, "boundary")[2] == loss(answers.statistics, "mean")[2], "no edge: the mean"
     assert loss(answers.statistics, "interior")[4] == loss(answers.statistics, "mean")[4], "no interior: the mean"
 
@@ -98,8 +100,8 @@ def test_a_scene_s_own_utility_is_that_of_the_metrics(
         expected = utility(confusion) if confusion.any() else {"miou": 0.0, "pix_acc": 0.0}
         assert miou(statistics)[scene] == pytest.approx(expected["miou"])
         assert accuracy(statistics)[scene] == pytest.approx(expected["pix_acc"])
-    assert (LabelOnly().signal(statistics) == miou(statistics)).all()
-    assert (LabelOnly(statistic="accuracy").signal(statistics) == accuracy(statistics)).all()
+    assert (LabelOnly().signal(told[0]) == miou(statistics)).all()
+    assert (LabelOnly(statistic="accuracy").signal(told[0]) == accuracy(statistics)).all()
 
 
 def test_features_of_labels_do_not_hear_the_model(
@@ -111,17 +113,54 @@ def test_features_of_labels_do_not_hear_the_model(
     assert label_features(answers.statistics).shape == (5, CLASSES + 3)
 
 
-def world(shift: float, scenes: int = 300, seed: int = 0) -> tuple[Answers, Known]:
-    answers, members = World(Leak(shift), scenes, seed=seed).victim()
+def one_class(pixels: int, right: int) -> Statistics:
+    """A scene with one label: its mIoU is right / pixels / 2, as what is wrong is predicted to be one other class."""
+    rng = np.random.default_rng(0)
+    empty = {f.name: rng.random((1, 1)) for f in fields(Statistics)}
+    confusion = np.array([[[right, pixels - right], [0, 0]]])
+    return Statistics(**(empty | {"confusion_NKK": confusion, "confidence_N": np.ones(1)}))
+
+
+def answering(right: int, views: dict[str, int]) -> Answers:
+    """One scene of 100 pixels, of which so many are right: as it is and in its views."""
+    seen = {view: one_class(100, count) for view, count in views.items()}
+    return Answers(Path(), ["a"], [(0, 0)], [0], 2, (0, 1), one_class(100, right), views=seen)
+
+
+def test_augmented_is_the_mean_over_the_scene_and_its_views() -> None:
+    answers = answering(80, {"flip": 60, "shift:-4": 40, "shift:4": 20, "noise:0.05": 100 - 50})
+    # Half of the share that is right: the other class, predicted and never a label, has an IoU of 0.
+    assert LabelOnly(statistic="augmented").signal(answers) == pytest.approx([(40 + 30 + 20 + 10 + 25) / 5 / 100])
+
+
+@pytest.mark.parametrize(
+    ("right", "noisy", "level"),
+    [
+        (80, (60, 50, 30, 10), 0.15),  # 40 lies midway between 50 at 0.1 and 30 at 0.2
+        (80, (60, 40, 30, 10), 0.1),  # half is not below half
+        (80, (20, 70, 10, 0), 0.05 * 40 / 60),  # the first fall counts
+        (80, (80, 80, 60, 20), 0.2 + 0.2 * 20 / 40),
+        (80, (80, 70, 60, 50), 0.4),
+        (0, (0, 0, 0, 0), 0.0),
+    ],
+)
+def test_the_distance_is_the_noise_that_halves_the_utility(right: int, noisy: tuple[int, ...], level: float) -> None:
+    attack = LabelOnly(statistic="distance")
+    found = attack.signal(answering(right, dict(zip(attack.views, noisy, strict=True))))
+    assert found == pytest.approx([level])
+
+
+def world(shift: float, scenes: int = 300, seed: int = 0, views: tuple[str, ...] = ()) -> tuple[Answers, Known]:
+    answers, members = World(Leak(shift), scenes, seed=seed, views=views).victim()
     return answers, Known(members, np.array(answers.ids))
 
 
-@pytest.mark.parametrize("attack", [*(ImageLoss(statistic=form) for form in ("mean", "balanced", "boundary", "interior", "trimmed")), LabelOnly(), LabelOnly(statistic="accuracy"), LearnedCombination()])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize("attack", [*(ImageLoss(statistic=form) for form in ("mean", "balanced", "boundary", "interior", "trimmed")), *(LabelOnly(statistic=s) for s in get_args(LabelOnly.model_fields["statistic"].annotation)), LearnedCombination()])  # fmt: skip  # noqa: E501
 @pytest.mark.parametrize("shift", [0.0, 2.0, 4.0])
 def test_attacks_on_one_shadow_reach_their_golden_range(attack: ImageLoss, shift: float) -> None:
     """What the best of them can reach is known in closed form; all of them follow the scene's one logit."""
-    attacker = attack.fit(*world(shift), 0, Fabric(accelerator="cpu", devices=1))
-    answers, known = world(shift, 800, seed=1)
+    attacker = attack.fit(*world(shift, views=attack.views), 0, Fabric(accelerator="cpu", devices=1))
+    answers, known = world(shift, 800, seed=1, views=attack.views)
     assert auc(attacker.score(answers, 0).image_N, known.members_N) == pytest.approx(
         Leak(shift).auc_without_shadows, abs=0.05
     )

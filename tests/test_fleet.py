@@ -225,4 +225,4 @@ def test_a_fleet_that_knows_the_defense_is_asked_behind_it(
         theirs = [call for call in asked if call[0] != "tiny_folder"]
         assert {defense for _, defense, _ in theirs} == {known}
         assert {name for name, _, _ in theirs} == {m.name for m in shadow.models}
-        assert len(theirs) == 1 + 2 * 4, "every shadow about the audited scenes and the pool"
+        assert len(theirs) == 2 * (1 + 4), "every shadow about the audited scenes and the pool, the first one twice"

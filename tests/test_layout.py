@@ -31,6 +31,7 @@ ORDER = [
     "blackbox",
     "defenses",
     "answers",
+    "views",
     "query",
     "fleet",
     "planted",

@@ -79,11 +79,17 @@ class Attack(Component):
     """Settings of an attack. The first field is the one that `name:value` sets on the command line.
 
     needs_fleet: it is fitted on many shadows (`fit_fleet`) and not on one (`fit`). needs_population: it compares with
-    answers to scenes that no model of the audit trained on.
+    answers to scenes that no model of the audit trained on. views: changed scenes that it asks about beside the plain
+    ones (`mia_seg.views`).
     """
 
     needs_fleet: ClassVar[bool] = False
     needs_population: ClassVar[bool] = False
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What it asks about each scene beside the scene itself; none but where an attack says so."""
+        return ()
 
     def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> Attacker:
         """Learn from the shadow's answers whose membership is known."""

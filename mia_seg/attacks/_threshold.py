@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from lightning_fabric import Fabric
 
-from mia_seg.answers import Answers, Statistics
+from mia_seg.answers import Answers
 from mia_seg.attacks import ATTACKER, Attack, Attacker, Known, Scores, Thresholds
 from mia_seg.metrics.membership import best_threshold
 
@@ -15,17 +15,17 @@ from mia_seg.metrics.membership import best_threshold
 class StatisticAttack(Attack):
     """Its file says which number."""
 
-    def signal(self, statistics: Statistics) -> np.ndarray:
+    def signal(self, answers: Answers) -> np.ndarray:
         """One number a scene [N], finite; higher = more likely a member."""
         raise NotImplementedError
 
     def scores(self, answers: Answers) -> Scores:
         """The number of every scene, and whatever else the file says of them."""
-        return Scores(self.signal(answers.statistics))
+        return Scores(self.signal(answers))
 
     def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "StatisticAttacker":
         del seed, fabric
-        scores_N = self.signal(answers.statistics)
+        scores_N = self.signal(answers)
         return StatisticAttacker(self, Thresholds(best_threshold(scores_N, known.members_N)))
 
     def load(self, folder: Path, fabric: Fabric) -> "StatisticAttacker":

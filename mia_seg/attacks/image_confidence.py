@@ -6,12 +6,12 @@ beside the errors in its labels.
 
 import numpy as np
 
-from mia_seg.answers import Statistics
+from mia_seg.answers import Answers
 from mia_seg.attacks._threshold import StatisticAttack
 
 
 class ImageConfidence(StatisticAttack):
     """Mean of the largest posterior over all pixels."""
 
-    def signal(self, statistics: Statistics) -> np.ndarray:
-        return statistics.confidence_N
+    def signal(self, answers: Answers) -> np.ndarray:
+        return answers.statistics.confidence_N

@@ -7,7 +7,7 @@ that of each part alone, always by the mean loss: where in a scene the leak is.
 import numpy as np
 from pydantic import Field
 
-from mia_seg.answers import Answers, Statistics
+from mia_seg.answers import Answers
 from mia_seg.attacks import Scores
 from mia_seg.attacks._signals import FORMS, LossForm, loss, part_losses
 from mia_seg.attacks._threshold import StatisticAttack
@@ -18,9 +18,9 @@ class ImageLoss(StatisticAttack):
 
     statistic: LossForm = Field(default="mean", description=FORMS)
 
-    def signal(self, statistics: Statistics) -> np.ndarray:
-        return -loss(statistics, self.statistic)
+    def signal(self, answers: Answers) -> np.ndarray:
+        return -loss(answers.statistics, self.statistic)
 
     def scores(self, answers: Answers) -> Scores:
         parts = {part: -loss_N for part, loss_N in part_losses(answers).items()}
-        return Scores(self.signal(answers.statistics), parts=parts)
+        return Scores(self.signal(answers), parts=parts)
