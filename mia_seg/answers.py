@@ -81,6 +81,7 @@ class Answers(Sequence[Answer]):
 
     population: statistics of what it answered to scenes that no model of the audit trained on, where it was asked.
     views: statistics of what it answered to the same scenes, changed, by the name of the change (`mia_seg.views`).
+    difficulty_N: how hard the labels are to predict from the images, where an attack needs it (`mia_seg.difficulty`).
     """
 
     path: Path
@@ -92,6 +93,7 @@ class Answers(Sequence[Answer]):
     statistics: Statistics
     population: Statistics | None = None
     views: Mapping[str, Statistics] = field(default_factory=dict)
+    difficulty_N: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -124,6 +126,7 @@ class Answers(Sequence[Answer]):
             offsets=[self.offsets[r] for r in rows],
             statistics=self.statistics.take(rows),
             views={view: statistics.take(rows) for view, statistics in self.views.items()},
+            difficulty_N=None if self.difficulty_N is None else self.difficulty_N[rows],
         )
 
     def occurring(self) -> set[int]:

@@ -1,5 +1,6 @@
 """The whole line, once: recipe -> scenes -> train -> black box -> query -> answers -> attack -> scores -> results."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from mia_seg import answers as answers_
 from mia_seg import (
     choice,
     defenses,
+    difficulty,
     generators,
     launch,
     plugins,
@@ -42,7 +44,7 @@ from mia_seg.request import attack_settings, check_apart, check_match, check_req
 from mia_seg.results import slug
 from mia_seg.space import Space
 from mia_seg.splits import Parts, read_ids
-from mia_seg.store import Artefact, reading
+from mia_seg.store import Artefact, reading, write_json
 
 ATTACK_VERSION, FLEET_VERSION = 1, 2
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
@@ -50,6 +52,7 @@ CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one ep
 SHADOW_SEEDS = 10_000
 # Pretraining is done once, whatever the seeds of the victims and shadows that begin with it.
 START_SEED = 0
+DIFFICULTY = "difficulty.json"
 UNDEFENDED, CONTROL = "none", "patch_resnet50:labels"
 
 
@@ -158,6 +161,7 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     made = {"own": own.path.name, "attack": repr(method), "seed": shadow.seed, "version": ATTACK_VERSION}
     made |= {} if seen_own is own else {"classes": seen_own.kept}
     made |= {"views": [*method.views, views.VERSION]} if method.views else {}
+    made |= {"difficulty": difficulty.VERSION} if method.needs_difficulty else {}
     if method.needs_fleet:
         made |= {"version": FLEET_VERSION, "fleet": shadow.digest, "defense": known.defense, "repeats": known.repeats}
     artefact = space.store.artefact("attackers", f"{shadow.name}.{slug(audit.attack)}", made)
@@ -287,16 +291,37 @@ def _train_fleet(name: str, settings: Recipe, parts: Sequence[Parts], seed: int,
 
 
 def _asked(model: Model, shadow: Model, method: Attack, audit: Audit, space: Space) -> Answers:
-    """What a model answers to its audited scenes and, where an attack needs these, to views and to the fleet's pool."""
+    """What a model answers to its audited scenes and, where an attack needs these, to views and to the fleet's pool.
+
+    Beside it, where an attack needs that, how hard the scenes are.
+    """
     adversary = shadow.recipe.adversary
     assert adversary is not None
 
     def ask(ids: Sequence[str], view: str | None = None) -> Answers:
         return answers_of(model, ids, audit.defense, adversary.stride, space, audit.repeats, view)
 
-    found = replace(ask(model.asked), views={view: ask(model.asked, view).statistics for view in method.views})
+    found = replace(
+        ask(model.asked),
+        views={view: ask(model.asked, view).statistics for view in method.views},
+        difficulty_N=_difficulty(model, space) if method.needs_difficulty else None,
+    )
     pool = shadow.parts.pool if method.needs_population else []
     return replace(found, population=ask(pool).statistics) if pool else found
+
+
+def _difficulty(model: Model, space: Space) -> np.ndarray:
+    """How hard the labels of the audited scenes are to predict, for any model of these scenes: [N]."""
+    dataset = model.recipe.dataset()
+    made = {"recipe": model.recipe.digest("data"), "ids": recipe.digest(model.asked), "version": difficulty.VERSION}
+    artefact = space.store.artefact("difficulty", model.recipe.data["name"], made | dataset.fingerprint())
+    if not artefact.whole:
+        scenes = Scenes(dataset, space.data_root, model.asked)
+        with artefact.make() as folder:
+            found_N = difficulty.difficulty(scenes, f"  difficulty of the scenes of {model.name}")
+            write_json(folder / DIFFICULTY, found_N.tolist())
+    with reading(artefact.path):
+        return np.array(json.loads((artefact.path / DIFFICULTY).read_text(encoding="utf-8")))
 
 
 def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) -> tuple[Parts, int]:

@@ -87,7 +87,8 @@ def planted(folder: Path, each: int, seed: int, leak: bool, twins: bool = False)
 
     levels = {view: float(view.partition(":")[2]) if view.startswith("noise") else 0.0 for view in VIEWS}
     views = {view: answers(folder / view, level).statistics for view, level in levels.items()}
-    return replace(answers(folder), views=views), Known(members, units)
+    # No scene is harder than another.
+    return replace(answers(folder), views=views, difficulty_N=np.zeros(2 * each)), Known(members, units)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What statistic attacks read of a scene, against plain loops over pixels; the learned combination of it all."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers_scenes import blocky, softmax, written
 from lightning_fabric import Fabric
+from scipy.special import ndtr
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -20,6 +21,7 @@ from mia_seg.attacks._signals import accuracy, loss, miou, phi_vector
 from mia_seg.attacks.image_loss import ImageLoss
 from mia_seg.attacks.label_only import LabelOnly
 from mia_seg.attacks.learned_combination import LearnedCombination, _folds, features
+from mia_seg.attacks.predictability_error import PredictabilityError
 from mia_seg.attacks.quantile_regression import label_features
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
@@ -148,6 +150,25 @@ def test_the_distance_is_the_noise_that_halves_the_utility(right: int, noisy: tu
     attack = LabelOnly(statistic="distance")
     found = attack.signal(answering(right, dict(zip(attack.views, noisy, strict=True))))
     assert found == pytest.approx([level])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0])
+def test_what_is_hard_for_everyone_is_taken_off_the_loss(alpha: float) -> None:
+    """Gaussian difficulty and noise: what of the difficulty is not taken off hides the leak as noise does."""
+    rng, count, leak, noise, spread = np.random.default_rng(0), 4000, 0.5, 0.3, 1.0
+    members, difficulty = np.arange(count) % 2 == 0, 5 + spread * rng.normal(size=count)
+    loss = difficulty - leak * members + noise * rng.normal(size=count)
+    plain = World(Leak(0.0), count).victim()[0]
+    statistics = replace(plain.statistics, pixels_NK=np.ones((count, 1)), loss_NK=loss[:, None])
+    answers = replace(plain, statistics=statistics, difficulty_N=difficulty)
+    found = auc(PredictabilityError(alpha=alpha).signal(answers), members)
+    assert found == pytest.approx(ndtr(leak / np.sqrt(2 * (noise**2 + ((1 - alpha) * spread) ** 2))), abs=0.02)
+    assert alpha not in (0.5, 1.0) or found > auc(ImageLoss().signal(answers), members) + 0.05
+
+
+def test_answers_without_their_difficulty_are_refused() -> None:
+    with pytest.raises(MiaSegError, match=r"'predictability_error' was given answers without the difficulty"):
+        PredictabilityError().signal(world(0.0, 4)[0])
 
 
 def world(shift: float, scenes: int = 300, seed: int = 0, views: tuple[str, ...] = ()) -> tuple[Answers, Known]:

@@ -33,6 +33,7 @@ ORDER = [
     "answers",
     "views",
     "query",
+    "difficulty",
     "fleet",
     "planted",
     "attacks",

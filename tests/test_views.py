@@ -23,6 +23,7 @@ X = 255
 LABELS = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8]], np.uint8)
 # The pool's twelve scenes chose the shadow's members; the audited twelve are asked about as they are and in four views.
 QUERIES = {"augmented": 12 + 5 * 12, "distance": 12 + 5 * 12}
+DIFFICULTY = np.array([0.5, 0.25, 1.0])
 PLAIN = Scene("a", np.stack([20 * LABELS, 20 * LABELS + 1, 20 * LABELS + 2], -1), LABELS)
 
 
@@ -94,15 +95,17 @@ def test_a_black_box_is_shown_the_view_and_draws_other_noise_for_it(tmp_path: Pa
     assert (told[0].labels_HW == scene.labels_HW[:, ::-1]).all()
 
 
-def test_views_follow_the_scenes_and_classes_that_are_looked_at(tmp_path: Path) -> None:
+def test_views_and_difficulty_follow_the_scenes_and_classes_that_are_looked_at(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = [blocky(rng, (6, 8), 3) for _ in range(3)]
     posteriors = [rng.dirichlet(np.ones(3), (6, 8)).transpose(2, 0, 1).astype(np.float32) for _ in labels]
     plain = written(tmp_path, posteriors, labels)
-    both = answers.Answers(**(vars(plain) | {"views": {"flip": plain.statistics}}))
+    both = answers.Answers(**(vars(plain) | {"views": {"flip": plain.statistics}, "difficulty_N": DIFFICULTY}))
     for part in (both.take(plain.ids[1:]), both.only([0, 2]), both.only([0, 2]).take(plain.ids[:1])):
         for name, values in vars(part.statistics).items():
             assert np.array_equal(getattr(part.views["flip"], name), values), name
+        assert part.difficulty_N is not None
+        assert part.difficulty_N.tolist() == [DIFFICULTY[plain.ids.index(scene)] for scene in part.ids]
 
 
 def test_the_line_asks_about_each_view_once_and_counts_it(audit: Audit, workdir: Path) -> None:

@@ -79,16 +79,17 @@ class Attack(Component):
     """Settings of an attack. The first field is the one that `name:value` sets on the command line.
 
     needs_fleet: it is fitted on many shadows (`fit_fleet`) and not on one (`fit`). needs_population: it compares with
-    answers to scenes that no model of the audit trained on. views: changed scenes that it asks about beside the plain
-    ones (`mia_seg.views`).
+    answers to scenes that no model of the audit trained on. needs_difficulty: it compares with how hard the labels are
+    to predict from the images (`mia_seg.difficulty`).
     """
 
     needs_fleet: ClassVar[bool] = False
     needs_population: ClassVar[bool] = False
+    needs_difficulty: ClassVar[bool] = False
 
     @property
     def views(self) -> tuple[str, ...]:
-        """What it asks about each scene beside the scene itself; none but where an attack says so."""
+        """What it asks about each scene beside the scene as it is (`mia_seg.views`)."""
         return ()
 
     def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> Attacker:
