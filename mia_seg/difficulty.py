@@ -58,7 +58,7 @@ def features(image_HWC: np.ndarray) -> np.ndarray:
         square_HWC = ndimage.uniform_filter(colour_HWC**2, (width, width, 1))
         maps += [mean_HWC, np.sqrt((square_HWC - mean_HWC**2).clip(0))]
     maps += [np.abs(ndimage.sobel(colour_HWC.mean(2), axis))[..., None] for axis in (0, 1)]
-    maps += [place[..., None].astype(np.float64) for place in np.indices(image_HWC.shape[:2])]
+    maps.append(np.moveaxis(np.indices(image_HWC.shape[:2], np.float64), 0, 2))
     features_PF = np.concatenate(maps, 2).reshape(-1, sum(m.shape[2] for m in maps))
     centred_PF = features_PF - features_PF.mean(0)
     deviation_F = centred_PF.std(0)
