@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from scipy.stats import beta, binom, binomtest, norm, t
+from scipy.stats import beta, binomtest, norm, t
 from sklearn.metrics import balanced_accuracy_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from mia_seg.errors import MiaSegError
@@ -143,16 +143,23 @@ def test_tpr_at_fpr_takes_the_largest_realised_fpr_below_the_target() -> None:
     assert {name: point[name] for name in expected} == pytest.approx(expected)
 
 
-def test_tpr_interval_joins_the_members_error_and_the_thresholds() -> None:
-    members, nonmembers = np.arange(100) + 40.5, np.arange(100)
-    point = operating_point(measure([*members, *nonmembers], [1] * 100 + [0] * 100, threshold=0.0, rounds=1))
-    # At the threshold of a true FPR of 10%, 5 to 16 of 100 non-members would be called: those from 95 or 84 upwards.
-    few, many = binom.ppf([0.025, 0.975], 100, 0.1)
-    assert (few, many) == (5, 16)
-    tpr, at_few, at_many = ((members > 99 - called).mean() for called in (10, few, many))
-    sampled = binomtest(round(100 * tpr), 100).proportion_ci(method="wilson")
+def beta_rank(count: int, rate: float, chance: float) -> float:
+    """The real k at which a Beta(k, count + 1 - k) variable is at most `rate` with that chance."""
+    return float(brentq(lambda k: beta.cdf(rate, k, count + 1 - k) - chance, 1e-9, count))
+
+
+@pytest.mark.parametrize(("count", "tail"), [(100, 0.025), (30, 0.05)])
+def test_tpr_interval_joins_the_members_error_and_the_thresholds(count: int, tail: float) -> None:
+    """Of 30 the highest is above the threshold by chance alone, in 4%: the interval begins at 0, and ends for 5%."""
+    nonmembers, members = np.arange(count), np.arange(100) + count - 60 + 0.5
+    point = operating_point(measure([*members, *nonmembers], [1] * 100 + [0] * count, threshold=0.0, rounds=1))
+    ranks = beta_rank(count, 0.1, 1 - tail), beta_rank(count, 0.1, tail)
+    # Above the k-th highest non-member lie 40 + k of the members.
+    at_few, at_many = (np.interp(rank, np.arange(count + 1), [0, *(41 + np.arange(count)) / 100]) for rank in ranks)
+    tpr = (41 + count // 10) / 100
+    sampled = binomtest(round(100 * tpr), 100).proportion_ci(1 - 2 * tail, method="wilson")
     assert point["tpr"] == tpr
-    assert point["low"] == pytest.approx(tpr - np.hypot(tpr - sampled.low, tpr - at_few))
+    assert point["low"] == pytest.approx(tpr - np.hypot(tpr - sampled.low, tpr - at_few) if count == 100 else 0)
     assert point["high"] == pytest.approx(tpr + np.hypot(sampled.high - tpr, at_many - tpr))
 
 
@@ -171,9 +178,10 @@ def test_fpr_below_one_nonmember_is_not_resolvable(count: int, first: bool, seco
 
 def test_resolution_counts_units_not_scores() -> None:
     scores, members = binormal(200, 1)
-    result = measure(scores, members, threshold=0.0, units=np.arange(400) // 10, rounds=10)
-    point = operating_point(result)
-    assert point["high"] - point["low"] > 0.25  # 20 units, not 200 scores
+    units = np.arange(400) // 10
+    result, alone = (measure(scores, members, threshold=0.0, units=u, rounds=10) for u in (units, None))
+    point, narrow = operating_point(result), operating_point(alone)
+    assert point["high"] - point["low"] > narrow["high"] - narrow["low"]  # 20 units, not 200 scores
     assert result.tpr_at_fpr["0.01"] == "not resolvable"
 
 

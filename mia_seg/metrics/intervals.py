@@ -77,12 +77,18 @@ def square_and_add(value: float, *parts: Interval) -> Interval:
     return max(value - below, 0.0), min(value + above, 1.0)
 
 
-def realised(rate: float, count: float) -> Interval:
-    """Between which shares of `count` draws a rate shows itself, by binomial quantiles: 2.5% lie below, 2.5% above."""
-    whole = max(round(count), 1)
-    # The smallest whole number that reaches the tail: bdtrik solves for a real one, to a relative 1e-8 or so.
-    low, high = (float(np.ceil(np.nan_to_num(bdtrik(p, whole, rate)) - 1e-6)) for p in (TAIL, 1 - TAIL))
-    return max(low, 0.0) / whole, min(high, whole) / whole
+def ranks_around(rate: float, count: float) -> tuple[float, float, float]:
+    """Between which two of `count` draws, counted from the highest, lies the value that a share `rate` of all exceeds.
+
+    Then the chance that each end fails. The share of all that exceeds the k-th highest draw is Beta(k, count + 1 - k)
+    distributed (David & Nagaraja, Order Statistics, 2003, section 2.3). Ranks are real numbers, because whole ones
+    would make the interval wider than it says. The first is 0 where not even the highest draw is surely above the value
+    (fewer than 368 draws for a rate of 1%): that end then cannot fail, so the other may do so in 5% and not in 2.5%.
+    """
+    surely = (1 - rate) ** count <= TAIL
+    tail = TAIL if surely else 2 * TAIL
+    few = float(bdtrik(tail, count, rate)) + 1 if surely else 0.0
+    return few, float(bdtrik(1 - tail, count, rate)) + 1, tail
 
 
 def auc_interval(area: float, above_N: Floats, below_M: Floats, slots: tuple[Integers, Integers]) -> Interval:

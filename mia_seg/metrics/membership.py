@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics._ranking import Ranking, Units, area_under, called, placements, rank, units_of
@@ -26,7 +27,7 @@ from mia_seg.metrics.intervals import (
     clopper_pearson,
     count_of,
     kish,
-    realised,
+    ranks_around,
     square_and_add,
     wilson,
 )
@@ -165,10 +166,10 @@ def measure(
       Where that touches 0 or 1, has no width, or a side has fewer than 30 units, it is widened by Clopper-Pearson on
       the false positive rate at that point: a bootstrap of faultless scores would claim [1, 1].
     - tpr_at_fpr: at the largest realised FPR <= target. Its interval is for the threshold whose *true* FPR is the
-      target. There the realised FPR would lie between two binomial quantiles; the TPRs at these two on the same ROC
-      are the threshold's share of the error, Wilson's interval the members', joined by square-and-add. A lower
-      quantile of 0 puts no bound on that threshold, so the interval begins at 0 (fewer than 36, 368 and 3,688
-      non-members). "not resolvable" where non-members count for fewer than 1 / target: one alone would exceed it.
+      target. That threshold lies between two ranks of non-members (`intervals.ranks_around`); the TPRs at these two on
+      the same ROC are its share of the error, Wilson's interval the members', joined by square-and-add. Fewer than 36,
+      368 and 3,688 non-members put no bound on it from above: the interval begins at 0, and what it may miss is all at
+      the other end. "not resolvable" where non-members count for fewer than 1 / target: one alone would exceed it.
     - tpr, fpr, balanced_accuracy = (TPR + TNR) / 2: at `threshold`. The rates have Clopper-Pearson intervals,
       joined by square-and-add for the last.
     - ppv: of those called members at `threshold`, the share that would be, if 0.5, 0.1 or 0.01 of all who are asked
@@ -256,16 +257,25 @@ def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, un
     if worst * target < 1 - 1e-9:
         return NOT_RESOLVABLE
 
-    def point_at(share: float) -> int:
-        """The largest operating point with at most that share of false positives."""
-        return int(np.flatnonzero(fp <= share * fp[-1] + 1e-9)[-1])
-
-    point = point_at(target)
+    point = int(np.flatnonzero(fp <= target * fp[-1] + 1e-9)[-1])
     called_N = np.arange(len(ranking.members_N)) <= (ranking.ends_S[point - 1] if point else -1)
     tpr, fpr = float(tp[point] / tp[-1]), float(fp[point] / fp[-1])
-    few, many = realised(target, count_of(called_N[~ranking.members_N], slots))
-    moved = (float(tp[point_at(few)] / tp[-1]) if few > 0 else 0.0, float(tp[point_at(many)] / tp[-1]))
-    low, high = square_and_add(tpr, wilson(tpr, count_of(called_N[ranking.members_N], member_slots)), moved)
+    count = count_of(called_N[~ranking.members_N], slots)
+    few, many, tail = ranks_around(target, count)
+
+    def reached(rank: float, beside: bool) -> float:
+        """The TPR at a rank of the non-members: on a straight line between whole ranks."""
+        whole = np.floor(rank) + np.arange(2)
+        # Of scores in units a rank is worth several; members beside the last of these count or do not.
+        places = np.ceil(np.clip(whole, 1, count) * fp[-1] / count - 1e-9)
+        shares = tp[np.searchsorted(fp, places) - (not beside)] / tp[-1]
+        shares = np.where(whole < 1, 0, np.where(whole > count, 1, shares))
+        return float(np.interp(rank, whole, shares))
+
+    moved = reached(few, beside=False), reached(many, beside=True)
+    called_members = count_of(called_N[ranking.members_N], member_slots)
+    low, high = square_and_add(tpr, wilson(tpr, called_members, ndtri(1 - tail)), moved)
+    low = low if few else 0.0
     fpr_low, fpr_high = clopper_pearson(fpr, worst)
     return {
         "tpr": tpr, "low": low, "high": high, "realised_fpr": fpr, "false_positives": int(fp[point]),
