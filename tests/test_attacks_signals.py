@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -120,7 +121,8 @@ def one_class(pixels: int, right: int) -> Statistics:
     rng = np.random.default_rng(0)
     empty = {f.name: rng.random((1, 1)) for f in fields(Statistics)}
     confusion = np.array([[[right, pixels - right], [0, 0]]])
-    return Statistics(**(empty | {"confusion_NKK": confusion, "confidence_N": np.ones(1)}))
+    told = {"confusion_NKK": confusion, "confidence_N": np.ones(1), "pixels_NK": np.array([[pixels, 0]])}
+    return Statistics(**(empty | told))
 
 
 def answering(right: int, views: dict[str, int]) -> Answers:
@@ -135,21 +137,15 @@ def test_augmented_is_the_mean_over_the_scene_and_its_views() -> None:
     assert LabelOnly(statistic="augmented").signal(answers) == pytest.approx([(40 + 30 + 20 + 10 + 25) / 5 / 100])
 
 
-@pytest.mark.parametrize(
-    ("right", "noisy", "level"),
-    [
-        (80, (60, 50, 30, 10), 0.15),  # 40 lies midway between 50 at 0.1 and 30 at 0.2
-        (80, (60, 40, 30, 10), 0.1),  # half is not below half
-        (80, (20, 70, 10, 0), 0.05 * 40 / 60),  # the first fall counts
-        (80, (80, 80, 60, 20), 0.2 + 0.2 * 20 / 40),
-        (80, (80, 70, 60, 50), 0.4),
-        (0, (0, 0, 0, 0), 0.0),
-    ],
-)
-def test_the_distance_is_the_noise_that_halves_the_utility(right: int, noisy: tuple[int, ...], level: float) -> None:
+def test_the_distance_is_the_mean_of_what_noise_the_pixels_bear() -> None:
     attack = LabelOnly(statistic="distance")
-    found = attack.signal(answering(right, dict(zip(attack.views, noisy, strict=True))))
-    assert found == pytest.approx([level])
+    # Evenly spread between the levels, so that a straight line between these is the truth; twelve are wrong at once.
+    bears = np.concatenate([np.zeros(12), *(np.linspace(a, b, 23)[1:] for a, b in pairwise([0, 0.05, 0.1, 0.2, 0.4]))])
+    right = [round(100 * float((bears > level).mean())) for level in (0.05, 0.1, 0.2, 0.4)]
+    found = attack.signal(answering(88, dict(zip(attack.views, right, strict=True))))
+    assert found == pytest.approx([bears.mean()], abs=0.004)
+    assert attack.signal(answering(100, dict.fromkeys(attack.views, 100))) == pytest.approx([0.4])
+    assert attack.signal(answering(0, dict.fromkeys(attack.views, 0))) == pytest.approx([0.0])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0])

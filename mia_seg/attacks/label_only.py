@@ -3,7 +3,8 @@
 Needs labels and predicted labels, no posterior, and a shadow for its threshold alone; one query a scene, and one more
 for each changed image: five in all for "augmented" and for "distance". What argmax cannot hide, it reads.
 Sources: the image-wise form is that of Zhang et al. (IEEE TDSC 2023). "augmented" is the augmentation attack of
-Choquette-Choo et al. (ICML 2021, arXiv 2007.14321) and "distance" their random-noise attack, with mIoU for "right".
+Choquette-Choo et al. (ICML 2021, arXiv 2007.14321) with mIoU for "right", and "distance" their distance to the boundary
+in random directions, for each pixel: how much noise its label bears.
 """
 
 from typing import Literal
@@ -25,7 +26,8 @@ class LabelOnly(StatisticAttack):
     statistic: Literal["miou", "accuracy", "augmented", "distance"] = Field(
         default="miou",
         description="miou: mean IoU of the scene by itself; accuracy: share of its pixels predicted rightly; "
-        "augmented: mean of its mIoU as it is, mirrored, shifted and with noise; distance: noise that halves its mIoU",
+        "augmented: mean of its mIoU as it is, mirrored, shifted and with noise; distance: how much noise a pixel's "
+        "label bears before it is wrong, mean over the pixels",
     )
 
     @property
@@ -34,23 +36,18 @@ class LabelOnly(StatisticAttack):
         return {"augmented": AUGMENTED, "distance": noise}.get(self.statistic, ())
 
     def signal(self, answers: Answers) -> np.ndarray:
+        asked = [answers.statistics, *(answers.views[view] for view in self.views)]
         if self.statistic == "accuracy":
             return accuracy(answers.statistics)
-        miou_VN = np.stack([miou(s) for s in (answers.statistics, *(answers.views[view] for view in self.views))])
         if self.statistic == "distance":
-            return np.array([distance(miou_V) for miou_V in miou_VN.T])
-        return np.asarray(miou_VN.mean(0))
+            return distance(np.stack([accuracy(statistics) for statistics in asked]))
+        return np.asarray(np.mean([miou(statistics) for statistics in asked], 0))
 
 
-def distance(miou_V: np.ndarray) -> float:
-    """The level of noise at which a scene's mIoU first falls below half of its undisturbed one, the first value.
+def distance(accuracy_VN: np.ndarray) -> np.ndarray:
+    """Up to what deviation of noise a pixel's predicted label is right, mean over the pixels: [N], 0 to 0.4.
 
-    miou_V: without noise, then at each of `LEVELS`; between two levels it is a straight line. A scene that never falls
-    gets the largest level, one whose mIoU is 0 from the start gets 0.
+    accuracy_VN: share of pixels predicted rightly without noise, then at each of `LEVELS`. A pixel that noise has
+    turned wrong is taken to stay so; then that mean is the area below the accuracy, a straight line between levels.
     """
-    levels_V, half = np.array([0, *LEVELS]), miou_V[0] / 2
-    fallen = np.flatnonzero(miou_V < half)
-    if not len(fallen):
-        return LEVELS[-1] if half else 0.0
-    span = [fallen[0], fallen[0] - 1]
-    return float(np.interp(half, miou_V[span], levels_V[span]))
+    return np.asarray(np.trapezoid(accuracy_VN, [0, *LEVELS], axis=0))
