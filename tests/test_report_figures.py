@@ -14,7 +14,7 @@ from mia_seg.audit import confidence as counted
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import above
-from mia_seg.report import budgets, confidence, figures, frontier, generators, shadows, sources
+from mia_seg.report import budgets, confidence, figures, frontier, generators, plots, shadows, sources
 from mia_seg.report.cells import Cell, cells, enriched
 from mia_seg.report.style import look
 
@@ -215,6 +215,26 @@ def test_what_is_no_score_of_a_generator_is_refused(tmp_path: Path, fault: dict[
     path.write_text(json.dumps(score() | fault))
     with pytest.raises(MiaSegError, match=r"dfgan\.s0\.json is not the score of a generator"):
         results.read_generators(tmp_path)
+
+
+def test_many_attacks_make_a_page_longer_and_not_wider() -> None:
+    few, many = ([cell("none", 0.5 + i / 60, attack=f"attack_{i:02d}") for i in range(n)] for n in (6, 25))
+    many += [cell("argmax", 0.5 + i / 60, attack=f"attack_{i:02d}") for i in (3, 24)]
+    colours = look(["none", "argmax"])
+    widths = [plots.forest_figure(cells, colours).get_size_inches()[0] for cells in (few, many)]
+    assert widths[1] < widths[0] < 14
+    panels = plots.forest_figure(many, colours).axes
+    assert [panel.get_title() for panel in panels] == ["no defense", "argmax"]
+    assert [tick.get_text() for tick in panels[0].get_yticklabels()] == [f"attack {i:02d}" for i in range(25)]
+    drawn = [[line for line in panel.lines if len(line.get_xdata()) == 1] for panel in panels]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in drawn[1]] == [
+        pytest.approx((0.5 + i / 60, i + plots.SPREAD)) for i in (3, 24)
+    ]
+    shown, sentence = figures._leading(many)
+    assert {c.attack for c in shown} == {f"attack_{i:02d}" for i in range(19, 25)}
+    assert [c.defense for c in shown] == ["none"] * 6 + ["argmax"]
+    assert "the 6 attacks of 25" in sentence
+    assert figures._leading(few) == (few, "")
 
 
 def test_a_generator_is_weighed_against_real_features() -> None:

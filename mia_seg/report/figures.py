@@ -10,7 +10,7 @@ from urllib.parse import quote
 from matplotlib.figure import Figure as Drawn
 
 from mia_seg.report import confidence, curves, frontier, generators, plots, shadows, sheets, style, where
-from mia_seg.report.cells import UNDEFENDED, Cell, Row
+from mia_seg.report.cells import UNDEFENDED, Cell, Row, attacks_of
 from mia_seg.report.style import Look
 from mia_seg.store import replace, writing
 
@@ -82,13 +82,14 @@ def draw(folder: Path, shadow: str, cells: list[Cell], look: Look, note: str) ->
     """Draw what the results of one shadow allow."""
     seen = [cell for cell in cells if not cell.control]
     made = []
-    for name, title, reading, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
-        made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, note), drawn))
+    for name, title, reading, left_out, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
+        about = f"{note} {left_out}".strip()
+        made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about), drawn))
     made += _frontier(folder / f"{shadow}.frontier", [cell for cell in seen if cell.level == "image"], look, note)
     made += _shadows(folder / f"{shadow}.shadows", [cell for cell in seen if cell.level == "image"], note)
-    for name, title, reading, drawn in _curves(seen, look):
-        both = Figure(folder / f"{shadow}.{name}", title, reading, note, ("png", "svg"))
-        made.append(_save(both, drawn))
+    for name, title, reading, left_out, drawn in _curves(seen, look):
+        about = f"{note} {left_out}".strip()
+        made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about, ("png", "svg")), drawn))
     return made
 
 
@@ -159,21 +160,34 @@ def _shadows(path: Path, cells: list[Cell], note: str) -> list[Figure]:
         return [_save(Figure(path, "What more shadows buy", shadows.READING, note), drawn)]
 
 
-def _curves(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, Drawn]]:
+def _curves(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, str, Drawn]]:
     for level, of in LEVELS.items():
-        mine = [cell for cell in cells if cell.level == level]
+        mine, left_out = _leading([cell for cell in cells if cell.level == level])
         if mine:
             with style.styled():
-                yield f"roc-{level}", f"ROC, {of}", ROC, curves.roc_figure(mine, look)
-                yield f"pr-{level}", f"Precision and recall, {of}", PR, curves.pr_figure(mine, look)
+                yield f"roc-{level}", f"ROC, {of}", ROC, left_out, curves.roc_figure(mine, look)
+                yield f"pr-{level}", f"Precision and recall, {of}", PR, left_out, curves.pr_figure(mine, look)
 
 
-def _plots(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, Drawn]]:
+def _plots(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, str, Drawn]]:
     with style.styled():
-        yield "forest", "Every attack with its interval", FOREST, plots.forest_figure(cells, look)
-        seen = [cell for cell in cells if not cell.control]
-        if any(cell.defense != UNDEFENDED for cell in seen):
-            yield "joint", "Leak against quality", JOINT, plots.joint_figure(seen, look)
+        yield "forest", "Every attack with its interval", FOREST, "", plots.forest_figure(cells, look)
+        tried = {(cell.attack, cell.representation) for cell in cells if cell.defense != UNDEFENDED}
+        seen = [cell for cell in cells if not cell.control and (cell.attack, cell.representation) in tried]
+        if seen:
+            shown, left_out = _leading(seen)
+            yield "joint", "Leak against quality", JOINT, left_out, plots.joint_figure(shown, look)
+
+
+def _leading(cells: list[Cell]) -> tuple[list[Cell], str]:
+    """The cells of at most `plots.WIDEST` attacks, those with the largest AUC, and a sentence on who is not shown."""
+    attacks = attacks_of(cells)
+    if len(attacks) <= plots.WIDEST:
+        return cells, ""
+    best = {attack: max(c.auc.value for c in cells if (c.attack, c.representation) == attack) for attack in attacks}
+    kept = sorted(attacks, key=lambda attack: -best[attack])[: plots.WIDEST]
+    shown = [cell for cell in cells if (cell.attack, cell.representation) in kept]
+    return shown, f"Shown are the {plots.WIDEST} attacks of {len(attacks)} that reach the largest AUC."
 
 
 def _save(made: Figure, drawn: Drawn) -> Figure:

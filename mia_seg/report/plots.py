@@ -13,25 +13,33 @@ from mia_seg.report.style import GREY, INK, Look, figure, legend
 
 Place = Literal["outside upper center", "outside lower center"]
 OPTIMAL = "#d55e00"
+WIDEST = 6  # attacks side by side
 SPREAD = 0.17
 LEFT = 0.35
 
 
 def forest_figure(cells: list[Cell], look: Look) -> Figure:
-    """Image-level AUC: a column an attack, a row a defense; filled where the attacker adapts."""
+    """Image-level AUC; filled where the attacker adapts. A row a defense, a column an attack, or turned.
+
+    What there is more of goes into rows: a page is as long as need be, not as wide.
+    """
     attacks, defenses = attacks_of(cells), defenses_of(cells)
-    drawn = figure(1.4 + 2.0 * len(attacks), 1.2 + 0.42 * len(defenses))
-    axes = drawn.subplots(1, len(attacks), squeeze=False, sharex=True, sharey=True)[0]
-    for ax, attack in zip(axes, attacks, strict=True):
-        for cell in cells:
-            if (cell.attack, cell.representation) == attack:
-                _interval(ax, defenses.index(cell.defense), cell, look)
+    names = [attack_name(*attack) for attack in attacks], [defense_name(name) for name in defenses]
+    places = [(attacks.index((cell.attack, cell.representation)), defenses.index(cell.defense)) for cell in cells]
+    turned = len(attacks) > max(len(defenses), WIDEST)
+    columns, rows = names[::-1] if turned else names
+    drawn = figure((2.6 if turned else 1.4) + 2.0 * len(columns), 1.2 + (0.3 if turned else 0.42) * len(rows))
+    axes = drawn.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
+    for cell, place in zip(cells, places, strict=True):
+        column, row = place[::-1] if turned else place
+        _interval(axes[column], row, cell, look)
+    for ax, name in zip(axes, columns, strict=True):
         _chance(ax)
-        _head(ax, attack)
+        _head(ax, name)
         ax.set_xlabel("AUC")
     axes[0].set_xlim(_left(cells), 1.02)
-    axes[0].set_yticks(range(len(defenses)), [defense_name(name) for name in defenses])
-    axes[0].set_ylim(len(defenses) - 0.5, -0.5)
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
     _attackers(drawn, cells, "outside upper center")
     return drawn
 
@@ -47,7 +55,7 @@ def joint_figure(cells: list[Cell], look: Look) -> Figure:
         for _, of_defense in groupby(mine, key=lambda cell: cell.defense):
             _points(ax, list(of_defense), look)
         optimum(ax, mine)
-        _head(ax, attack)
+        _head(ax, attack_name(*attack))
         ax.set_xlabel("AUC of the attack (0.5 is best)")
     axes[0].set_xlim(_left(cells), 1.02)
     axes[0].set_ylabel("mIoU on non-members, % (more is better)")
@@ -88,9 +96,9 @@ def _points(ax: Axes, cells: list[Cell], look: Look) -> None:
         )  # fmt: skip
 
 
-def _head(ax: Axes, attack: tuple[str, str]) -> None:
-    """The attack's name, what it sees on a second line."""
-    ax.set_title(attack_name(*attack).replace(" (", "\n("), fontweight="bold")
+def _head(ax: Axes, name: str) -> None:
+    """A panel's name; what an attack sees on a second line."""
+    ax.set_title(name.replace(" (", "\n("), fontweight="bold")
 
 
 def _left(cells: list[Cell]) -> float:
