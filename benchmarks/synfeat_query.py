@@ -1,6 +1,6 @@
 """A query that SynFeat defends against the undefended one: CPU seconds of PSPNet-ResNet-18 at 96 x 128.
 
-Run: python benchmarks/synfeat_query.py [--queries 20] [--threads 1] [--generator dfgan]
+Run: python benchmarks/synfeat_query.py [--queries 20] [--threads 1] [--generator dfgan] [--cells 5]
 Weights are random: they change no cost. The two take turns, A B A B, so that a machine whose speed drifts slows both;
 the median ratio is what counts.
 """
@@ -27,13 +27,13 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--generator", default="dfgan")
+    options.add_argument("--cells", type=int, default=5, help="of the linear path, as in the recipes; 0: none")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     network = PSPNet(backbone="resnet18").build(CLASSES).to(memory_format=torch.channels_last).eval()
-    generator = (
-        plugins.build(generators, Generator, given.generator, {}, "here").build(CLASSES, *cut_of(network)).eval()
-    )
+    settings = plugins.build(generators, Generator, given.generator, {"cells": given.cells}, "here")
+    generator = settings.build(CLASSES, *cut_of(network)).eval()
     boxes = {
         "undefended": Undefended().guard(network, None),
         "synfeat": SynFeat().guard(Paired(network, generator, "a secret"), None),
