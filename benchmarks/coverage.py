@@ -75,10 +75,11 @@ Percent of {audits:,} simulated audits a cell; `benchmarks/coverage.py` writes t
 narrow. Above it is *slanted*, wider than it says. "–": not resolvable. Blocks of 3 scenes are a third as many units."""
     for title, name, note in TABLES:
         yield from ["", f"## {title}", "", note, "", summary(cells, name), "", *table(cells, name)]
-    yield from ["", *again(cells, 4 * audits)]
+    yield ""
+    yield from again(cells, 4 * audits)
     for title, name, note in BRIEF:
-        yield from ["", f"## {title}", "", note, "", summary(cells, name)]
-    yield from ["", *paired_lines(rng, audits // 4)]
+        yield from [f"## {title}", "", note, "", summary(cells, name), ""]
+    yield from paired_lines(rng, audits // 4)
     yield from ["", *epsilon_lines(rng, audits)]
 
 
@@ -93,16 +94,24 @@ def summary(cells: Cells, name: str) -> str:
 
 def again(cells: Cells, audits: int) -> Iterator[str]:
     """Cells below the aim, measured once more: of so many cells, some fall below by chance."""
+    fallen = [
+        (title, name, cell)
+        for title, name, _ in TABLES
+        for cell, found in cells.items()
+        if found.get(name, 100) < AIM[0]
+    ]
+    if not fallen:
+        return
     yield f"""## What fell below, again
 
 Other {audits:,} audits of each cell that is bold above.
 
 | number | scores | scenes a side | AUC | first | again |
 |---|---|---|---|---:|---:|"""
-    for title, name, _ in TABLES:
-        for cell in (cell for cell, found in cells.items() if found.get(name, 100) < AIM[0]):
-            share = simulated(np.random.default_rng(1), audits, *cell)[name]
-            yield f"| {title} | {' | '.join(map(str, cell))} | {cells[cell][name]:.1f} | {marked(share)} |"
+    for title, name, cell in fallen:
+        share = simulated(np.random.default_rng(1), audits, *cell)[name]
+        yield f"| {title} | {' | '.join(map(str, cell))} | {cells[cell][name]:.1f} | {marked(share)} |"
+    yield ""
 
 
 def table(cells: Cells, name: str) -> Iterator[str]:
