@@ -245,6 +245,16 @@ def test_a_defense_is_judged_by_the_attacker_who_adapts() -> None:
     assert "It costs no utility: mIoU on unseen scenes stays at 40.0%." in text
 
 
+def test_a_defense_is_held_against_the_attacks_that_it_met() -> None:
+    met = [result(auc, attack="image_loss", representation="", defense=name, adaptive=name != "none")
+           for name, auc in (("none", 1.0), ("argmax", 1.0))]  # fmt: skip
+    (text,) = words.defended(rows(*met, result(3.0)))
+    assert text.startswith("Argmax does nothing that shows")
+    assert "The strongest attack without a defense, patch resnet50 (concat), was not tried." in text
+    (text,) = words.defended(rows(*met, result(0.5)))
+    assert "The strongest attack without a defense" not in text
+
+
 def test_a_defense_gets_credit_only_for_a_leak_that_went() -> None:
     weaker = [result(0.0, defense="gaussian:1.0", adaptive=side, miou=0.25) for side in (False, True)]
     (text,) = words.defended(rows(result(2.0), *weaker))

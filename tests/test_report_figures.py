@@ -114,14 +114,17 @@ def test_the_figure_of_confidences_says_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_a_defense_stands_where_the_strongest_attack_that_adapts_puts_it() -> None:
+    patch = {"attack": "patch_resnet50", "representation": "loss"}
     found = frontier.points([
         cell("none", 0.9, adaptive=False),
+        cell("none", 0.85, adaptive=False, **patch),
         cell("none", 0.99, adaptive=False, representation="labels"),
         cell("argmax", 0.7),
-        cell("argmax", 0.8, attack="patch_resnet50", representation="loss"),
+        cell("argmax", 0.8, **patch),
         cell("argmax", 0.95, adaptive=False),
         cell("dropout:0.1", 0.9, adaptive=False),
         cell("synfeat:0.5,z=fresh", 0.6),
+        cell("synfeat:0.5,z=fresh", 0.55, **patch),
     ])  # fmt: skip
     assert [(one.defense, one.auc.value) for one in found] == [
         ("none", 0.9),
@@ -132,9 +135,25 @@ def test_a_defense_stands_where_the_strongest_attack_that_adapts_puts_it() -> No
     assert frontier.points([cell("none", 0.9, adaptive=False), cell("argmax", 0.9, adaptive=False)]) == []
 
 
+def test_defenses_are_compared_by_the_attacks_that_all_of_them_met() -> None:
+    """A defense that met a weak attack alone would look strong beside one that met a strong one."""
+    strong = [
+        cell(name, auc, adaptive=name != "none", attack="rmia") for name, auc in (("none", 1.0), ("argmax", 0.99))
+    ]
+    weak = [cell("none", 0.9, adaptive=False), cell("argmax", 0.8), cell("gaussian:1.0", 0.85)]
+    assert [(one.defense, one.auc.value) for one in frontier.points(weak + strong)] == [
+        ("none", 0.9), ("argmax", 0.8), ("gaussian:1.0", 0.85)
+    ]  # fmt: skip
+    assert frontier.remark(weak + strong) == "All settings met: image loss."
+    # Of two attacks as widely tried the first says which settings are compared.
+    other = [cell("none", 0.9, adaptive=False, attack="lira"), cell("dropout:0.9", 0.7, attack="lira")]
+    assert [one.defense for one in frontier.points([*weak[:2], *other])] == ["none", "argmax"]
+    assert frontier.remark([*weak[:2], *other]).endswith("no such attacker who adapts met them: dropout 0.9.")
+
+
 def test_defenses_without_an_attacker_who_adapts_are_named() -> None:
     tried = [cell("none", 0.9, adaptive=False), cell("argmax", 0.8), cell("gaussian:1.0", 0.6, adaptive=False)]
-    assert frontier.remark(tried) == "No attacker who adapts was tried on gaussian 1.0."
+    assert frontier.remark(tried) == "Left out, because no such attacker who adapts met them: gaussian 1.0."
     assert frontier.remark(tried[:2]) == ""
 
 

@@ -147,6 +147,24 @@ def strongest(found: Iterable[Cell], where: Callable[[Cell], bool] = lambda cell
     return max(candidates, key=lambda cell: (cell.auc.value, cell.adaptive), default=None)
 
 
+def strongest_like(found: Iterable[Cell], others: Iterable[Cell]) -> Cell | None:
+    """The strongest of those cells whose attack is also one of the others': what these may be compared with."""
+    tried = set(attacks_of(others))
+    return strongest(found, lambda cell: (cell.attack, cell.representation) in tried)
+
+
+def comparable(found: Iterable[Cell]) -> list[Cell]:
+    """Cells in which all attacks met all defenses; without controls.
+
+    Kept are the defenses that the most widely tried attack met, and the attacks that met all of them. A defense that
+    met weak attacks alone would look strong beside one that met them all.
+    """
+    seen = [cell for cell in found if not cell.control]
+    met = {attack: {c.defense for c in seen if (c.attack, c.representation) == attack} for attack in attacks_of(seen)}
+    widest = max(met.values(), key=len, default=set())
+    return [c for c in seen if c.defense in widest and widest <= met[c.attack, c.representation]]
+
+
 def defense_name(defense: str) -> str:
     """'none' -> 'no defense', 'gaussian_std:0.5' -> 'gaussian std 0.5'."""
     return "no defense" if defense == UNDEFENDED else defense.translate(str.maketrans(":_,=", "    "))

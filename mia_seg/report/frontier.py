@@ -16,6 +16,8 @@ from mia_seg.report.cells import (
     Estimate,
     Row,
     attack_name,
+    attacks_of,
+    comparable,
     defense_name,
     defenses_of,
     strongest,
@@ -29,16 +31,17 @@ CHOICE = (
     "this flatters the attacker, the more the more attacks were tried. "
 )
 READING = (
-    "A point is a setting of a defense: AUC of the strongest attack by an attacker who adapts (right is worse), and "
-    "the mIoU that is left (up is better), with 95% intervals. Lines join the settings of one defense, each with its "
-    f"strength beside it. {CHOICE}Dashed: the front. Settings in the grey below and right of it are dominated: another "
-    "leaks no more and segments no worse, going by the points alone; an AUC below 0.5 counts as its mirror image above."
+    "A point is a setting of a defense: AUC of the strongest attack by an attacker who adapts (right is worse), of "
+    "those that all settings met, and the mIoU that is left (up is better), with 95% intervals. Lines join the "
+    f"settings of one defense, each with its strength beside it. {CHOICE}Dashed: the front. Settings in the grey below "
+    "and right of it are dominated: another leaks no more and segments no worse, going by the points alone; an AUC "
+    "below 0.5 counts as its mirror image above."
 )
 TABLE = (
-    "Each setting of a defense against the strongest attack by an attacker who adapts, all over the seeds that they "
-    f"have in common. {CHOICE}“Dominated by”: "
-    "settings with an AUC as close to 0.5 and an mIoU as high, one of the two strictly, going by the numbers and not "
-    "by their intervals: where those overlap, the order is not shown."
+    "Each setting of a defense against the strongest attack by an attacker who adapts, of those that all settings met, "
+    f"all over the seeds that they have in common. {CHOICE}“Dominated by”: settings with an AUC as close to 0.5 and an "
+    "mIoU as high, one of the two strictly, going by the numbers and not by their intervals: where those overlap, the "
+    "order is not shown."
 )
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 # Where a label may stand beside its point, in points of type; the first that is free is taken.
@@ -84,12 +87,13 @@ class Point:
 def points(cells: list[Cell]) -> list[Point]:
     """A point a defense that an attacker adapted to, and one for the model without any; from image-level cells.
 
+    By the attacks that all of them met (`comparable`).
     Over the seeds that all of them have, where there are any: another seed is another model with another mIoU.
     Empty where no attacker adapted to any.
     """
     if not any(cell.adaptive for cell in cells):
         return []
-    kept = [cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED]
+    kept = comparable(cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED)
     best = [strongest(c for c in kept if c.defense == name) for name in defenses_of(kept)]
     found = [cell for cell in best if cell]
     shared = set(found[0].seeds).intersection(*(cell.seeds for cell in found))
@@ -137,7 +141,12 @@ def remark(cells: list[Cell]) -> str:
     found = points(cells)
     missing = [defense_name(name) for name in defenses_of(cells) if name not in {one.defense for one in found}]
     seeds, everywhere = {tuple(one.cell.seeds) for one in found}, {seed for cell in cells for seed in cell.seeds}
-    parts = [f"No attacker who adapts was tried on {', '.join(missing)}."] if missing else []
+    tried = comparable(cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED)
+    parts = []
+    if len(attacks_of(tried)) < len(attacks_of(cell for cell in cells if not cell.control)):
+        parts.append(f"All settings met: {', '.join(attack_name(*attack) for attack in attacks_of(tried))}.")
+    if missing:
+        parts.append(f"Left out, because no such attacker who adapts met them: {', '.join(missing)}.")
     if len(seeds) > 1:
         parts.append("The settings have no seed in common: their differences are also those of models.")
     elif seeds and set(*seeds) != everywhere:

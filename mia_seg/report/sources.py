@@ -1,14 +1,14 @@
 """Where the leak sits: in which labels the model predicts, or in how sure it is of them."""
 
-from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, strongest
+from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, strongest, strongest_like
 from mia_seg.report.tables import Table
 
 LABELS, CONFIDENCES = "argmax", "image_confidence"
 READING = (
     "The same victim, seen through less and less. Everything: the undefended answer. Labels alone: what the service "
     "predicts, without how sure it is (argmax, by an attacker who adapts). Confidences alone: the mean largest "
-    "posterior, by an attacker who sees no label, neither predicted nor true. The first two are the strongest attack "
-    "tried, which flatters them beside the third, a single one."
+    "posterior, by an attacker who sees no label, neither predicted nor true. The first two are the strongest of the "
+    "attacks that were tried on both, which flatters them beside the third, a single one."
 )
 SAYS = {
     "leaks": "give members away",
@@ -23,9 +23,10 @@ def sources(cells: list[Cell]) -> dict[str, Cell]:
     cells: image-level cells of one shadow.
     """
     undefended = [cell for cell in cells if cell.defense == UNDEFENDED]
+    labels = [cell for cell in cells if cell.defense == LABELS and cell.adaptive]
     found = {
-        "everything": strongest(undefended),
-        "labels alone": strongest(cells, lambda cell: cell.defense == LABELS and cell.adaptive),
+        "everything": strongest_like(undefended, labels),
+        "labels alone": strongest_like(labels, undefended),
         "confidences alone": strongest(undefended, lambda cell: cell.attack == CONFIDENCES),
     }
     seen = {name: cell for name, cell in found.items() if cell}

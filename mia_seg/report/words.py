@@ -12,6 +12,7 @@ from mia_seg.report.cells import (
     defense_name,
     defenses_of,
     strongest,
+    strongest_like,
 )
 from mia_seg.report.controls import blind_sentence, warning
 
@@ -39,9 +40,9 @@ def leak(rows: Iterable[Row]) -> str:
 def defended(rows: Iterable[Row]) -> list[str]:
     """One paragraph a defense, from the rows of one shadow: against the strongest attacker, and what it costs."""
     found = _image(rows)
-    reference = strongest(found, lambda cell: cell.defense == UNDEFENDED)
+    undefended = [cell for cell in found if cell.defense == UNDEFENDED]
     names = [name for name in defenses_of(found) if name != UNDEFENDED]
-    texts = [_defense([cell for cell in found if cell.defense == name], reference) for name in names]
+    texts = [_defense([cell for cell in found if cell.defense == name], undefended) for name in names]
     return [text for text in texts if text]
 
 
@@ -154,13 +155,14 @@ def _meaning(best: Cell, blind: Cell | None) -> str:
     return f"But {split}. {beyond}"
 
 
-def _defense(mine: list[Cell], reference: Cell | None) -> str:
-    judged = strongest(mine)
+def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
+    """A defense is held against the attacks that it met: others might be stronger without it, and with it too."""
+    judged, reference = strongest(mine), strongest_like(undefended, mine)
     if judged is None:
         return ""
     other = strongest(mine, lambda cell: cell.adaptive is not judged.adaptive)
     parts = [_verdict(judged, reference.auc if reference else None), _adapting(judged, other)]
-    parts += [_backwards(mine, judged), _cost(judged, reference)]
+    parts += [_backwards(mine, judged), _untried(strongest(undefended), reference), _cost(judged, reference)]
     text = " ".join(part for part in parts if part)
     return text[0].upper() + text[1:]
 
@@ -205,6 +207,13 @@ def _adapting(judged: Cell, other: Cell | None) -> str:
         return f"One who {_does(other)} reaches {other.auc}: adapting makes no difference that shows."
     gained = "adapting wins back what the defense seemed to take" if judged.adaptive else "adapting only weakens it"
     return f"One who {_does(other)} reaches only {other.auc}: {gained}."
+
+
+def _untried(best: Cell | None, reference: Cell | None) -> str:
+    """Names a stronger attack on the undefended model that the defense never met."""
+    if best is None or best == reference:
+        return ""
+    return f"The strongest attack without a defense, {attack_name(best.attack, best.representation)}, was not tried."
 
 
 def _does(cell: Cell) -> str:
