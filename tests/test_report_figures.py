@@ -148,12 +148,16 @@ def test_defenses_are_compared_by_the_attacks_that_all_of_them_met() -> None:
     # Of two attacks as widely tried the first says which settings are compared.
     other = [cell("none", 0.9, adaptive=False, attack="lira"), cell("dropout:0.9", 0.7, attack="lira")]
     assert [one.defense for one in frontier.points([*weak[:2], *other])] == ["none", "argmax"]
-    assert frontier.remark([*weak[:2], *other]).endswith("no such attacker who adapts met them: dropout 0.9.")
+    assert frontier.remark([*weak[:2], *other]).endswith(
+        "no such attacker who adapts met them on every seed: dropout 0.9."
+    )
 
 
 def test_defenses_without_an_attacker_who_adapts_are_named() -> None:
     tried = [cell("none", 0.9, adaptive=False), cell("argmax", 0.8), cell("gaussian:1.0", 0.6, adaptive=False)]
-    assert frontier.remark(tried) == "Left out, because no such attacker who adapts met them: gaussian 1.0."
+    assert (
+        frontier.remark(tried) == "Left out, because no such attacker who adapts met them on every seed: gaussian 1.0."
+    )
     assert frontier.remark(tried[:2]) == ""
 
 
@@ -171,6 +175,11 @@ def test_points_are_compared_on_the_seeds_that_all_have() -> None:
     assert none.miou.value == argmax.miou.value == pytest.approx(0.35)
     assert argmax.dominates(none)
     assert frontier.remark(tried) == "Here over what all settings have: seed 0, 1."
+    whole = [seeded(cell("gaussian:1.0", 0.7), s0=0.3, s1=0.3, s2=0.3), *tried]
+    assert [(one.defense, one.cell.seeds) for one in frontier.points(whole)] == [
+        ("none", [0, 1, 2]), ("gaussian:1.0", [0, 1, 2])
+    ]  # fmt: skip
+    assert frontier.remark(whole).endswith("on every seed: argmax.")
     apart = [plain, seeded(cell("argmax", 0.8), s7=0.4)]
     assert [one.cell.seeds for one in frontier.points(apart)] == [[0, 1, 2], [7]]
     assert "no seed in common" in frontier.remark(apart)

@@ -88,7 +88,8 @@ def points(cells: list[Cell]) -> list[Point]:
     """A point a defense that an attacker adapted to, and one for the model without any; from image-level cells.
 
     By the attacks that all of them met (`comparable`).
-    Over the seeds that all of them have, where there are any: another seed is another model with another mIoU.
+    Over the seeds of the model without any, and where no defense met all of these, over the seeds that all have, if
+    there are any: another seed is another model with another mIoU.
     Empty where no attacker adapted to any.
     """
     if not any(cell.adaptive for cell in cells):
@@ -96,6 +97,9 @@ def points(cells: list[Cell]) -> list[Point]:
     kept = comparable(cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED)
     best = [strongest(c for c in kept if c.defense == name) for name in defenses_of(kept)]
     found = [cell for cell in best if cell]
+    # A setting that was tried out on one seed must not take the others from all the rest.
+    whole = [cell for cell in found if set(cell.seeds) >= set(found[0].seeds)]
+    found = whole if len(whole) > 1 else found
     shared = set(found[0].seeds).intersection(*(cell.seeds for cell in found))
     return [_point(replace(cell, runs=_of_seeds(cell, shared)) if shared else cell) for cell in found]
 
@@ -146,7 +150,7 @@ def remark(cells: list[Cell]) -> str:
     if len(attacks_of(tried)) < len(attacks_of(cell for cell in cells if not cell.control)):
         parts.append(f"All settings met: {', '.join(attack_name(*attack) for attack in attacks_of(tried))}.")
     if missing:
-        parts.append(f"Left out, because no such attacker who adapts met them: {', '.join(missing)}.")
+        parts.append(f"Left out, because no such attacker who adapts met them on every seed: {', '.join(missing)}.")
     if len(seeds) > 1:
         parts.append("The settings have no seed in common: their differences are also those of models.")
     elif seeds and set(*seeds) != everywhere:
