@@ -46,7 +46,7 @@ from mia_seg.space import Space
 from mia_seg.splits import Parts, read_ids
 from mia_seg.store import Artefact, reading, write_json
 
-ATTACK_VERSION, FLEET_VERSION = 1, 2
+ATTACK_VERSION, FLEET_VERSION = 2, 2
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
 # A shadow starts from weights of its own: no attacker knows those that its victim started from.
 SHADOW_SEEDS = 10_000
