@@ -262,25 +262,24 @@ def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, un
     tpr, fpr = float(tp[point] / tp[-1]), float(fp[point] / fp[-1])
     count = count_of(called_N[~ranking.members_N], slots)
     few, many, tail = ranks_around(target, count)
-
-    def reached(rank: float, beside: bool) -> float:
-        """The TPR at a rank of the non-members: on a straight line between whole ranks."""
-        whole = np.floor(rank) + np.arange(2)
-        # Of scores in units a rank is worth several; members beside the last of these count or do not.
-        places = np.ceil(np.clip(whole, 1, count) * fp[-1] / count - 1e-9)
-        shares = tp[np.searchsorted(fp, places) - (not beside)] / tp[-1]
-        shares = np.where(whole < 1, 0, np.where(whole > count, 1, shares))
-        return float(np.interp(rank, whole, shares))
-
-    moved = reached(few, beside=False), reached(many, beside=True)
+    moved = _tpr_at_rank(tp, fp, few, count, beside=False), _tpr_at_rank(tp, fp, many, count, beside=True)
     called_members = count_of(called_N[ranking.members_N], member_slots)
     low, high = square_and_add(tpr, wilson(tpr, called_members, ndtri(1 - tail)), moved)
-    low = low if few else 0.0
     fpr_low, fpr_high = clopper_pearson(fpr, worst)
     return {
-        "tpr": tpr, "low": low, "high": high, "realised_fpr": fpr, "false_positives": int(fp[point]),
+        "tpr": tpr, "low": low if few else 0.0, "high": high, "realised_fpr": fpr, "false_positives": int(fp[point]),
         "fpr_low": fpr_low, "fpr_high": fpr_high,
     }  # fmt: skip
+
+
+def _tpr_at_rank(tp: Integers, fp: Integers, rank: float, count: float, beside: bool) -> float:
+    """The TPR at a rank of the non-members, that count for so many: on a straight line between whole ranks."""
+    whole = np.floor(rank) + np.arange(2)
+    # Of scores in units a rank is worth several; members beside the last of these count or do not.
+    places = np.ceil(np.clip(whole, 1, count) * fp[-1] / count - 1e-9)
+    shares = tp[np.searchsorted(fp, places) - (not beside)] / tp[-1]
+    shares = np.where(whole < 1, 0, np.where(whole > count, 1, shares))
+    return float(np.interp(rank, whole, shares))
 
 
 def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, threshold: float, units: Units) -> dict[str, Any]:
