@@ -250,7 +250,7 @@ def test_a_defense_is_held_against_the_attacks_that_it_met() -> None:
            for name, auc in (("none", 1.0), ("argmax", 1.0))]  # fmt: skip
     (text,) = words.defended(rows(*met, result(3.0)))
     assert text.startswith("Argmax does nothing that shows")
-    assert "The strongest attack without a defense, patch resnet50 (concat), was not tried." in text
+    assert "The strongest attack without a defense, patch resnet50 (concat), was not tried on it." in text
     (text,) = words.defended(rows(*met, result(0.5)))
     assert "The strongest attack without a defense" not in text
 

@@ -213,7 +213,9 @@ def _untried(best: Cell | None, reference: Cell | None) -> str:
     """Names a stronger attack on the undefended model that the defense never met."""
     if best is None or best == reference:
         return ""
-    return f"The strongest attack without a defense, {attack_name(best.attack, best.representation)}, was not tried."
+    return (
+        f"The strongest attack without a defense, {attack_name(best.attack, best.representation)}, was not tried on it."
+    )
 
 
 def _does(cell: Cell) -> str:
