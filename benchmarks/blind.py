@@ -14,10 +14,10 @@ from itertools import islice
 
 import numpy as np
 
-from mia_seg.controls.blind import ALPHA, blind
-from mia_seg.controls.features import features_of
 from mia_seg.data import Scene, Scenes
 from mia_seg.data.streets import Streets, Style
+from mia_seg.evaluate.controls.blind import ALPHA, blind
+from mia_seg.evaluate.controls.features import features_of
 
 SIDE, SIZE, SEEDS, SOUND_SEEDS = 60, (48, 64), 20, 100
 MEMBERS = np.arange(2 * SIDE) < SIDE

@@ -31,7 +31,7 @@ Cells = dict[tuple[str, int, float], dict[str, float]]
 Mechanism = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 EDGE = (
-    "Where few units are misranked (AUC 0.98; 0.9 in 20 blocks) no method is exact: an audit has one or two of them,\n"
+    "Where few groups are misranked (AUC 0.98; 0.9 in 20 blocks) no method is exact: an audit has one or two of them,\n"
     "nothing between, and one without any must not be sure. There the interval is on the wide side."
 )
 TARGET = (
@@ -73,7 +73,8 @@ def lines(audits: int) -> Iterator[str]:
 
 Percent of {audits:,} simulated audits a cell; `benchmarks/coverage.py` writes this and says how. The aim is
 {AIM[0]} to {AIM[1]}: an exact interval misses it by chance in one of 33 cells of 1,000. Below it is **bold**, too
-narrow. Above it is *slanted*, wider than it says. "–": not resolvable. Blocks of 3 scenes are a third as many units."""
+narrow. Above it is *slanted*, wider than it says. "–": not resolvable. Blocks of 3 scenes are a third as many
+groups."""
     for title, name, note in TABLES:
         yield from ["", f"## {title}", "", note, "", summary(cells, name), "", *table(cells, name)]
     yield ""
@@ -202,12 +203,12 @@ def simulated(rng: np.random.Generator, audits: int, shape: str, n: int, auc: fl
     """Share of audits by number, in percent; no entry where nothing can be resolved."""
     spread, block = SHAPES[shape]
     distance = norm.ppf(auc) * np.hypot(1, spread)
-    members, units = np.arange(2 * n) < n, np.concatenate([np.arange(n) // block, n + np.arange(n) // block])
+    members, groups = np.arange(2 * n) < n, np.concatenate([np.arange(n) // block, n + np.arange(n) // block])
     held: dict[str, list[bool]] = {}
     for _ in range(audits):
         noise = np.concatenate([drawn(rng, n, block), drawn(rng, n, block)])
         scores = np.where(members, distance + spread * noise, noise)
-        result = measure(scores, members, threshold=distance / 2, units=units, rounds=1)
+        result = measure(scores, members, threshold=distance / 2, groups=groups, rounds=1)
         for name, inside in holds(result, auc, distance, spread):
             held.setdefault(name, []).append(inside)
     return {name: 100 * float(np.mean(inside)) for name, inside in held.items()}

@@ -25,7 +25,7 @@ from mia_seg.data import IGNORE, Scenes
 from mia_seg.data._labels import LABEL_IDS
 from mia_seg.data.cityscapes import Cityscapes
 from mia_seg.data.streets import Streets
-from mia_seg.recipe import Train
+from mia_seg.recipes import Train
 from mia_seg.train import Crops
 
 IMAGES = Path("cityscapes/leftImg8bit/train/aachen")

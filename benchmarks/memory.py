@@ -29,22 +29,23 @@ def measure(count: int) -> int:
     import torch
     from lightning_fabric import Fabric
 
-    from mia_seg import answers, plugins, query, recipe, segmenters
-    from mia_seg.attacks import Known
+    from mia_seg import plugins, query, recipes, segmenters
+    from mia_seg.attacks import Membership
     from mia_seg.attacks.image_loss import ImageLoss
     from mia_seg.attacks.patch_resnet50 import PatchResNet50
     from mia_seg.data import Scenes
     from mia_seg.defenses.none import Undefended
+    from mia_seg.query import answers
 
     torch.manual_seed(0)
-    settings = recipe.load("victim", "demo")
+    settings = recipes.load("victim", "demo")
     dataset = settings.dataset()
     network = plugins.from_section(segmenters, segmenters.Segmenter, settings.segmenter, "").build(19).eval()
     scenes = Scenes(dataset, None, dataset.ids(None)[:count])
     with tempfile.TemporaryDirectory() as folder:
         query.query(Undefended().guard(network, None), scenes, 2, 0, Path(folder), "asking")
         asked = answers.load(Path(folder))
-        known = Known(np.arange(count) % 2 == 0, np.arange(count))
+        known = Membership(np.arange(count) % 2 == 0, np.arange(count))
         fabric = Fabric(accelerator="cpu", devices=1)
         for attack in (ImageLoss(), PatchResNet50(patch=(24, 24), epochs=1)):
             attack.fit(asked, known, 0, fabric).score(asked, 0)

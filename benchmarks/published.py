@@ -64,9 +64,9 @@ def row(name, here) -> str:
 
 
 def load(name):
-    from mia_seg import recipe
+    from mia_seg import recipes
 
-    return recipe.load(dict((n, kind) for kind, n in RECIPES)[name], name)
+    return recipes.load(dict((n, kind) for kind, n in RECIPES)[name], name)
 
 
 def network_of(settings, classes: int = 19):

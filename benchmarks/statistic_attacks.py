@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from mia_seg.attacks._fleet import FleetAttack
+from mia_seg.attacks._readings import Readings, Signals, read_target
 from mia_seg.attacks.attack_p import AttackP
 from mia_seg.attacks.attack_r import AttackR
 from mia_seg.attacks.base import Base
@@ -23,8 +24,7 @@ from mia_seg.attacks.calibration import Calibration
 from mia_seg.attacks.lira import LiRA
 from mia_seg.attacks.quantile_regression import QuantileRegression
 from mia_seg.attacks.rmia import RMIA
-from mia_seg.fleet import Readings, Target, read_target
-from mia_seg.planted import Leak, World
+from mia_seg.testing import Leak, World
 
 
 def sides(fleet: Readings, scene: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,42 +32,42 @@ def sides(fleet: Readings, scene: int) -> tuple[np.ndarray, np.ndarray]:
     return fleet.scenes_MN[seen, scene], fleet.scenes_MN[~seen, scene]
 
 
-def lira(target: Target, fleet: Readings, scene: int) -> float:
+def lira(target: Signals, fleet: Readings, scene: int) -> float:
     seen, unseen = sides(fleet, scene)
     x = target.scenes_N[scene]
     return norm.logpdf(x, np.median(seen), seen.std()) - norm.logpdf(x, np.median(unseen), unseen.std())
 
 
-def lira_cdf(target: Target, fleet: Readings, scene: int) -> float:
+def lira_cdf(target: Signals, fleet: Readings, scene: int) -> float:
     unseen = sides(fleet, scene)[1]
     return norm.logcdf(target.scenes_N[scene], np.median(unseen), unseen.std())
 
 
-def attack_r(target: Target, fleet: Readings, scene: int) -> float:
+def attack_r(target: Signals, fleet: Readings, scene: int) -> float:
     unseen = sides(fleet, scene)[1]
     return norm.logsf(target.scenes_N[scene], unseen.mean(), unseen.std())
 
 
-def calibration(target: Target, fleet: Readings, scene: int) -> float:
+def calibration(target: Signals, fleet: Readings, scene: int) -> float:
     return sides(fleet, scene)[1].mean() - target.scenes_N[scene]
 
 
-def base(target: Target, fleet: Readings, scene: int) -> float:
+def base(target: Signals, fleet: Readings, scene: int) -> float:
     return target.scenes_N[scene] - logsumexp(fleet.scenes_MN[:, scene]) + math.log(len(fleet))
 
 
-def rmia(target: Target, fleet: Readings, scene: int) -> float:
+def rmia(target: Signals, fleet: Readings, scene: int) -> float:
     seen, unseen = sides(fleet, scene)
     ratio = target.scenes_N[scene] / ((seen.mean() + unseen.mean()) / 2)
     return float((ratio / (target.population_Z / fleet.population_MZ.mean(0)) >= 1).mean())
 
 
-def rmia_offline(target: Target, fleet: Readings, scene: int) -> float:
+def rmia_offline(target: Signals, fleet: Readings, scene: int) -> float:
     prior, others = ((1.3 * p.mean(0) + 0.7) / 2 for p in (sides(fleet, scene)[1], fleet.population_MZ))
     return float((target.scenes_N[scene] / prior / (target.population_Z / others) >= 1).mean())
 
 
-def attack_p(target: Target, fleet: Readings, scene: int) -> float:
+def attack_p(target: Signals, fleet: Readings, scene: int) -> float:
     return float((target.population_Z[:, 0] > target.scenes_N[scene, 0]).mean())
 
 

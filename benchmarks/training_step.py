@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from mia_seg import recipe, train
+from mia_seg import recipes, train
 from mia_seg.data import Scenes
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=2)
     given = options.parse_args()
     torch.set_num_threads(given.threads)
-    settings = recipe.load("victim", "demo")
+    settings = recipes.load("victim", "demo")
     dataset = settings.dataset()
     scenes = Scenes(dataset, None, dataset.ids(None)[: settings.train.batch * given.steps], room=1 << 30)
     list(scenes)  # painted once, as in any epoch but the first

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mia_seg.data import Finding
-    from mia_seg.space import Space
+    from mia_seg.workspace import Workspace
 
 
 class Commands(TyperGroup):
@@ -219,7 +219,7 @@ def report(
 @app.command("list")
 def list_() -> None:
     """What there is: recipes, data sets, segmenters, defenses, attacks."""
-    from mia_seg.catalogue import catalogue
+    from mia_seg.recipes.catalogue import catalogue
 
     for kind, entries in catalogue().items():
         table = Table("name", "what", title=kind, title_justify="left", box=None, pad_edge=False)
@@ -231,8 +231,8 @@ def list_() -> None:
 @app.command()
 def check(data_root: DataRoot = None) -> None:
     """Read every recipe and look at the data root, in seconds; says what to do about each fault."""
-    from mia_seg import catalogue
-    from mia_seg.request import settings_of
+    from mia_seg.recipes import catalogue
+    from mia_seg.stages.checks import settings_of
 
     faults = 0
     if data_root is not None:
@@ -251,7 +251,7 @@ def results(
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list of flat rows.")] = False,
 ) -> None:
     """Every result as one flat list, a row a result and level: what scripts and CI read."""
-    from mia_seg import results as results_
+    from mia_seg.evaluate import results as results_
 
     found = list(results_.rows(results_.read_all(reports)))
     if not found and not as_json:
@@ -282,12 +282,12 @@ def _attack(
     defense: list[str] | None,
     attack: list[str] | None,
     seed: list[int] | None,
-    space: "Space",
+    space: "Workspace",
     repeats: int,
 ) -> list[Path]:
-    from mia_seg import pipeline, recipe
+    from mia_seg import pipeline, recipes
 
-    adversary = recipe.load("shadow", shadow).adversary
+    adversary = recipes.load("shadow", shadow).adversary
     usual = FLEET_ATTACKS if adversary and adversary.models else ATTACKS
     return [
         path
@@ -304,25 +304,25 @@ def _space(
     devices: int = 1,
     workers: int = 0,
     precision: str | None = None,
-) -> "Space":
-    from mia_seg.recipe import Precision
-    from mia_seg.space import Space
+) -> "Workspace":
+    from mia_seg.recipes import Precision
     from mia_seg.store import Store
+    from mia_seg.workspace import Workspace
 
     if precision not in (None, *get_args(Precision)):
         raise MiaSegError(f"--precision {precision}: choose one of {', '.join(get_args(Precision))}.")
-    return Space(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
+    return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
 
 
 def _victim_of(shadow: str) -> str:
-    from mia_seg import recipe
+    from mia_seg import recipes
 
-    adversary = recipe.load("shadow", shadow).adversary
+    adversary = recipes.load("shadow", shadow).adversary
     return adversary.victim if adversary and adversary.victim else "VICTIM"
 
 
 def _show(written: list[Path]) -> None:
-    from mia_seg import results as results_
+    from mia_seg.evaluate import results as results_
 
     _table(list(results_.rows([results_.read(path) for path in written])))
 

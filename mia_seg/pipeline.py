@@ -11,40 +11,30 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 
-from mia_seg import answers as answers_
-from mia_seg import (
-    choice,
-    defenses,
-    difficulty,
-    generators,
-    launch,
-    plugins,
-    query,
-    recipe,
-    results,
-    service,
-    sheets,
-    train,
-    views,
-)
+from mia_seg import defenses, generators, launch, plugins, query, recipes, train
 from mia_seg import report as report_
-from mia_seg.answers import Answers
 from mia_seg.attacks import Attack, Attacker
-from mia_seg.audit import Audit, Model, described, many_shadows, measured, tuned
-from mia_seg.controls import controls
+from mia_seg.attacks._readings import Fleet
 from mia_seg.data import Scenes
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
-from mia_seg.fleet import Fleet
+from mia_seg.evaluate import results
+from mia_seg.evaluate.audit import Audit, Model, described, many_shadows, measured, tuned
+from mia_seg.evaluate.controls import controls
+from mia_seg.evaluate.results import slug
 from mia_seg.gan.synthetic import Source
 from mia_seg.generators import Generator
 from mia_seg.progress import console
-from mia_seg.recipe import Adversary, Recipe, Synthetic
-from mia_seg.request import attack_settings, check_apart, check_match, check_request, settings_of
-from mia_seg.results import slug
-from mia_seg.space import Space
-from mia_seg.splits import Parts, read_ids
+from mia_seg.query import answers as answers_
+from mia_seg.query import difficulty, transforms
+from mia_seg.query.answers import Answers
+from mia_seg.recipes import Adversary, Recipe, Synthetic
+from mia_seg.recipes.splits import Partition, read_ids
+from mia_seg.report import from_store
+from mia_seg.stages import deployed, shadow_members
+from mia_seg.stages.checks import attack_settings, check_apart, check_match, check_request, settings_of
 from mia_seg.store import Artefact, reading, write_json
+from mia_seg.workspace import Workspace
 
 ATTACK_VERSION, FLEET_VERSION = 2, 2
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
@@ -57,7 +47,7 @@ UNDEFENDED, CONTROL = "none", "patch_resnet50:labels"
 
 
 def run(
-    victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str], seed: int, space: Space,
+    victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str], seed: int, space: Workspace,
     repeats: int = 1,
 ) -> list[Path]:  # fmt: skip
     """Train what is missing, ask, attack, measure: one result for every defense, attack and kind of attacker."""
@@ -87,17 +77,17 @@ def grid(defended: Sequence[str], attacked: Sequence[str], repeats: int = 1) -> 
     return audits + ([Audit(UNDEFENDED, CONTROL, False)] if CONTROL in attacked else [])
 
 
-def report(space: Space) -> list[Path]:
+def report(space: Workspace) -> list[Path]:
     """Draw every figure, table and page again from the results on disk."""
     found = results.read_all(space.reports)
     if not found:
         raise MiaSegError(f"{space.reports} holds no results. Run 'mia-seg run VICTIM SHADOW' first.")
-    cams = sheets.cam_sheets(found, space.store, space.data_root)
-    losses = sheets.loss_sheets(found, space.store, space.data_root)
+    cams = from_store.cam_sheets(found, space.store, space.data_root)
+    losses = from_store.loss_sheets(found, space.store, space.data_root)
     return report_.write(space.reports, found, cams, results.read_generators(space.reports), losses)
 
 
-def train_victim(name: str, seed: int, space: Space) -> Model:
+def train_victim(name: str, seed: int, space: Workspace) -> Model:
     """The victim, trained on its members or reused."""
     settings = space.at_precision(settings_of("victim", name))
     return _train(
@@ -105,7 +95,7 @@ def train_victim(name: str, seed: int, space: Space) -> Model:
     )
 
 
-def train_shadow(name: str, seed: int, space: Space) -> Model:
+def train_shadow(name: str, seed: int, space: Workspace) -> Model:
     """The attacker's own segmenter: A1's is trained on scenes that its victim chose, A2's on data of its own.
 
     Of a fleet all are trained; the first one carries the others.
@@ -114,7 +104,7 @@ def train_shadow(name: str, seed: int, space: Space) -> Model:
     assert settings.adversary is not None
     cut = settings.split.cut(settings.dataset(), space.data_root, seed)
     if settings.adversary.models is not None:
-        return _train_fleet(name, settings, choice.halves(cut, settings.adversary.models, seed), seed, space)
+        return _train_fleet(name, settings, shadow_members.halves(cut, settings.adversary.models, seed), seed, space)
     parts, queries = (cut, 0) if settings.adversary.kind == "A2" else _chosen(name, settings, cut, seed, space)
     return _train(name, settings, seed, parts, queries, "shadows", space, first_seed=SHADOW_SEEDS)
 
@@ -133,22 +123,22 @@ def with_generator(model: Model, section: dict[str, Any]) -> Model:
     return replace(model, recipe=model.recipe.model_copy(update={"generator": section}))
 
 
-def train_generator(model: Model, space: Space) -> Artefact:
+def train_generator(model: Model, space: Workspace) -> Artefact:
     """The generator of a victim's or shadow's features, trained on its members or reused."""
-    artefact = service.place_of_generator(model, space.store)
+    artefact = deployed.place_of_generator(model, space.store)
     kept = artefact.whole
     if not kept:
-        service.train_generator(model, artefact, space.data_root, space.fabric("32-true"), CACHE_BYTES)
+        deployed.train_generator(model, artefact, space.data_root, space.fabric("32-true"), CACHE_BYTES)
     say("reused" if kept else "trained", f"of {model.name}, seed {model.seed} ({artefact.digest})", "generator")
     return artefact
 
 
-def write_score(model: Model, artefact: Artefact, space: Space) -> Path:
+def write_score(model: Model, artefact: Artefact, space: Workspace) -> Path:
     """The score of a generator, epoch by epoch, beside the results of its victim."""
-    return results.write_generator(space.reports, service.score_of(model, artefact))
+    return results.write_generator(space.reports, deployed.score_of(model, artefact))
 
 
-def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
+def attack(victim: Model, shadow: Model, audit: Audit, space: Workspace) -> Path:
     """Fit on the shadow's answers, score the victim's, join the victim's membership, measure, write the result."""
     assert shadow.recipe.adversary is not None
     check_match(shadow.name, shadow.recipe, victim.name)
@@ -157,10 +147,10 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
     theirs = _asked(victim, shadow, method, audit, space)
     own = _asked(shadow, shadow, method, known, space)
     independent = shadow.recipe.adversary.kind == "A2"
-    seen_theirs, seen_own = choice.common_classes(theirs, own, shadow.name) if independent else (theirs, own)
+    seen_theirs, seen_own = shadow_members.common_classes(theirs, own, shadow.name) if independent else (theirs, own)
     made = {"own": own.path.name, "attack": repr(method), "seed": shadow.seed, "version": ATTACK_VERSION}
     made |= {} if seen_own is own else {"classes": seen_own.kept}
-    made |= {"views": [*method.views, views.VERSION]} if method.views else {}
+    made |= {"transforms": [*method.transforms, transforms.VERSION]} if method.transforms else {}
     made |= {"difficulty": difficulty.VERSION} if method.needs_difficulty else {}
     if method.needs_fleet:
         made |= {"version": FLEET_VERSION, "fleet": shadow.digest, "defense": known.defense, "repeats": known.repeats}
@@ -179,32 +169,38 @@ def attack(victim: Model, shadow: Model, audit: Audit, space: Space) -> Path:
 
 
 def answers_of(
-    model: Model, ids: Sequence[str], defense: str, stride: int, space: Space, repeats: int = 1, view: str | None = None
+    model: Model,
+    ids: Sequence[str],
+    defense: str,
+    stride: int,
+    space: Workspace,
+    repeats: int = 1,
+    transform: str | None = None,
 ) -> Answers:
     """What the defended model answers to some scenes, asked now or read from the store; the mean over `repeats`.
 
-    view: what it is asked about in place of the scenes as they are (`mia_seg.views`).
+    transform: what it is asked about in place of the scenes as they are (`mia_seg.query.transforms`).
     """
     guard = plugins.parse(defenses, Defense, defense)
     made = {
-        "model": model.artefact.digest, "ids": recipe.digest(list(ids)), "defense": repr(guard), "stride": stride,
+        "model": model.artefact.digest, "ids": recipes.digest(list(ids)), "defense": repr(guard), "stride": stride,
         "window": model.recipe.model_dump(mode="json")["window"], "seed": model.seed, "version": query.VERSION,
     }  # fmt: skip
     generator = _generator_of(model, space) if guard.needs_generator else None
     made |= {} if generator is None else {"generator": generator.digest}
     made |= {} if repeats == 1 else {"repeats": repeats}
-    made |= {} if view is None else {"view": [view, views.VERSION]}
+    made |= {} if transform is None else {"transform": [transform, transforms.VERSION]}
     artefact = space.store.artefact("answers", f"{model.name}.{slug(defense)}", made)
     while launch.rank() > 0 and not artefact.whole:
         time.sleep(1)  # the first process asks; the others need the answers to go on
     if not artefact.whole:
         scenes = Scenes(model.recipe.dataset(), space.data_root, ids)
-        network = service.network_of(model) if generator is None else service.paired(model, generator)
+        network = deployed.network_of(model) if generator is None else deployed.paired(model, generator)
         space.fabric("32-true").to_device(network)
         with artefact.make() as folder:
             box = guard.guard(network, model.recipe.window)
-            how = ", ".join(filter(None, (defense, view, f"{repeats} times" if repeats > 1 else "")))
-            query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({how})", repeats, view)
+            how = ", ".join(filter(None, (defense, transform, f"{repeats} times" if repeats > 1 else "")))
+            query.query(box, scenes, stride, model.seed, folder, f"  asking {model.name} ({how})", repeats, transform)
     with reading(artefact.path):
         return answers_.load(artefact.path)
 
@@ -215,11 +211,18 @@ def say(did: str, what: str, kind: str = "") -> None:
 
 
 def _train(
-    name: str, settings: Recipe, seed: int, parts: Parts, queries: int, stage: str, space: Space, first_seed: int = 0
+    name: str,
+    settings: Recipe,
+    seed: int,
+    parts: Partition,
+    queries: int,
+    stage: str,
+    space: Workspace,
+    first_seed: int = 0,
 ) -> Model:
     made = {
-        "recipe": settings.digest("data", "segmenter", "train"), "members": recipe.digest(parts.members),
-        "nonmembers": recipe.digest(parts.nonmembers), "seed": first_seed + seed, "version": train.VERSION,
+        "recipe": settings.digest("data", "segmenter", "train"), "members": recipes.digest(parts.members),
+        "nonmembers": recipes.digest(parts.nonmembers), "seed": first_seed + seed, "version": train.VERSION,
     }  # fmt: skip
     made |= settings.dataset().fingerprint()
     start = None if settings.train.start is None else train_victim(settings.train.start, START_SEED, space)
@@ -247,13 +250,13 @@ def _train(
     return Model(name, settings, seed, artefact, parts, queries)
 
 
-def _generator_of(model: Model, space: Space) -> Artefact:
+def _generator_of(model: Model, space: Workspace) -> Artefact:
     """The generator of a model, trained if it is missing; that it is there was said before."""
-    artefact = service.place_of_generator(model, space.store)
+    artefact = deployed.place_of_generator(model, space.store)
     return artefact if artefact.whole else train_generator(model, space)
 
 
-def _taught(name: str, synthetic: Synthetic, parts: Parts, seed: int, space: Space) -> tuple[Model, Artefact]:
+def _taught(name: str, synthetic: Synthetic, parts: Partition, seed: int, space: Workspace) -> tuple[Model, Artefact]:
     """The victim whose weights and generator a training with synthetic features begins with; trained if missing."""
     base = train_victim(synthetic.of, seed, space)
     if base.parts.members != parts.members:
@@ -264,20 +267,20 @@ def _taught(name: str, synthetic: Synthetic, parts: Parts, seed: int, space: Spa
     return base, train_generator(base, space)
 
 
-def _source(base: Model, generator: Artefact, settings: Recipe, space: Space, fabric: Fabric) -> Source | None:
+def _source(base: Model, generator: Artefact, settings: Recipe, space: Workspace, fabric: Fabric) -> Source | None:
     assert settings.synthetic is not None
     if not settings.synthetic.share:
         return None
-    source = service.source_of(base, generator, settings.synthetic, space.data_root, CACHE_BYTES)
+    source = deployed.source_of(base, generator, settings.synthetic, space.data_root, CACHE_BYTES)
     fabric.to_device(source.paired)
     return source
 
 
-def _train_fleet(name: str, settings: Recipe, parts: Sequence[Parts], seed: int, space: Space) -> Model:
+def _train_fleet(name: str, settings: Recipe, parts: Sequence[Partition], seed: int, space: Workspace) -> Model:
     """One model for each half; each is an artefact of its own, so that a stopped fleet goes on where it was."""
     assert settings.adversary is not None
     assert settings.adversary.victim is not None
-    theirs = recipe.load("victim", settings.adversary.victim)
+    theirs = recipes.load("victim", settings.adversary.victim)
     if (settings.data, settings.split) != (theirs.data, theirs.split):
         raise MiaSegError(
             f"Shadow '{name}' is a fleet: it trains on halves of the scenes on which victim "
@@ -290,30 +293,30 @@ def _train_fleet(name: str, settings: Recipe, parts: Sequence[Parts], seed: int,
     return replace(first, fleet=tuple(others))
 
 
-def _asked(model: Model, shadow: Model, method: Attack, audit: Audit, space: Space) -> Answers:
-    """What a model answers to its audited scenes and, where an attack needs these, to views and to the fleet's pool.
+def _asked(model: Model, shadow: Model, method: Attack, audit: Audit, space: Workspace) -> Answers:
+    """What a model answers to its audited scenes and, where an attack needs it, to transforms and the fleet's pool.
 
     Beside it, where an attack needs that, how hard the scenes are.
     """
     adversary = shadow.recipe.adversary
     assert adversary is not None
 
-    def ask(ids: Sequence[str], view: str | None = None) -> Answers:
-        return answers_of(model, ids, audit.defense, adversary.stride, space, audit.repeats, view)
+    def ask(ids: Sequence[str], transform: str | None = None) -> Answers:
+        return answers_of(model, ids, audit.defense, adversary.stride, space, audit.repeats, transform)
 
     found = replace(
         ask(model.asked),
-        views={view: ask(model.asked, view).statistics for view in method.views},
+        transforms={transform: ask(model.asked, transform).statistics for transform in method.transforms},
         difficulty_N=_difficulty(model, space) if method.needs_difficulty else None,
     )
     pool = shadow.parts.pool if method.needs_population else []
     return replace(found, population=ask(pool).statistics) if pool else found
 
 
-def _difficulty(model: Model, space: Space) -> np.ndarray:
+def _difficulty(model: Model, space: Workspace) -> np.ndarray:
     """How hard the labels of the audited scenes are to predict, for any model of these scenes: [N]."""
     dataset = model.recipe.dataset()
-    made = {"recipe": model.recipe.digest("data"), "ids": recipe.digest(model.asked), "version": difficulty.VERSION}
+    made = {"recipe": model.recipe.digest("data"), "ids": recipes.digest(model.asked), "version": difficulty.VERSION}
     artefact = space.store.artefact("difficulty", model.recipe.data["name"], made | dataset.fingerprint())
     if not artefact.whole:
         scenes = Scenes(dataset, space.data_root, model.asked)
@@ -324,7 +327,7 @@ def _difficulty(model: Model, space: Space) -> np.ndarray:
         return np.array(json.loads((artefact.path / DIFFICULTY).read_text(encoding="utf-8")))
 
 
-def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) -> tuple[Parts, int]:
+def _chosen(name: str, settings: Recipe, cut: Partition, seed: int, space: Workspace) -> tuple[Partition, int]:
     """Adversary A1's members out of its pool, and the queries that they cost.
 
     Choosing by confidence makes members easier than non-members; `choose = "random"` is the control.
@@ -332,7 +335,7 @@ def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) ->
     adversary = settings.adversary
     assert adversary is not None
     assert adversary.victim is not None
-    block = max(Counter(cut.unit[i] for i in cut.pool).values(), default=1)
+    block = max(Counter(cut.group[i] for i in cut.pool).values(), default=1)
     if isinstance(adversary.members, int) and adversary.members + block > len(cut.pool):
         raise MiaSegError(
             f"Shadow '{name}': [adversary] members = {adversary.members} leaves no non-members "
@@ -342,24 +345,26 @@ def _chosen(name: str, settings: Recipe, cut: Parts, seed: int, space: Space) ->
     check_apart(cut.pool, settings, victim.asked, victim.recipe, f"The pool of shadow '{name}'", victim.name)
     members, queries = _members(adversary, cut, victim, seed, space)
     # What is left of a block whose other frames are members is no non-member: they look alike.
-    seen = {cut.unit[i] for i in members}
-    return Parts(members, [i for i in cut.pool if cut.unit[i] not in seen], [], cut.unit), queries
+    seen = {cut.group[i] for i in members}
+    return Partition(members, [i for i in cut.pool if cut.group[i] not in seen], [], cut.group), queries
 
 
-def _members(adversary: Adversary, cut: Parts, victim: Model, seed: int, space: Space) -> tuple[list[str], int]:
+def _members(adversary: Adversary, cut: Partition, victim: Model, seed: int, space: Workspace) -> tuple[list[str], int]:
     """The scenes of the pool that the shadow trains on, and how many queries choosing them cost."""
     if isinstance(adversary.members, str):
         return read_ids(space.data_root, adversary.members, cut.pool), 0
     assert adversary.members is not None
     if adversary.choose == "confidence":
-        ranking = choice.surest(answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space), cut)
-        return choice.fill(ranking, cut, cut.pool, adversary.members), len(cut.pool)
-    units = sorted({cut.unit[i] for i in cut.pool})
-    ranking = [str(u) for u in np.random.default_rng(seed).permutation(units)]
-    return choice.fill(ranking, cut, cut.pool, adversary.members), 0
+        ranking = shadow_members.surest(answers_of(victim, cut.pool, UNDEFENDED, adversary.stride, space), cut)
+        return shadow_members.fill(ranking, cut, cut.pool, adversary.members), len(cut.pool)
+    groups = sorted({cut.group[i] for i in cut.pool})
+    ranking = [str(u) for u in np.random.default_rng(seed).permutation(groups)]
+    return shadow_members.fill(ranking, cut, cut.pool, adversary.members), 0
 
 
-def _fitted(method: Attack, artefact: Artefact, own: Answers, shadow: Model, known: Audit, space: Space) -> Attacker:
+def _fitted(
+    method: Attack, artefact: Artefact, own: Answers, shadow: Model, known: Audit, space: Workspace
+) -> Attacker:
     fabric = space.fabric(getattr(method, "precision", "32-true"))
     if artefact.whole:
         with reading(artefact.path):

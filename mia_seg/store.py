@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 from safetensors import SafetensorError
 
 from mia_seg.errors import MiaSegError
-from mia_seg.recipe import digest
+from mia_seg.recipes import digest
 
 MADE = "made.json"
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.ENOTDIR}

@@ -12,7 +12,7 @@ from helpers_datasets import write_downloads
 from helpers_files import Ran, call, forget, write_camvid, write_facades, write_recipes
 
 if TYPE_CHECKING:
-    from mia_seg.space import Space
+    from mia_seg.workspace import Workspace
 
 # Tensors of 32 x 48 pixels gain nothing from threads, and threads of two test runs stand in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -85,15 +85,15 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audit]:
 
 
 @pytest.fixture
-def space(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> "Space":
+def space(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> "Workspace":
     """A place of work where training takes no time and teaches nothing."""
     # Not above: torch reads the number of threads when it is imported.
     from mia_seg import pipeline
-    from mia_seg.space import Space
     from mia_seg.store import Store
+    from mia_seg.workspace import Workspace
 
     def nothing(*arguments: Any) -> None:
         (arguments[3] / "weights").write_text("none")
 
     monkeypatch.setattr(pipeline.train, "train", nothing)
-    return Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
+    return Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mia_seg import train
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.errors import MiaSegError
-from mia_seg.recipe import Recipe
+from mia_seg.recipes import Recipe
 from mia_seg.train import Training
 
 SIZE = (33, 41)

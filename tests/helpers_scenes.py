@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_seg import answers
-from mia_seg.answers import Answers
 from mia_seg.data import IGNORE, Dataset, Scene, Scenes
 from mia_seg.generators import Paired, cut_of
 from mia_seg.generators.dfgan import DFGAN
 from mia_seg.plugins import Component
-from mia_seg.query import query
+from mia_seg.query import answers, query
+from mia_seg.query.answers import Answers
 from mia_seg.segmenters import Network
 
 

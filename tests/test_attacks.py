@@ -14,8 +14,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from mia_seg import attacks
-from mia_seg.answers import Answer, Answers
-from mia_seg.attacks import Attack, Attacker, Known, Thresholds, patch_resnet50
+from mia_seg.attacks import Attack, Attacker, Membership, Thresholds, patch_resnet50
 from mia_seg.attacks.patch_resnet50 import (
     PatchAttacker,
     PatchResNet50,
@@ -29,6 +28,7 @@ from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import measure
 from mia_seg.plugins import build, load, names
+from mia_seg.query.answers import Answer, Answers
 
 CLASSES, SIZE = 3, (14, 18)
 # Seventy steps: fewer, and the running statistics of the batch norms still remember where they started.
@@ -59,14 +59,14 @@ def method(variant: tuple[str, str], **settings: Any) -> Attack:
     return build(attacks, Attack, variant[0], wanted, variant[0])
 
 
-VIEWS = sorted({view for variant in variants() for view in method(variant).views})
+TRANSFORMS = sorted({transform for variant in variants() for transform in method(variant).transforms})
 
 
 def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-def planted(folder: Path, each: int, seed: int, leak: bool, twins: bool = False) -> tuple[Answers, Known]:
+def planted(folder: Path, each: int, seed: int, leak: bool, twins: bool = False) -> tuple[Answers, Membership]:
     """Scenes of one distribution; a leaking network is surer of the labels of its members.
 
     twins: a member and a non-member share each scene, so that nothing but the leak tells them apart.
@@ -79,25 +79,28 @@ def planted(folder: Path, each: int, seed: int, leak: bool, twins: bool = False)
         sureness = (5 if member and leak else -1) + 0.3 * rng.normal()
         rights.append(np.arange(CLASSES)[:, None, None] == labels[-1])
         logits.append(rng.normal(size=(CLASSES, *SIZE)) + sureness * rights[-1])
-    units = np.array([f"unit {i}" for i in range(2 * each)])
+    groups = np.array([f"group {i}" for i in range(2 * each)])
 
     def answers(place: Path, noise: float = 0.0) -> Answers:
         faded = [softmax(x - 20 * noise * right) for x, right in zip(logits, rights, strict=True)]
         return written(place, faded, labels)
 
-    levels = {view: float(view.partition(":")[2]) if view.startswith("noise") else 0.0 for view in VIEWS}
-    views = {view: answers(folder / view, level).statistics for view, level in levels.items()}
+    levels = {
+        transform: float(transform.partition(":")[2]) if transform.startswith("noise") else 0.0
+        for transform in TRANSFORMS
+    }
+    transforms = {transform: answers(folder / transform, level).statistics for transform, level in levels.items()}
     # No scene is harder than another.
-    return replace(answers(folder), views=views, difficulty_N=np.zeros(2 * each)), Known(members, units)
+    return replace(answers(folder), transforms=transforms, difficulty_N=np.zeros(2 * each)), Membership(members, groups)
 
 
 @dataclass(frozen=True)
 class World:
     """A shadow to fit on, a victim that leaks as it does, and one that does not leak."""
 
-    shadow: tuple[Answers, Known]
-    victim: tuple[Answers, Known]
-    tight: tuple[Answers, Known]
+    shadow: tuple[Answers, Membership]
+    victim: tuple[Answers, Membership]
+    tight: tuple[Answers, Membership]
     attacker: Callable[[tuple[str, str]], Attacker]
 
 
@@ -120,10 +123,10 @@ def some(answers: Answers, count: int = 6) -> Answers:
     return answers.take(answers.ids[:count])
 
 
-def image_auc(attacker: Attacker, answers: Answers, known: Known) -> tuple[float, float, float]:
+def image_auc(attacker: Attacker, answers: Answers, known: Membership) -> tuple[float, float, float]:
     """The AUC of images and its interval."""
     scores = attacker.score(answers, 0).image_N
-    found = measure(scores, known.members_N, threshold=attacker.thresholds.image, units=known.units_N)
+    found = measure(scores, known.members_N, threshold=attacker.thresholds.image, groups=known.groups_N)
     return found.auc_low, found.auc, found.auc_high
 
 
@@ -238,7 +241,7 @@ def test_what_validates_is_the_ranking_of_scenes_and_the_loss_of_patches(tmp_pat
     loss = np.array([1.0, 2.0, 3.0, 4.0])
     posteriors = [np.stack([np.full((8, 8), np.exp(-x)), np.full((8, 8), 1 - np.exp(-x))]).astype("f") for x in loss]
     members = np.array([True, False, True, False])
-    side = patch_resnet50.Side(written(tmp_path, posteriors, labels), Known(members, np.arange(4)), np.arange(4))
+    side = patch_resnet50.Side(written(tmp_path, posteriors, labels), Membership(members, np.arange(4)), np.arange(4))
 
     class Mean(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -443,22 +446,22 @@ def test_a_patch_may_be_the_whole_answer(world: World) -> None:
 # What is held out.
 
 
-def known(members: int, nonmembers: int, block: int = 1) -> Known:
-    units = [f"m{i // block}" for i in range(members)] + [f"n{i // block}" for i in range(nonmembers)]
-    return Known(np.arange(members + nonmembers) < members, np.array(units))
+def known(members: int, nonmembers: int, block: int = 1) -> Membership:
+    groups = [f"m{i // block}" for i in range(members)] + [f"n{i // block}" for i in range(nonmembers)]
+    return Membership(np.arange(members + nonmembers) < members, np.array(groups))
 
 
 @pytest.mark.parametrize(
     ("members", "nonmembers", "block"), [(15, 15, 1), (25, 25, 5), (2, 3, 1), (200, 100, 1), (24, 7, 3), (3, 40, 2)]
 )
-def test_a_fifth_of_the_units_of_each_side_is_held_out_whole(members: int, nonmembers: int, block: int) -> None:
+def test_a_fifth_of_the_groups_of_each_side_is_held_out_whole(members: int, nonmembers: int, block: int) -> None:
     given = known(members, nonmembers, block)
     for seed in range(5):
         held = validation(given, np.random.default_rng(seed))
-        assert not {*given.units_N[held]} & {*given.units_N[~held]}
+        assert not {*given.groups_N[held]} & {*given.groups_N[~held]}
         for side in (given.members_N, ~given.members_N):
-            units = len({*given.units_N[side]})
-            assert len({*given.units_N[side & held]}) == max(1, round(units / 5))
+            groups = len({*given.groups_N[side]})
+            assert len({*given.groups_N[side & held]}) == max(1, round(groups / 5))
             assert (side & ~held).any()
 
 
@@ -469,7 +472,7 @@ def test_what_is_held_out_depends_on_the_draw() -> None:
 
 @pytest.mark.parametrize(
     ("members", "nonmembers", "block", "what"),
-    [(1, 9, 1, "1 member units"), (9, 1, 1, "1 non-member"), (5, 20, 5, "1 member"), (0, 9, 1, "0 member")],
+    [(1, 9, 1, "1 member groups"), (9, 1, 1, "1 non-member"), (5, 20, 5, "1 member"), (0, 9, 1, "0 member")],
 )
 def test_too_few_units_are_refused(members: int, nonmembers: int, block: int, what: str) -> None:
     with pytest.raises(MiaSegError, match=f"{what}.*Give the shadow more scenes"):

@@ -15,6 +15,7 @@ from scipy.stats import norm
 from mia_seg import attacks
 from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
+from mia_seg.attacks._readings import Fleet, Readings, Signals
 from mia_seg.attacks.attack_p import AttackP, share_above
 from mia_seg.attacks.attack_r import AttackR
 from mia_seg.attacks.base import Base
@@ -25,10 +26,9 @@ from mia_seg.attacks.lira import LiRA
 from mia_seg.attacks.quantile_regression import QuantileRegression
 from mia_seg.attacks.rmia import RMIA
 from mia_seg.errors import MiaSegError
-from mia_seg.fleet import Fleet, Readings, Target
 from mia_seg.metrics.membership import auc
-from mia_seg.planted import Leak, World
 from mia_seg.plugins import load, names
+from mia_seg.testing import Leak, World
 
 LEAK = Leak(shift=2.0)
 WORLD = World(LEAK, scenes=400, population=200)
@@ -178,9 +178,9 @@ def sides(fleet: Readings, scene: int) -> tuple[list[float], list[float]]:
     return [float(v) for v, seen in columns if seen], [float(v) for v, seen in columns if not seen]
 
 
-def target(scenes: int = 7, population: int = 5) -> Target:
+def target(scenes: int = 7, population: int = 5) -> Signals:
     rng = np.random.default_rng(9)
-    return Target(rng.normal(size=scenes), rng.normal(size=population))
+    return Signals(rng.normal(size=scenes), rng.normal(size=population))
 
 
 def by_loop(score: Callable[[float, list[float], list[float]], float], fleet: Readings) -> np.ndarray:
@@ -227,7 +227,7 @@ def test_lira_takes_the_deviation_of_each_side_from_its_own_models() -> None:
 def test_vector_lira_is_two_gaussians_with_one_covariance_each() -> None:
     rng, plain = np.random.default_rng(3), readings(8, 40)
     fleet = Readings(plain.ids, rng.normal(size=(8, 40, 3)) * (1, 2, 3), np.zeros((8, 0, 3)), plain.members_MN)
-    victim = Target(rng.normal(size=(40, 3)), np.zeros((0, 3)))
+    victim = Signals(rng.normal(size=(40, 3)), np.zeros((0, 3)))
     from sklearn.covariance import ledoit_wolf
 
     densities = []
@@ -250,7 +250,7 @@ def positive(fleet: Readings) -> Readings:
 @pytest.mark.parametrize(("mode", "gamma", "a"), [("online", 1.0, None), ("offline", 1.0, 0.3), ("offline", 2.0, 1.0)])
 def test_rmia_is_its_definition(mode: Any, gamma: float, a: float | None) -> None:
     fleet = positive(readings())
-    victim = Target(norm.cdf(target().scenes_N), norm.cdf(target().population_Z))
+    victim = Signals(norm.cdf(target().scenes_N), norm.cdf(target().population_Z))
 
     def prior(seen: list[float], unseen: list[float]) -> float:
         out = sum(unseen) / len(unseen)
@@ -291,7 +291,7 @@ def test_calibration_and_attack_r_are_their_definitions() -> None:
 
 def test_attack_p_is_the_share_of_the_population_that_loses_more() -> None:
     victim, fleet = target(), readings()
-    pairs = Target(np.stack([victim.scenes_N, 0 * victim.scenes_N], 1), np.stack([victim.population_Z] * 2, 1))
+    pairs = Signals(np.stack([victim.scenes_N, 0 * victim.scenes_N], 1), np.stack([victim.population_Z] * 2, 1))
     expected = [np.mean([z > x for z in victim.population_Z]) for x in victim.scenes_N]
     assert AttackP().judge(pairs, fleet) == pytest.approx(expected, abs=1e-6)
 
@@ -310,7 +310,7 @@ def test_groups_of_attack_p_are_compared_with_their_own() -> None:
     rng = np.random.default_rng(0)
     groups, others = np.repeat([0, 1, 2], 50), np.repeat([0, 1, 2], [300, 300, 19])
     loss, population = rng.normal(size=150) + 10 * (groups == 1), rng.normal(size=619) + 10 * (others == 1)
-    victim = Target(np.stack([loss, groups], 1), np.stack([population, others], 1))
+    victim = Signals(np.stack([loss, groups], 1), np.stack([population, others], 1))
     found = AttackP(group="dominant_class").judge(victim, readings())
     for group in (0, 1):
         peers = population[others == group]
@@ -325,7 +325,7 @@ def test_quantile_regression_finds_the_quantile_that_labels_tell() -> None:
     features = rng.normal(size=(4000, 2))
     phi = features @ (2.0, -1.0) + 3 + rng.normal(size=4000)
     rows = np.column_stack([phi, features])
-    found = QuantileRegression().judge(Target(rows[2000:], rows[:2000]), readings())
+    found = QuantileRegression().judge(Signals(rows[2000:], rows[:2000]), readings())
     assert (found > 0).mean() == pytest.approx(0.1, abs=0.02)
     assert found == pytest.approx(phi[2000:] - features[2000:] @ (2.0, -1.0) - 3 - norm.ppf(0.9), abs=0.2)
 
@@ -370,7 +370,7 @@ def test_one_shadow_of_each_kind_has_a_fixed_variance_and_none_of_its_own() -> N
         plain = readings(shadows)
         wide = Readings(plain.ids, np.full((shadows, 7, 3), 0.1), np.zeros((shadows, 0, 3)), plain.members_MN)
         with pytest.raises(MiaSegError, match="'lira' has no variance"):
-            LiRA(statistic="vector").judge(Target(np.ones((7, 3)), np.zeros((0, 3))), wide)
+            LiRA(statistic="vector").judge(Signals(np.ones((7, 3)), np.zeros((0, 3))), wide)
 
 
 def test_a_fleet_of_one_pair_cannot_rehearse() -> None:
@@ -461,7 +461,7 @@ def test_a_number_of_shadows_that_there_is_not_is_refused(method: FleetAttack, s
 def test_no_more_shadows_are_looked_at_than_asked_for(method: FleetAttack, used: int) -> None:
     """The others may say anything."""
     fleet = positive(readings(8))
-    victim = Target(norm.cdf(target().scenes_N), norm.cdf(target().population_Z))
+    victim = Signals(norm.cdf(target().scenes_N), norm.cdf(target().population_Z))
     wild = Readings(fleet.ids, fleet.scenes_MN.copy(), fleet.population_MZ.copy(), fleet.members_MN)
     wild.scenes_MN[used:] = np.nan
     wild.population_MZ[used:] = np.nan
@@ -473,7 +473,7 @@ def test_no_more_shadows_are_looked_at_than_asked_for(method: FleetAttack, used:
 
 def test_learned_weights_come_from_no_more_shadows_than_asked_for() -> None:
     read, (answers, _) = leaking().read(features), WORLD.victim()
-    victim, method = Target(features(answers.statistics), read.population_MZ[0]), LearnedCalibration(models=2)
+    victim, method = Signals(features(answers.statistics), read.population_MZ[0]), LearnedCalibration(models=2)
     for changed, same in ((slice(4, 16), True), (slice(3, 4), False)):
         values = read.scenes_MN.copy()
         values[changed] = np.random.default_rng(0).normal(size=values[changed].shape)
@@ -493,7 +493,7 @@ def test_learned_weights_are_those_of_every_shadow_beside_those_of_other_pairs()
     seen = target(40).scenes_N
     beside = [[x, x - np.mean(sides(plain, scene)[1])] for scene, x in enumerate(seen)]
     expected = weigh(np.array(rows), np.array(classes), 0.1).apply(np.array(beside))
-    found = LearnedCalibration().judge(Target(seen[:, None], np.zeros((0, 1))), fleet)
+    found = LearnedCalibration().judge(Signals(seen[:, None], np.zeros((0, 1))), fleet)
     assert found == pytest.approx(expected, rel=1e-4)
 
 

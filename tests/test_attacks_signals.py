@@ -16,8 +16,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mia_seg.answers import Answers, Statistics
-from mia_seg.attacks import Known
+from mia_seg.attacks import Membership
 from mia_seg.attacks._signals import accuracy, loss, miou, phi_vector
 from mia_seg.attacks.image_loss import ImageLoss
 from mia_seg.attacks.label_only import LabelOnly
@@ -28,8 +27,9 @@ from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import auc, best_threshold
 from mia_seg.metrics.segmentation import utility
-from mia_seg.planted import Leak, World
 from mia_seg.query import boundary_band
+from mia_seg.query.answers import Answers, Statistics
+from mia_seg.testing import Leak, World
 
 CLASSES = 4
 
@@ -125,10 +125,10 @@ def one_class(pixels: int, right: int) -> Statistics:
     return Statistics(**(empty | told))
 
 
-def answering(right: int, views: dict[str, int]) -> Answers:
-    """One scene of 100 pixels, of which so many are right: as it is and in its views."""
-    seen = {view: one_class(100, count) for view, count in views.items()}
-    return Answers(Path(), ["a"], [(0, 0)], [0], 2, (0, 1), one_class(100, right), views=seen)
+def answering(right: int, transforms: dict[str, int]) -> Answers:
+    """One scene of 100 pixels, of which so many are right: as it is and in its transforms."""
+    seen = {transform: one_class(100, count) for transform, count in transforms.items()}
+    return Answers(Path(), ["a"], [(0, 0)], [0], 2, (0, 1), one_class(100, right), transforms=seen)
 
 
 def test_augmented_is_the_mean_over_the_scene_and_its_views() -> None:
@@ -142,10 +142,10 @@ def test_the_distance_is_the_mean_of_what_noise_the_pixels_bear() -> None:
     # Evenly spread between the levels, so that a straight line between these is the truth; twelve are wrong at once.
     bears = np.concatenate([np.zeros(12), *(np.linspace(a, b, 23)[1:] for a, b in pairwise([0, 0.05, 0.1, 0.2, 0.4]))])
     right = [round(100 * float((bears > level).mean())) for level in (0.05, 0.1, 0.2, 0.4)]
-    found = attack.signal(answering(88, dict(zip(attack.views, right, strict=True))))
+    found = attack.signal(answering(88, dict(zip(attack.transforms, right, strict=True))))
     assert found == pytest.approx([bears.mean()], abs=0.004)
-    assert attack.signal(answering(100, dict.fromkeys(attack.views, 100))) == pytest.approx([0.4])
-    assert attack.signal(answering(0, dict.fromkeys(attack.views, 0))) == pytest.approx([0.0])
+    assert attack.signal(answering(100, dict.fromkeys(attack.transforms, 100))) == pytest.approx([0.4])
+    assert attack.signal(answering(0, dict.fromkeys(attack.transforms, 0))) == pytest.approx([0.0])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 2.0])
@@ -167,17 +167,19 @@ def test_answers_without_their_difficulty_are_refused() -> None:
         PredictabilityError().signal(world(0.0, 4)[0])
 
 
-def world(shift: float, scenes: int = 300, seed: int = 0, views: tuple[str, ...] = ()) -> tuple[Answers, Known]:
-    answers, members = World(Leak(shift), scenes, seed=seed, views=views).victim()
-    return answers, Known(members, np.array(answers.ids))
+def world(
+    shift: float, scenes: int = 300, seed: int = 0, transforms: tuple[str, ...] = ()
+) -> tuple[Answers, Membership]:
+    answers, members = World(Leak(shift), scenes, seed=seed, transforms=transforms).victim()
+    return answers, Membership(members, np.array(answers.ids))
 
 
 @pytest.mark.parametrize("attack", [*(ImageLoss(statistic=form) for form in ("mean", "balanced", "boundary", "interior", "trimmed")), *(LabelOnly(statistic=s) for s in get_args(LabelOnly.model_fields["statistic"].annotation)), LearnedCombination()])  # fmt: skip  # noqa: E501
 @pytest.mark.parametrize("shift", [0.0, 2.0, 4.0])
 def test_attacks_on_one_shadow_reach_their_golden_range(attack: ImageLoss, shift: float) -> None:
     """What the best of them can reach is known in closed form; all of them follow the scene's one logit."""
-    attacker = attack.fit(*world(shift, views=attack.views), 0, Fabric(accelerator="cpu", devices=1))
-    answers, known = world(shift, 800, seed=1, views=attack.views)
+    attacker = attack.fit(*world(shift, transforms=attack.transforms), 0, Fabric(accelerator="cpu", devices=1))
+    answers, known = world(shift, 800, seed=1, transforms=attack.transforms)
     assert auc(attacker.score(answers, 0).image_N, known.members_N) == pytest.approx(
         Leak(shift).auc_without_shadows, abs=0.05
     )
@@ -190,7 +192,7 @@ def test_scenes_without_what_does_not_vary_are_combined_too(
     assert np.isfinite(features(statistics)).all()
     same = statistics.take([0] * 12)
     constant = Answers(Path(), [str(i) for i in range(12)], [(0, 0)] * 12, [0] * 12, CLASSES, tuple(range(4)), same)
-    known = Known(np.arange(12) < 6, np.arange(12))
+    known = Membership(np.arange(12) < 6, np.arange(12))
     scores = LearnedCombination().fit(constant, known, 0, Fabric(accelerator="cpu", devices=1)).score(constant, 0)
     assert scores.image_N == pytest.approx(np.zeros(12), abs=1e-6)
 
@@ -198,17 +200,17 @@ def test_scenes_without_what_does_not_vary_are_combined_too(
 def test_a_combination_holds_whole_units_out_and_needs_two_of_each_side() -> None:
     answers, known = world(2.0, 40)
     blocks = np.where(known.members_N, "a", "b")
-    with pytest.raises(MiaSegError, match=r"fewer than two units of members or of non-members.*Give the shadow more"):
-        LearnedCombination().fit(answers, Known(known.members_N, blocks), 0, Fabric(accelerator="cpu", devices=1))
+    with pytest.raises(MiaSegError, match=r"fewer than two groups of members or of non-members.*Give the shadow more"):
+        LearnedCombination().fit(answers, Membership(known.members_N, blocks), 0, Fabric(accelerator="cpu", devices=1))
 
 
 def test_a_combination_s_threshold_is_chosen_on_units_that_it_was_not_fitted_to() -> None:
-    """The same with scikit-learn's own cross-validation; units of three scenes stay whole."""
+    """The same with scikit-learn's own cross-validation; groups of three scenes stay whole."""
     answers, known = world(2.0, 60)
-    units = np.array([f"{side} {i // 6}" for i, side in enumerate(known.members_N)])
-    known = Known(known.members_N, units)
+    groups = np.array([f"{side} {i // 6}" for i, side in enumerate(known.members_N)])
+    known = Membership(known.members_N, groups)
     fold = np.argmax(_folds(known, 5), axis=0)
-    assert len({*zip(units.tolist(), fold.tolist(), strict=True)}) == len({*units.tolist()})
+    assert len({*zip(groups.tolist(), fold.tolist(), strict=True)}) == len({*groups.tolist()})
     assert np.bincount(fold[known.members_N], minlength=5).min() > 0
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced"))
     x = features(answers.statistics)

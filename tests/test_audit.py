@@ -7,63 +7,63 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mia_seg import audit
-from mia_seg.attacks import Known, Scores, Thresholds
-from mia_seg.audit import Model, _exposed, by_unit, epsilon, measured
+from mia_seg.attacks import Membership, Scores, Thresholds
 from mia_seg.data.streets import Streets
-from mia_seg.splits import Split
+from mia_seg.evaluate import audit
+from mia_seg.evaluate.audit import Model, _exposed, by_group, epsilon, measured
+from mia_seg.recipes.splits import SplitRule
 
 
-def known(members: np.ndarray, units: list[str]) -> Known:
-    return Known(members, np.array(units))
+def known(members: np.ndarray, groups: list[str]) -> Membership:
+    return Membership(members, np.array(groups))
 
 
-def asked(members: np.ndarray, units: list[str]) -> Any:
+def asked(members: np.ndarray, groups: list[str]) -> Any:
     """A victim or shadow that was asked about these scenes."""
     names = [f"scene_{place:02d}" for place in range(len(members))]
     recipe = SimpleNamespace(split=SimpleNamespace(rule="random"), dataset=lambda: SimpleNamespace(classes=list))
-    return SimpleNamespace(asked=names, known=lambda: known(members, units), seed=0, recipe=recipe)
+    return SimpleNamespace(asked=names, known=lambda: known(members, groups), seed=0, recipe=recipe)
 
 
-def named(scores: np.ndarray, members: np.ndarray, units: list[str]) -> Any:
-    return _exposed(scores, asked(members, units), known(members, units))
+def named(scores: np.ndarray, members: np.ndarray, groups: list[str]) -> Any:
+    return _exposed(scores, asked(members, groups), known(members, groups))
 
 
 def levels_of(
-    monkeypatch: pytest.MonkeyPatch, scores: np.ndarray, members: np.ndarray, units: list[str], threshold: float = 0.0
+    monkeypatch: pytest.MonkeyPatch, scores: np.ndarray, members: np.ndarray, groups: list[str], threshold: float = 0.0
 ) -> dict[str, Any]:
     """The levels of a result whose answers say nothing else."""
     for name in ("_utility", "confidence"):
         monkeypatch.setattr(audit, name, lambda *answers: {})
     attacker: Any = SimpleNamespace(thresholds=Thresholds(threshold))
-    model, answers = asked(members, units), None
+    model, answers = asked(members, groups), None
     found: dict[str, Any] = measured(Scores(scores), attacker, model, model, answers, answers)["levels"]  # type: ignore[arg-type]
     return found
 
 
 def test_groups_are_told_apart_though_their_scenes_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     members = np.arange(60) < 30
-    units = [f"drive_{place // 3:02d}" for place in range(60)]
+    groups = [f"drive_{place // 3:02d}" for place in range(60)]
     # Of a member group one scene in three gives it away; of another group none does.
     scores = np.where(members & (np.arange(60) % 3 == 0), 9.0, np.where(members, -2.0, -1.0))
-    found = levels_of(monkeypatch, scores, members, units, threshold=1.0)
+    found = levels_of(monkeypatch, scores, members, groups, threshold=1.0)
     assert list(found) == ["image", "unit"]
     assert found["image"]["auc"] == pytest.approx(1 / 3)
-    unit = found["unit"]
-    assert (unit["auc"], unit["balanced_accuracy"], unit["threshold"]) == (1.0, 1.0, 1.0)
+    group = found["unit"]
+    assert (group["auc"], group["balanced_accuracy"], group["threshold"]) == (1.0, 1.0, 1.0)
     counts = ("n_members", "n_nonmembers", "n_member_units", "n_nonmember_units")
-    assert [unit[name] for name in counts] == [10, 10, 10, 10]
+    assert [group[name] for name in counts] == [10, 10, 10, 10]
     assert [found["image"][name] for name in counts] == [30, 30, 10, 10]
 
 
-def test_scenes_that_are_units_of_their_own_make_no_level(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scenes_that_are_groups_of_their_own_make_no_level(monkeypatch: pytest.MonkeyPatch) -> None:
     members = np.arange(8) < 4
     assert list(levels_of(monkeypatch, members * 1.0, members, [str(place) for place in range(8)])) == ["image"]
 
 
 def test_a_group_has_the_mean_of_its_own_scenes_wherever_they_stand() -> None:
     members = np.array([True, False, True, True, False, False])
-    scores_U, members_U = by_unit(
+    scores_U, members_U = by_group(
         np.array([1.0, 5.0, 2.0, 6.0, 4.0, 0.5]), known(members, ["b", "c", "b", "b", "a", "c"])
     )
     assert scores_U.tolist() == [4.0, 3.0, 2.75]
@@ -71,13 +71,13 @@ def test_a_group_has_the_mean_of_its_own_scenes_wherever_they_stand() -> None:
 
 
 def test_a_group_on_both_sides_is_a_mistake() -> None:
-    with pytest.raises(AssertionError, match="a unit lies among members and non-members"):
-        by_unit(np.zeros(3), known(np.array([True, False, False]), ["a", "a", "b"]))
+    with pytest.raises(AssertionError, match="a group lies among members and non-members"):
+        by_group(np.zeros(3), known(np.array([True, False, False]), ["a", "a", "b"]))
 
 
 def bound(rule: str, seed: int, leak: float, count: int = 30) -> dict[str, Any]:
     """What a result says of epsilon where members score `leak` standard deviations above non-members."""
-    split = Split(rule=rule, members=count, nonmembers=count, pool=0)  # type: ignore[arg-type]
+    split = SplitRule(rule=rule, members=count, nonmembers=count, pool=0)  # type: ignore[arg-type]
     recipe: Any = SimpleNamespace(split=split)
     artefact: Any = None
     victim = Model("village", recipe, seed, artefact, split.cut(Streets(count=2 * count), None, seed))

@@ -33,7 +33,7 @@ from helpers_scenes import toy
 from PIL import Image
 from safetensors.torch import save_file
 
-from mia_seg import recipe
+from mia_seg import recipes
 from mia_seg.segmenters.pspnet import PSPNet
 
 LISTS = '[split]\nrule = "lists"\nmembers = "m.txt"\nnonmembers = "n.txt"\npool = "p.txt"\n'
@@ -42,7 +42,7 @@ CPU = ("--device", "cpu")
 
 def member(data_root: Path, victim: str, part: str = "members") -> Path:
     """The image of a scene on one side of a recipe's split under seed 0."""
-    settings = recipe.load("victim", victim)
+    settings = recipes.load("victim", victim)
     scene_id: str = getattr(settings.split.cut(settings.dataset(), data_root, 0), part)[1]
     if victim == "tiny_folder":
         return data_root / "labelmefacade" / "images" / f"{scene_id}.jpg"

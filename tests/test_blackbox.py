@@ -10,10 +10,10 @@ from helpers_scenes import Toy, picture, toy
 from torch import Tensor, nn
 
 from mia_seg import defenses
-from mia_seg.blackbox import WINDOW_BATCH, BlackBox, windows
 from mia_seg.defenses import Defense
+from mia_seg.oracles.network import WINDOW_BATCH, BlackBox, windows
 from mia_seg.plugins import parse
-from mia_seg.recipe import Window
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 NOISY = ("dropout:0.5", "gaussian:0.5", "gaussian_std:0.5")

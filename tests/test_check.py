@@ -10,10 +10,10 @@ from helpers_datasets import BDD_STEMS, MAPILLARY_KEYS, READABLE, SIZE, save, wr
 from helpers_files import Ran, call, edit
 from PIL import Image, ImageFile
 
-from mia_seg import data, plugins, recipe
-from mia_seg.catalogue import survey
+from mia_seg import data, plugins, recipes
 from mia_seg.data import Dataset
 from mia_seg.data._labels import CITYSCAPES
+from mia_seg.recipes.catalogue import survey
 
 ALL = ", ".join(CITYSCAPES)
 STATES = ("ok", "absent", "problem")
@@ -21,7 +21,7 @@ STATES = ("ok", "absent", "problem")
 
 @pytest.fixture(autouse=True)
 def _only_own_recipes(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipe, "folders", lambda kind: [workdir / f"{kind}s"])
+    monkeypatch.setattr(recipes, "folders", lambda kind: [workdir / f"{kind}s"])
 
 
 def found(root: Path, about: str) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from conftest import Audit
 from helpers_files import assert_refused, call, edit, halves, wholes, write
 from test_results import KEYS
 
-from mia_seg import attacks, cli, data, defenses, generators, pipeline, plugins, recipe, segmenters
+from mia_seg import attacks, cli, data, defenses, generators, pipeline, plugins, recipes, segmenters
 from mia_seg.defenses import Defense
 
 # An option is a promise for years. Before adding one, ask whether it belongs into a recipe.
@@ -93,13 +93,13 @@ def test_default_defenses_and_attacks_exist(workdir: Path) -> None:
     for text in cli.DEFENSES:
         plugins.parse(defenses, Defense, text)
     for text in (*cli.ATTACKS, *cli.FLEET_ATTACKS):
-        pipeline.attack_settings(text, recipe.load("shadow", "tiny_a1"))
+        pipeline.attack_settings(text, recipes.load("shadow", "tiny_a1"))
 
 
 def test_list_names_every_file(workdir: Path) -> None:
     ran = call("list")
     assert ran.code == 0
-    wanted = {name for kind in ("victim", "shadow") for name in recipe.names(kind)}  # type: ignore[arg-type]
+    wanted = {name for kind in ("victim", "shadow") for name in recipes.names(kind)}  # type: ignore[arg-type]
     wanted |= {name for package in (data, segmenters, generators, defenses, attacks) for name in plugins.names(package)}
     assert wanted <= {line.split()[0] for line in ran.out.splitlines() if line.strip()}
     assert "A recipe for tests: one epoch at 32 x 48." in ran.out
@@ -142,7 +142,7 @@ def test_a_refusal_leaves_the_process_with_code_2_and_one_line(tmp_path: Path) -
 @pytest.fixture
 def only_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """`check` reads the recipes of the working directory, not those that come along and need real data."""
-    monkeypatch.setattr(recipe, "folders", lambda kind: [Path.cwd() / f"{kind}s"])
+    monkeypatch.setattr(recipes, "folders", lambda kind: [Path.cwd() / f"{kind}s"])
 
 
 @pytest.mark.usefixtures("only_own")

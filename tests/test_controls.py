@@ -9,19 +9,19 @@ import pytest
 from scipy import ndimage
 from scipy.stats import kstest
 
-from mia_seg import controls as controls_
-from mia_seg import recipe
-from mia_seg.audit import Model
-from mia_seg.controls import blind as blind_
-from mia_seg.controls import controls
-from mia_seg.controls._ranks import right_pairs
-from mia_seg.controls.blind import blind
-from mia_seg.controls.features import features_of
-from mia_seg.controls.nulls import halves, shuffled
+from mia_seg import recipes
 from mia_seg.data import IGNORE, Scene
 from mia_seg.data.streets import Streets, Style
 from mia_seg.errors import MiaSegError
-from mia_seg.splits import Parts
+from mia_seg.evaluate import controls as controls_
+from mia_seg.evaluate.audit import Model
+from mia_seg.evaluate.controls import blind as blind_
+from mia_seg.evaluate.controls import controls
+from mia_seg.evaluate.controls._ranks import right_pairs
+from mia_seg.evaluate.controls.blind import blind
+from mia_seg.evaluate.controls.features import features_of
+from mia_seg.evaluate.controls.nulls import halves, shuffled
+from mia_seg.recipes.splits import Partition
 from mia_seg.store import Artefact, Store
 
 SIDE = 20
@@ -102,7 +102,7 @@ def test_p_is_uniform_where_sides_are_exchangeable(monkeypatch: pytest.MonkeyPat
 
 
 def test_units_are_never_split() -> None:
-    # A unit's scenes are one picture: whoever has it in training and test recognises it, and membership with it.
+    # A group's scenes are one picture: whoever has it in training and test recognises it, and membership with it.
     pictures, members, scenes = noise(0, 16)[np.arange(64) // 4], np.arange(64) < 32, np.arange(64)
     assert not blind(pictures, members, scenes // 4, 0)["confounded"]
     assert blind(pictures, members, scenes, 0)["confounded"]
@@ -114,7 +114,7 @@ def test_constant_features_say_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "why"),
+    ("groups", "why"),
     [
         (UNITS // SIDE, "takes two"),
         (UNITS // 5, "too few for p"),
@@ -123,8 +123,8 @@ def test_constant_features_say_nothing() -> None:
         (np.where(MEMBERS, 0, UNITS), "takes two"),
     ],
 )
-def test_too_few_units_are_not_tested(units: np.ndarray, why: str) -> None:
-    assert why in blind(noise(0), MEMBERS, units, 0)["untested"]
+def test_too_few_units_are_not_tested(groups: np.ndarray, why: str) -> None:
+    assert why in blind(noise(0), MEMBERS, groups, 0)["untested"]
 
 
 def test_fewer_units_than_folds_take_fewer_folds() -> None:
@@ -148,15 +148,15 @@ def test_the_null_of_a_score_has_the_moments_of_mann_and_whitney() -> None:
 
 
 def test_the_p_of_a_score_is_that_of_all_arrangements() -> None:
-    # 3 of 6 units: the true arrangement is the best of 20.
+    # 3 of 6 groups: the true arrangement is the best of 20.
     found = shuffled(np.arange(6.0), np.arange(6) >= 3, np.arange(6), 0)
     assert found["p"] == pytest.approx(1 / 20, abs=0.02)
 
 
 def test_whole_units_are_shuffled() -> None:
-    units = np.arange(40) // 10
-    found = shuffled(units.astype(float), units >= 2, units, 0)
-    assert found["p"] == pytest.approx(1 / 6, abs=0.04)  # 6 ways to choose two units of four
+    groups = np.arange(40) // 10
+    found = shuffled(groups.astype(float), groups >= 2, groups, 0)
+    assert found["p"] == pytest.approx(1 / 6, abs=0.04)  # 6 ways to choose two groups of four
     assert found["high"] == 1.0
     one_a_side = shuffled(np.arange(20.0), MEMBERS[10:30], MEMBERS[10:30], 0)
     assert one_a_side["p"] == pytest.approx(1.0)
@@ -174,8 +174,8 @@ def test_scores_that_drift_along_the_ids_are_seen() -> None:
 
 
 def test_halves_take_whole_units_in_the_order_of_the_scenes() -> None:
-    units = np.array(["z", "z", "b", "b", "y", "y", "a", "a"])
-    assert halves(np.array([9.0, 9, 8, 8, 1, 1, 2, 2]), units, 0)["by_order"] == 1.0
+    groups = np.array(["z", "z", "b", "b", "y", "y", "a", "a"])
+    assert halves(np.array([9.0, 9, 8, 8, 1, 1, 2, 2]), groups, 0)["by_order"] == 1.0
     assert "cannot be halved" in halves(np.arange(3.0), np.zeros(3), 0)["untested"]
 
 
@@ -190,9 +190,9 @@ def test_two_styles_of_streets_are_told_apart_and_one_is_not(style: Style, confo
 
 def two_sides(folder: Path) -> Model:
     """A victim of 8 + 8 street scenes, none of them painted yet."""
-    settings = recipe.load("victim", "tiny")
+    settings = recipes.load("victim", "tiny")
     ids = settings.dataset().ids(None)
-    parts = Parts(ids[:8], ids[8:16], [], {i: i for i in ids})
+    parts = Partition(ids[:8], ids[8:16], [], {i: i for i in ids})
     return Model("tiny", settings, 0, Artefact(folder / "none", {}), parts)
 
 

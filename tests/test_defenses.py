@@ -10,7 +10,6 @@ from scipy.stats import norm
 from torch import Tensor, nn
 
 from mia_seg import defenses
-from mia_seg.blackbox import BlackBox
 from mia_seg.defenses import Defense, argmax, gaussian, gaussian_std
 from mia_seg.defenses.argmax import Argmax
 from mia_seg.defenses.dropout import Dropout
@@ -18,8 +17,9 @@ from mia_seg.defenses.gaussian import Gaussian
 from mia_seg.defenses.gaussian_std import GaussianStd
 from mia_seg.defenses.synfeat import SynFeat, mix
 from mia_seg.errors import MiaSegError
+from mia_seg.oracles.network import BlackBox
 from mia_seg.plugins import build, names
-from mia_seg.recipe import Window
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 from mia_seg.segmenters.pspnet import PSPNet
 

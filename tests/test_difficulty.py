@@ -11,9 +11,10 @@ from conftest import Audit
 from helpers_files import call
 from helpers_scenes import blocky, picture
 
-from mia_seg import difficulty, results
 from mia_seg.data import IGNORE, Scene
-from mia_seg.difficulty import difficulty_of, features
+from mia_seg.evaluate import results
+from mia_seg.query import difficulty
+from mia_seg.query.difficulty import difficulty_of, features
 
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [200, 200, 30]], np.uint8)
 

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from helpers_files import BLOCKS, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, VIDEO, call, edit, write
 
-from mia_seg import attacks, choice, pipeline, plugins, results
+from mia_seg import attacks, pipeline, plugins
 from mia_seg.attacks import Attack
-from mia_seg.audit import Audit, Model, variant
 from mia_seg.errors import MiaSegError
-from mia_seg.planted import Leak, World
+from mia_seg.evaluate import results
+from mia_seg.evaluate.audit import Audit, Model, variant
+from mia_seg.recipes.splits import Partition
 from mia_seg.report import tables, words
-from mia_seg.sheets import loss_sheets
-from mia_seg.space import Space
-from mia_seg.splits import Parts
+from mia_seg.report.from_store import loss_sheets
+from mia_seg.stages import shadow_members
 from mia_seg.store import Store
+from mia_seg.testing import Leak, World
+from mia_seg.workspace import Workspace
 
 FLEET = '[adversary]\nkind = "A1"\nvictim = "{victim}"\nchoose = "halves"\nmodels = 4\nstride = 4\n'
 DATA = {"tiny": STREETS + RANDOM, "tiny_folder": PHOTOGRAPHS + RANDOM, "tiny_camvid": VIDEO + BLOCKS}
@@ -37,7 +39,7 @@ def times_seen(model: Model) -> Counter[str]:
 
 @pytest.mark.parametrize("victim", ["tiny_folder", "tiny_camvid"])
 def test_every_audited_scene_is_in_half_of_the_shadows_and_the_pool_in_none(
-    space: Space, workdir: Path, victim: str
+    space: Workspace, workdir: Path, victim: str
 ) -> None:
     write_fleet(workdir, victim)
     audited = pipeline.train_victim(victim, 0, space)
@@ -47,8 +49,8 @@ def test_every_audited_scene_is_in_half_of_the_shadows_and_the_pool_in_none(
     for first, second in zip(fleet.models[0::2], fleet.models[1::2], strict=True):
         assert first.parts.members == second.parts.nonmembers
         assert first.parts.nonmembers == second.parts.members
-        units = [{shadow.parts.unit[i] for i in shadow.parts.members} for shadow in (first, second)]
-        assert not units[0] & units[1], "frames of a block look alike"
+        groups = [{shadow.parts.group[i] for i in shadow.parts.members} for shadow in (first, second)]
+        assert not groups[0] & groups[1], "frames of a block look alike"
     assert all(shadow.asked == audited.asked for shadow in fleet.models)
     assert not {*fleet.parts.pool} & {*audited.asked}
     assert len({shadow.artefact.path for shadow in fleet.models}) == 4
@@ -58,7 +60,7 @@ def test_every_audited_scene_is_in_half_of_the_shadows_and_the_pool_in_none(
 
 
 def test_a_fleet_goes_on_where_it_stopped_and_a_larger_one_takes_over_the_smaller(
-    space: Space, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    space: Workspace, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_fleet(workdir, "tiny_folder")
     trained: list[str] = []
@@ -91,29 +93,29 @@ def test_a_fleet_goes_on_where_it_stopped_and_a_larger_one_takes_over_the_smalle
 @pytest.mark.parametrize(("scenes", "block"), [(5, 1), (13, 1), (24, 5), (2, 1)])
 def test_halves_part_odd_numbers_and_blocks(scenes: int, block: int) -> None:
     ids = [f"s{i:02d}" for i in range(scenes)]
-    cut = Parts(ids[: scenes // 2], ids[scenes // 2 :], [], {i: f"u{k // block}" for k, i in enumerate(ids)})
-    parts = choice.halves(cut, 8, seed=3)
+    cut = Partition(ids[: scenes // 2], ids[scenes // 2 :], [], {i: f"u{k // block}" for k, i in enumerate(ids)})
+    parts = shadow_members.halves(cut, 8, seed=3)
     assert Counter(i for part in parts for i in part.members) == dict.fromkeys(ids, 4)
     for part in parts:
         assert sorted(part.members + part.nonmembers) == ids
         assert abs(len(part.members) - len(part.nonmembers)) <= max(1, 2 * block)
-    assert choice.halves(cut, 4, seed=3) == parts[:4]
+    assert shadow_members.halves(cut, 4, seed=3) == parts[:4]
 
 
 def test_scenes_that_have_no_halves_are_refused() -> None:
     ids = ["a", "b", "c", "d"]
-    with pytest.raises(MiaSegError, match=r"trains on halves, and the audited scenes are 1 unit. Give more scenes"):
-        choice.halves(Parts(ids[:2], ids[2:], [], dict.fromkeys(ids, "u")), 4, 0)
+    with pytest.raises(MiaSegError, match=r"trains on halves, and the audited scenes are 1 group. Give more scenes"):
+        shadow_members.halves(Partition(ids[:2], ids[2:], [], dict.fromkeys(ids, "u")), 4, 0)
 
 
-def test_a_fleet_on_other_scenes_than_its_victim_s_is_refused(space: Space, workdir: Path) -> None:
+def test_a_fleet_on_other_scenes_than_its_victim_s_is_refused(space: Workspace, workdir: Path) -> None:
     edit(write_fleet(workdir), "nonmembers = 6", "nonmembers = 5")
     with pytest.raises(MiaSegError, match=r"halves of the scenes on which victim 'tiny' is audited.*same \[data\]"):
         pipeline.train_shadow("tiny_fleet", 0, space)
     assert not space.store.root.exists()
 
 
-def test_a_fleet_attack_on_one_shadow_is_refused_before_training(space: Space) -> None:
+def test_a_fleet_attack_on_one_shadow_is_refused_before_training(space: Workspace) -> None:
     with pytest.raises(MiaSegError, match=r"'lira' compares with many shadows, and 'tiny_a1' is one.*'halves'"):
         pipeline.run("tiny", "tiny_a1", ["none"], ["lira"], 0, space)
     assert not space.store.root.exists()
@@ -169,14 +171,14 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert '"variance": "fixed"' in str(tables.settings([lira]).rows), "the attacker that was used"
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
     assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
-    place = Space(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
+    place = Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
     check_loss_sheet(list(found.values()), place)
     before = {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")}
     assert call(*line, "none", *asked).code == 0
     assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")} == before
 
 
-def check_loss_sheet(found: list[dict[str, Any]], place: Space) -> None:
+def check_loss_sheet(found: list[dict[str, Any]], place: Workspace) -> None:
     """The shadows' loss is the mean of those that left a scene out, and is shown only where all of them answered."""
     fleet = pipeline.train_shadow("tiny_folder_fleet", 0, place)
     victim = pipeline.train_victim("tiny_folder", 0, place)
@@ -201,7 +203,7 @@ def check_loss_sheet(found: list[dict[str, Any]], place: Space) -> None:
 
 
 def test_a_fleet_that_knows_the_defense_is_asked_behind_it(
-    workdir: Path, data_template: Path, space: Space, monkeypatch: pytest.MonkeyPatch
+    workdir: Path, data_template: Path, space: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_fleet(workdir, "tiny_folder")
     asked: list[tuple[str, str, int]] = []

@@ -15,15 +15,16 @@ from helpers_files import call, edit, wholes
 from helpers_scenes import blocky, scenes_of, toy
 from torch import Tensor
 
-from mia_seg import gan, generators, results
+from mia_seg import gan, generators
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results
 from mia_seg.gan import Bicycle, pair, rate, score, set_aside
 from mia_seg.gan._objective import DIVERGENCE, LATENT, Drawn, verdict
 from mia_seg.generators import Generator
 from mia_seg.generators.dfgan import DFGAN
 from mia_seg.plugins import load
-from mia_seg.recipe import Recipe, TrainGenerator
+from mia_seg.recipes import Recipe, TrainGenerator
 
 CPU = torch.device("cpu")
 SETTINGS = DFGAN(width=16, aspp=8, levels=1)
@@ -234,14 +235,14 @@ def test_the_score_of_real_features_is_the_segmenters_own() -> None:
 
 def test_whole_units_are_kept_aside() -> None:
     members = [f"{drive}{k}" for drive in "abcde" for k in range(4)]
-    unit = {i: i[0] for i in members}
+    group = {i: i[0] for i in members}
     for share, drives in ((0.01, 1), (0.4, 2)):
-        known, aside = set_aside(members, unit, share, 0)
+        known, aside = set_aside(members, group, share, 0)
         assert sorted(known + aside) == members
         assert len(aside) == 4 * drives
-        assert not {unit[i] for i in known} & {unit[i] for i in aside}
-        assert set_aside(members, unit, share, 0) == (known, aside)
-    assert len({tuple(set_aside(members, unit, 0.2, seed)[1]) for seed in range(9)}) > 1
+        assert not {group[i] for i in known} & {group[i] for i in aside}
+        assert set_aside(members, group, share, 0) == (known, aside)
+    assert len({tuple(set_aside(members, group, 0.2, seed)[1]) for seed in range(9)}) > 1
 
 
 def recipe(**settings: Any) -> Recipe:

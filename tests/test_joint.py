@@ -16,9 +16,9 @@ from torch.utils.data import RandomSampler
 
 from mia_seg import launch
 from mia_seg.errors import MiaSegError
-from mia_seg.space import Space
 from mia_seg.store import Store
 from mia_seg.train._order import Plan, Shares, order_of, seed_of
+from mia_seg.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 
@@ -155,14 +155,14 @@ def test_devices_that_contradict_the_launcher_are_refused(started: Setter) -> No
 def test_the_first_process_does_alone_what_devices_do_not_share(started: Setter, tmp_path: Path) -> None:
     started(TORCHRUN)
     with pytest.raises(SystemExit) as left:
-        Space(Store(tmp_path), None, tmp_path, "cpu").fabric("32-true")
+        Workspace(Store(tmp_path), None, tmp_path, "cpu").fabric("32-true")
     assert left.value.code == 0
 
 
 def test_a_command_trains_one_model_on_several_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     with pytest.raises(MiaSegError, match=r"one model a command.*Run the same command again"):
-        Space(Store(tmp_path), None, tmp_path, "cpu", devices=2).fabric("32-true", joint=True)
+        Workspace(Store(tmp_path), None, tmp_path, "cpu", devices=2).fabric("32-true", joint=True)
 
 
 def test_the_package_runs_as_a_module() -> None:

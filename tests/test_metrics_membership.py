@@ -178,10 +178,10 @@ def test_fpr_below_one_nonmember_is_not_resolvable(count: int, first: bool, seco
 
 def test_resolution_counts_units_not_scores() -> None:
     scores, members = binormal(200, 1)
-    units = np.arange(400) // 10
-    result, alone = (measure(scores, members, threshold=0.0, units=u, rounds=10) for u in (units, None))
+    groups = np.arange(400) // 10
+    result, alone = (measure(scores, members, threshold=0.0, groups=u, rounds=10) for u in (groups, None))
     point, narrow = operating_point(result), operating_point(alone)
-    assert point["high"] - point["low"] > narrow["high"] - narrow["low"]  # 20 units, not 200 scores
+    assert point["high"] - point["low"] > narrow["high"] - narrow["low"]  # 20 groups, not 200 scores
     assert result.tpr_at_fpr["0.01"] == "not resolvable"
 
 
@@ -246,8 +246,8 @@ def test_predictive_value_without_members_or_without_anybody_called() -> None:
     assert set(measure(scores, members, threshold=1000.0, rounds=1).ppv.values()) == {"nobody called"}
 
 
-def plain_auc_interval(scores: np.ndarray, members: np.ndarray, units: np.ndarray) -> tuple[float, float]:
-    """`auc_interval` pair by pair and unit by unit."""
+def plain_auc_interval(scores: np.ndarray, members: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """`auc_interval` pair by pair and group by group."""
 
     def wins(a: float, b: float) -> float:
         return 0.5 if a == b else float(a > b)
@@ -261,12 +261,12 @@ def plain_auc_interval(scores: np.ndarray, members: np.ndarray, units: np.ndarra
     area = np.mean(list(above.values()))
     variances, counts, sizes = [], [], []
     for placements in (above, below):
-        of_unit: dict[int, list[float]] = {}
+        of_group: dict[int, list[float]] = {}
         for i, value in placements.items():
-            of_unit.setdefault(int(units[i]), []).append(value - area)
-        k, n = len(of_unit), len(placements)
-        variances.append(k / (k - 1) * sum(sum(values) ** 2 for values in of_unit.values()) / n**2)
-        counts.append(n**2 / sum(len(values) ** 2 for values in of_unit.values()))
+            of_group.setdefault(int(groups[i]), []).append(value - area)
+        k, n = len(of_group), len(placements)
+        variances.append(k / (k - 1) * sum(sum(values) ** 2 for values in of_group.values()) / n**2)
+        counts.append(n**2 / sum(len(values) ** 2 for values in of_group.values()))
         sizes.append(k)
     total, worth, wrong = sum(variances), min(counts), min(counts) * min(area, 1 - area)
     df = total**2 / sum(v**2 / (k - 1) for v, k in zip(variances, sizes, strict=True))
@@ -284,10 +284,10 @@ def plain_auc_interval(scores: np.ndarray, members: np.ndarray, units: np.ndarra
 def test_auc_interval_agrees_with_plain_loops(seed: int, largest: int) -> None:
     rng = np.random.default_rng(seed)
     members = np.arange(70) < 30
-    units = np.where(members, 0, 1000) + rng.integers(100, size=70) // largest  # units of different sizes
-    scores = np.round(rng.normal(size=70) + 1.3 * members + 0.7 * np.sin(units), 1)
-    result = measure(scores, members, threshold=0.5, units=units, rounds=1)
-    assert (result.auc_low, result.auc_high) == pytest.approx(plain_auc_interval(scores, members, units), abs=1e-6)
+    groups = np.where(members, 0, 1000) + rng.integers(100, size=70) // largest  # groups of different sizes
+    scores = np.round(rng.normal(size=70) + 1.3 * members + 0.7 * np.sin(groups), 1)
+    result = measure(scores, members, threshold=0.5, groups=groups, rounds=1)
+    assert (result.auc_low, result.auc_high) == pytest.approx(plain_auc_interval(scores, members, groups), abs=1e-6)
 
 
 def test_auc_interval_is_near_a_plain_bootstrap_where_both_hold() -> None:
@@ -322,29 +322,29 @@ def test_copies_of_patches_shrink_the_interval_only_without_units() -> None:
     scores, members = binormal(40, 1)
     once = measure(scores, members, threshold=0.5)
     copies, kinds, scenes = np.repeat(scores, 10), np.repeat(members, 10), np.repeat(np.arange(80), 10)
-    by_scene = measure(copies, kinds, threshold=0.5, units=scenes)
+    by_scene = measure(copies, kinds, threshold=0.5, groups=scenes)
     assert width(by_scene) == pytest.approx(width(once), rel=0.1)
     assert operating_point(by_scene) == {**operating_point(once), "false_positives": 40}
     assert by_scene.balanced_accuracy_low == pytest.approx(once.balanced_accuracy_low)
     assert width(measure(copies, kinds, threshold=0.5)) == pytest.approx(width(once) / np.sqrt(10), rel=0.15)
 
 
-def test_units_of_unlike_sizes_count_as_little_as_the_largest_lets_them() -> None:
+def test_groups_of_unlike_sizes_count_as_little_as_the_largest_lets_them() -> None:
     scores, members = np.arange(60.0), np.arange(60) >= 30
-    units = np.where(np.arange(60) % 30 < 21, 0, np.arange(60) % 30)  # one of 21 scenes, nine of one
-    result = measure(scores, members, threshold=30.0, units=units, rounds=1)
+    groups = np.where(np.arange(60) % 30 < 21, 0, np.arange(60) % 30)  # one of 21 scenes, nine of one
+    result = measure(scores, members, threshold=30.0, groups=groups, rounds=1)
     assert result.n_member_units == 10
     worth = 30**2 / (21**2 + 9)  # two, not ten
     assert result.tpr_low == pytest.approx(beta.ppf(0.025, worth, 1))
     assert set(result.tpr_at_fpr.values()) == {"not resolvable"}
 
 
-def test_units_of_any_hashable_kind_and_mixed_units() -> None:
+def test_groups_of_any_hashable_kind_and_mixed_units() -> None:
     scores, members = binormal(40, 1)
     blocks = [("drive", place % 40) for place in range(80)]  # each holds a member and a non-member
-    result = measure(scores, members, threshold=0.5, units=blocks)
+    result = measure(scores, members, threshold=0.5, groups=blocks)
     assert (result.n_member_units, result.n_nonmember_units) == (40, 40)
-    named = measure(scores, members, threshold=0.5, units=np.array([f"{kind}{n}" for kind, n in blocks]))
+    named = measure(scores, members, threshold=0.5, groups=np.array([f"{kind}{n}" for kind, n in blocks]))
     assert named == result
 
 
@@ -392,7 +392,7 @@ def test_same_seed_same_result() -> None:
 def test_a_thousand_rounds_of_patches_take_less_than_two_seconds() -> None:
     scores, members = binormal(1500, 1)
     start = time.process_time()
-    measure(scores, members, threshold=0.5, units=np.arange(3000) // 10)
+    measure(scores, members, threshold=0.5, groups=np.arange(3000) // 10)
     assert time.process_time() - start < 2
 
 
@@ -422,7 +422,7 @@ def test_small_samples_keep_every_point() -> None:
 
 
 def test_a_measurement_is_plain_json() -> None:
-    result = asdict(measure(*tied(4), threshold=0.5, units=["a", "b", "c"] * 50))
+    result = asdict(measure(*tied(4), threshold=0.5, groups=["a", "b", "c"] * 50))
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
@@ -450,8 +450,8 @@ def test_bad_input_is_refused(
 
 
 def test_bad_units_and_thresholds_are_refused() -> None:
-    with pytest.raises(MiaSegError, match="2 scores but 3 units"):
-        measure([1, 2], [0, 1], threshold=0.0, units=["a", "b", "c"])
+    with pytest.raises(MiaSegError, match="2 scores but 3 groups"):
+        measure([1, 2], [0, 1], threshold=0.0, groups=["a", "b", "c"])
     with pytest.raises(MiaSegError, match="threshold is inf"):
         measure([1, 2], [0, 1], threshold=np.inf)
 
@@ -460,6 +460,6 @@ def test_bad_units_and_thresholds_are_refused() -> None:
 def test_a_side_that_is_nearly_one_unit_has_the_whole_interval(value: float) -> None:
     """Its degrees of freedom are nearly none, and Student's quantile is infinite."""
     members = np.repeat([True, False], 3001)
-    units = np.repeat(["a", "b", "c", "d"], [3000, 1, 3000, 1])
-    found = ranked(value * members, members, units=units)
+    groups = np.repeat(["a", "b", "c", "d"], [3000, 1, 3000, 1])
+    found = ranked(value * members, members, groups=groups)
     assert (found["auc_low"], found["auc_high"]) == pytest.approx((0, 1), abs=1e-9)

@@ -44,11 +44,11 @@ def test_the_difference_of_aucs_is_delong_s(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_units_are_drawn_and_counted_whole(seed: int) -> None:
-    """Every scene given twice as one unit says what it says once."""
+    """Every scene given twice as one group says what it says once."""
     first, second, members = two(seed)
     once = above(first, second, members)
-    units = np.arange(len(members)).repeat(2)
-    twice = above(first.repeat(2), second.repeat(2), members.repeat(2), units=units)
+    groups = np.arange(len(members)).repeat(2)
+    twice = above(first.repeat(2), second.repeat(2), members.repeat(2), groups=groups)
     assert twice["auc"] == pytest.approx(once["auc"], abs=1e-9)
     assert twice["tpr_at_fpr"]["0.1"] == pytest.approx(once["tpr_at_fpr"]["0.1"], abs=0.04)
 
@@ -91,7 +91,7 @@ def test_the_ranked_part_is_that_of_the_whole_measurement() -> None:
 
 def test_one_unit_on_a_side_says_nothing() -> None:
     first, second, members = two(0)
-    found = above(first, second, members, units=np.where(members, 0, np.arange(len(members)) + 1), rounds=1)["auc"]
+    found = above(first, second, members, groups=np.where(members, 0, np.arange(len(members)) + 1), rounds=1)["auc"]
     assert (found["low"], found["high"]) == (-1.0, 1.0)
 
 

@@ -132,8 +132,8 @@ def test_interval_contains_the_estimate_and_is_reproducible() -> None:
 
 
 def test_interval_depends_on_units_not_on_copies() -> None:
-    def width(counts: np.ndarray, units: list[int] | None = None) -> float:
-        low, high = utility_interval(counts, units)["pix_acc"]
+    def width(counts: np.ndarray, groups: list[int] | None = None) -> float:
+        low, high = utility_interval(counts, groups)["pix_acc"]
         return high - low
 
     once = single_pixels(right=40, count=60)
@@ -149,10 +149,10 @@ def test_scenes_without_labels_do_not_change_the_interval() -> None:
 
 
 def test_one_unit_says_nothing_about_others() -> None:
-    intervals = utility_interval(single_pixels(right=3, count=4), units=["drive"] * 4)
+    intervals = utility_interval(single_pixels(right=3, count=4), groups=["drive"] * 4)
     assert set(intervals.values()) == {(0.0, 1.0)}
 
 
 def test_units_that_do_not_match_are_refused() -> None:
-    with pytest.raises(MiaSegError, match="4 scenes but 2 units"):
-        utility_interval(single_pixels(right=3, count=4), units=["a", "b"])
+    with pytest.raises(MiaSegError, match="4 scenes but 2 groups"):
+        utility_interval(single_pixels(right=3, count=4), groups=["a", "b"])

@@ -10,11 +10,12 @@ from conftest import Audit as Trained
 from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, call, edit, victim_text, write
 from safetensors import safe_open
 
-from mia_seg import pipeline, results
-from mia_seg.audit import Audit, Model
+from mia_seg import pipeline
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results
+from mia_seg.evaluate.audit import Audit, Model
 from mia_seg.pipeline import grid
-from mia_seg.space import Space
+from mia_seg.workspace import Workspace
 
 
 def random_shadow(workdir: Path, members: int, victim: str = "tiny_camvid") -> None:
@@ -22,8 +23,8 @@ def random_shadow(workdir: Path, members: int, victim: str = "tiny_camvid") -> N
     edit(path, 'choose = "confidence"\nmembers = 6', f'choose = "random"\nmembers = {members}')
 
 
-def units(model: Model, ids: list[str]) -> set[str]:
-    return {model.parts.unit[i] for i in ids}
+def groups(model: Model, ids: list[str]) -> set[str]:
+    return {model.parts.group[i] for i in ids}
 
 
 def test_an_undefended_victim_is_attacked_once_and_a_defended_one_by_two_kinds_of_attacker() -> None:
@@ -37,12 +38,12 @@ def test_an_undefended_victim_is_attacked_once_and_a_defended_one_by_two_kinds_o
     ]
 
 
-def test_victim_and_shadow_part_the_scenes_among_them(space: Space, workdir: Path) -> None:
+def test_victim_and_shadow_part_the_scenes_among_them(space: Workspace, workdir: Path) -> None:
     random_shadow(workdir, 6)
     victim, shadow = pipeline.train_victim("tiny_camvid", 0, space), pipeline.train_shadow("tiny_camvid_a1", 0, space)
     assert [len(part) for part in (victim.parts.members, victim.parts.nonmembers)] == [6, 6]
     assert [len(part) for part in (shadow.parts.members, shadow.parts.nonmembers)] == [6, 6]
-    assert not units(victim, victim.asked) & units(shadow, shadow.asked)
+    assert not groups(victim, victim.asked) & groups(shadow, shadow.asked)
     assert shadow.queries == 0
     assert victim.asked == sorted(victim.asked), "an order by membership would tell it"
     assert victim.known().members_N.tolist() == [scene in victim.parts.members for scene in victim.asked]
@@ -50,19 +51,19 @@ def test_victim_and_shadow_part_the_scenes_among_them(space: Space, workdir: Pat
 
 @pytest.mark.parametrize(("members", "nonmembers"), [(3, 9), (4, 6), (5, 6), (6, 6), (7, 3), (8, 3), (9, 3)])
 def test_a_block_of_the_pool_lies_on_one_side_of_the_shadow(
-    space: Space, workdir: Path, members: int, nonmembers: int
+    space: Workspace, workdir: Path, members: int, nonmembers: int
 ) -> None:
     """The frames that are left of a block are no non-members: they look like members."""
     random_shadow(workdir, members)
     for seed in range(3):
         shadow = pipeline.train_shadow("tiny_camvid_a1", seed, space)
         assert (len(shadow.parts.members), len(shadow.parts.nonmembers)) == (members, nonmembers)
-        assert not units(shadow, shadow.parts.members) & units(shadow, shadow.parts.nonmembers)
+        assert not groups(shadow, shadow.parts.members) & groups(shadow, shadow.parts.nonmembers)
 
 
 @pytest.mark.parametrize(("victim", "members"), [("tiny_camvid", 10), ("tiny_camvid", 12), ("tiny_folder", 12)])
 def test_a_shadow_without_non_members_is_refused_before_its_victim_is_trained(
-    space: Space, workdir: Path, victim: str, members: int
+    space: Workspace, workdir: Path, victim: str, members: int
 ) -> None:
     random_shadow(workdir, members, victim)
     with pytest.raises(MiaSegError, match=rf"members = {members} leaves no non-members in a pool of 12. Lower it"):
@@ -70,7 +71,7 @@ def test_a_shadow_without_non_members_is_refused_before_its_victim_is_trained(
     assert not space.store.root.exists()
 
 
-def test_the_same_seed_chooses_the_same_members_and_another_seed_others(space: Space, workdir: Path) -> None:
+def test_the_same_seed_chooses_the_same_members_and_another_seed_others(space: Workspace, workdir: Path) -> None:
     random_shadow(workdir, 6, "tiny_folder")
     first, again, other = (pipeline.train_shadow("tiny_folder_a1", seed, space) for seed in (0, 0, 1))
     assert first.parts == again.parts
@@ -79,7 +80,7 @@ def test_the_same_seed_chooses_the_same_members_and_another_seed_others(space: S
     assert first.artefact.path != other.artefact.path
 
 
-def test_what_shapes_a_model_shapes_its_place_and_what_does_not_does_not(space: Space, workdir: Path) -> None:
+def test_what_shapes_a_model_shapes_its_place_and_what_does_not_does_not(space: Workspace, workdir: Path) -> None:
     victims = workdir / "victims"
     before = pipeline.train_victim("tiny_folder", 0, space).artefact.path
     edit(victims / "tiny_folder.toml", "# A recipe for tests", "# Another head")
@@ -99,7 +100,7 @@ def independent_shadow(workdir: Path, data: str, name: str = "tiny_a2") -> None:
     write(workdir / "shadows" / f"{name}.toml", HEAD.format(victim="tiny") + data + RANDOM + MODEL + A2 + ATTACK)
 
 
-def test_an_independent_shadow_trains_on_its_own_split_and_asks_nobody(space: Space, workdir: Path) -> None:
+def test_an_independent_shadow_trains_on_its_own_split_and_asks_nobody(space: Workspace, workdir: Path) -> None:
     independent_shadow(workdir, STREETS + 'style = "night"\n')
     shadow = pipeline.train_shadow("tiny_a2", 0, space)
     cut = shadow.recipe.split.cut(shadow.recipe.dataset(), None, 0)
@@ -109,13 +110,13 @@ def test_an_independent_shadow_trains_on_its_own_split_and_asks_nobody(space: Sp
     assert not (space.store.root / "victims").exists()
 
 
-def test_an_independent_shadow_on_its_victims_scenes_is_refused(space: Space, workdir: Path) -> None:
+def test_an_independent_shadow_on_its_victims_scenes_is_refused(space: Workspace, workdir: Path) -> None:
     independent_shadow(workdir, STREETS)
     with pytest.raises(MiaSegError, match=r"Shadow 'tiny_a2' and the scenes of victim 'tiny' share \d+ scenes"):
         pipeline.run("tiny", "tiny_a2", ["none"], ["image_loss"], 0, space)
 
 
-def test_another_label_space_is_refused_before_anything_is_trained(space: Space, workdir: Path) -> None:
+def test_another_label_space_is_refused_before_anything_is_trained(space: Workspace, workdir: Path) -> None:
     independent_shadow(workdir, PHOTOGRAPHS)
     says = r"'tiny_a2' knows 8 classes \(building, car, door ...\) and victim 'tiny' 19 .*Merge the labels of both"
     with pytest.raises(MiaSegError, match=says):
@@ -130,7 +131,7 @@ def listed_shadow(workdir: Path, data_root: Path, ids: list[str]) -> None:
 
 
 def test_a_listed_shadow_trains_on_its_list_and_knows_the_rest_of_the_pool(
-    space: Space, workdir: Path, data_root: Path
+    space: Workspace, workdir: Path, data_root: Path
 ) -> None:
     space = replace(space, data_root=data_root)
     pool = pipeline.train_victim("tiny_folder", 0, space).parts.pool
@@ -140,7 +141,7 @@ def test_a_listed_shadow_trains_on_its_list_and_knows_the_rest_of_the_pool(
     assert shadow.queries == 0
 
 
-def test_a_list_with_the_victims_scenes_is_refused(space: Space, workdir: Path, data_root: Path) -> None:
+def test_a_list_with_the_victims_scenes_is_refused(space: Workspace, workdir: Path, data_root: Path) -> None:
     space = replace(space, data_root=data_root)
     victim = pipeline.train_victim("tiny_folder", 0, space)
     listed_shadow(workdir, data_root, [*victim.parts.pool[:4], victim.parts.members[0]])
@@ -153,7 +154,7 @@ def starting(workdir: Path, name: str, start: str) -> None:
     edit(workdir / "victims" / f"{name}.toml", "[train]\n", f'[train]\nstart = "{start}"\n')
 
 
-def test_a_victim_may_begin_with_the_weights_of_another(space: Space, workdir: Path, monkeypatch: Any) -> None:
+def test_a_victim_may_begin_with_the_weights_of_another(space: Workspace, workdir: Path, monkeypatch: Any) -> None:
     given = []
 
     def begin(*arguments: Any) -> None:
@@ -173,7 +174,7 @@ def test_a_victim_may_begin_with_the_weights_of_another(space: Space, workdir: P
     assert pipeline.train_victim("tiny", 3, space).artefact.digest != before, "another base makes another victim"
 
 
-def test_a_base_that_knows_the_non_members_is_refused(space: Space, workdir: Path) -> None:
+def test_a_base_that_knows_the_non_members_is_refused(space: Workspace, workdir: Path) -> None:
     """They would be members of the victim by way of its first weights."""
     write(workdir / "victims" / "base.toml", victim_text())
     starting(workdir, "tiny", "base")
@@ -181,7 +182,7 @@ def test_a_base_that_knows_the_non_members_is_refused(space: Space, workdir: Pat
         pipeline.train_victim("tiny", 1, space)
 
 
-def test_bases_that_go_round_in_a_circle_are_refused(space: Space, workdir: Path) -> None:
+def test_bases_that_go_round_in_a_circle_are_refused(space: Workspace, workdir: Path) -> None:
     write(workdir / "victims" / "base.toml", victim_text())
     starting(workdir, "tiny", "base")
     starting(workdir, "base", "tiny")

@@ -11,13 +11,12 @@ from helpers_scenes import blocky, scenes_of, softmax, tells, toy, written
 from scipy import ndimage
 from torch import Tensor
 
-from mia_seg import answers
-from mia_seg.answers import Answers
-from mia_seg.blackbox import BlackBox
 from mia_seg.data import IGNORE
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
-from mia_seg.query import FLOOR, boundary_band, components, key, query, statistics
+from mia_seg.oracles.network import BlackBox
+from mia_seg.query import FLOOR, answers, boundary_band, components, key, query, statistics
+from mia_seg.query.answers import Answers
 
 SIZES = [(7, 9), (12, 5), (4, 4), (9, 8)]
 
@@ -104,7 +103,7 @@ def test_groups_of_pixels_are_what_plain_loops_count(size: tuple[int, int]) -> N
     labels[:15] = blocky(rng, size, 3, side=2)[:15]
     labels[::9, ::8] = 3
     posterior = softmax(3 * rng.normal(size=(4, *size)))
-    expected = {name: np.zeros(4) for name in answers.GROUPS}
+    expected = {name: np.zeros(4) for name in answers.PARTS}
     losses = []
     for row, column in np.argwhere(labels != IGNORE):
         p, label = posterior[:, row, column].astype(float), labels[row, column]
@@ -114,7 +113,7 @@ def test_groups_of_pixels_are_what_plain_loops_count(size: tuple[int, int]) -> N
             expected[name] += (1, losses[-1], math.log(right / (1 - right)), p.argmax() == label)
     found = statistics(posterior, labels)
     kinds = ("pixels", "loss", "phi", "correct")
-    for name, values in zip(answers.GROUPS, zip(*(found[f"group_{k}_NG"] for k in kinds), strict=True), strict=True):
+    for name, values in zip(answers.PARTS, zip(*(found[f"part_{k}_NG"] for k in kinds), strict=True), strict=True):
         assert values == pytest.approx(expected[name], rel=1e-9), name
     objects = {frozenset(object_at(labels, r, c)) for r, c in np.argwhere(labels != IGNORE)}
     assert found["objects_N"] == len(objects)
@@ -122,7 +121,7 @@ def test_groups_of_pixels_are_what_plain_loops_count(size: tuple[int, int]) -> N
         kept = sorted(losses)[-max(1, round(share * len(losses))) :]
         assert worst == pytest.approx(sum(kept) / len(kept), rel=1e-9)
     if size[0] > 30:
-        assert all(expected[name][0] for name in answers.GROUPS), "each group is met"
+        assert all(expected[name][0] for name in answers.PARTS), "each group is met"
 
 
 def test_objects_are_those_of_scipy_for_each_label() -> None:
@@ -138,9 +137,9 @@ def test_each_cut_into_groups_holds_every_labelled_pixel_once() -> None:
     posterior, labels = told((30, 31), 5, seed=1)
     row = statistics(posterior, labels)
     for groups in (slice(0, 2), slice(2, 5), slice(5, 14)):
-        assert row["group_pixels_NG"][groups].sum() == row["pixels_NK"].sum()
-        assert row["group_loss_NG"][groups].sum() == pytest.approx(row["loss_NK"].sum())
-        assert row["group_correct_NG"][groups].sum() == np.trace(row["confusion_NKK"])
+        assert row["part_pixels_NG"][groups].sum() == row["pixels_NK"].sum()
+        assert row["part_loss_NG"][groups].sum() == pytest.approx(row["loss_NK"].sum())
+        assert row["part_correct_NG"][groups].sum() == np.trace(row["confusion_NKK"])
 
 
 def test_a_scene_has_a_few_hundred_numbers() -> None:

@@ -9,10 +9,10 @@ import pytest
 from helpers_files import HEAD, MODEL, RANDOM, STREETS, edit, shadow_text, victim_text, write
 from pydantic import ValidationError
 
-from mia_seg import pipeline, recipe
+from mia_seg import pipeline, recipes
 from mia_seg.data import Dataset, Scene
 from mia_seg.errors import MiaSegError
-from mia_seg.recipe import Kind, Recipe
+from mia_seg.recipes import Kind, Recipe
 
 ROOT = Path(__file__).parents[1]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -66,7 +66,7 @@ def test_what_comes_along_is_sound(kind: Kind, name: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
 def test_its_head_says_how_to_run_it_and_where_it_is_from(kind: Kind, name: str) -> None:
-    lines = recipe.find(kind, name).read_text("utf-8").splitlines()
+    lines = recipes.find(kind, name).read_text("utf-8").splitlines()
     head = lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
     assert re.match(r"# \w.*\.$", head[0]), f"{kind} {name}: the first line is what 'mia-seg list' shows."
     for title in ("Run", "Expect", "Source"):
@@ -75,20 +75,20 @@ def test_its_head_says_how_to_run_it_and_where_it_is_from(kind: Kind, name: str)
     assert command[0] in ("demo", "run", "train-victim")
     if command[0] == "train-victim":
         assert command[1] == name, "what only lends its weights is no victim of an audit"
-        assert any(recipe.load(k, n).train.start == name for k, n in SHIPPED)
+        assert any(recipes.load(k, n).train.start == name for k, n in SHIPPED)
     if command[0] == "run":
-        assert command[1] in recipe.names("victim")
-        assert command[2] in recipe.names("shadow")
+        assert command[1] in recipes.names("victim")
+        assert command[2] in recipes.names("shadow")
         assert command[KINDS.index(kind) + 1] == name or kind == "victim"
 
 
 @pytest.mark.parametrize("name", SHADOWS)
 def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
-    shadow = recipe.load("shadow", name)
+    shadow = recipes.load("shadow", name)
     assert shadow.adversary is not None
     if shadow.adversary.kind == "A1":
         assert shadow.adversary.victim is not None
-        victim = recipe.load("victim", shadow.adversary.victim)
+        victim = recipes.load("victim", shadow.adversary.victim)
         assert shadow.data == victim.data
         assert shadow.split == victim.split
         assert shadow.segmenter == victim.segmenter
@@ -97,17 +97,17 @@ def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
             splits = (settings.split.model_copy(update={"sha256": {}, "of": None}) for settings in (shadow, victim))
             own, theirs = (split.cut(Anything(), None, seed) for split in splits)
             assert isinstance(shadow.adversary.members, str) or len(own.pool) > (shadow.adversary.members or 0)
-            assert not {own.unit[i] for i in own.pool} & {theirs.unit[i] for i in theirs.members + theirs.nonmembers}
+            assert not {own.group[i] for i in own.pool} & {theirs.group[i] for i in theirs.members + theirs.nonmembers}
 
 
 def test_the_working_directory_goes_first(victim: Path) -> None:
     shipped = next(name for kind, name in SHIPPED if kind == "victim")
-    assert recipe.find("victim", shipped) == ROOT / "victims" / f"{shipped}.toml"
+    assert recipes.find("victim", shipped) == ROOT / "victims" / f"{shipped}.toml"
     own = Path(shutil.copy(victim, victim.with_name(f"{shipped}.toml")))
-    assert recipe.find("victim", shipped) == own
-    assert recipe.load("victim", shipped) == recipe.load("victim", "tiny")
-    assert recipe.names("victim") == sorted({name for kind, name in SHIPPED if kind == "victim"} | {"tiny"})
-    assert "tiny" not in recipe.names("shadow")
+    assert recipes.find("victim", shipped) == own
+    assert recipes.load("victim", shipped) == recipes.load("victim", "tiny")
+    assert recipes.names("victim") == sorted({name for kind, name in SHIPPED if kind == "victim"} | {"tiny"})
+    assert "tiny" not in recipes.names("shadow")
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
@@ -231,20 +231,20 @@ def test_a_wrong_shadow_is_refused_too(elsewhere: Path, old: str, new: str, says
 
 def loaded(path: Path, text: str) -> Recipe:
     write(path, text)
-    return recipe.load("victim", path.stem)
+    return recipes.load("victim", path.stem)
 
 
 def test_digests_are_those_of_every_version(victim: Path) -> None:
-    """Known answer. A new setting with a default changes it, and every trained model would be trained again:
+    """Membership answer. A new setting with a default changes it, and every trained model would be trained again:
 
     bump train.VERSION where results change; where they do not, leave the default out of what is digested.
     """
-    settings = recipe.load("victim", "tiny")
+    settings = recipes.load("victim", "tiny")
     assert settings.digest("data", "segmenter", "train") == "156b615d6a20"
 
 
 def test_a_digest_does_not_hear_how_a_recipe_is_written(victim: Path) -> None:
-    settings = recipe.load("victim", "tiny")
+    settings = recipes.load("victim", "tiny")
     spaced = victim_text().replace(" = ", "=").replace(HEAD.format(victim="tiny"), "# Another head.\n\n")
     turned = MODEL + STREETS + RANDOM + "gap = 0\nblock = 1\n"
     explicit = victim_text() + 'momentum = 0.9\nflip = true\nprecision = "32-true"\nscale = [1, 1]\n'
@@ -265,9 +265,9 @@ def test_a_digest_does_not_hear_how_a_recipe_is_written(victim: Path) -> None:
     ],
 )
 def test_a_digest_changes_when_and_only_when_its_sections_do(victim: Path, section: str, old: str, new: str) -> None:
-    before = recipe.load("victim", "tiny")
+    before = recipes.load("victim", "tiny")
     edit(victim, old, new)
-    after = recipe.load("victim", "tiny")
+    after = recipes.load("victim", "tiny")
     changed = {name for name in Recipe.model_fields if before.digest(name) != after.digest(name)}
     assert changed == {section}
     others = [name for name in Recipe.model_fields if name != section]
@@ -276,13 +276,13 @@ def test_a_digest_changes_when_and_only_when_its_sections_do(victim: Path, secti
 
 
 def test_the_order_of_sections_asked_for_does_not_matter(victim: Path) -> None:
-    settings = recipe.load("victim", "tiny")
+    settings = recipes.load("victim", "tiny")
     assert settings.digest("data", "train") == settings.digest("train", "data")
     assert re.fullmatch("[0-9a-f]{12}", settings.digest("data"))
 
 
 def test_a_recipe_cannot_be_changed_after_it_was_read(victim: Path) -> None:
-    settings = recipe.load("victim", "tiny")
+    settings = recipes.load("victim", "tiny")
     with pytest.raises(ValidationError, match="frozen"):
         settings.train.lr = 1.0
 
@@ -300,16 +300,16 @@ DIGESTS = {
 @pytest.mark.parametrize("name", DIGESTS)
 def test_later_keys_leave_digests_alone(name: str) -> None:
     for kind, stem in [("victim", name), ("shadow", f"{name}_a1")]:
-        settings = recipe.load(kind, stem)
+        settings = recipes.load(kind, stem)
         assert (settings.digest("data", "segmenter", "train"), settings.digest("train")) == DIGESTS[name]
 
 
 @pytest.mark.parametrize("key", ["steps = 9", "accumulate = 2", "fill = [1, 2, 3]", 'start = "demo"'])
 def test_later_keys_enter_the_digest_where_they_are_set(victim: Path, key: str) -> None:
     edit(victim, "batch = 3", "batch = 4")
-    before = recipe.load("victim", "tiny")
+    before = recipes.load("victim", "tiny")
     edit(victim, "epochs = 1", key if "steps" in key else f"epochs = 1\n{key}")
-    after = recipe.load("victim", "tiny")
+    after = recipes.load("victim", "tiny")
     assert after.digest("train") != before.digest("train")
     assert Recipe(**after.model_dump(mode="json")) == after
 

@@ -15,13 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mia_seg import answers as answers_
-from mia_seg import report, results
-from mia_seg.answers import Answers
+from mia_seg import report
 from mia_seg.attacks import Thresholds
 from mia_seg.attacks.patch_resnet50 import PatchAttacker, PatchResNet50, represent, resnet50
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results
 from mia_seg.metrics.membership import measure
+from mia_seg.query import answers as answers_
+from mia_seg.query.answers import Answers
 from mia_seg.report import figures, tables, words
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.cells import cells, enriched

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from test_report import result
 
-from mia_seg import report, results
+from mia_seg import report
+from mia_seg.evaluate import results
 from mia_seg.report import words
 from mia_seg.report.cells import enriched
 from mia_seg.report.tables import glance

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from test_report import answers_at, result
 
-from mia_seg import report, results
-from mia_seg.audit import confidence as counted
+from mia_seg import report
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results
+from mia_seg.evaluate.audit import confidence as counted
 from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import above
 from mia_seg.report import budgets, confidence, figures, frontier, generators, plots, shadows, sources

@@ -14,7 +14,7 @@ from torch import Tensor
 from mia_seg import segmenters, train
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import build, load, names
-from mia_seg.recipe import Recipe
+from mia_seg.recipes import Recipe
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.segmenters._backbone import STEMS, DilatedResNet
 from mia_seg.segmenters._weights import WEIGHTS, create

@@ -10,11 +10,12 @@ import pytest
 from helpers_files import DRIVES, FRAMES, write, write_camvid
 from pydantic import ValidationError
 
-from mia_seg import recipe, splits
+from mia_seg import recipes
 from mia_seg.data import Dataset, Scene
 from mia_seg.data.camvid import CamVid
 from mia_seg.errors import MiaSegError
-from mia_seg.splits import Parts, Split, assert_disjoint
+from mia_seg.recipes import splits
+from mia_seg.recipes.splits import Partition, SplitRule, assert_disjoint
 
 PARTS = ("members", "nonmembers", "pool")
 SEEDS = range(6)
@@ -46,22 +47,22 @@ def drives(lengths: dict[str, int]) -> Listed:
     return Listed(names=tuple(f"{drive}_{k:03d}" for drive, length in lengths.items() for k in range(length)))
 
 
-def random_split(members: int = 10, nonmembers: int = 8, pool: int = 20) -> Split:
-    return Split(rule="random", members=members, nonmembers=nonmembers, pool=pool)
+def random_split(members: int = 10, nonmembers: int = 8, pool: int = 20) -> SplitRule:
+    return SplitRule(rule="random", members=members, nonmembers=nonmembers, pool=pool)
 
 
-def block_split(block: int, gap: int, **counts: int) -> Split:
-    return Split(rule="blocks", block=block, gap=gap, **{"members": 8, "nonmembers": 8, "pool": 8} | counts)
+def block_split(block: int, gap: int, **counts: int) -> SplitRule:
+    return SplitRule(rule="blocks", block=block, gap=gap, **{"members": 8, "nonmembers": 8, "pool": 8} | counts)
 
 
-def sides(parts: Parts) -> dict[str, str]:
+def sides(parts: Partition) -> dict[str, str]:
     """Scene id -> the part that it lies in."""
     return {scene_id: name for name in PARTS for scene_id in getattr(parts, name)}
 
 
 def test_random_is_what_it_was() -> None:
-    """Known answer: another drawing under the same seed would make every stored result another one."""
-    parts = Split(rule="random", members=3, nonmembers=3, pool=2).cut(photographs(10), None, 0)
+    """Membership answer: another drawing under the same seed would make every stored result another one."""
+    parts = SplitRule(rule="random", members=3, nonmembers=3, pool=2).cut(photographs(10), None, 0)
     assert parts.members == ["001", "007", "008"]
     assert parts.nonmembers == ["003", "004", "005"]
     assert parts.pool == ["000", "002"]
@@ -73,7 +74,7 @@ def test_random_has_the_counts_and_no_scene_twice() -> None:
         assert [len(getattr(parts, name)) for name in PARTS] == [10, 8, 20]
         assert len(sides(parts)) == 38
         assert all(getattr(parts, name) == sorted(getattr(parts, name)) for name in PARTS)
-        assert all(parts.unit[scene_id] == scene_id for scene_id in sides(parts))
+        assert all(parts.group[scene_id] == scene_id for scene_id in sides(parts))
 
 
 def test_the_seed_alone_decides() -> None:
@@ -94,8 +95,8 @@ def test_a_smaller_pool_leaves_members_and_non_members_alone() -> None:
     assert small.pool == []
 
 
-def coin_split(count: int = 10, pool: int = 20) -> Split:
-    return Split(rule="coin", members=count, nonmembers=count, pool=pool)
+def coin_split(count: int = 10, pool: int = 20) -> SplitRule:
+    return SplitRule(rule="coin", members=count, nonmembers=count, pool=pool)
 
 
 def test_coins_part_the_scenes_that_a_random_split_audits() -> None:
@@ -105,7 +106,7 @@ def test_coins_part_the_scenes_that_a_random_split_audits() -> None:
         assert parts.pool == drawn.pool
         assert len(sides(parts)) == 40, "every scene in one part"
         assert all(getattr(parts, name) == sorted(getattr(parts, name)) for name in PARTS)
-        assert all(parts.unit[scene_id] == scene_id for scene_id in sides(parts))
+        assert all(parts.group[scene_id] == scene_id for scene_id in sides(parts))
         assert parts == coin_split().cut(photographs(), None, seed)
 
 
@@ -121,7 +122,7 @@ def test_coins_are_fair_and_each_its_own() -> None:
 
 
 def test_coins_are_what_they_were() -> None:
-    """Known answer, as for `random`; the scenes and the pool are those of `random` with these counts."""
+    """Membership answer, as for `random`; the scenes and the pool are those of `random` with these counts."""
     parts = coin_split(3, 2).cut(photographs(10), None, 0)
     assert parts.members == ["001", "003", "007"]
     assert parts.nonmembers == ["004", "005", "008"]
@@ -153,9 +154,9 @@ def test_a_block_is_consecutive_frames_of_one_drive_on_one_side(block: int, gap:
     for seed in SEEDS:
         parts = block_split(block, gap).cut(dataset, None, seed)
         part_of = sides(parts)
-        for unit in {parts.unit[i] for i in part_of}:
-            drive, first = unit.split("_")
-            frames = [i for i in parts.unit if parts.unit[i] == unit]
+        for group in {parts.group[i] for i in part_of}:
+            drive, first = group.split("_")
+            frames = [i for i in parts.group if parts.group[i] == group]
             assert sorted(frames) == [f"{drive}_{int(first) + k:03d}" for k in range(block)]
             assert len({part_of.get(i) for i in frames}) == 1
 
@@ -163,7 +164,7 @@ def test_a_block_is_consecutive_frames_of_one_drive_on_one_side(block: int, gap:
 def test_guard_frames_and_the_rest_of_a_drive_are_dropped() -> None:
     parts = block_split(3, 2, members=3, nonmembers=3, pool=3).cut(drives({"a": 12, "b": 7}), None, 0)
     # a: 0-2, gap 3-4, 5-7, gap 8-9, and 10-11 are no whole block; b: 0-2, gap 3-4, and 5-6 are none.
-    assert sorted(parts.unit) == [f"a_{k:03d}" for k in (0, 1, 2, 5, 6, 7)] + [f"b_{k:03d}" for k in (0, 1, 2)]
+    assert sorted(parts.group) == [f"a_{k:03d}" for k in (0, 1, 2, 5, 6, 7)] + [f"b_{k:03d}" for k in (0, 1, 2)]
 
 
 def test_a_block_that_is_needed_in_part_is_not_given_to_two_sides() -> None:
@@ -171,21 +172,21 @@ def test_a_block_that_is_needed_in_part_is_not_given_to_two_sides() -> None:
     for seed in SEEDS:
         parts = block_split(4, 0, members=6, nonmembers=5, pool=8).cut(dataset, None, seed)
         assert [len(getattr(parts, name)) for name in PARTS] == [6, 5, 8]
-        units = [{parts.unit[i] for i in getattr(parts, name)} for name in PARTS]
-        assert not units[0] & units[1]
-        assert not units[0] & units[2]
-        assert not units[1] & units[2]
+        groups = [{parts.group[i] for i in getattr(parts, name)} for name in PARTS]
+        assert not groups[0] & groups[1]
+        assert not groups[0] & groups[2]
+        assert not groups[1] & groups[2]
 
 
 def test_camvid_drives_are_cut_into_blocks(data_template: Path) -> None:
     dataset = CamVid()
     parts = block_split(5, 2, members=10, nonmembers=5, pool=15).cut(dataset, data_template, 0)
-    units = {parts.unit[i] for i in sides(parts)}
-    assert len(units) == 6
-    assert {unit.split("/")[1].split("_")[0] for unit in parts.unit.values()} == set(DRIVES)
+    groups = {parts.group[i] for i in sides(parts)}
+    assert len(groups) == 6
+    assert {group.split("/")[1].split("_")[0] for group in parts.group.values()} == set(DRIVES)
     # 16 frames are two blocks of five with their gaps, and two frames over.
-    assert len(set(parts.unit.values())) == 2 * len(DRIVES)
-    assert len(parts.unit) < len(DRIVES) * FRAMES
+    assert len(set(parts.group.values())) == 2 * len(DRIVES)
+    assert len(parts.group) < len(DRIVES) * FRAMES
 
 
 def test_frames_of_one_drive_in_two_folders_are_neighbours(data_root: Path) -> None:
@@ -202,8 +203,8 @@ def test_frames_of_one_drive_in_two_folders_are_neighbours(data_root: Path) -> N
             assert all(b - a >= 30 for (a, one), (b, other) in pairwise(inside) if one != other)
 
 
-def group_split(**counts: int) -> Split:
-    return Split(rule="groups", **{"members": 5, "nonmembers": 5, "pool": 5} | counts)
+def group_split(**counts: int) -> SplitRule:
+    return SplitRule(rule="groups", **{"members": 5, "nonmembers": 5, "pool": 5} | counts)
 
 
 def test_groups_lie_on_one_side_whole_and_every_group_gets_its_turn() -> None:
@@ -217,13 +218,13 @@ def test_groups_lie_on_one_side_whole_and_every_group_gets_its_turn() -> None:
             of_group.setdefault(dataset.group(scene_id), set()).add(part)
         assert all(len(parts_of) == 1 for parts_of in of_group.values())
         assert [len(getattr(parts, name)) for name in PARTS] == [5, 5, 4]
-        assert {parts.unit[i] for i in parts.members}.isdisjoint(parts.unit[i] for i in parts.nonmembers)
+        assert {parts.group[i] for i in parts.members}.isdisjoint(parts.group[i] for i in parts.nonmembers)
         chosen |= {dataset.group(i) for i in parts.members}
     assert chosen == set("abcde")
 
 
 def test_order_cuts_the_sorted_ids_one_part_after_the_other_whatever_the_seed() -> None:
-    split = Split(rule="order", members=10, nonmembers=8, pool=20)
+    split = SplitRule(rule="order", members=10, nonmembers=8, pool=20)
     names = photographs().ids(None)
     for seed in SEEDS:
         parts = split.cut(photographs(), None, seed)
@@ -236,7 +237,7 @@ def hashed(*names: str) -> str:
 
 def test_a_published_part_is_compared_by_its_bare_names() -> None:
     dataset = Listed(names=("train/b", "train/c", "val/a"))
-    split = Split(rule="order", members=1, nonmembers=2, pool=0, sha256={"nonmembers": hashed("a", "c")})
+    split = SplitRule(rule="order", members=1, nonmembers=2, pool=0, sha256={"nonmembers": hashed("a", "c")})
     assert split.cut(dataset, None, 0).nonmembers == ["train/c", "val/a"]
     lacking = Listed(names=("train/b", "val/a", "val/d"))
     with pytest.raises(MiaSegError, match=r"the non-members are not the published ones \(of 3 scenes; .*Restore"):
@@ -244,14 +245,14 @@ def test_a_published_part_is_compared_by_its_bare_names() -> None:
 
 
 def test_too_few_scenes_for_a_published_order_are_counted() -> None:
-    split = Split(rule="order", members=1, nonmembers=4, pool=1, sha256={"members": hashed("000")})
+    split = SplitRule(rule="order", members=1, nonmembers=4, pool=1, sha256={"members": hashed("000")})
     with pytest.raises(MiaSegError, match=r"cuts 6 published scenes, and the disk has 4: 2 are lacking\. Extract"):
         split.cut(photographs(4), None, 0)
 
 
 def test_an_order_of_listed_scenes_names_those_that_the_disk_lacks(tmp_path: Path) -> None:
     write(tmp_path / "all.txt", "".join(f"{k:03d}\n" for k in range(9)))
-    split = Split(rule="order", of="all.txt", members=4, nonmembers=4, pool=1)
+    split = SplitRule(rule="order", of="all.txt", members=4, nonmembers=4, pool=1)
     parts = split.cut(photographs(20), tmp_path, 0)
     assert parts.members + parts.nonmembers + parts.pool == [f"{k:03d}" for k in range(9)]
     with pytest.raises(MiaSegError, match=r"all.txt: 7 of 9 ids are not in the data set: 002, 003, 004, 005, 006\."):
@@ -259,15 +260,15 @@ def test_an_order_of_listed_scenes_names_those_that_the_disk_lacks(tmp_path: Pat
 
 
 def test_the_published_cityscapes_split_is_a_cut_of_the_scenes_with_fine_labels() -> None:
-    """Known answers: hashes of the released lists' names, its numbers read as places in this order."""
+    """Membership answers: hashes of the released lists' names, its numbers read as places in this order."""
     fine = Listed(names=tuple((splits.PUBLISHED / "cityscapes_fine.txt").read_text("utf-8").split()))
     assert sum(name.startswith("train/") for name in fine.names) == 2975
     for name, counts in (("cityscapes", (1488, 912, 1075)), ("cityscapes_full", (2975, 500, 0))):
-        split = recipe.load("victim", name).split
+        split = recipes.load("victim", name).split
         parts = split.cut(fine, None, 0)
         assert (len(parts.members), len(parts.nonmembers), len(parts.pool)) == counts
         assert {"members", "nonmembers"} <= split.sha256.keys()
-    shadow = recipe.load("shadow", "cityscapes_a1_listed")
+    shadow = recipes.load("shadow", "cityscapes_a1_listed")
     assert shadow.adversary is not None
     pool = shadow.split.cut(fine, None, 0).pool
     listed = splits.read_ids(None, str(shadow.adversary.members), pool)
@@ -287,10 +288,10 @@ def test_published_lists_come_along_and_say_how_many_ids_the_disk_lacks(tmp_path
     assert f"7 of 555 ids are not in the data set: {', '.join(sorted(listed[:7])[:5])}." in str(refused.value)
 
 
-def write_lists(root: Path, **lists: str) -> Split:
+def write_lists(root: Path, **lists: str) -> SplitRule:
     for name, text in lists.items():
         write(root / "lists" / f"{name}.txt", text)
-    return Split(rule="lists", **{name: f"lists/{name}.txt" for name in PARTS})  # type: ignore[arg-type]
+    return SplitRule(rule="lists", **{name: f"lists/{name}.txt" for name in PARTS})  # type: ignore[arg-type]
 
 
 def test_lists_are_read_below_the_data_root(tmp_path: Path) -> None:
@@ -298,7 +299,7 @@ def test_lists_are_read_below_the_data_root(tmp_path: Path) -> None:
     cuts = [split.cut(photographs(), tmp_path, seed) for seed in SEEDS]
     assert all(cut == cuts[0] for cut in cuts)
     assert (cuts[0].members, cuts[0].nonmembers, cuts[0].pool) == (["001", "003"], ["002"], ["004", "005"])
-    assert cuts[0].unit == {i: i for i in ("001", "002", "003", "004", "005")}
+    assert cuts[0].group == {i: i for i in ("001", "002", "003", "004", "005")}
 
 
 def test_ids_may_hold_spaces(tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_a_missing_list_is_named(tmp_path: Path) -> None:
     [(random_split(), 37), (block_split(4, 2), 33), (block_split(8, 0), 23)],
     ids=["random", "blocks with gaps", "blocks"],
 )
-def test_too_few_scenes_are_refused_and_one_more_is_enough(split: Split, count: int) -> None:
+def test_too_few_scenes_are_refused_and_one_more_is_enough(split: SplitRule, count: int) -> None:
     few = drives({"a": count})
     with pytest.raises(MiaSegError, match=r"\[split\] asks for .* are too few. Lower the counts or add scenes"):
         split.cut(few, None, 0)
@@ -360,7 +361,7 @@ def test_too_few_scenes_are_refused_and_one_more_is_enough(split: Split, count: 
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        Split(**{"rule": "random", "members": 1, "nonmembers": 1, "pool": 0} | settings)
+        SplitRule(**{"rule": "random", "members": 1, "nonmembers": 1, "pool": 0} | settings)
     assert says in str(refused.value)
 
 

@@ -10,7 +10,7 @@ import pytest
 from helpers_files import halves, wholes
 
 from mia_seg.errors import MiaSegError
-from mia_seg.recipe import digest
+from mia_seg.recipes import digest
 from mia_seg.store import UNWRITABLE, Artefact, Store, replace, write_json, writing
 
 PARTS = {"recipe": "abc", "seed": 0, "window": {"size": [3, 4], "overlap": 0.5}, "none": None}
@@ -49,7 +49,7 @@ def test_any_other_part_gives_another_folder(tmp_path: Path, changed: dict[str, 
 
 
 def test_digests_are_those_of_every_version() -> None:
-    """Known answers, by `sha256sum` of the canonical text: with others, no store would ever be found again."""
+    """Membership answers, by `sha256sum` of the canonical text: with others, no store would ever be found again."""
     assert digest(PARTS) == "ae14816182e4"  # {"none": null, "recipe": "abc", "seed": 0, "window": {"overlap": 0.5, ...
     assert digest([0, 1.5, "é", True, None]) == "8e75e8ea03ef"  # [0, 1.5, "\u00e9", true, null]
 

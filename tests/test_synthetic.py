@@ -13,9 +13,10 @@ from helpers_scenes import blocky, paired, scenes_of, toy
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from mia_seg import gan, results, train
+from mia_seg import gan, train
+from mia_seg.evaluate import results
 from mia_seg.gan.synthetic import Masks, Source, filled
-from mia_seg.recipe import Recipe, Synthetic
+from mia_seg.recipes import Recipe, Synthetic
 from mia_seg.segmenters import Drawn, cross_entropy
 
 SIZE = (16, 24)

@@ -24,7 +24,7 @@ from mia_seg import train
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.progress import Bar
-from mia_seg.recipe import Recipe, Train
+from mia_seg.recipes import Recipe, Train
 from mia_seg.train import Crops, _crops, crop, load_network, poly
 
 SIZE = (32, 48)

@@ -10,14 +10,15 @@ import pytest
 from test_report import result
 
 from mia_seg import report
-from mia_seg.answers import CUTS, GROUPS, Answers
-from mia_seg.attacks import Known
+from mia_seg.attacks import Membership
 from mia_seg.attacks.image_loss import ImageLoss
-from mia_seg.audit import _where
-from mia_seg.planted import Leak, World
+from mia_seg.evaluate.audit import _where
+from mia_seg.query.answers import CUTS, Answers
+from mia_seg.query.answers import PARTS as PIXEL_PARTS
 from mia_seg.report import figures, where
 from mia_seg.report.cells import enriched
-from mia_seg.report.sheets import LossSheet, loss_figure
+from mia_seg.report.galleries import LossSheet, loss_figure
+from mia_seg.testing import Leak, World
 
 NAMES = ("road", "car", "sky", "pole")
 PARTS = [*(("class", name) for name in NAMES), *((cut, name) for cut, names in CUTS.items() for name in names)]
@@ -28,10 +29,10 @@ def leaking(cut: str, part: str) -> tuple[Answers, np.ndarray]:
     """Answers whose loss is 1 everywhere, but 2 in one part of the non-members; and who is a member."""
     answers, members_N = World(Leak(0.0), 40).victim()
     kept, lost_N = answers.statistics, np.where(members_N, 1.0, 2.0)
-    loss_NK, loss_NG = kept.pixels_NK.astype(float), kept.group_pixels_NG.astype(float)
-    sums, place = (loss_NK, NAMES.index(part)) if cut == "class" else (loss_NG, GROUPS.index(part))
+    loss_NK, loss_NG = kept.pixels_NK.astype(float), kept.part_pixels_NG.astype(float)
+    sums, place = (loss_NK, NAMES.index(part)) if cut == "class" else (loss_NG, PIXEL_PARTS.index(part))
     sums[:, place] *= lost_N
-    return replace(answers, statistics=replace(kept, loss_NK=loss_NK, group_loss_NG=loss_NG)), members_N
+    return replace(answers, statistics=replace(kept, loss_NK=loss_NK, part_loss_NG=loss_NG)), members_N
 
 
 def without(answers: Answers, label: int, scenes: np.ndarray) -> Answers:
@@ -45,7 +46,7 @@ def without(answers: Answers, label: int, scenes: np.ndarray) -> Answers:
 def measured(answers: Answers, members_N: np.ndarray, **attack: Any) -> dict[tuple[str, str], dict[str, Any]]:
     victim: Any = SimpleNamespace(recipe=SimpleNamespace(dataset=lambda: SimpleNamespace(classes=lambda: NAMES)))
     units_N = np.arange(len(members_N)) if "units_N" not in attack else attack.pop("units_N")
-    rows = _where(ImageLoss(**attack).scores(answers), victim, Known(members_N, units_N))
+    rows = _where(ImageLoss(**attack).scores(answers), victim, Membership(members_N, units_N))
     return {(row["cut"], row["part"]): row for row in rows}
 
 

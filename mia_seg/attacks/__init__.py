@@ -12,15 +12,15 @@ from typing import ClassVar
 import numpy as np
 from lightning_fabric import Fabric
 
-from mia_seg.answers import Answers
-from mia_seg.fleet import Fleet
+from mia_seg.attacks._readings import Fleet
 from mia_seg.plugins import Component
+from mia_seg.query.answers import Answers
 
 ATTACKER = "attacker.json"
 
 
 @dataclass(frozen=True)
-class Size:
+class ShadowCurvePoint:
     """One score a scene of an attack for which so many shadows are trained; a scene is compared with some of them."""
 
     trained: int
@@ -40,7 +40,7 @@ class Scores:
 
     image_N: np.ndarray
     patch_NP: np.ndarray | None = None
-    by_shadows: tuple[Size, ...] = ()
+    by_shadows: tuple[ShadowCurvePoint, ...] = ()
     parts: dict[tuple[str, int | str], np.ndarray] = field(default_factory=dict)
 
 
@@ -53,11 +53,11 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the attacker knows of its shadow's scenes: membership, and which scenes are pieces of one unit."""
+class Membership:
+    """What the attacker knows of its shadow's scenes: membership, and which scenes are pieces of one group."""
 
     members_N: np.ndarray
-    units_N: np.ndarray
+    groups_N: np.ndarray
 
 
 class Attacker(ABC):
@@ -80,7 +80,7 @@ class Attack(Component):
 
     needs_fleet: it is fitted on many shadows (`fit_fleet`) and not on one (`fit`). needs_population: it compares with
     answers to scenes that no model of the audit trained on. needs_difficulty: it compares with how hard the labels are
-    to predict from the images (`mia_seg.difficulty`).
+    to predict from the images (`mia_seg.query.difficulty`).
     """
 
     needs_fleet: ClassVar[bool] = False
@@ -88,11 +88,11 @@ class Attack(Component):
     needs_difficulty: ClassVar[bool] = False
 
     @property
-    def views(self) -> tuple[str, ...]:
-        """What it asks about each scene beside the scene as it is (`mia_seg.views`)."""
+    def transforms(self) -> tuple[str, ...]:
+        """What it asks about each scene beside the scene as it is (`mia_seg.query.transforms`)."""
         return ()
 
-    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> Attacker:
+    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> Attacker:
         """Learn from the shadow's answers whose membership is known."""
         raise NotImplementedError
 

@@ -10,13 +10,13 @@ import numpy as np
 from lightning_fabric import Fabric
 from pydantic import Field
 
-from mia_seg.answers import Answers, Statistics
-from mia_seg.attacks import ATTACKER, Attack, Attacker, Scores, Size, Thresholds
+from mia_seg.attacks import ATTACKER, Attack, Attacker, Scores, ShadowCurvePoint, Thresholds
+from mia_seg.attacks._readings import Fleet, Readings, Signals, load_readings, read_target
 from mia_seg.errors import MiaSegError
-from mia_seg.fleet import Fleet, Readings, Target, load_readings, read_target
 from mia_seg.metrics.membership import best_threshold
+from mia_seg.query.answers import Answers, Statistics
 
-Models = Annotated[
+ShadowCount = Annotated[
     int | None, Field(ge=1, description="shadows that a scene is compared with; default: all that there are")
 ]
 
@@ -34,7 +34,7 @@ class FleetAttack(Attack):
         """What is read of each scene: [N], or [N, D] for several values."""
         raise NotImplementedError
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         """One score a scene of the target [N], finite; higher = more likely a member. `fleet` has the same readings.
 
         Raises MiaSegError where the fleet cannot be compared with.
@@ -130,7 +130,7 @@ class FleetAttacker(Attacker):
         kept = {"thresholds": asdict(self.thresholds), "settings": settings, "smaller": smaller}
         (folder / ATTACKER).write_text(json.dumps(kept), encoding="utf-8")
 
-    def _by_shadows(self, target: Target, scores_N: np.ndarray) -> tuple[Size, ...]:
+    def _by_shadows(self, target: Signals, scores_N: np.ndarray) -> tuple[ShadowCurvePoint, ...]:
         """The scores with each number of shadows, without those that are too few for the attack."""
         kinds, found = self.settings.kinds(), []
         for attack in self.smaller:
@@ -138,4 +138,4 @@ class FleetAttacker(Attacker):
             with suppress(MiaSegError):
                 found.append((attack.pairs(self.fleet), attack.judge(target, self.fleet)))
         found += [(self.settings.pairs(self.fleet), scores_N)] if kinds else []
-        return tuple(Size(2 * pairs, kinds * pairs, image_N) for pairs, image_N in found)
+        return tuple(ShadowCurvePoint(2 * pairs, kinds * pairs, image_N) for pairs, image_N in found)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from mia_seg.answers import CUTS, GROUPS, TRIMS, Answers, Statistics
+from mia_seg.query.answers import CUTS, PARTS, TRIMS, Answers, Statistics
 
 LossForm = Literal["mean", "balanced", "boundary", "interior", "trimmed"]
 FORMS = (
@@ -24,7 +24,7 @@ def loss(statistics: Statistics, form: LossForm) -> np.ndarray:
         there_NK = statistics.pixels_NK > 0
         by_class_NK = statistics.loss_NK / np.maximum(statistics.pixels_NK, 1)
         return by_class_NK.sum(1) / np.maximum(there_NK.sum(1), 1)
-    return means(statistics.group_loss_NG, statistics.group_pixels_NG, mean_N)[:, GROUPS.index(form)]
+    return means(statistics.part_loss_NG, statistics.part_pixels_NG, mean_N)[:, PARTS.index(form)]
 
 
 def part_losses(answers: Answers) -> dict[tuple[str, int | str], np.ndarray]:
@@ -32,7 +32,7 @@ def part_losses(answers: Answers) -> dict[tuple[str, int | str], np.ndarray]:
     kept, nothing_N = answers.statistics, np.full(len(answers.statistics), np.nan)
     parts = [("class", k) for k in answers.kept] + [(cut, name) for cut, names in CUTS.items() for name in names]
     by_class_NK = means(kept.loss_NK, kept.pixels_NK, nothing_N)
-    by_group_NG = means(kept.group_loss_NG, kept.group_pixels_NG, nothing_N)
+    by_group_NG = means(kept.part_loss_NG, kept.part_pixels_NG, nothing_N)
     return dict(zip(parts, np.hstack([by_class_NK, by_group_NG]).T, strict=True))
 
 
@@ -40,7 +40,7 @@ def phi_vector(statistics: Statistics) -> np.ndarray:
     """Mean logit confidence of each class, of the boundary band and of the interior: [N, K + 2]."""
     mean_N = statistics.mean_phi()
     by_class = means(statistics.phi_NK, statistics.pixels_NK, mean_N)
-    return np.hstack([by_class, means(statistics.group_phi_NG, statistics.group_pixels_NG, mean_N)[:, :2]])
+    return np.hstack([by_class, means(statistics.part_phi_NG, statistics.part_pixels_NG, mean_N)[:, :2]])
 
 
 def means(sums_NG: np.ndarray, pixels_NG: np.ndarray, otherwise_N: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from lightning_fabric import Fabric
 
-from mia_seg.answers import Answers
-from mia_seg.attacks import ATTACKER, Attack, Attacker, Known, Scores, Thresholds
+from mia_seg.attacks import ATTACKER, Attack, Attacker, Membership, Scores, Thresholds
 from mia_seg.metrics.membership import best_threshold
+from mia_seg.query.answers import Answers
 
 
 class StatisticAttack(Attack):
@@ -23,7 +23,7 @@ class StatisticAttack(Attack):
         """The number of every scene, and whatever else the file says of them."""
         return Scores(self.signal(answers))
 
-    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "StatisticAttacker":
+    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> "StatisticAttacker":
         del seed, fabric
         scores_N = self.signal(answers)
         return StatisticAttacker(self, Thresholds(best_threshold(scores_N, known.members_N)))

@@ -10,10 +10,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from mia_seg.answers import Statistics
 from mia_seg.attacks._fleet import FleetAttack
+from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks._signals import FORMS, LossForm, loss
-from mia_seg.fleet import Readings, Target
+from mia_seg.query.answers import Statistics
 
 FEWEST = 20
 
@@ -35,7 +35,7 @@ class AttackP(FleetAttack):
     def signal(self, statistics: Statistics) -> np.ndarray:
         return np.stack([loss(statistics, self.statistic), statistics.pixels_NK.argmax(1)], 1)
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         del fleet
         (scenes_N, group_N), (population_Z, group_Z) = target.scenes_N.T, target.population_Z.T
         scores_N = share_above(scenes_N, population_Z)

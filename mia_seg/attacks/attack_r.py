@@ -9,11 +9,11 @@ import numpy as np
 from pydantic import Field
 from scipy.special import log_ndtr
 
-from mia_seg.answers import Statistics
-from mia_seg.attacks._fleet import FleetAttack, Models
+from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks._signals import FORMS, LossForm, loss
 from mia_seg.errors import MiaSegError
-from mia_seg.fleet import Readings, Target
+from mia_seg.query.answers import Statistics
 
 
 class AttackR(FleetAttack):
@@ -24,12 +24,12 @@ class AttackR(FleetAttack):
         description="log of the Gaussian's chance of a larger loss, or the share of shadows with one (ties count half)",
     )
     statistic: LossForm = Field(default="mean", description=FORMS)
-    models: Models = None
+    models: ShadowCount = None
 
     def signal(self, statistics: Statistics) -> np.ndarray:
         return loss(statistics, self.statistic)
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         outside_RN = fleet.outside(self.pairs(fleet))
         if self.form == "ranks":
             larger, equal = outside_RN > target.scenes_N, outside_RN == target.scenes_N

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import Field
 from scipy.special import logsumexp
 
-from mia_seg.answers import Statistics
-from mia_seg.attacks._fleet import FleetAttack, Models
-from mia_seg.fleet import Readings, Target
+from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._readings import Readings, Signals
+from mia_seg.query.answers import Statistics
 
 
 class Base(FleetAttack):
@@ -22,7 +22,7 @@ class Base(FleetAttack):
     mode: Literal["online", "offline"] = "online"
     temperature: float = Field(default=1.0, gt=0, description="what losses are divided by")
     scale: float = Field(default=0.33, ge=0, description="offline: weight of the shadows' side")
-    models: Models = None
+    models: ShadowCount = None
 
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
@@ -30,7 +30,7 @@ class Base(FleetAttack):
     def signal(self, statistics: Statistics) -> np.ndarray:
         return -statistics.mean_loss() / self.temperature
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         pairs = self.pairs(fleet)
         if self.mode == "offline":
             return target.scenes_N - self.scale * _log_mean_exp(fleet.outside(pairs))

@@ -6,20 +6,20 @@ Needs labels and posteriors, one query a scene, and shadows; one that left the s
 import numpy as np
 from pydantic import Field
 
-from mia_seg.answers import Statistics
-from mia_seg.attacks._fleet import FleetAttack, Models
+from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks._signals import FORMS, LossForm, loss
-from mia_seg.fleet import Readings, Target
+from mia_seg.query.answers import Statistics
 
 
 class Calibration(FleetAttack):
     """Difficulty calibration: what is hard for everyone counts less."""
 
     statistic: LossForm = Field(default="mean", description=FORMS)
-    models: Models = None
+    models: ShadowCount = None
 
     def signal(self, statistics: Statistics) -> np.ndarray:
         return loss(statistics, self.statistic)
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         return np.asarray(fleet.outside(self.pairs(fleet)).mean(0) - target.scenes_N)

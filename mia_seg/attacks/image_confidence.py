@@ -6,8 +6,8 @@ beside the errors in its labels.
 
 import numpy as np
 
-from mia_seg.answers import Answers
 from mia_seg.attacks._threshold import StatisticAttack
+from mia_seg.query.answers import Answers
 
 
 class ImageConfidence(StatisticAttack):

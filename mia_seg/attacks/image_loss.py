@@ -7,10 +7,10 @@ that of each part alone, always by the mean loss: where in a scene the leak is.
 import numpy as np
 from pydantic import Field
 
-from mia_seg.answers import Answers
 from mia_seg.attacks import Scores
 from mia_seg.attacks._signals import FORMS, LossForm, loss, part_losses
 from mia_seg.attacks._threshold import StatisticAttack
+from mia_seg.query.answers import Answers
 
 
 class ImageLoss(StatisticAttack):

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from mia_seg.answers import Answers
 from mia_seg.attacks._signals import accuracy, miou
 from mia_seg.attacks._threshold import StatisticAttack
+from mia_seg.query.answers import Answers
 
 AUGMENTED = ("flip", "shift:-4", "shift:4", "noise:0.05")
 LEVELS = (0.05, 0.1, 0.2, 0.4)
@@ -31,12 +31,12 @@ class LabelOnly(StatisticAttack):
     )
 
     @property
-    def views(self) -> tuple[str, ...]:
+    def transforms(self) -> tuple[str, ...]:
         noise = tuple(f"noise:{level}" for level in LEVELS)
         return {"augmented": AUGMENTED, "distance": noise}.get(self.statistic, ())
 
     def signal(self, answers: Answers) -> np.ndarray:
-        asked = [answers.statistics, *(answers.views[view] for view in self.views)]
+        asked = [answers.statistics, *(answers.transforms[transform] for transform in self.transforms)]
         if self.statistic == "accuracy":
             return accuracy(answers.statistics)
         if self.statistic == "distance":

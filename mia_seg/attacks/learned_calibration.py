@@ -7,23 +7,23 @@ differences are difficulty calibration (Watson et al., ICLR 2022) of every stati
 
 import numpy as np
 
-from mia_seg.answers import Statistics
-from mia_seg.attacks._fleet import FleetAttack, Models
+from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks.learned_combination import Strength, features, weigh
 from mia_seg.errors import MiaSegError
-from mia_seg.fleet import Readings, Target
+from mia_seg.query.answers import Statistics
 
 
 class LearnedCalibration(FleetAttack):
     """Weights for the statistics and for how unusual they are."""
 
     strength: Strength = 0.1
-    models: Models = None
+    models: ShadowCount = None
 
     def signal(self, statistics: Statistics) -> np.ndarray:
         return features(statistics)
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         known = fleet.first(self.pairs(fleet))
         if known.pairs < 2:
             raise MiaSegError(
@@ -35,6 +35,6 @@ class LearnedCalibration(FleetAttack):
         return linear.apply(_calibrated(target, known))
 
 
-def _calibrated(target: Target, fleet: Readings) -> np.ndarray:
+def _calibrated(target: Signals, fleet: Readings) -> np.ndarray:
     """Of each scene what the target reads, and what that is above the shadows that left the scene out: [N, 2F]."""
     return np.hstack([target.scenes_N, target.scenes_N - fleet.outside(fleet.pairs).mean(0)])

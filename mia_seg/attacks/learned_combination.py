@@ -16,11 +16,11 @@ from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from mia_seg.answers import Answers, Statistics
-from mia_seg.attacks import ATTACKER, Attack, Attacker, Known, Scores, Thresholds
+from mia_seg.attacks import ATTACKER, Attack, Attacker, Membership, Scores, Thresholds
 from mia_seg.attacks._signals import LossForm, accuracy, loss, means, miou, phi_vector
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import best_threshold
+from mia_seg.query.answers import Answers, Statistics
 
 FOLDS = 5
 Strength = Annotated[float, Field(gt=0, description="inverse weight of the penalty on the squared weights")]
@@ -31,14 +31,14 @@ class LearnedCombination(Attack):
 
     strength: Strength = 0.1
 
-    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "LinearAttacker":
-        """The threshold is chosen on scores by weights that were fitted to other units of the shadow."""
+    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> "LinearAttacker":
+        """The threshold is chosen on scores by weights that were fitted to other groups of the shadow."""
         del seed, fabric
         features_NF, members_N = features(answers.statistics), known.members_N
-        folds = min(FOLDS, *(len(np.unique(known.units_N[members_N == side])) for side in (True, False)))
+        folds = min(FOLDS, *(len(np.unique(known.groups_N[members_N == side])) for side in (True, False)))
         if folds < 2:
             raise MiaSegError(
-                "The shadow has fewer than two units of members or of non-members; the attack needs two of each to "
+                "The shadow has fewer than two groups of members or of non-members; the attack needs two of each to "
                 "learn and to validate. Give the shadow more scenes."
             )
         held_N = np.zeros(len(members_N))
@@ -100,22 +100,22 @@ def features(statistics: Statistics) -> np.ndarray:
     """Every statistic of a scene as a mean, float64 [N, F]."""
     losses = [loss(statistics, form) for form in get_args(LossForm)]
     mean_N, right_N = statistics.mean_phi(), accuracy(statistics)
-    pixels_NG = statistics.group_pixels_NG
+    pixels_NG = statistics.part_pixels_NG
     groups = [
-        means(statistics.group_loss_NG, pixels_NG, losses[0]),
-        means(statistics.group_phi_NG, pixels_NG, mean_N),
-        means(statistics.group_correct_NG, pixels_NG, right_N),
+        means(statistics.part_loss_NG, pixels_NG, losses[0]),
+        means(statistics.part_phi_NG, pixels_NG, mean_N),
+        means(statistics.part_correct_NG, pixels_NG, right_N),
     ]
     return np.column_stack(
         [*losses, statistics.trimmed_loss_NT, mean_N, right_N, miou(statistics), phi_vector(statistics), *groups]
     )
 
 
-def _folds(known: Known, folds: int) -> list[np.ndarray]:
-    """Masks of scenes that are held out together: whole units, of members and of non-members apart."""
+def _folds(known: Membership, folds: int) -> list[np.ndarray]:
+    """Masks of scenes that are held out together: whole groups, of members and of non-members apart."""
     masks = [np.zeros(len(known.members_N), bool) for _ in range(folds)]
     for side in (True, False):
         rows = np.flatnonzero(known.members_N == side)
-        for mask, (_, held) in zip(masks, GroupKFold(folds).split(rows, groups=known.units_N[rows]), strict=True):
+        for mask, (_, held) in zip(masks, GroupKFold(folds).split(rows, groups=known.groups_N[rows]), strict=True):
             mask[rows[held]] = True
     return masks

@@ -15,11 +15,11 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import log_ndtr
 from sklearn.covariance import ledoit_wolf
 
-from mia_seg.answers import Statistics
-from mia_seg.attacks._fleet import FleetAttack, Models
+from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks._signals import phi_vector
 from mia_seg.errors import MiaSegError
-from mia_seg.fleet import Readings, Target
+from mia_seg.query.answers import Statistics
 
 ENOUGH = 64
 LEAST_LOSS = 1e-6
@@ -38,7 +38,7 @@ class LiRA(FleetAttack):
     variance: Literal["auto", "fixed", "scene"] = Field(
         default="auto", description="one for all scenes, or each scene's own; auto: fixed below 64 shadows a scene"
     )
-    models: Models = None
+    models: ShadowCount = None
 
     @model_validator(mode="after")
     def _one_sided_for_one_number(self) -> Self:
@@ -63,7 +63,7 @@ class LiRA(FleetAttack):
         variance = ("scene" if enough else "fixed") if self.variance == "auto" else self.variance
         return self.model_copy(update={"variance": variance})
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         density = self._vector if self.statistic == "vector" else self._scalar
         pairs = self.pairs(fleet)
         outside = fleet.outside(pairs)

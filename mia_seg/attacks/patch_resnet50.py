@@ -18,12 +18,12 @@ from pydantic import Field
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from mia_seg.answers import Answer, Answers
-from mia_seg.attacks import Attack, Attacker, Known, Scores, Thresholds
+from mia_seg.attacks import Attack, Attacker, Membership, Scores, Thresholds
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import auc, best_threshold
 from mia_seg.progress import Bar, track
+from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
 from mia_seg.store import replace
 
@@ -48,8 +48,8 @@ class PatchResNet50(Attack):
     weight_decay: float = Field(default=1e-2, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
-    def fit(self, answers: Answers, known: Known, seed: int, fabric: Fabric) -> "PatchAttacker":
-        """Train on four fifths of the shadow's units; the rest choose the epoch (by AUC) and the threshold."""
+    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> "PatchAttacker":
+        """Train on four fifths of the shadow's groups; the rest choose the epoch (by AUC) and the threshold."""
         torch.manual_seed(seed)
         draw = np.random.default_rng(seed)
         network = resnet50(represent(answers[0], self.representation).shape[0])
@@ -73,7 +73,7 @@ class PatchResNet50(Attack):
 class Side:
     """The shadow's scenes to fit on, or to validate on; answers stay on disk until a patch of them is needed."""
 
-    def __init__(self, answers: Answers, known: Known, rows: np.ndarray) -> None:
+    def __init__(self, answers: Answers, known: Membership, rows: np.ndarray) -> None:
         self._answers, self._rows, self.members = answers, rows, known.members_N[rows]
 
     def __len__(self) -> int:
@@ -130,7 +130,7 @@ class PatchAttacker(Attacker):
 
 
 def represent(answer: Answer, representation: str) -> Tensor:
-    """The attacker's view of an answer, float32 [C, h, w]; a function of the answer alone, whatever the defense.
+    """The attacker's transform of an answer, float32 [C, h, w]; a function of the answer alone, whatever the defense.
 
     concat: posterior renormalised to sum one and one-hot labels, 2K channels, all-zero labels where ignored.
     posterior: the renormalised posterior alone, K channels. labels: the one-hot labels alone.
@@ -178,18 +178,18 @@ def sliding(input_CHW: Tensor, patch: tuple[int, int]) -> list[Tensor]:
     return [input_CHW[:, t : t + patch[0], s : s + patch[1]] for t in starts[0] for s in starts[1]]
 
 
-def validation(known: Known, draw: np.random.Generator) -> np.ndarray:
-    """Which scenes are held out: a fifth of the member units and of the non-member units, at least one each."""
+def validation(known: Membership, draw: np.random.Generator) -> np.ndarray:
+    """Which scenes are held out: a fifth of the member groups and of the non-member groups, at least one each."""
     held = np.zeros(len(known.members_N), bool)
     for side in (True, False):
-        units = np.unique(known.units_N[known.members_N == side])
-        if len(units) < 2:
+        groups = np.unique(known.groups_N[known.members_N == side])
+        if len(groups) < 2:
             raise MiaSegError(
-                f"The shadow has {len(units)} {'member' if side else 'non-member'} units; the attack needs two of each "
-                f"to learn and to validate. Give the shadow more scenes."
+                f"The shadow has {len(groups)} {'member' if side else 'non-member'} groups; an attack needs two of "
+                f"each to learn and to validate. Give the shadow more scenes."
             )
-        chosen = draw.permutation(units)[: max(1, round(VALIDATION_SHARE * len(units)))]
-        held |= np.isin(known.units_N, chosen) & (known.members_N == side)
+        chosen = draw.permutation(groups)[: max(1, round(VALIDATION_SHARE * len(groups)))]
+        held |= np.isin(known.groups_N, chosen) & (known.members_N == side)
     return held
 
 

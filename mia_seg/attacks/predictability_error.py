@@ -2,7 +2,7 @@
 
 Needs labels, posteriors and the images, one query a scene, and a shadow for its threshold alone. A scene that is easy
 for everyone has a small loss, seen or not: its difficulty is taken off, without shadows. Of the image it sees that one
-number (`mia_seg.difficulty`).
+number (`mia_seg.query.difficulty`).
 """
 
 from typing import ClassVar
@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from mia_seg.answers import Answers
 from mia_seg.attacks._threshold import StatisticAttack
 from mia_seg.errors import MiaSegError
+from mia_seg.query.answers import Answers
 
 
 class PredictabilityError(StatisticAttack):
@@ -29,6 +29,6 @@ class PredictabilityError(StatisticAttack):
         if answers.difficulty_N is None:
             raise MiaSegError(
                 "Attack 'predictability_error' was given answers without the difficulty of their scenes. Set their "
-                "'difficulty_N' to what 'mia_seg.difficulty.difficulty' finds."
+                "'difficulty_N' to what 'mia_seg.query.difficulty.difficulty' finds."
             )
         return np.asarray(self.alpha * answers.difficulty_N - answers.statistics.mean_loss())

@@ -11,12 +11,12 @@ import numpy as np
 from pydantic import Field
 from sklearn.linear_model import QuantileRegressor
 
-from mia_seg.answers import GROUPS, Statistics
 from mia_seg.attacks._fleet import FleetAttack
+from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.errors import MiaSegError
-from mia_seg.fleet import Readings, Target
+from mia_seg.query.answers import PARTS, Statistics
 
-SHARES = [GROUPS.index(name) for name in ("boundary", "small", "medium")]
+SHARES = [PARTS.index(name) for name in ("boundary", "small", "medium")]
 
 
 class QuantileRegression(FleetAttack):
@@ -31,7 +31,7 @@ class QuantileRegression(FleetAttack):
     def signal(self, statistics: Statistics) -> np.ndarray:
         return np.column_stack([statistics.mean_phi(), label_features(statistics)])
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         del fleet
         phi_Z, features_ZF = target.population_Z[:, 0], target.population_Z[:, 1:]
         if len(phi_Z) <= features_ZF.shape[1] + 1:
@@ -47,5 +47,5 @@ def label_features(statistics: Statistics) -> np.ndarray:
     """What labels alone say of a scene: [N, K + 3]; shares of classes but the last, three of groups, log of objects."""
     pixels_N1 = np.maximum(statistics.pixels_NK.sum(1, keepdims=True), 1)
     # Shares sum to one: the last class's is known from the others.
-    shares = np.hstack([statistics.pixels_NK[:, :-1], statistics.group_pixels_NG[:, SHARES]]) / pixels_N1
+    shares = np.hstack([statistics.pixels_NK[:, :-1], statistics.part_pixels_NG[:, SHARES]]) / pixels_N1
     return np.column_stack([shares, np.log1p(statistics.objects_N)])

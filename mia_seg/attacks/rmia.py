@@ -11,10 +11,10 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from mia_seg.answers import Statistics
-from mia_seg.attacks._fleet import FleetAttack, Models
-from mia_seg.fleet import Readings, Target
+from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.metrics.membership import auc
+from mia_seg.query.answers import Statistics
 
 GRID = tuple(k / 10 for k in range(11))
 
@@ -27,7 +27,7 @@ class RMIA(FleetAttack):
     gamma: float = Field(default=1.0, gt=0, description="by how much a scene must beat one of the population")
     a: float | None = Field(default=None, ge=0, le=1, description="offline: see above; default: tuned in rehearsals")
     temperature: float = Field(default=1.0, gt=0, description="what losses are divided by")
-    models: Models = None
+    models: ShadowCount = None
 
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
@@ -41,7 +41,7 @@ class RMIA(FleetAttack):
         choices = [self.model_copy(update={"a": a}) for a in GRID]
         return max(choices, key=lambda choice: _mean_auc(choice.rehearse(fleet), fleet.members_MN))
 
-    def judge(self, target: Target, fleet: Readings) -> np.ndarray:
+    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         pairs = self.pairs(fleet)
         scene_N, population_Z = fleet.outside(pairs).mean(0), fleet.population_MZ[: 2 * pairs].mean(0)
         if self.mode == "offline":

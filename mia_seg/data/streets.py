@@ -8,15 +8,15 @@ from pydantic import Field
 
 from mia_seg.data import Dataset, Scene
 from mia_seg.data._labels import CITYSCAPES
-from mia_seg.data._streets_air import Air, assorted, city, night
-from mia_seg.data._streets_canvas import Canvas
-from mia_seg.data._streets_develop import develop, paint_sky
-from mia_seg.data._streets_dice import Dice
-from mia_seg.data._streets_ground import paint_ground
-from mia_seg.data._streets_life import paint_life
-from mia_seg.data._streets_plan import camera, plan
-from mia_seg.data._streets_plots import paint_plots, paint_skyline
-from mia_seg.data._streets_vehicles import paint_bonnet
+from mia_seg.data._streets.air import Air, assorted, city, night
+from mia_seg.data._streets.canvas import Canvas
+from mia_seg.data._streets.develop import develop, paint_sky
+from mia_seg.data._streets.dice import Dice
+from mia_seg.data._streets.ground import paint_ground
+from mia_seg.data._streets.life import paint_life
+from mia_seg.data._streets.plan import camera, plan
+from mia_seg.data._streets.plots import paint_plots, paint_skyline
+from mia_seg.data._streets.vehicles import paint_bonnet
 from mia_seg.errors import MiaSegError
 
 Style = Literal["city", "night", "mixed"]

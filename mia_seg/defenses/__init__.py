@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from mia_seg.blackbox import BlackBox
+from mia_seg.oracles.network import BlackBox
 from mia_seg.plugins import Component
-from mia_seg.recipe import Window
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 

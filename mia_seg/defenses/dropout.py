@@ -5,10 +5,10 @@ from copy import deepcopy
 from pydantic import Field
 from torch import nn
 
-from mia_seg.blackbox import BlackBox
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
-from mia_seg.recipe import Window
+from mia_seg.oracles.network import BlackBox
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 

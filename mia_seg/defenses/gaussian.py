@@ -4,9 +4,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mia_seg.blackbox import BlackBox
 from mia_seg.defenses import Defense
-from mia_seg.recipe import Window
+from mia_seg.oracles.network import BlackBox
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 FLOOR = 1e-4

@@ -1,8 +1,8 @@
 """No defense: the posteriors as the network gives them."""
 
-from mia_seg.blackbox import BlackBox
 from mia_seg.defenses import Defense
-from mia_seg.recipe import Window
+from mia_seg.oracles.network import BlackBox
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 

@@ -7,12 +7,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mia_seg.blackbox import BlackBox
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.gan import one_hot
 from mia_seg.generators import Paired
-from mia_seg.recipe import Window
+from mia_seg.oracles.network import BlackBox
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 

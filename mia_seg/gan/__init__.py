@@ -20,7 +20,7 @@ from mia_seg.gan._objective import Bicycle
 from mia_seg.generators import Generator, GeneratorNetwork, cut_of
 from mia_seg.metrics.segmentation import confusion, utility
 from mia_seg.progress import Bar
-from mia_seg.recipe import Recipe, TrainGenerator
+from mia_seg.recipes import Recipe, TrainGenerator
 from mia_seg.segmenters import Network
 from mia_seg.store import reading, replace
 from mia_seg.train import LOG, STATE, WEIGHTS, Crops
@@ -93,12 +93,12 @@ def load(recipe: Recipe, network: Network, classes: int, path: Path, model: str)
     return generator.eval()
 
 
-def set_aside(members: Sequence[str], unit: Mapping[str, str], share: float, seed: int) -> tuple[list[str], list[str]]:
-    """A segmenter's members for training its generator, and those kept aside to score it: whole units, one at least."""
-    units = sorted({unit[i] for i in members})
-    random.Random(seed).shuffle(units)
-    kept = set(units[: max(1, round(share * len(units)))])
-    return [i for i in members if unit[i] not in kept], [i for i in members if unit[i] in kept]
+def set_aside(members: Sequence[str], group: Mapping[str, str], share: float, seed: int) -> tuple[list[str], list[str]]:
+    """A segmenter's members for training its generator, and those to score it: whole groups, at least one."""
+    groups = sorted({group[i] for i in members})
+    random.Random(seed).shuffle(groups)
+    kept = set(groups[: max(1, round(share * len(groups)))])
+    return [i for i in members if group[i] not in kept], [i for i in members if group[i] in kept]
 
 
 @torch.no_grad()

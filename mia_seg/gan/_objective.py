@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mia_seg.gan._networks import discriminator, encoder
 from mia_seg.generators import Generator, GeneratorNetwork
-from mia_seg.recipe import TrainGenerator
+from mia_seg.recipes import TrainGenerator
 
 LATENT, DIVERGENCE = 0.5, 0.01  # lambda_z, lambda_kl; both GAN terms weigh 1, and lambda_L1 is a setting
 BETAS = (0.5, 0.999)

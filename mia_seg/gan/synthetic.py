@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mia_seg.gan import one_hot, pair
 from mia_seg.generators import Paired
-from mia_seg.recipe import Synthetic
+from mia_seg.recipes import Synthetic
 from mia_seg.segmenters import Drawn, Network
 from mia_seg.train import Crops
 from mia_seg.train._order import seed_of

@@ -30,8 +30,8 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Units:
-    """slots_N: the unit of each ranked score; member units have the first numbers, non-member units the rest."""
+class Groups:
+    """slots_N: the group of each ranked score; member groups have the first numbers, non-member groups the rest."""
 
     slots_N: Integers
     members: int
@@ -43,12 +43,12 @@ class Units:
 
     @property
     def slots(self) -> tuple[Integers, Integers]:
-        """The units of members and of non-members, each from 0."""
+        """The groups of members and of non-members, each from 0."""
         members_N = self.slots_N < self.members
         return self.slots_N[members_N], self.slots_N[~members_N] - self.members
 
     def draws(self, seed: int, rounds: int) -> Iterator[Integers]:
-        """How often each unit is drawn [rounds, units], members and non-members apart; pass by pass.
+        """How often each group is drawn [rounds, groups], members and non-members apart; pass by pass.
 
         Drawing with replacement is a multinomial of equal chances.
         """
@@ -85,15 +85,15 @@ def checked(scores_N: Floats, members_N: npt.NDArray[Any]) -> tuple[Floats, Bool
     return scores_N, members_N.astype(np.bool_)
 
 
-def units_of(ranking: Ranking, units: Iterable[Hashable] | None) -> Units:
+def groups_of(ranking: Ranking, groups: Iterable[Hashable] | None) -> Groups:
     members_N, count = ranking.members_N, len(ranking.members_N)
-    keys: list[Hashable] = list(range(count)) if units is None else list(units)
+    keys: list[Hashable] = list(range(count)) if groups is None else list(groups)
     if len(keys) != count:
-        raise MiaSegError(f"There are {count} scores but {len(keys)} units; each score needs one.")
+        raise MiaSegError(f"There are {count} scores but {len(keys)} groups; each score needs one.")
     rows: dict[bool, dict[Hashable, int]] = {True: {}, False: {}}
     ranked = zip(members_N.tolist(), ranking.order_N.tolist(), strict=True)
     codes_N = np.array([rows[member].setdefault(keys[place], len(rows[member])) for member, place in ranked])
-    return Units(np.where(members_N, codes_N, codes_N + len(rows[True])), len(rows[True]), len(rows[False]))
+    return Groups(np.where(members_N, codes_N, codes_N + len(rows[True])), len(rows[True]), len(rows[False]))
 
 
 def called(ranking: Ranking, weights_N: Integers | None = None) -> tuple[Integers, Integers]:

@@ -107,7 +107,7 @@ def exposed(scores: npt.ArrayLike, calibration: npt.ArrayLike, *, fdr: float = 0
 
     Not controlled: with the non-members of a shadow, unless their scores are distributed as those of the victim's are,
     which other data, another network or fit undo; with scenes that the attacker was fitted on; where members and
-    non-members differ without any model (see the control); where several scenes are one unit, unless one of each is
+    non-members differ without any model (see the control); where several scenes are one group, unless one of each is
     taken; where the longest of several lists is picked. It is an average over audits, not a promise for one list.
 
     No p-value is below 1 / (M + 1), so at least N / (fdr (M + 1)) scenes must outrank the whole calibration before any

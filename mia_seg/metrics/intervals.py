@@ -1,7 +1,7 @@
-"""Two-sided 95% intervals of rates and AUCs, for scores that come in units (blocks of a drive, a scene's patches).
+"""Two-sided 95% intervals of rates and AUCs, for scores that come in groups (blocks of a drive, a scene's patches).
 
-Axes: N scores of one side (members or non-members), U units. A *count* is how many independent draws the scores are
-worth: as many as there are scores where each is a unit by itself, fewer where a unit's scores resemble each other.
+Axes: N scores of one side (members or non-members), U groups. A *count* is how many independent draws the scores are
+worth: as many as there are scores where each is a group by itself, fewer where a group's scores resemble each other.
 How often each interval holds the truth is measured in benchmarks/coverage.md.
 """
 
@@ -16,15 +16,15 @@ Interval = tuple[float, float]
 TAIL = 0.025
 # How many misrankings the largest possible variance weighs as much as; see `auc_interval`.
 PRIOR = 0.1
-# Student's quantile overflows where one unit is nearly all of a side; from here on the interval is [0, 1] anyway.
+# Student's quantile overflows where one group is nearly all of a side; from here on the interval is [0, 1] anyway.
 WIDEST = 1e6
 
 
 def kish(slots_N: Integers) -> float:
-    """The count that N scores in units slots_N (0, 1, ...) are worth at the worst, where a unit's scores are all equal.
+    """The count that N scores in groups slots_N (0, 1, ...) are worth at worst, where a group's scores are all equal.
 
-    (sum of sizes)^2 / sum of squared sizes (Kish, Survey Sampling, 1965, section 8.2): U where units are equally
-    large, fewer where one outweighs the others, N where each score is a unit.
+    (sum of sizes)^2 / sum of squared sizes (Kish, Survey Sampling, 1965, section 8.2): U where groups are equally
+    large, fewer where one outweighs the others, N where each score is a group.
     """
     sizes_U = np.bincount(slots_N)
     return float(sizes_U.sum() ** 2 / np.sum(sizes_U**2))
@@ -33,7 +33,7 @@ def kish(slots_N: Integers) -> float:
 def count_of(called_N: npt.NDArray[np.bool_], slots_N: Integers) -> float:
     """The count behind the rate of `called_N`: N over the design effect, never less than `kish` nor more than N.
 
-    The design effect is the variance of the rate over units against that of independent scores. A rate of 0 or 1 shows
+    The design effect is the variance of the rate over groups against that of independent scores. A rate of 0 or 1 shows
     none, so the worst is taken.
     """
     fewest, rate = kish(slots_N), float(called_N.mean())
@@ -43,14 +43,14 @@ def count_of(called_N: npt.NDArray[np.bool_], slots_N: Integers) -> float:
 
 
 def variance(values_N: npt.NDArray[np.float64 | np.bool_], slots_N: Integers) -> float:
-    """Variance of the mean of values that come in units: the spread of units' sums; infinite with a single unit."""
+    """Variance of the mean of values that come in groups: the spread of groups' sums; infinite with a single group."""
     sums_U = np.bincount(slots_N, weights=values_N - values_N.mean())
-    units = len(sums_U)
-    return float(np.sum(sums_U**2) * units / (units - 1) / len(values_N) ** 2) if units > 1 else np.inf
+    groups = len(sums_U)
+    return float(np.sum(sums_U**2) * groups / (groups - 1) / len(values_N) ** 2) if groups > 1 else np.inf
 
 
 def clopper_pearson(rate: float, count: float, tail: float = TAIL) -> Interval:
-    """Bounds of a proportion (Biometrika 1934) that each fail with chance `tail` at most; shares of a unit count."""
+    """Bounds of a proportion (Biometrika 1934) that each fail with chance `tail` at most; shares of a group count."""
     hits = rate * count
     low = betaincinv(hits, count - hits + 1, tail) if rate > 0 else 0.0
     high = betaincinv(hits + 1, count - hits, 1 - tail) if rate < 1 else 1.0
@@ -95,28 +95,28 @@ def auc_interval(area: float, above_N: Floats, below_M: Floats, slots: tuple[Int
     """The AUC's, from what each member and each non-member adds to it.
 
     above_N: the share of non-members that each member outranks, ties counting half; below_M: the share of members that
-    outrank each non-member. slots: the units of both, numbered from 0.
+    outrank each non-member. slots: the groups of both, numbered from 0.
 
-    The variance is DeLong's (Biometrics 1988, 44:837) over units (Obuchowski, Biometrics 1997, 53:567), which takes
+    The variance is DeLong's (Biometrics 1988, 44:837) over groups (Obuchowski, Biometrics 1997, 53:567), which takes
     any distributions of scores. It says what number of independent pairs the scores are worth; Wilson's interval for
     as many stays inside [0, 1] and leans towards 0.5, as the AUC's error does. Its quantile is Student's with Welch and
-    Satterthwaite's degrees of freedom, because the variance itself comes from the units.
+    Satterthwaite's degrees of freedom, because the variance itself comes from the groups.
 
     Near 0 and 1 that variance hangs on the few misranked scores, and a sample that happens to lack them would claim to
     be sure. It is therefore averaged with the largest that there can be, AUC (1 - AUC) / count of the smaller side
-    (Birnbaum & Klose, Ann. Math. Stat. 1957, 28:933), which weighs as much as a tenth of a misranked unit: little at
-    0.5, all at 1. Scores in fewer than two units a side say nothing: (0, 1). A unit on both sides is counted on each;
+    (Birnbaum & Klose, Ann. Math. Stat. 1957, 28:933), which weighs as much as a tenth of a misranked group: little at
+    0.5, all at 1. Scores in fewer than two groups a side say nothing: (0, 1). A group on both sides is counted on each;
     what its two sides share would cancel, so that errs on the wide side.
     """
     counts = [kish(part) for part in slots]
-    fewest, units = min(counts), [int(part.max()) + 1 for part in slots]
-    if min(units) < 2:
+    fewest, groups = min(counts), [int(part.max()) + 1 for part in slots]
+    if min(groups) < 2:
         return 0.0, 1.0
     parts = [variance(values, part) for values, part in zip((above_N, below_M), slots, strict=True)]
     total, at_most = sum(parts), area * (1 - area) / fewest
     freedom = fewest - 1
     if total > 0 < at_most:
-        freedom = total**2 / sum(part**2 / (n - 1) for part, n in zip(parts, units, strict=True))
+        freedom = total**2 / sum(part**2 / (n - 1) for part, n in zip(parts, groups, strict=True))
         misranked = fewest * min(area, 1 - area)
         fewest *= at_most * (misranked + PRIOR) / (misranked * total + PRIOR * at_most)
     return wilson(area, fewest, min(stdtrit(freedom, 1 - TAIL), WIDEST))

@@ -3,7 +3,7 @@
 Axes: N scores, from the highest down; S steps (distinct scores, because nobody can be called between equal ones);
 R bootstrap rounds. tp and fp are how many members and non-members are called members; entry 0 calls nobody.
 
-Intervals are two-sided 95% and count units (a scene with its patches, a block of a drive), members and non-members
+Intervals are two-sided 95% and count groups (a scene with its patches, a block of a drive), members and non-members
 separately, since an attack's test holds as many of each as its owner chose. benchmarks/coverage.md says how often they
 hold the truth.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics._ranking import Ranking, Units, area_under, called, placements, rank, units_of
+from mia_seg.metrics._ranking import Groups, Ranking, area_under, called, groups_of, placements, rank
 from mia_seg.metrics.intervals import (
     TAIL,
     Floats,
@@ -36,8 +36,8 @@ RECALL = 0.8  # where He's thesis (doi:10.22028/D291-30218, section 7.4) quotes 
 TARGETS = (0.1, 0.01, 0.001)
 BASE_RATES = (0.5, 0.1, 0.01)
 CURVE_POINTS = 101
-# Cluster bootstraps come out too narrow with "few (five to thirty)" units: Cameron, Gelbach & Miller, REStat 2008.
-FEW_UNITS = 30
+# Cluster bootstraps come out too narrow with "few (five to thirty)" groups: Cameron, Gelbach & Miller, REStat 2008.
+FEW_GROUPS = 30
 
 NOT_RESOLVABLE = "not resolvable"
 NOBODY_CALLED = "nobody called"
@@ -68,9 +68,9 @@ class Rate(TypedDict):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one attack achieved at one level (images, units or patches); plain JSON through `dataclasses.asdict`.
+    """What one attack achieved at one level (images, groups or patches); plain JSON through `dataclasses.asdict`.
 
-    Counts are of scores and of units; rates are fractions; x_low and x_high bound x. See `measure` for definitions.
+    Counts are of scores and of groups; rates are fractions; x_low and x_high bound x. See `measure` for definitions.
     roc_points: at most 101 [fpr, tpr] pairs; pr_points: at most 101 [recall, precision] pairs; x ascends in both.
     """
 
@@ -149,21 +149,21 @@ def measure(
     members: npt.ArrayLike,
     *,
     threshold: float,
-    units: Iterable[Hashable] | None = None,
+    groups: Iterable[Hashable] | None = None,
     seed: int = 0,
     rounds: int = 1000,
 ) -> Measurement:
     """Everything a report says about the scores [N] (finite) of members [N] (bool or 0/1); the same at every level.
 
-    units: one key a score; scores with one key are drawn together, None = each by itself. A unit with both members and
+    groups: one key a score; scores with one key are drawn together, None = each by itself. A group with members and
     non-members counts once on each side. threshold: member where score >= threshold, chosen elsewhere (on the shadow).
 
-    - auc: DeLong's variance over units, in Wilson's interval; `intervals.auc_interval` says how and why.
+    - auc: DeLong's variance over groups, in Wilson's interval; `intervals.auc_interval` says how and why.
     - precision_at_recall_80: the best precision of all operating points with recall >= 0.8, at these numbers of
       members and non-members. As a maximum it errs upwards, most where nothing leaks, and its bootstrap does so
       again. The lower end is therefore the smaller of the percentile and the reflected end (the "basic" bootstrap:
       Davison & Hinkley 1997, section 5.2), and at least the share of members, the precision of calling everyone.
-      Where that touches 0 or 1, has no width, or a side has fewer than 30 units, it is widened by Clopper-Pearson on
+      Where that touches 0 or 1, has no width, or a side has fewer than 30 groups, it is widened by Clopper-Pearson on
       the false positive rate at that point: a bootstrap of faultless scores would claim [1, 1].
     - tpr_at_fpr: at the largest realised FPR <= target. Its interval is for the threshold whose *true* FPR is the
       target. That threshold lies between two ranks of non-members (`intervals.ranks_around`); the TPRs at these two on
@@ -179,15 +179,15 @@ def measure(
       most 101. Otherwise [0, 0] and the last point at or before each of 50 FPRs up to 0.1 (0, then logarithmic from
       1e-4) and 50 even ones up to 1; and the first, most precise point that reaches each recall 0, 0.01, ..., 1.
 
-    Clopper-Pearson takes the scores of a unit for one (`kish`): a unit's share of called scores varies at most like
-    one call of 0 or 1, so that errs on the wide side. The others use how much scores of a unit resemble each other.
+    Clopper-Pearson takes the scores of a group for one (`kish`): a group's share of called scores varies at most like
+    one call of 0 or 1, so that errs on the wide side. The others use how much scores of a group resemble each other.
 
     Ties are one step: nobody is called between equal scores, and a constant score has AUC 0.5, TPR 0 at any FPR below
-    1 and [0, 1] for it. With a single unit on one side the AUC's interval is [0, 1].
+    1 and [0, 1] for it. With a single group on one side the AUC's interval is [0, 1].
     Raises MiaSegError for NaN or infinite values, unlike lengths, no members or no non-members.
     """
     ranking = rank(scores, members)
-    drawn = units_of(ranking, units)
+    drawn = groups_of(ranking, groups)
     tp, fp = called(ranking)
     samples_R = _bootstrap(ranking, drawn, seed, rounds)
     precision, precision_low, precision_high = _precision_at_recall(tp, fp, samples_R, drawn.fewest)
@@ -206,16 +206,18 @@ def measure(
     )
 
 
-def ranked(scores: npt.ArrayLike, members: npt.ArrayLike, *, units: Iterable[Hashable] | None = None) -> dict[str, Any]:
+def ranked(
+    scores: npt.ArrayLike, members: npt.ArrayLike, *, groups: Iterable[Hashable] | None = None
+) -> dict[str, Any]:
     """What `measure` says of the order of the scores alone: auc, auc_low, auc_high and tpr_at_fpr."""
     ranking = rank(scores, members)
-    return _ranked(ranking, *called(ranking), units_of(ranking, units))
+    return _ranked(ranking, *called(ranking), groups_of(ranking, groups))
 
 
-def _ranked(ranking: Ranking, tp: Integers, fp: Integers, units: Units) -> dict[str, Any]:
+def _ranked(ranking: Ranking, tp: Integers, fp: Integers, groups: Groups) -> dict[str, Any]:
     area = float(area_under(tp, fp))
-    low, high = auc_interval(area, *placements(ranking, tp, fp), units.slots)
-    rates = {f"{target:g}": _rate_at_fpr(ranking, tp, fp, target, units) for target in TARGETS}
+    low, high = auc_interval(area, *placements(ranking, tp, fp), groups.slots)
+    rates = {f"{target:g}": _rate_at_fpr(ranking, tp, fp, target, groups) for target in TARGETS}
     return {"auc": area, "auc_low": low, "auc_high": high, "tpr_at_fpr": rates}
 
 
@@ -226,33 +228,33 @@ def _precision_where_recalled(tp: Integers, fp: Integers) -> Floats:
     return np.where(tp[..., 1:] / tp[..., -1:] >= RECALL, precision, 0.0)
 
 
-def _bootstrap(ranking: Ranking, units: Units, seed: int, rounds: int) -> Floats:
-    """Precision at recall 0.8 [R] with units drawn again, members and non-members separately."""
-    drawn = (called(ranking, draws[:, units.slots_N]) for draws in units.draws(seed, rounds))
+def _bootstrap(ranking: Ranking, groups: Groups, seed: int, rounds: int) -> Floats:
+    """Precision at recall 0.8 [R] with groups drawn again, members and non-members separately."""
+    drawn = (called(ranking, draws[:, groups.slots_N]) for draws in groups.draws(seed, rounds))
     return np.concatenate([_precision_where_recalled(tp, fp).max(-1) for tp, fp in drawn])
 
 
-def _widened(samples_R: Floats, exact: tuple[float, float], units: int) -> tuple[float, float]:
+def _widened(samples_R: Floats, exact: tuple[float, float], groups: int) -> tuple[float, float]:
     """The percentile interval, joined with the exact one where draws cannot show the errors that would be possible."""
     low, high = (float(bound) for bound in np.quantile(samples_R, (TAIL, 1 - TAIL)))
-    if 0 < low < high < 1 and units >= FEW_UNITS:
+    if 0 < low < high < 1 and groups >= FEW_GROUPS:
         return low, high
     return min(low, exact[0]), max(high, exact[1])
 
 
-def _precision_at_recall(tp: Integers, fp: Integers, samples_R: Floats, units: int) -> tuple[float, float, float]:
+def _precision_at_recall(tp: Integers, fp: Integers, samples_R: Floats, groups: int) -> tuple[float, float, float]:
     """The best precision with recall >= 0.8 and its bounds, as `measure` defines them."""
     precision_S = _precision_where_recalled(tp, fp)
     # Of equally precise thresholds the lowest: it calls the most members.
     best = int(np.flatnonzero(precision_S == precision_S.max())[-1])
     hits, precision = float(tp[best + 1]), float(precision_S[best])
-    fpr_low, fpr_high = clopper_pearson(fp[best + 1] / fp[-1], units)
-    low, high = _widened(samples_R, (hits / (hits + fpr_high * fp[-1]), hits / (hits + fpr_low * fp[-1])), units)
+    fpr_low, fpr_high = clopper_pearson(fp[best + 1] / fp[-1], groups)
+    low, high = _widened(samples_R, (hits / (hits + fpr_high * fp[-1]), hits / (hits + fpr_low * fp[-1])), groups)
     return precision, float(max(min(low, 2 * precision - high), tp[-1] / (tp[-1] + fp[-1]))), float(high)
 
 
-def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, units: Units) -> RateAtFpr | str:
-    member_slots, slots = units.slots
+def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, groups: Groups) -> RateAtFpr | str:
+    member_slots, slots = groups.slots
     worst = kish(slots)
     if worst * target < 1 - 1e-9:
         return NOT_RESOLVABLE
@@ -275,20 +277,20 @@ def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, un
 def _tpr_at_rank(tp: Integers, fp: Integers, rank: float, count: float, beside: bool) -> float:
     """The TPR at a rank of the non-members, that count for so many: on a straight line between whole ranks."""
     whole = np.floor(rank) + np.arange(2)
-    # Of scores in units a rank is worth several; members beside the last of these count or do not.
+    # Of scores in groups a rank is worth several; members beside the last of these count or do not.
     places = np.ceil(np.clip(whole, 1, count) * fp[-1] / count - 1e-9)
     shares = tp[np.searchsorted(fp, places) - (not beside)] / tp[-1]
     shares = np.where(whole < 1, 0, np.where(whole > count, 1, shares))
     return float(np.interp(rank, whole, shares))
 
 
-def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, threshold: float, units: Units) -> dict[str, Any]:
+def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, threshold: float, groups: Groups) -> dict[str, Any]:
     """What holds at the attacker's own threshold: both rates, balanced accuracy and predictive values."""
     if not np.isfinite(threshold):
         raise MiaSegError(f"The threshold is {threshold}; it must be finite.")
     point = int(np.count_nonzero(ranking.scores_S >= threshold))
     rates = float(tp[point] / tp[-1]), float(fp[point] / fp[-1])
-    counts = [kish(slots) for slots in units.slots]
+    counts = [kish(slots) for slots in groups.slots]
     tprs, fprs = (clopper_pearson(rate, count) for rate, count in zip(rates, counts, strict=True))
     accuracy = (rates[0] + 1 - rates[1]) / 2
     # Half of each rate's error is what it adds to the mean of both.

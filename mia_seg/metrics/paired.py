@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from mia_seg.metrics._ranking import Ranking, Units, area_under, called, placements, rank, units_of
+from mia_seg.metrics._ranking import Groups, Ranking, area_under, called, groups_of, placements, rank
 from mia_seg.metrics.intervals import TAIL, Floats, Integers, Interval, kish, variance
 from mia_seg.metrics.membership import NOT_RESOLVABLE, TARGETS, Rate
 
@@ -27,25 +27,25 @@ def above(
     others: npt.ArrayLike,
     members: npt.ArrayLike,
     *,
-    units: Iterable[Hashable] | None = None,
+    groups: Iterable[Hashable] | None = None,
     seed: int = 0,
     rounds: int = 1000,
 ) -> Difference:
-    """Of scores [N] above others [N], both finite and of the same scenes; members [N] bool or 0/1, units as `measure`.
+    """Of scores [N] above others [N], both finite and of the same scenes; members [N] bool or 0/1, groups as `measure`.
 
     - auc: the variance is DeLong, DeLong & Clarke-Pearson's for two AUCs on the same scenes (Biometrics 1988, 44:837),
-      over units: that of the difference between what a scene adds to the one AUC and what it adds to the other. Its
+      over groups: that of the difference between what a scene adds to the one AUC and what it adds to the other. Its
       quantile is Student's with Welch and Satterthwaite's degrees of freedom. Where all
       scenes add the same no error shows: rightly for scores that rank alike, wrongly for a faultless attack beside one
       that is always wrong.
     - tpr_at_fpr: at the largest realised FPR <= target of each, with thresholds found anew in every round of a
-      percentile bootstrap over units, the same units for both. "not resolvable" as in `measure`.
+      percentile bootstrap over groups, the same groups for both. "not resolvable" as in `measure`.
 
-    Ends are cut at -1 and 1, which are the interval with a single unit on one side. Raises MiaSegError as `measure`.
+    Ends are cut at -1 and 1, which are the interval with a single group on one side. Raises MiaSegError as `measure`.
     """
     first, second = rank(scores, members), rank(others, members)
-    drawn = units_of(first, units)
-    both = Units(_unranked(first, drawn.slots_N), drawn.members, drawn.nonmembers)
+    drawn = groups_of(first, groups)
+    both = Groups(_unranked(first, drawn.slots_N), drawn.members, drawn.nonmembers)
     areas, rates = [float(area_under(*called(r))) for r in (first, second)], _rates(first, second, both, seed, rounds)
     resolved = kish(both.slots[1]) * np.array(TARGETS) >= 1 - 1e-9
     return {
@@ -74,10 +74,10 @@ def _added(ranking: Ranking) -> Floats:
     return added_N
 
 
-def _interval(value: float, difference_N: Floats, units: Units) -> Interval:
-    members_N = units.slots_N < units.members
-    sides = zip((difference_N[members_N], difference_N[~members_N]), units.slots, strict=True)
-    parts, counts = [variance(values, slots) for values, slots in sides], (units.members, units.nonmembers)
+def _interval(value: float, difference_N: Floats, groups: Groups) -> Interval:
+    members_N = groups.slots_N < groups.members
+    sides = zip((difference_N[members_N], difference_N[~members_N]), groups.slots, strict=True)
+    parts, counts = [variance(values, slots) for values, slots in sides], (groups.members, groups.nonmembers)
     total = sum(parts)
     if total in (0, np.inf):
         return value - total, value + total
@@ -86,12 +86,12 @@ def _interval(value: float, difference_N: Floats, units: Units) -> Interval:
     return value - half, value + half
 
 
-def _rates(first: Ranking, second: Ranking, units: Units, seed: int, rounds: int) -> list[tuple[float, Floats]]:
-    """For each target the difference of the TPRs, and those of units drawn again [R]."""
+def _rates(first: Ranking, second: Ranking, groups: Groups, seed: int, rounds: int) -> list[tuple[float, Floats]]:
+    """For each target the difference of the TPRs, and those of groups drawn again [R]."""
     values = [_tpr(*called(first), target) - _tpr(*called(second), target) for target in TARGETS]
     passes = []
-    for draws in units.draws(seed, rounds):
-        ours, theirs = (called(r, draws[:, units.slots_N[r.order_N]]) for r in (first, second))
+    for draws in groups.draws(seed, rounds):
+        ours, theirs = (called(r, draws[:, groups.slots_N[r.order_N]]) for r in (first, second))
         passes.append([_tpr(*ours, target) - _tpr(*theirs, target) for target in TARGETS])
     return [(float(v), samples_R) for v, samples_R in zip(values, np.concatenate(passes, axis=1), strict=True)]
 

@@ -1,6 +1,6 @@
 """Utility of a segmenter: PixAcc, ClsAcc, mIoU and fwIoU from confusion counts, with bootstrap intervals.
 
-Axes: H, W pixels; K classes; N scenes; U units (scenes, or groups of scenes, resampled together); R rounds.
+Axes: H, W pixels; K classes; N scenes; U groups (scenes, or groups of scenes, resampled together); R rounds.
 """
 
 from collections.abc import Hashable, Iterable
@@ -53,16 +53,16 @@ def utility(confusion_KK: Integers) -> dict[str, float]:
 
 
 def utility_interval(
-    confusion_NKK: Integers, units: Iterable[Hashable] | None = None, seed: int = 0, rounds: int = 1000
+    confusion_NKK: Integers, groups: Iterable[Hashable] | None = None, seed: int = 0, rounds: int = 1000
 ) -> dict[str, tuple[float, float]]:
     """95% percentile bootstrap (Efron & Tibshirani 1993, chapter 13) of every `utility`, as name -> (low, high).
 
-    confusion_NKK: one count matrix a scene. units: one key a scene; scenes with one key (a drive, a city) are drawn
-    together; None = each scene by itself. Units without a labelled pixel say nothing and are left out. From a single
-    unit nothing is known about others: (0, 1). Below some thirty units the interval tends to be too narrow.
+    confusion_NKK: one count matrix a scene. groups: one key a scene; scenes with one key (a drive, a city) are drawn
+    together; None = each scene by itself. Groups without a labelled pixel say nothing and are left out. From a single
+    group nothing is known about others: (0, 1). Below some thirty groups the interval tends to be too narrow.
     Raises MiaSegError where no pixel is labelled or the keys do not match the scenes.
     """
-    sums_UKK = _by_unit(confusion_NKK, units)
+    sums_UKK = _by_group(confusion_NKK, groups)
     sums_UKK = sums_UKK[sums_UKK.any(axis=(1, 2))]
     names, count = utility(sums_UKK.sum(0)), len(sums_UKK)
     if count == 1:
@@ -95,10 +95,10 @@ def _utility(confusion_KK: Floats) -> dict[str, Floats]:
     }
 
 
-def _by_unit(confusion_NKK: Integers, units: Iterable[Hashable] | None) -> Floats:
-    keys = range(len(confusion_NKK)) if units is None else list(units)
+def _by_group(confusion_NKK: Integers, groups: Iterable[Hashable] | None) -> Floats:
+    keys = range(len(confusion_NKK)) if groups is None else list(groups)
     if len(keys) != len(confusion_NKK):
-        raise MiaSegError(f"There are {len(confusion_NKK)} scenes but {len(keys)} units; each scene needs one.")
+        raise MiaSegError(f"There are {len(confusion_NKK)} scenes but {len(keys)} groups; each scene needs one.")
     rows = {key: row for row, key in enumerate(dict.fromkeys(keys))}
     sums_UKK = np.zeros((len(rows), *confusion_NKK.shape[1:]))
     np.add.at(sums_UKK, [rows[key] for key in keys], confusion_NKK)

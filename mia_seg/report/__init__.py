@@ -15,8 +15,8 @@ from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
 from mia_seg.report.controls import control_tables
 from mia_seg.report.figures import Figure
+from mia_seg.report.galleries import LossSheet
 from mia_seg.report.glossary import glossary
-from mia_seg.report.sheets import LossSheet
 from mia_seg.report.style import Look, look
 from mia_seg.report.tables import Table
 from mia_seg.store import replace, writing

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchcam.methods import CAM
 
-from mia_seg.answers import Answers
 from mia_seg.attacks.patch_resnet50 import PatchAttacker, represent
+from mia_seg.query.answers import Answers
 
 
 @dataclass(frozen=True)

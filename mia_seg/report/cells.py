@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mia_seg import results as results_
+from mia_seg.evaluate import results as results_
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure as Drawn
 
-from mia_seg.report import confidence, curves, frontier, generators, plots, shadows, sheets, style, where
+from mia_seg.report import confidence, curves, frontier, galleries, generators, plots, shadows, style, where
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attacks_of
 from mia_seg.report.style import Look
 from mia_seg.store import replace, writing
@@ -95,12 +95,12 @@ def draw(folder: Path, shadow: str, cells: list[Cell], look: Look, note: str) ->
 
 def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
     """The sheet, drawn anew where there is one; otherwise the one that an earlier report left, if any."""
-    return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, sheets.sheet_figure)
+    return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, galleries.sheet_figure)
 
 
-def losses(folder: Path, sheet: sheets.LossSheet | None) -> list[Figure]:
+def losses(folder: Path, sheet: galleries.LossSheet | None) -> list[Figure]:
     """The sheet of losses, as `cam` does."""
-    return _new_or_kept(Figure(folder / "losses", "Where the model knows better", LOSSES), sheet, sheets.loss_figure)
+    return _new_or_kept(Figure(folder / "losses", "Where the model knows better", LOSSES), sheet, galleries.loss_figure)
 
 
 def confidences(folder: Path, rows: list[Row]) -> list[Figure]:

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from mia_seg.report.cells import CHANCE, UNDEFENDED, Estimate, Row
-from mia_seg.report.sheets import EVIDENCE
+from mia_seg.report.galleries import EVIDENCE
 from mia_seg.report.style import GREY, INK, figure
 from mia_seg.report.tables import OVER_SEEDS, Table
 

@@ -17,7 +17,7 @@ from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.segmentation import utility
 from mia_seg.progress import Bar
-from mia_seg.recipe import Recipe, Train
+from mia_seg.recipes import Recipe, Train
 from mia_seg.segmenters import Drawn, Network, Segmenter
 from mia_seg.store import reading, replace
 from mia_seg.train._crops import Crops, crop

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mia_seg.data import IGNORE, Scene, Scenes
-from mia_seg.recipe import Train
+from mia_seg.recipes import Train
 from mia_seg.train._order import seed_of
 
 BLACK = (0, 0, 0)

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Sampler
 
 from mia_seg.errors import MiaSegError
-from mia_seg.recipe import Train, digest
+from mia_seg.recipes import Train, digest
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,278 @@
+"""An audit: which model is asked how, and what a result says of it."""
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+
+import mia_seg
+from mia_seg import attacks, plugins
+from mia_seg.attacks import Attack, Attacker, Membership, Scores
+from mia_seg.metrics import auditing, membership, paired
+from mia_seg.metrics.segmentation import utility, utility_interval
+from mia_seg.query.answers import Answers
+from mia_seg.recipes import Recipe, digest
+from mia_seg.recipes.splits import Partition
+from mia_seg.store import Artefact
+
+BINS = 20
+FALSE_DISCOVERIES = 0.1
+LEVEL = 0.95  # of confidence, one-sided, in the bound on epsilon
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained segmenter, victim or shadow, with the scenes whose membership it settles.
+
+    fleet: the other shadows of a fleet, which its first one carries. They know the same scenes.
+    """
+
+    name: str
+    recipe: Recipe
+    seed: int
+    artefact: Artefact
+    parts: Partition
+    queries: int = 0
+    fleet: tuple["Model", ...] = ()
+
+    @property
+    def models(self) -> tuple["Model", ...]:
+        """All shadows of a fleet, or this model alone."""
+        return (self, *self.fleet)
+
+    @property
+    def digest(self) -> str:
+        """Of what was trained; of a fleet, of all its models."""
+        return digest([m.artefact.digest for m in self.models]) if self.fleet else self.artefact.digest
+
+    @property
+    def asked(self) -> list[str]:
+        """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
+        return sorted(self.parts.members + self.parts.nonmembers)
+
+    def known(self) -> Membership:
+        """The membership of `asked`, in its order."""
+        members = np.isin(self.asked, self.parts.members)
+        return Membership(members, np.array([self.parts.group[i] for i in self.asked]))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One cell of the grid: how a victim is defended and attacked."""
+
+    defense: str
+    attack: str
+    adaptive: bool
+    repeats: int = 1  # how often each scene is asked about; the attacker averages the answers
+
+
+def described(
+    victim: Model, shadow: Model, audit: Audit, method: Attack, theirs: Answers, own: Answers, attacker: Artefact
+) -> dict[str, Any]:
+    """What is known of a result before it is measured; its digests say whether an old one still holds."""
+    adversary = shadow.recipe.adversary
+    assert adversary is not None
+    shadow_digest = shadow.digest if method.needs_fleet else shadow.artefact.digest
+    asked = len(victim.asked) * (1 + len(method.transforms)) + (
+        len(shadow.parts.pool) if method.needs_population else 0
+    )
+    return {
+        "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
+        "dataset": data_name(victim.recipe),
+        "adversary": adversary.kind, "choose": adversary.choose or "", "repeats": audit.repeats,
+        "queries": shadow.queries + audit.repeats * asked,
+        "segmenters": {"victim": architecture(victim.recipe), "shadow": architecture(shadow.recipe)},
+        "shadow_dataset": data_name(shadow.recipe), "classes": _classes(theirs, own, shadow),
+        "defense": audit.defense, "attack": audit.attack.partition(":")[0],
+        "representation": variant(audit.attack, method), "adaptive": audit.adaptive,
+        "settings": method.model_dump(mode="json"),
+        "digests": {
+            "victim": victim.artefact.digest, "shadow": shadow_digest, "attacker": attacker.digest,
+            "victim_answers": theirs.path.name.rpartition("-")[2], "shadow_answers": own.path.name.rpartition("-")[2],
+        },
+        "versions": {
+            "mia-seg": mia_seg.__version__, "python": platform.python_version(),
+            "torch": version("torch"), "timm": version("timm"),
+        },
+    }  # fmt: skip
+
+
+def variant(text: str, method: Attack) -> str:
+    """What tells results of one attack apart: what a patch attack sees, or the settings that `text` changes."""
+    given = plugins.changed(attacks, Attack, text)
+    return given or str(getattr(method, "representation", ""))
+
+
+def tuned(method: Attack, attacker: Attacker) -> dict[str, Any]:
+    """The settings of the attacker that was used, where they are not those that were asked for."""
+    asked = method.model_dump(mode="json")
+    return {key: value for key, value in attacker.settings.model_dump(mode="json").items() if value != asked[key]}
+
+
+def _classes(theirs: Answers, own: Answers, shadow: Model) -> dict[str, list[str]]:
+    """Which classes occur in the labels of both sides, of the victim's alone and of the shadow's alone."""
+    names = shadow.recipe.dataset().classes()
+    sides = theirs.occurring(), own.occurring()
+    found = {"both": sides[0] & sides[1], "victim": sides[0] - sides[1], "shadow": sides[1] - sides[0]}
+    return {side: [names[k] for k in sorted(classes)] for side, classes in found.items()}
+
+
+def measured(
+    scores: Scores, attacker: Attacker, victim: Model, shadow: Model, theirs: Answers, own: Answers
+) -> dict[str, Any]:
+    """Membership joined back by position in `asked`, by image and, where there are any, by group and by patch.
+
+    A group of several scenes (a block, a drive) has their mean score and is judged at the threshold for images.
+    """
+    known = victim.known()
+    measure = membership.measure
+    image = measure(
+        scores.image_N, known.members_N, threshold=attacker.thresholds.image, groups=known.groups_N, seed=victim.seed
+    )
+    levels = {"image": asdict(image)}
+    if _grouped(known):
+        scores_U, members_U = by_group(scores.image_N, known)
+        group = measure(scores_U, members_U, threshold=attacker.thresholds.image, seed=victim.seed)
+        levels["unit"] = asdict(group)
+    if scores.patch_NP is not None and attacker.thresholds.patch is not None:
+        repeat = scores.patch_NP.shape[1]
+        groups, members = known.groups_N.repeat(repeat), known.members_N.repeat(repeat)
+        patch = measure(
+            scores.patch_NP.ravel(), members, threshold=attacker.thresholds.patch, groups=groups, seed=victim.seed
+        )
+        levels["patch"] = asdict(patch)
+    return {
+        "levels": levels, "exposed": _exposed(scores.image_N, victim, known),
+        "epsilon": epsilon(scores.image_N, victim, known),
+        "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
+        "confidence": confidence(theirs, known.members_N), "where": _where(scores, victim, known),
+    }  # fmt: skip
+
+
+def by_group(scores_N: np.ndarray, known: Membership) -> tuple[np.ndarray, np.ndarray]:
+    """The mean score of each group [U], the groups sorted by name, and whether it is a member [U].
+
+    scores_N: finite, one a scene. No group lies on both sides: splits draw groups whole.
+    """
+    _, first_U, group_N, count_U = np.unique(known.groups_N, return_index=True, return_inverse=True, return_counts=True)
+    members_U = known.members_N[first_U]
+    assert np.array_equal(members_U[group_N], known.members_N), "a group lies among members and non-members"
+    return np.bincount(group_N, scores_N) / count_U, members_U
+
+
+def _grouped(known: Membership) -> bool:
+    """Whether several scenes are one group anywhere."""
+    return len(np.unique(known.groups_N)) < len(known.groups_N)
+
+
+def epsilon(scores_N: np.ndarray, victim: Model, known: Membership) -> dict[str, Any]:
+    """The bound on epsilon (delta = 0) that image scores show, or the reason why members drawn so allow none.
+
+    Guesses are as many as there are scenes, to the even number below: fixed before any score is looked at.
+    """
+    rule = victim.recipe.split.rule
+    if rule != "coin":
+        return {"low": None, "reason": f"[split] rule '{rule}' is no fair coin for each scene, as rule 'coin' is"}
+    guesses = len(scores_N) // 2 * 2
+    low = auditing.epsilon_one_run(
+        scores_N, known.members_N, guesses=guesses, randomised=True, level=LEVEL, seed=victim.seed
+    )
+    return {"low": low, "delta": 0.0, "guesses": guesses, "level": LEVEL, "design": "one run, fair coins"}
+
+
+def many_shadows(scores: Scores, victim: Model, theirs: Answers) -> dict[str, Any]:
+    """Of an attack on a fleet: what it achieves by the number of shadows, and how far it is above the image loss.
+
+    The loss is that of the same answers. trained: shadows that were; compared: those that a scene is compared with.
+    """
+    known, loss_N = victim.known(), -theirs.statistics.mean_loss()
+    members_N, groups_N = known.members_N, known.groups_N
+    return {
+        "by_shadows": [
+            {"trained": size.trained, "compared": size.compared}
+            | membership.ranked(size.image_N, members_N, groups=groups_N)
+            for size in scores.by_shadows
+        ],
+        "image_loss": membership.ranked(loss_N, members_N, groups=groups_N),
+        "above_loss": paired.above(scores.image_N, loss_N, members_N, groups=groups_N, seed=victim.seed),
+    }
+
+
+def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:
+    """How many cells have their largest posterior in each of 20 equal bins of [0, 1] (thesis figure 7.7).
+
+    members_N: bool, one a scene. Counts every stored cell, labelled or not; 1 falls into the last bin. Reads scene
+    after scene.
+    """
+    counts = np.zeros((2, BINS), np.int64)
+    for answer, member in zip(answers, members_N, strict=True):
+        # Stored as float16, a posterior may come back a little above 1.
+        largest = np.clip(answer.posterior_KHW.max(0), 0, 1)
+        counts[int(member)] += np.histogram(largest, BINS, (0, 1))[0]
+    return {"members": counts[1].tolist(), "nonmembers": counts[0].tolist()}
+
+
+def _exposed(scores_N: np.ndarray, victim: Model, known: Membership) -> dict[str, Any] | None:
+    """The members that stand out from the victim's own non-members, the most exposed first.
+
+    None where several scenes are one group: scenes that look alike stand out together, and nothing is controlled.
+    """
+    if _grouped(known):
+        return None
+    members = np.array(victim.asked)[known.members_N].tolist()
+    found = auditing.exposed(scores_N[known.members_N], scores_N[~known.members_N], fdr=FALSE_DISCOVERIES).found
+    return {"fdr": FALSE_DISCOVERIES, "tested": len(members), "scenes": [members[place] for place in found]}
+
+
+def _where(scores: Scores, victim: Model, known: Membership) -> list[dict[str, Any]]:
+    """The leak of each part of the scenes alone; empty for attacks that do not look at parts."""
+    classes = victim.recipe.dataset().classes()
+    return [
+        {"cut": cut, "part": classes[part] if isinstance(part, int) else part} | _part(scores_N, known)
+        for (cut, part), scores_N in scores.parts.items()
+    ]
+
+
+def _part(scores_N: np.ndarray, known: Membership) -> dict[str, float | int | None]:
+    """AUC and interval over the scenes that have the part (not NaN), and how many these are on either side.
+
+    None where a side has fewer than two groups with it: no interval can be told from them.
+    """
+    has_N = ~np.isnan(scores_N)
+    members_N, groups_N = known.members_N[has_N], known.groups_N[has_N]
+    counts = {"members": int(members_N.sum()), "nonmembers": int((~members_N).sum())}
+    if min(len(np.unique(groups_N[side])) for side in (members_N, ~members_N)) < 2:
+        return {"auc": None, "low": None, "high": None, **counts}
+    found = membership.ranked(scores_N[has_N], members_N, groups=groups_N)
+    return {"auc": found["auc"], "low": found["auc_low"], "high": found["auc_high"], **counts}
+
+
+def _utility(answers: Answers, known: Membership) -> dict[str, dict[str, float]]:
+    sides: dict[Literal["members", "nonmembers"], np.ndarray] = {
+        "members": known.members_N,
+        "nonmembers": ~known.members_N,
+    }
+    return {
+        name: _with_interval(answers.statistics.confusion_NKK[rows], known.groups_N[rows])
+        for name, rows in sides.items()
+    }
+
+
+def _with_interval(confusion_NKK: np.ndarray, groups_N: np.ndarray) -> dict[str, float]:
+    values = utility(confusion_NKK.sum(0))
+    bounds = utility_interval(confusion_NKK, groups_N.tolist())
+    ends = {f"{name}_{end}": bounds[name][i] for name in values for i, end in enumerate(("low", "high"))}
+    return values | ends
+
+
+def data_name(settings: Recipe) -> str:
+    """What a reader knows the data as: 'labelmefacade', 'camvid', 'streets (night)'."""
+    name = str(settings.data.get("path", settings.data["name"]))
+    return f"{name} ({settings.data['style']})" if "style" in settings.data else name
+
+
+def architecture(settings: Recipe) -> str:
+    """'pspnet resnet18'."""
+    return " ".join(str(settings.segmenter[key]) for key in ("name", "backbone") if key in settings.segmenter)

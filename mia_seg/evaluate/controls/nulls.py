@@ -1,0 +1,63 @@
+"""What an attack's scores say under memberships that mean nothing: shuffled ones, and halves of the non-members."""
+
+from typing import Any
+
+import numpy as np
+
+from mia_seg.evaluate.controls._ranks import central, p_value, right_pairs
+
+ROUNDS = 1000
+
+
+def shuffled(scores_N: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, seed: int) -> dict[str, float]:
+    """AUC of scores [N] when memberships [N] (bool) are dealt out anew among the groups [N], whole groups each.
+
+    Returns the `mean` of 1,000 deals, `low` and `high` of their middle 95%, and `p` of the true memberships' AUC, one
+    sided. As in `metrics.membership.measure`, a group with members and non-members counts as two.
+    """
+    code_N = np.unique(groups_N, return_inverse=True)[1]
+    group_N = np.unique(2 * code_N + members_N, return_inverse=True)[1]
+    member_units = len(np.unique(group_N[members_N]))
+    auc_R = _auc(scores_N, _dealt(group_N.max() + 1, member_units, seed)[group_N])
+    low, high = central(auc_R)
+    p = p_value(float(_auc(scores_N, members_N[:, None])[0]), auc_R)
+    return {"mean": float(auc_R.mean()), "low": low, "high": high, "p": p}
+
+
+def halves(scores_N: np.ndarray, groups_N: np.ndarray, seed: int) -> dict[str, Any]:
+    """AUC between two halves of the non-members' groups [N], whose scores [N] stand in the order of their ids.
+
+    Halves drawn at random 1,000 times (`distance`: mean |AUC - 0.5|; `low`, `high`: their middle 95%) differ by chance
+    alone, whatever the scores are tied to: they are the yardstick. The first half of the ids against the second
+    (`by_order`) is what is measured by it; `p_order` is two-sided. A small one says that scores drift along the ids,
+    which is harmless where members and non-members spread over the ids alike.
+    Returns {"untested": why} for fewer than two groups.
+    """
+    group_N = np.unique(groups_N, return_inverse=True)[1]
+    groups = int(group_N.max()) + 1
+    if groups < 2:
+        return {"untested": "one non-member group cannot be halved"}
+    auc_R = _auc(scores_N, _dealt(groups, groups // 2, seed)[group_N])
+    in_order = float(_auc(scores_N, _appearance(group_N)[:, None] < groups // 2)[0])
+    low, high = central(auc_R)
+    return {
+        "distance": float(np.abs(auc_R - 0.5).mean()), "low": low, "high": high,
+        "by_order": in_order, "p_order": p_value(abs(in_order - 0.5), np.abs(auc_R - 0.5)),
+    }  # fmt: skip
+
+
+def _appearance(group_N: np.ndarray) -> np.ndarray:
+    """The place of each score's group when groups are numbered as they first appear: [N]."""
+    first_U = np.unique(group_N, return_index=True)[1]
+    return np.argsort(np.argsort(first_U))[group_N]
+
+
+def _dealt(groups: int, chosen: int, seed: int) -> np.ndarray:
+    """Random choices of so many groups, one a column: bool [groups, ROUNDS]."""
+    deck_UR = np.repeat((np.arange(groups) < chosen)[:, None], ROUNDS, 1)
+    return np.random.default_rng(seed).permuted(deck_UR, axis=0)
+
+
+def _auc(scores_N: np.ndarray, members_NR: np.ndarray) -> np.ndarray:
+    right_R, pairs_R = right_pairs(scores_N[:, None], members_NR)
+    return right_R / pairs_R

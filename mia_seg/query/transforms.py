@@ -1,0 +1,39 @@
+"""Views: a scene changed in a way that an attacker knows, to ask a black box how firm its answer is."""
+
+import numpy as np
+
+from mia_seg.data import IGNORE, Scene
+from mia_seg.errors import MiaSegError
+
+VERSION = 1
+
+
+def changed(scene: Scene, transform: str, seed: int) -> Scene:
+    """The scene in a transform, under an id of its own, so that a defense draws noise of its own for it.
+
+    flip: image and labels mirrored left to right. shift:D: both moved D pixels to the right (left where D < 0); the
+    image repeats its edge, the labels there are IGNORE. noise:S: Gaussian noise of deviation S, where 1 is the range of
+    a channel, on every value of the image, rounded and clipped; under one seed a larger S is the same draw, scaled.
+    Raises MiaSegError for any other transform.
+    """
+    name, _, value = transform.partition(":")
+    image_HWC, labels_HW = scene.image_HWC, scene.labels_HW
+    if name == "flip":
+        image_HWC, labels_HW = image_HWC[:, ::-1], labels_HW[:, ::-1]
+    elif name == "shift":
+        image_HWC, labels_HW = _shifted(image_HWC, labels_HW, int(value))
+    elif name == "noise":
+        noise_HWC = np.random.default_rng(seed).normal(size=image_HWC.shape)
+        image_HWC = (image_HWC + 255 * float(value) * noise_HWC).round().clip(0, 255).astype(np.uint8)
+    else:
+        raise MiaSegError(
+            f"No transform is called '{transform}'. There are: flip, shift:D (pixels), noise:S (deviation)."
+        )
+    return Scene(f"{scene.id} {transform}", image_HWC, labels_HW)
+
+
+def _shifted(image_HWC: np.ndarray, labels_HW: np.ndarray, right: int) -> tuple[np.ndarray, np.ndarray]:
+    width = labels_HW.shape[1]
+    source_W = np.arange(width) - right
+    nearest_W = source_W.clip(0, width - 1)
+    return image_HWC[:, nearest_W], np.where(source_W == nearest_W, labels_HW[:, nearest_W], np.uint8(IGNORE))

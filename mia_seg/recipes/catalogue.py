@@ -1,0 +1,107 @@
+"""What there is and whether it is sound: the lists behind `mia-seg list` and `mia-seg check`."""
+
+import ast
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mia_seg import data, plugins, recipes
+from mia_seg.data import Dataset, Finding
+from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
+from mia_seg.recipes import Kind, Recipe
+
+KINDS: tuple[Kind, ...] = ("victim", "shadow")
+PACKAGES = {
+    "data sets": "data",
+    "segmenters": "segmenters",
+    "generators": "generators",
+    "defenses": "defenses",
+    "attacks": "attacks",
+}
+
+
+def catalogue() -> dict[str, list[tuple[str, str]]]:
+    """Every kind of thing -> (name, one line); reads files without importing what they need."""
+    recipes = {f"{kind} recipes": [(n, _head(recipes.find(kind, n))) for n in recipes.names(kind)] for kind in KINDS}
+    return recipes | {title: list(_components(name)) for title, name in PACKAGES.items()}
+
+
+def survey(data_root: Path) -> Iterator[Finding]:
+    """What of each data set lies below a root: with any settings, whatever the recipes use of it."""
+    if not data_root.is_dir():
+        yield "problem", f"{data_root} is no folder. Point --data-root (or MIA_SEG_DATA) to one."
+        return
+    absent = []
+    for name, dataset in _datasets():
+        try:
+            yield from ((state, f"{name}: {line}") for state, line in dataset.survey(data_root))
+        except AbsentData:
+            absent.append(name)
+        except MiaSegError as error:
+            yield "problem", f"{name}: {error}"
+    if absent:
+        yield "absent", f"not below {data_root}: {', '.join(absent)}"
+
+
+def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterator[Finding]:
+    """A line and whether it is sound, for every recipe: its keys, its data, its split, its first scene.
+
+    `load` comes from the pipeline, so that lists need not import what a recipe's sections are checked against.
+    """
+    for kind in KINDS:
+        for name in recipes.names(kind):
+            try:
+                yield "ok", f"{kind} {name}: {_check(load(kind, name), data_root)}"
+            except AbsentData:
+                section = recipes.load(kind, name).data
+                yield "absent", f"{kind} {name}: its data set '{section.get('path', section['name'])}' is not there"
+            except AbsentPart as error:
+                yield "absent", f"{kind} {name}: {error}"
+            except MiaSegError as error:
+                yield "problem", f"{kind} {name}: {error}"
+
+
+def _check(settings: Recipe, data_root: Path | None) -> str:
+    dataset = settings.dataset()
+    parts = settings.split.cut(dataset, data_root, 0)
+    scene = data.Scenes(dataset, data_root, parts.members)[0]
+    if settings.adversary is not None and settings.adversary.victim is not None:
+        recipes.load("victim", settings.adversary.victim)
+    size = "x".join(str(s) for s in scene.labels_HW.shape)
+    return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
+
+
+def _datasets() -> Iterator[tuple[str, Dataset]]:
+    """Every data set by its name; one that cannot do without settings (a folder) as the recipes set it."""
+    for name in plugins.names(data):
+        cls = plugins.load(data, Dataset, name)
+        needed = [key for key, field in cls.model_fields.items() if field.is_required()]
+        wanted = [{key: section[key] for key in needed} for section in _sections(name)] if needed else [{}]
+        for dataset in dict.fromkeys(cls(**settings) for settings in wanted):
+            values = dict.fromkeys(str(getattr(dataset, key)) for key in needed)
+            yield " ".join([name, ", ".join(values)]).strip(), dataset
+
+
+def _sections(name: str) -> Iterator[dict[str, Any]]:
+    """The `[data]` of each recipe that names a data set; a recipe that cannot be read is `check`'s to report."""
+    for kind in KINDS:
+        for each in recipes.names(kind):
+            with suppress(MiaSegError):
+                settings = recipes.load(kind, each)
+                if settings.data["name"] == name:
+                    yield settings.data
+
+
+def _head(path: Path) -> str:
+    """The first line of a recipe, which any text file may be."""
+    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].removeprefix("#").strip()
+
+
+def _components(package: str) -> Iterator[tuple[str, str]]:
+    spec = importlib.util.find_spec(f"mia_seg.{package}")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    for path in sorted(Path(spec.submodule_search_locations[0]).glob("[!_]*.py")):
+        yield path.stem, (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]

@@ -1,0 +1,183 @@
+"""Who is a member: rules that cut a data set's ids into members, non-members and an attacker's pool."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mia_seg import data
+from mia_seg.data import Dataset
+from mia_seg.errors import MiaSegError
+
+Part = Literal["members", "nonmembers", "pool"]
+PARTS: tuple[Part, ...] = get_args(Part)
+SAID: dict[Part, str] = {"members": "members", "nonmembers": "non-members", "pool": "pool"}
+PUBLISHED = Path(data.__file__).parent / "splits"  # id lists that no rule gives
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Disjoint lists of scene ids; `group` maps each id to what was drawn as one piece (itself, or its block)."""
+
+    members: list[str]
+    nonmembers: list[str]
+    pool: list[str]
+    group: dict[str, str]
+
+
+class SplitRule(BaseModel):
+    """The recipe's `[split]`. The same rule, counts and seed give the same parts, whoever asks.
+
+    random: ids shuffled by the seed, then cut; for scenes that are independent.
+    coin: ids shuffled likewise; of the first members + nonmembers, each is a member by a fair coin of its own, so that
+    the audit can bound epsilon. Both counts must be equal, and the parts come near them: 100 + 100 within 14, 19 in 20.
+    blocks: runs of `block` consecutive scenes of one group (a drive), `gap` scenes dropped after each run;
+    whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
+    groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
+    order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
+    lists: text files with one scene id a line, below the data root or packaged; the seed changes nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rule: Literal["random", "coin", "blocks", "groups", "order", "lists"]
+    members: int | str = Field(description="scenes the victim trains on: a count, or a file under rule 'lists'")
+    nonmembers: int | str = Field(description="scenes the victim never sees, for the audit")
+    pool: int | str = Field(description="scenes that belong to the attacker; 0 where it brings its own data")
+    block: int = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
+    gap: int = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
+    of: str | None = Field(
+        default=None, description="a list of the ids that are cut, so that those which the disk lacks are named"
+    )
+    sha256: dict[Part, str] = Field(
+        default_factory=dict, description="what a published part hashes to: its bare file names, sorted, one a line"
+    )
+
+    @model_validator(mode="after")
+    def _counts_or_files(self) -> "SplitRule":
+        for name in PARTS:
+            value = getattr(self, name)
+            if isinstance(value, str) and self.rule != "lists":
+                raise ValueError(f"{name} must be a count under rule '{self.rule}'")
+            if isinstance(value, int) and value < (name != "pool"):
+                raise ValueError(f"{name} = {value} is an empty split; give at least 1")
+            if isinstance(value, int) and value and self.rule == "lists":
+                raise ValueError(f"{name} must be a file under rule 'lists'")
+        if self.rule == "coin" and self.members != self.nonmembers:
+            raise ValueError(
+                f"members = {self.members} and nonmembers = {self.nonmembers}; a fair coin needs equal counts"
+            )
+        return self
+
+    def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Partition:
+        """The parts under `seed`. Raises MiaSegError for too few scenes, unknown ids or overlapping parts."""
+        ids = dataset.ids(data_root)
+        ids = ids if self.of is None else read_ids(data_root, self.of, ids)
+        if self.rule == "lists":
+            parts = [read_ids(data_root, f, ids) if isinstance(f, str) else [] for f in self._sizes()]
+            groups = {i: i for part in parts for i in part}
+        else:
+            drawn = self._units(dataset, ids)
+            if self.rule != "order":
+                random.Random(seed).shuffle(drawn)
+            groups = {i: group[0] for group in drawn for i in group}
+            parts = [self._take(drawn, int(n), len(ids)) for n in self._sizes()]
+            if self.rule == "coin":
+                parts[:2] = _toss(parts[0] + parts[1], seed)
+        named = list(zip(PARTS, parts, strict=True))
+        for (name, first), (other, second) in combinations(named, 2):
+            assert_disjoint(first, second, f"[split]: {SAID[name]} and {SAID[other]}")
+        for name, part in named:
+            self._check(name, part, len(ids))
+        members, nonmembers, pool = parts
+        return Partition(members, nonmembers, pool, groups)
+
+    def _sizes(self) -> list[int | str]:
+        return [getattr(self, name) for name in PARTS]
+
+    def _units(self, dataset: Dataset, ids: Sequence[str]) -> list[list[str]]:
+        if self.rule in ("random", "coin", "order"):
+            return [[i] for i in ids]
+        # Frames of one drive may lie in several folders (train/, val/); their order is that of the file names.
+        in_order = sorted(ids, key=lambda i: (dataset.group(i), i.rpartition("/")[2], i))
+        drives = [list(drive) for _, drive in groupby(in_order, key=dataset.group)]
+        if self.rule == "groups":
+            return drives
+        step = self.block + self.gap
+        return [drive[k : k + self.block] for drive in drives for k in range(0, len(drive) - self.block + 1, step)]
+
+    def _take(self, groups: list[list[str]], count: int, there: int) -> list[str]:
+        part: list[str] = []
+        while len(part) < count and groups:
+            part += groups.pop(0)
+        wanted = int(self.members) + int(self.nonmembers) + int(self.pool)
+        if len(part) < count and self.sha256:
+            raise MiaSegError(
+                f"[split] cuts {wanted} published scenes, and the disk has {there}: {wanted - there} are lacking. "
+                f"Extract the archives whole; 'mia-seg check' counts what is there by folder."
+            )
+        if len(part) < count:
+            raise MiaSegError(
+                f"[split] asks for {self.members} + {self.nonmembers} + {self.pool} scenes, and under rule "
+                f"'{self.rule}' the data set's {there} are too few. Lower the counts or add scenes."
+            )
+        return sorted(part[:count])
+
+    def _check(self, name: Part, part: Sequence[str], there: int) -> None:
+        if name in self.sha256 and self.sha256[name] != names_digest(part):
+            raise MiaSegError(
+                f"[split]: the {SAID[name]} are not the published ones (of {there} scenes; their bare names must "
+                f"hash to {self.sha256[name][:12]}...). Restore what the archive holds and remove what it does not, "
+                f"or leave out [split.sha256] if another split is meant."
+            )
+
+
+def _toss(ids: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
+    """Members and non-members, each id by a fair coin. Raises MiaSegError where all coins fall alike."""
+    # A stream for each scene: what else the seed draws (weights, an attacker's halves, other data) knows nothing of it.
+    members = {i for i in ids if random.Random(f"coin {seed} {i}").random() < 0.5}
+    if len(members) in (0, len(ids)):
+        raise MiaSegError(
+            f"[split]: under seed {seed} the coins of all {len(ids)} scenes fall alike. Raise members and nonmembers."
+        )
+    return sorted(members), sorted(set(ids) - members)
+
+
+def names_digest(ids: Sequence[str]) -> str:
+    """SHA-256 of the ids' bare file names, sorted, one a line: what published lists are compared by."""
+    names = sorted(i.rpartition("/")[2] for i in ids)
+    return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
+
+
+def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> None:
+    """Raise MiaSegError naming a scene that lies in both lists."""
+    both = sorted(set(first) & set(second))
+    if both:
+        raise MiaSegError(f"{what} share {len(both)} scenes ('{both[0]}' is one). Make the lists disjoint.")
+
+
+def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[str]:
+    """The ids of a list below the data root, or of a packaged one; each must be among the `known`."""
+    path = (data_root or Path()) / name
+    if not path.is_file() and (PUBLISHED / name).is_file():
+        path = PUBLISHED / name
+    if not path.is_file():
+        raise MiaSegError(
+            f"{path} is missing. The recipe names it as a list of scene ids, one a line, below the data root."
+        )
+    ids = sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
+    if not ids:
+        raise MiaSegError(f"{path} is an empty split. Give at least one scene id, one a line.")
+    lacking = sorted(set(ids) - set(known))
+    if lacking:
+        published = "Extract the archives whole; 'mia-seg check' counts what is there by folder."
+        own = "Correct the list or point --data-root to the data set that it was made for."
+        raise MiaSegError(
+            f"{path}: {len(lacking)} of {len(ids)} ids are not in the data set: {', '.join(lacking[:5])}. "
+            f"{published if path.parent == PUBLISHED else own}"
+        )
+    return ids
