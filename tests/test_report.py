@@ -43,7 +43,7 @@ def level(shift: float, key: str, count: int, repeat: int) -> Result:
     scores = (draw.normal(size=2 * count) + shift * members).repeat(repeat)
     noisy = scores + 0.1 * draw.normal(size=len(scores))
     units = np.arange(2 * count).repeat(repeat)
-    return asdict(measure(noisy, members.repeat(repeat), threshold=shift / 2, units=units, rounds=60))
+    return asdict(measure(noisy, members.repeat(repeat), threshold=shift / 2, groups=units, rounds=60))
 
 
 def utility(miou: float) -> dict[str, dict[str, float]]:

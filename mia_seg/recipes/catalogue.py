@@ -24,8 +24,8 @@ PACKAGES = {
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """Every kind of thing -> (name, one line); reads files without importing what they need."""
-    recipes = {f"{kind} recipes": [(n, _head(recipes.find(kind, n))) for n in recipes.names(kind)] for kind in KINDS}
-    return recipes | {title: list(_components(name)) for title, name in PACKAGES.items()}
+    written = {f"{kind} recipes": [(n, _head(recipes.find(kind, n))) for n in recipes.names(kind)] for kind in KINDS}
+    return written | {title: list(_components(name)) for title, name in PACKAGES.items()}
 
 
 def survey(data_root: Path) -> Iterator[Finding]:
