@@ -11,3 +11,11 @@ class AbsentData(MiaSegError):
 
 class AbsentPart(MiaSegError):
     """A folder or list that a data set lacks: its archive was not extracted, and may not be needed."""
+
+
+class Unwritable(MiaSegError):
+    """The store or the reports take no more: nothing else can be kept either."""
+
+
+class Stopped(MiaSegError):
+    """A scheduler asked to stop: what can be resumed is saved."""

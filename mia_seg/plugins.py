@@ -4,10 +4,11 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import ModuleType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
 from mia_seg.errors import MiaSegError
 
@@ -26,6 +27,37 @@ class Component(BaseModel):
 
 
 C = TypeVar("C", bound=Component)
+
+
+@dataclass(frozen=True)
+class Selected(Generic[C]):
+    """A component as a request names it. label: its name with its first value; changed: what is not as by default."""
+
+    label: str
+    component: C
+    changed: str = ""
+
+    @property
+    def name(self) -> str:
+        """The component's own name."""
+        return self.label.partition(":")[0]
+
+    @property
+    def variant(self) -> str:
+        """What tells results of one component apart: what its text changes, else what it looks at."""
+        return self.changed or str(getattr(self.component, "representation", ""))
+
+
+def select(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any] | None = None) -> Selected[C]:
+    """`text` parsed, once: from here on a component goes by its value."""
+    component = parse(package, base, text, defaults)
+    return Selected(label(package, base, text), component, changed(package, base, text))
+
+
+def settings_of(component: Component) -> dict[str, Any]:
+    """A component's name and the settings that are not at their defaults: what shapes what it does."""
+    name = type(component).__module__.rpartition(".")[2]
+    return {"name": name, **component.model_dump(mode="json", exclude_defaults=True)}
 
 
 def names(package: ModuleType) -> list[str]:
@@ -141,6 +173,9 @@ def _trace(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, Any
     key: list[str] = []
     here: Any = model
     for part in loc:
+        if (branch := _branch(here, part)) is not None:
+            here = branch
+            continue
         inner = next(_models(here), None)
         if isinstance(part, str) and inner is None and get_origin(here) in (Union, UnionType):
             continue  # not a key, but the branch of the union that pydantic tried
@@ -148,6 +183,15 @@ def _trace(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, Any
         if isinstance(part, str):
             here = inner.model_fields[part].annotation if inner and part in inner.model_fields else None
     return ".".join(key), here
+
+
+def _branch(annotation: Any, part: int | str) -> Any:
+    """The type that a tagged union has under a tag; None where `part` is no tag."""
+    for option in get_args(annotation):
+        for inner in (option, *get_args(option)):
+            if any(isinstance(mark, Tag) and mark.tag == part for mark in getattr(inner, "__metadata__", ())):
+                return inner
+    return None
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,6 +1,5 @@
-"""Progress: a bar on a terminal, a line now and then in a log."""
+"""Progress: a bar on a terminal, a line now and then in a log; nothing until somebody asks for it."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -9,8 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, quiet=True)
 LOG_EVERY = 30.0
+
+
+def show(shown: bool = True) -> None:
+    """Whether progress is shown. Library code says nothing by itself; the command line turns this on."""
+    console.quiet = not shown
 
 
 class Bar:
@@ -20,7 +24,9 @@ class Bar:
         self.title, self.total, self.done = title, total, done
         self._first, self._start, self._said = done, time.monotonic(), time.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(True))
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar = Progress(
+            *columns, console=console, transient=True, disable=console.quiet or not console.is_terminal
+        )
         self._task = self._bar.add_task(title, total=total, completed=done)
 
     def __enter__(self) -> "Bar":
@@ -37,7 +43,8 @@ class Bar:
         if not console.is_terminal and time.monotonic() - self._said > LOG_EVERY:
             self._said = time.monotonic()
             left = (self._said - self._start) / (self.done - self._first) * (self.total - self.done)
-            print(f"{self.title}  {self.done}/{self.total}  {note}  {left:.0f} s left", file=sys.stderr, flush=True)
+            line = f"{self.title}  {self.done}/{self.total}  {note}  {left:.0f} s left"
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:

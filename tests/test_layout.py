@@ -21,8 +21,8 @@ ORDER = [
     "plugins",
     "data",
     "metrics",
-    "recipes",
     "store",
+    "recipes",
     "segmenters",
     "generators",
     "train",
@@ -37,7 +37,7 @@ ORDER = [
     "workspace",
     "stages",
     "pipeline",
-    "demo",
+    "api",
     "cli",
     "__main__",
 ]

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from mia_seg.errors import MiaSegError
-from mia_seg.plugins import Component
+from mia_seg.plugins import Component, settings_of
 
 IGNORE = 255
 Side = Annotated[int, Field(ge=1)]
@@ -31,6 +31,8 @@ class Scene:
 class Dataset(Component):
     """Scenes by id. Settings are the recipe's `[data]`; `data_root` is the machine's and arrives from outside."""
 
+    listing: ClassVar[frozenset[str]] = frozenset()  # settings that say where scenes lie, and which
+
     def classes(self) -> tuple[str, ...]:
         """Class names; the position is the label id."""
         raise NotImplementedError
@@ -43,9 +45,22 @@ class Dataset(Component):
         """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
         raise NotImplementedError
 
-    def fingerprint(self) -> dict[str, str]:
-        """What shapes the scenes beside the settings (the text of a file of the user's); part of digests."""
-        return {}
+    def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
+        """The files that a scene is read from, the image first; none for scenes that are made and not read."""
+        del data_root, scene_id
+        return ()
+
+    def origin(self) -> dict[str, Any]:
+        """What shapes a scene beside its files: the settings that are not at their defaults.
+
+        Where the files lie and which scenes are listed is in `listing`, and shapes no scene.
+        """
+        settings = settings_of(self)
+        return {key: value for key, value in settings.items() if key not in self.listing}
+
+    def picture(self, scene_id: str) -> str:
+        """What tells the picture of a scene that is made from others; of one that is read its file tells that."""
+        return f"{settings_of(self)['name']} {scene_id}"
 
     def group(self, scene_id: str) -> str:
         """What the scene shares with others (a drive, a city); its own id where scenes are independent."""

@@ -27,6 +27,7 @@ class Paired(Dataset):
     An id is '<part>/<stem>', or the stem alone where a data set has one part without a name.
     """
 
+    listing: ClassVar[frozenset[str]] = frozenset({"folders", "group_by"})
     official: ClassVar[dict[str, int]] = {}  # pairs by the beginning of their ids, where the whole data set lies there
 
     size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as stored")
@@ -63,14 +64,18 @@ class Paired(Dataset):
         root = self.root(data_root)
         return sorted(_id(part, stem) for part in self.parts() for stem in pairs(self, root, part))
 
-    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+    def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
         root = self.root(data_root)
         part, _, stem = scene_id.partition("/") if self.parts() != ("",) else ("", "", scene_id)
         pair = pairs(self, root, part).get(stem) if part in self.parts() else None
         if pair is None:
             raise MiaSegError(f"{root} has no scene '{scene_id}' under these settings. Correct the id or [data].")
-        image_HWC, stored = read_pair(*pair, self.stored_as(), self.resized)
-        return Scene(scene_id, image_HWC, self.decode(stored, pair[1]))
+        return pair
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        image, labels = self.files(data_root, scene_id)
+        image_HWC, stored = read_pair(image, labels, self.stored_as(), self.resized)
+        return Scene(scene_id, image_HWC, self.decode(stored, labels))
 
     def survey(self, data_root: Path) -> list[Finding]:
         root = self.root(data_root)

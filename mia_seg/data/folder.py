@@ -3,7 +3,7 @@
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -56,6 +56,8 @@ class ClassMap(BaseModel):
 class Folder(Paired):
     """`<data root>/<path>/images/*.{jpg,png}` with `labels/<same stem>.png`."""
 
+    listing: ClassVar[frozenset[str]] = frozenset({"path", "class_map"})
+
     path: str = Field(description="folder below the data root")
     class_map: str = Field(
         description="class map by name (packaged), or a file ending in .toml below the working directory"
@@ -64,9 +66,9 @@ class Folder(Paired):
     def classes(self) -> tuple[str, ...]:
         return self._map().names()
 
-    def fingerprint(self) -> dict[str, str]:
-        own = self.class_map.endswith(".toml")
-        return {"class_map": self._map().model_dump_json()} if own else {}
+    def origin(self) -> dict[str, Any]:
+        """The class map counts by what it says."""
+        return super().origin() | {"map": self._map().model_dump(mode="json", exclude_defaults=True)}
 
     def parts(self) -> tuple[str, ...]:
         return ("",)

@@ -1,7 +1,7 @@
 """Procedural street scenes in the 19 Cityscapes train ids, drawn from a seed and an index: nothing to download."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,8 @@ class Streets(Dataset):
 
     A scene is a function of its id and the size alone; a larger `count` only appends scenes.
     """
+
+    listing: ClassVar[frozenset[str]] = frozenset({"count", "seed", "style"})  # an id names style and seed
 
     size: tuple[Side, Side] = Field(default=(96, 128), description="height and width in pixels, each at least 32")
     style: Style = Field(

@@ -1,8 +1,15 @@
-"""Defenses: what changes a model's answers. `guard` wraps a network into a black box; one defense is one file."""
+"""Defenses: what changes a model's answers. One defense is one file, and one of two kinds.
+
+An answer defense maps a posterior to a posterior, and wraps any oracle. A network defense changes the forward pass, and
+needs the network.
+"""
 
 from typing import ClassVar
 
-from mia_seg.oracles.network import BlackBox
+import torch
+from torch import Tensor
+
+from mia_seg.oracles import Oracle, Released
 from mia_seg.plugins import Component
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
@@ -11,8 +18,24 @@ from mia_seg.segmenters import Network
 class Defense(Component):
     """Settings of a defense. The first field is the one that `name:value` sets on the command line."""
 
-    needs_generator: ClassVar[bool] = False  # whether `guard` takes a segmenter with its generator (`Paired`)
 
-    def guard(self, network: Network, window: Window | None) -> BlackBox:
+class AnswerDefense(Defense):
+    """A defense that touches only the answer."""
+
+    def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:
+        """The answer in place of the posterior [K, H, W]: non-negative, sums to one; drawn with `noise`."""
+        raise NotImplementedError
+
+    def wrap(self, oracle: Oracle) -> Oracle:
+        """The defended service around any oracle."""
+        return Released(oracle, self.release)
+
+
+class NetworkDefense(Defense):
+    """A defense inside the forward pass. needs_generator: `guard` takes a network with its generator (`Paired`)."""
+
+    needs_generator: ClassVar[bool] = False
+
+    def guard(self, network: Network, window: Window | None) -> Oracle:
         """The defended service around `network`, which is in evaluation mode and is not changed."""
         raise NotImplementedError

@@ -4,20 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mia_seg.defenses import Defense
-from mia_seg.oracles.network import BlackBox
-from mia_seg.recipes import Window
-from mia_seg.segmenters import Network
+from mia_seg.defenses import AnswerDefense
 
 
-class Argmax(Defense):
+class Argmax(AnswerDefense):
     """Hide all confidences."""
 
-    def guard(self, network: Network, window: Window | None) -> BlackBox:
-        return BlackBox(network, window, one_hot)
-
-
-def one_hot(posterior_KHW: Tensor, generator: torch.Generator) -> Tensor:
-    """1 at the predicted class, 0 elsewhere."""
-    del generator
-    return F.one_hot(posterior_KHW.argmax(0), posterior_KHW.shape[0]).permute(2, 0, 1).float()
+    def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:
+        """1 at the predicted class, 0 elsewhere."""
+        del noise
+        return F.one_hot(posterior_KHW.argmax(0), posterior_KHW.shape[0]).permute(2, 0, 1).float()

@@ -5,19 +5,20 @@ from copy import deepcopy
 from pydantic import Field
 from torch import nn
 
-from mia_seg.defenses import Defense
+from mia_seg.defenses import NetworkDefense
 from mia_seg.errors import MiaSegError
-from mia_seg.oracles.network import BlackBox
+from mia_seg.oracles import Oracle
+from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 
-class Dropout(Defense):
+class Dropout(NetworkDefense):
     """Blur predictions by dropping features of the head."""
 
     ratio: float = Field(default=0.1, gt=0, lt=1, description="share of activations dropped")
 
-    def guard(self, network: Network, window: Window | None) -> BlackBox:
+    def guard(self, network: Network, window: Window | None) -> Oracle:
         network = deepcopy(network)
         layers = [m for m in network.modules() if isinstance(m, nn.Dropout | nn.Dropout2d)]
         if not layers:
@@ -25,4 +26,4 @@ class Dropout(Defense):
         for layer in layers:
             layer.p = self.ratio
             layer.train()
-        return BlackBox(network, window)
+        return NetworkOracle(network, window)

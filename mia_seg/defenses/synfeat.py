@@ -7,16 +7,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mia_seg.defenses import Defense
+from mia_seg.defenses import NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.gan import one_hot
 from mia_seg.generators import Paired
-from mia_seg.oracles.network import BlackBox
+from mia_seg.oracles import Oracle
+from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 
-class SynFeat(Defense):
+class SynFeat(NetworkDefense):
     """Mix the posterior of the image's features with that of features generated from its prediction."""
 
     needs_generator: ClassVar[bool] = True
@@ -30,15 +31,15 @@ class SynFeat(Defense):
         default="differ", description="where the two are mixed; elsewhere the answer is synthetic (thesis: differ)"
     )
 
-    def guard(self, network: Network, window: Window | None) -> BlackBox:
+    def guard(self, network: Network, window: Window | None) -> Oracle:
         if not isinstance(network, Paired):
             raise MiaSegError(
                 "Defense 'synfeat' needs the segmenter's generator of features. Train it: mia-seg train-generator."
             )
-        return SynFeatBox(network, window, self)
+        return SynFeatOracle(network, window, self)
 
 
-class SynFeatBox(BlackBox):
+class SynFeatOracle(NetworkOracle):
     """Draws and mixes inside each window; the windows' mixtures are then averaged. Memory is that of a window."""
 
     def __init__(self, network: Paired, window: Window | None, settings: SynFeat) -> None:
@@ -51,7 +52,7 @@ class SynFeatBox(BlackBox):
         layout = one_hot(real.argmax(1), real.shape[1])
         feature = self.paired.generator(layout, self.draw(images_N3HW))
         synthetic = self.paired.decode(feature, (real.shape[2], real.shape[3])).float().softmax(1)
-        return mix(real, synthetic, self.settings.factor, self.settings.mask)
+        return mix(real, synthetic, self.settings.factor, mask=self.settings.mask)
 
     def draw(self, images_N3HW: Tensor) -> Tensor:
         """z for each image: [N, latent]. The query's key has seeded torch's generator."""
@@ -61,7 +62,7 @@ class SynFeatBox(BlackBox):
         return torch.stack([_keyed(image, self.paired.secret, latent) for image in images_N3HW]).to(self.device)
 
 
-def mix(real_NKHW: Tensor, synthetic_NKHW: Tensor, factor: float, mask: str = "differ") -> Tensor:
+def mix(real_NKHW: Tensor, synthetic_NKHW: Tensor, factor: float, *, mask: str = "differ") -> Tensor:
     """M (.) [(1 - d) real + d synthetic] + (1 - M) (.) synthetic, M = 1 where the labels differ (equation 7.1)."""
     differ = real_NKHW.argmax(1, keepdim=True) != synthetic_NKHW.argmax(1, keepdim=True)
     mixed = (1 - factor) * real_NKHW + factor * synthetic_NKHW

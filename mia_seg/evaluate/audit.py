@@ -1,21 +1,22 @@
-"""An audit: which model is asked how, and what a result says of it."""
+"""What a result says of an attack: membership joined back to scores, with intervals, counts and the price."""
 
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 
 import mia_seg
-from mia_seg import attacks, plugins
 from mia_seg.attacks import Attack, Attacker, Membership, Scores
+from mia_seg.defenses import Defense
 from mia_seg.metrics import auditing, membership, paired
 from mia_seg.metrics.segmentation import utility, utility_interval
+from mia_seg.plugins import Selected
 from mia_seg.query.answers import Answers
-from mia_seg.recipes import Recipe, digest
+from mia_seg.recipes import Recipe
 from mia_seg.recipes.splits import Partition
-from mia_seg.store import Artefact
 
 BINS = 20
 FALSE_DISCOVERIES = 0.1
@@ -23,86 +24,42 @@ LEVEL = 0.95  # of confidence, one-sided, in the bound on epsilon
 
 
 @dataclass(frozen=True)
-class Model:
-    """A trained segmenter, victim or shadow, with the scenes whose membership it settles.
-
-    fleet: the other shadows of a fleet, which its first one carries. They know the same scenes.
-    """
+class Subject:
+    """A model that is judged, victim or shadow, with the scenes whose membership it settles."""
 
     name: str
     recipe: Recipe
     seed: int
-    artefact: Artefact
     parts: Partition
-    queries: int = 0
-    fleet: tuple["Model", ...] = ()
-
-    @property
-    def models(self) -> tuple["Model", ...]:
-        """All shadows of a fleet, or this model alone."""
-        return (self, *self.fleet)
-
-    @property
-    def digest(self) -> str:
-        """Of what was trained; of a fleet, of all its models."""
-        return digest([m.artefact.digest for m in self.models]) if self.fleet else self.artefact.digest
-
-    @property
-    def asked(self) -> list[str]:
-        """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
-        return sorted(self.parts.members + self.parts.nonmembers)
 
     def known(self) -> Membership:
-        """The membership of `asked`, in its order."""
-        members = np.isin(self.asked, self.parts.members)
-        return Membership(members, np.array([self.parts.group[i] for i in self.asked]))
+        """The membership of the scenes that it was asked about, in their order."""
+        return membership_of(self.parts)
+
+
+def membership_of(parts: Partition) -> Membership:
+    """The membership and groups of `parts.asked`, in its order."""
+    ids = parts.asked
+    return Membership(np.isin(ids, parts.members), np.array([parts.group[i] for i in ids]))
 
 
 @dataclass(frozen=True)
-class Audit:
+class Cell:
     """One cell of the grid: how a victim is defended and attacked."""
 
-    defense: str
-    attack: str
+    defense: Selected[Defense]
+    attack: Selected[Attack]
     adaptive: bool
     repeats: int = 1  # how often each scene is asked about; the attacker averages the answers
 
+    def unaware(self, undefended: Selected[Defense]) -> "Cell":
+        """The cell as an attacker trains for it who does not know of the defense."""
+        return replace(self, defense=undefended, repeats=1)
 
-def described(
-    victim: Model, shadow: Model, audit: Audit, method: Attack, theirs: Answers, own: Answers, attacker: Artefact
-) -> dict[str, Any]:
-    """What is known of a result before it is measured; its digests say whether an old one still holds."""
-    adversary = shadow.recipe.adversary
-    assert adversary is not None
-    shadow_digest = shadow.digest if method.needs_fleet else shadow.artefact.digest
-    asked = len(victim.asked) * (1 + len(method.transforms)) + (
-        len(shadow.parts.pool) if method.needs_population else 0
-    )
-    return {
-        "victim": victim.name, "shadow": shadow.name, "seed": victim.seed,
-        "dataset": data_name(victim.recipe),
-        "adversary": adversary.kind, "choose": adversary.choose or "", "repeats": audit.repeats,
-        "queries": shadow.queries + audit.repeats * asked,
-        "segmenters": {"victim": architecture(victim.recipe), "shadow": architecture(shadow.recipe)},
-        "shadow_dataset": data_name(shadow.recipe), "classes": _classes(theirs, own, shadow),
-        "defense": audit.defense, "attack": audit.attack.partition(":")[0],
-        "representation": variant(audit.attack, method), "adaptive": audit.adaptive,
-        "settings": method.model_dump(mode="json"),
-        "digests": {
-            "victim": victim.artefact.digest, "shadow": shadow_digest, "attacker": attacker.digest,
-            "victim_answers": theirs.path.name.rpartition("-")[2], "shadow_answers": own.path.name.rpartition("-")[2],
-        },
-        "versions": {
-            "mia-seg": mia_seg.__version__, "python": platform.python_version(),
-            "torch": version("torch"), "timm": version("timm"),
-        },
-    }  # fmt: skip
-
-
-def variant(text: str, method: Attack) -> str:
-    """What tells results of one attack apart: what a patch attack sees, or the settings that `text` changes."""
-    given = plugins.changed(attacks, Attack, text)
-    return given or str(getattr(method, "representation", ""))
+    @property
+    def attacked(self) -> str:
+        """'image_loss', 'patch_resnet50:concat'."""
+        return f"{self.attack.name}:{self.attack.variant}" if self.attack.variant else self.attack.name
 
 
 def tuned(method: Attack, attacker: Attacker) -> dict[str, Any]:
@@ -111,16 +68,28 @@ def tuned(method: Attack, attacker: Attacker) -> dict[str, Any]:
     return {key: value for key, value in attacker.settings.model_dump(mode="json").items() if value != asked[key]}
 
 
-def _classes(theirs: Answers, own: Answers, shadow: Model) -> dict[str, list[str]]:
+def classes_of(victim: Answers, shadow: Answers, names: Sequence[str]) -> dict[str, list[str]]:
     """Which classes occur in the labels of both sides, of the victim's alone and of the shadow's alone."""
-    names = shadow.recipe.dataset().classes()
-    sides = theirs.occurring(), own.occurring()
+    sides = victim.occurring(), shadow.occurring()
     found = {"both": sides[0] & sides[1], "victim": sides[0] - sides[1], "shadow": sides[1] - sides[0]}
     return {side: [names[k] for k in sorted(classes)] for side, classes in found.items()}
 
 
+def versions() -> dict[str, str]:
+    """What computed a result."""
+    return {
+        "mia-seg": mia_seg.__version__, "python": platform.python_version(),
+        "torch": version("torch"), "timm": version("timm"),
+    }  # fmt: skip
+
+
 def measured(
-    scores: Scores, attacker: Attacker, victim: Model, shadow: Model, theirs: Answers, own: Answers
+    scores: Scores,
+    attacker: Attacker,
+    victim: Subject,
+    shadow: Subject,
+    victim_answers: Answers,
+    shadow_answers: Answers,
 ) -> dict[str, Any]:
     """Membership joined back by position in `asked`, by image and, where there are any, by group and by patch.
 
@@ -146,8 +115,8 @@ def measured(
     return {
         "levels": levels, "exposed": _exposed(scores.image_N, victim, known),
         "epsilon": epsilon(scores.image_N, victim, known),
-        "utility": _utility(theirs, known), "shadow_utility": _utility(own, shadow.known()),
-        "confidence": confidence(theirs, known.members_N), "where": _where(scores, victim, known),
+        "utility": _utility(victim_answers, known), "shadow_utility": _utility(shadow_answers, shadow.known()),
+        "confidence": confidence(victim_answers, known.members_N), "where": _where(scores, victim, known),
     }  # fmt: skip
 
 
@@ -167,7 +136,7 @@ def _grouped(known: Membership) -> bool:
     return len(np.unique(known.groups_N)) < len(known.groups_N)
 
 
-def epsilon(scores_N: np.ndarray, victim: Model, known: Membership) -> dict[str, Any]:
+def epsilon(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[str, Any]:
     """The bound on epsilon (delta = 0) that image scores show, or the reason why members drawn so allow none.
 
     Guesses are as many as there are scenes, to the even number below: fixed before any score is looked at.
@@ -182,12 +151,12 @@ def epsilon(scores_N: np.ndarray, victim: Model, known: Membership) -> dict[str,
     return {"low": low, "delta": 0.0, "guesses": guesses, "level": LEVEL, "design": "one run, fair coins"}
 
 
-def many_shadows(scores: Scores, victim: Model, theirs: Answers) -> dict[str, Any]:
+def many_shadows(scores: Scores, victim: Subject, victim_answers: Answers) -> dict[str, Any]:
     """Of an attack on a fleet: what it achieves by the number of shadows, and how far it is above the image loss.
 
     The loss is that of the same answers. trained: shadows that were; compared: those that a scene is compared with.
     """
-    known, loss_N = victim.known(), -theirs.statistics.mean_loss()
+    known, loss_N = victim.known(), -victim_answers.statistics.mean_loss()
     members_N, groups_N = known.members_N, known.groups_N
     return {
         "by_shadows": [
@@ -214,19 +183,19 @@ def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:
     return {"members": counts[1].tolist(), "nonmembers": counts[0].tolist()}
 
 
-def _exposed(scores_N: np.ndarray, victim: Model, known: Membership) -> dict[str, Any] | None:
+def _exposed(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[str, Any] | None:
     """The members that stand out from the victim's own non-members, the most exposed first.
 
     None where several scenes are one group: scenes that look alike stand out together, and nothing is controlled.
     """
     if _grouped(known):
         return None
-    members = np.array(victim.asked)[known.members_N].tolist()
+    members = np.array(victim.parts.asked)[known.members_N].tolist()
     found = auditing.exposed(scores_N[known.members_N], scores_N[~known.members_N], fdr=FALSE_DISCOVERIES).found
     return {"fdr": FALSE_DISCOVERIES, "tested": len(members), "scenes": [members[place] for place in found]}
 
 
-def _where(scores: Scores, victim: Model, known: Membership) -> list[dict[str, Any]]:
+def _where(scores: Scores, victim: Subject, known: Membership) -> list[dict[str, Any]]:
     """The leak of each part of the scenes alone; empty for attacks that do not look at parts."""
     classes = victim.recipe.dataset().classes()
     return [

@@ -1,12 +1,14 @@
 """Results: one small JSON each; the flat list that scripts, CI and the report read."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mia_seg.errors import MiaSegError
 from mia_seg.store import write_json, writing
+
+Result = dict[str, Any]
 
 LEVELS = ("image", "unit", "patch")
 SIDES = ("both", "victim", "shadow")  # where a class occurs in labels
@@ -106,7 +108,7 @@ def _read_generator(path: Path) -> dict[str, Any]:
     return score
 
 
-def rows(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def rows(results: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """One flat row a result and level; every row has the same keys."""
     for result in results:
         for level in LEVELS:

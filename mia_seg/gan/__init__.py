@@ -38,22 +38,32 @@ SMALLEST = 1e-6  # a channel that never changes has no deviation to divide by
 
 
 def train(
-    recipe: Recipe, network: Network, scenes: Scenes, aside: Scenes, seed: int, folder: Path, title: str, model: str
+    recipe: Recipe,
+    network: Network,
+    scenes: Scenes,
+    aside: Scenes,
+    *,
+    seed: int,
+    folder: Path,
+    title: str,
+    model: str,
+    scratch: Path | None = None,
 ) -> None:
     """Train the recipe's generator for `network` on `scenes`, score it on `aside` after every epoch.
 
-    model: the digest of the segmenter, which the weights name. Resumes from the last saved epoch; on the CPU a resumed
-    run ends with the same bits as an unbroken one. Raises MiaSegError where the scenes do not fill a batch.
+    model: the digest of the segmenter, which the weights name. scratch: where the state to resume from lies until then;
+    None: `folder`. Resumes from the last saved epoch; on the CPU a resumed run ends with the same bits as an unbroken
+    one. Raises MiaSegError where the scenes do not fill a batch.
     """
-    settings = recipe.train_generator
+    settings, place = recipe.train_generator, scratch or folder
     if len(scenes) < settings.batch:
         raise MiaSegError(
             f"{title}: {len(scenes)} scenes do not fill a batch of {settings.batch}. Lower [train_generator] batch."
         )
     crops, held = crops_of(recipe, scenes, seed), list(_held(recipe, network, aside, seed))
     bicycle = _fresh(recipe, network, len(scenes.dataset.classes()), crops, seed)
-    with reading(folder):
-        rows = _restore(folder, bicycle)
+    with reading(place):
+        rows = _restore(place, bicycle)
     if not held:
         raise MiaSegError(f"{title}: none of the {len(aside)} scenes kept aside has a labelled pixel to score it on.")
     real, saved = score(network, None, held, seed), time.monotonic()
@@ -62,14 +72,15 @@ def train(
             row = _epoch(bicycle, network, crops, settings, epoch, seed)
             generated = score(network, bicycle.generator, held, seed)
             rows.append(row | generated | {f"real_{name}": value for name, value in real.items()})
-            write_log(folder, rows)
+            write_log(place, rows)
             if time.monotonic() - saved > SAVE_EVERY:
-                replace(folder / STATE, packed(bicycle.state(), {"epochs": str(len(rows))}))
+                _save(place, bicycle, rows)
                 saved = time.monotonic()
             bar.step(f"L1 {row['reconstruction']:.3f}  mIoU {generated['miou']:.3f} of {real['miou']:.3f}")
-    made_by = {"model": model, "generator": recipe.generator, "seed": seed}
+    write_log(folder, rows)
+    made_by = {"model": model, "seed": seed} | recipe.inputs("generator")
     replace(folder / WEIGHTS, packed(bicycle.generator.state_dict(), {"made_by": json.dumps(made_by, sort_keys=True)}))
-    (folder / STATE).unlink(missing_ok=True)
+    (place / STATE).unlink(missing_ok=True)
 
 
 def load(recipe: Recipe, network: Network, classes: int, path: Path, model: str) -> GeneratorNetwork:
@@ -238,11 +249,15 @@ def _batches(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (order[k : k + size] for k in range(0, len(order) - size + 1, size))
 
 
+def _save(folder: Path, bicycle: Bicycle, rows: list[dict[str, Any]]) -> None:
+    replace(folder / STATE, packed(bicycle.state(), {"rows": json.dumps(rows)}))
+
+
 def _restore(folder: Path, bicycle: Bicycle) -> list[dict[str, Any]]:
     """Bring all to the last saved epoch, if there is one; the log up to there."""
     if not (folder / STATE).is_file():
         return []
     with safe_open(folder / STATE, "pt") as file:
-        epochs = int(file.metadata()["epochs"])
+        rows: list[dict[str, Any]] = json.loads(file.metadata()["rows"])
         bicycle.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
-    return read_log(folder, epochs)
+    return rows

@@ -1,1 +1,42 @@
-"""Oracles: what a user of a deployed model has. An image goes in, posteriors come out."""
+"""Oracles: what a user of a deployed model has. An image goes in, posteriors come out, and nothing else is known."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Release = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Oracle(Protocol):
+    """(image uint8 RGB [H, W, 3], key) -> posterior [K, H, W]: float32 on the CPU, non-negative, sums to one over K.
+
+    All noise comes from the key: the same image under the same key gets the same answer.
+    """
+
+    def __call__(self, image_HWC: np.ndarray, key: int) -> Tensor:
+        """The posterior."""
+
+
+class Released:
+    """An oracle whose answers pass through `release`, which draws its noise from the generator that it is given."""
+
+    def __init__(self, oracle: Oracle, release: Release) -> None:
+        self.oracle, self.release = oracle, release
+
+    def __call__(self, image_HWC: np.ndarray, key: int) -> Tensor:
+        """What the release makes of the oracle's posterior."""
+        return self.release(self.oracle(image_HWC, key), noise(key))
+
+
+def noise(key: int) -> torch.Generator:
+    """The noise of an answer under a key."""
+    return torch.Generator().manual_seed(key)
+
+
+def as_is(posterior_KHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Release the posterior unchanged."""
+    del generator
+    return posterior_KHW

@@ -1,6 +1,6 @@
-"""What a user of a deployed model has: an image goes in, posteriors come out. A defense is a black box of its own."""
+"""A trained network as an oracle: in one piece or window by window."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice, product
 from math import ceil
 
@@ -11,34 +11,23 @@ from torch import Tensor
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
-Release = Callable[[Tensor, torch.Generator], Tensor]
 WINDOW_BATCH = 4
 
 
-def as_is(posterior_KHW: Tensor, generator: torch.Generator) -> Tensor:
-    """Release the posterior unchanged."""
-    del generator
-    return posterior_KHW
+class NetworkOracle:
+    """Answers with a network's posteriors, on the device where the network is."""
 
-
-class BlackBox:
-    """Answers queries with a network's posteriors, passed through `release`; all noise comes from the query's key."""
-
-    def __init__(self, network: Network, window: Window | None = None, release: Release = as_is) -> None:
-        self.network, self.window, self.release = network, window, release
+    def __init__(self, network: Network, window: Window | None = None) -> None:
+        self.network, self.window = network, window
         self.device = next(network.parameters()).device
 
     @torch.inference_mode()
     def __call__(self, image_HWC: np.ndarray, key: int) -> Tensor:
-        """Posterior [K, H, W], float32 on the CPU, non-negative, summing to one over K.
-
-        image_HWC: uint8 RGB. The same image under the same key gets the same answer.
-        """
+        """The posterior; what a defense draws in the forward pass comes from the key."""
         image = torch.from_numpy(image_HWC.copy()).permute(2, 0, 1).to(self.device).float().div(255)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key)
-            posterior = self._posterior(image).cpu()
-        return self.release(posterior, torch.Generator().manual_seed(key))
+            return self._posterior(image).cpu()
 
     def _posterior(self, image_3HW: Tensor) -> Tensor:
         """The network's posterior, averaged where windows overlap; memory is that of one batch of windows."""

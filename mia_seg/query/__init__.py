@@ -1,53 +1,60 @@
-"""Ask a black box about scenes, one at a time; keep strided answers and full-resolution statistics."""
+"""Ask an oracle about scenes, one at a time; keep strided answers and full-resolution statistics."""
 
 import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from scipy import ndimage
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
-from mia_seg.data import IGNORE, Scene, Scenes
-from mia_seg.metrics.segmentation import confusion
-from mia_seg.oracles.network import BlackBox
+from mia_seg.data import Scene, Scenes
+from mia_seg.oracles import Oracle, Release, noise
 from mia_seg.progress import track
 from mia_seg.query import answers
+from mia_seg.query._statistics import statistics
 from mia_seg.query.transforms import changed
-from mia_seg.recipes import digest
+from mia_seg.store import digest
 
-VERSION = 2
-# Posteriors are kept as float16, whose resolution near zero this floor respects.
-FLOOR = 1e-6
-BOUNDARY_RADIUS = 2
-# An object is small below a thousandth of the image and large from a hundredth on.
-SIZES = (1e-3, 1e-2)
-CELLS = 2 * 3 * 9
+VERSION = 3
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Where one defense's answers go. release: what it makes of an oracle's."""
+
+    folder: Path
+    release: Release
 
 
 def query(
-    box: BlackBox, scenes: Scenes, stride: int, seed: int, folder: Path, title: str, repeats: int = 1,
+    oracle: Oracle,
+    scenes: Scenes,
+    recordings: Sequence[Recording],
+    *,
+    stride: int,
+    seed: int,
+    title: str,
+    repeats: int = 1,
     transform: str | None = None,
-) -> None:  # fmt: skip
-    """Write the answers of `box` to every scene into `folder`; the noise of a scene is keyed by its id and the seed.
+) -> None:
+    """Ask once about each scene and repeat, and write into each recording's folder what its release makes of it.
 
-    repeats: how often each scene is asked about, under noise of its own; the mean of the answers is kept.
-    transform: what is asked about in place of the scenes as they are.
+    The noise of a scene is keyed by its id and the seed. repeats: how often each scene is asked about, under noise of
+    its own; the mean of the answers is kept. transform: what is asked about in place of the scenes as they are.
     """
-    classes = len(scenes.dataset.classes())
-    rows, shapes = [], []
-    with (folder / answers.POSTERIORS).open("wb") as posteriors, (folder / answers.LABELS).open("wb") as labels:
+    with ExitStack() as files:
+        writers = [files.enter_context(_Writer(r, stride)) for r in recordings]
         for plain in track(scenes, title, len(scenes)):
             scene = plain if transform is None else changed(plain, transform, key(plain.id, seed))
-            asked = [box(scene.image_HWC, key(scene.id, seed, k)).numpy() for k in range(repeats)]
-            posterior_KHW = np.mean(asked, 0)
-            rows.append(statistics(posterior_KHW, scene.labels_HW))
-            shapes.append(_append(posteriors, labels, posterior_KHW, scene, stride))
-    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    np.savez(folder / answers.STATISTICS, allow_pickle=False, **columns)
-    index = {"ids": list(scenes.ids), "shapes": shapes, "classes": classes, "stride": stride}
-    (folder / answers.INDEX).write_text(json.dumps(index), encoding="utf-8")
+            keys = [key(scene.id, seed, k) for k in range(repeats)]
+            posteriors = [oracle(scene.image_HWC, one) for one in keys]
+            for writer in writers:
+                writer.add(posteriors, keys, scene)
+    for writer in writers:
+        writer.close(scenes)
 
 
 def key(scene_id: str, seed: int, repeat: int = 0) -> int:
@@ -55,80 +62,38 @@ def key(scene_id: str, seed: int, repeat: int = 0) -> int:
     return int(digest([scene_id, seed, repeat] if repeat else [scene_id, seed]), 16)
 
 
-def statistics(posterior_KHW: np.ndarray, labels_HW: np.ndarray) -> dict[str, np.ndarray]:
-    """One scene's row of `Statistics`."""
-    classes = posterior_KHW.shape[0]
-    labelled = labels_HW != IGNORE
-    label_of = labels_HW[labelled].astype(np.intp)
-    index_HW = np.where(labelled, labels_HW, 0).astype(np.intp)
-    p = np.take_along_axis(posterior_KHW, index_HW[None], 0)[0][labelled].clip(FLOOR, 1 - FLOOR).astype(np.float64)
-    loss, predicted_HW, object_HW = -np.log(p), posterior_KHW.argmax(0), components(labels_HW)
-    right = predicted_HW[labelled] == label_of
-    # One histogram over class, band, size and region counts each pixel once; every group is a margin of it.
-    cells = label_of * CELLS + _place(labels_HW, object_HW)[labelled]
-    values = {"pixels": None, "loss": loss, "phi": np.log(p) - np.log1p(-p), "correct": right}
-    sums = {k: np.bincount(cells, v, classes * CELLS).reshape(classes, 2, 3, 9) for k, v in values.items()}
-    counts = {k: sums[k].astype(np.int64) for k in ("pixels", "correct")}
-    by_class = {f"{k}_NK": v.sum((1, 2, 3)) for k, v in (sums | counts).items() if k != "correct"}
-    by_group = {f"part_{k}_NG": _margins(v.sum(0)) for k, v in (sums | counts).items()}
-    return by_class | by_group | {
-        "confusion_NKK": confusion(labels_HW, predicted_HW, classes),
-        "trimmed_loss_NT": _trimmed(loss),
-        "objects_N": np.asarray(np.count_nonzero(np.bincount(object_HW[labelled]))),
-        "confidence_N": np.take_along_axis(posterior_KHW, predicted_HW[None], 0).mean(dtype=np.float64),
-    }  # fmt: skip
+class _Writer:
+    """What becomes of one recording, scene after scene."""
 
+    def __init__(self, recording: Recording, stride: int) -> None:
+        self.recording, self.stride = recording, stride
+        self.rows: list[dict[str, np.ndarray]] = []
+        self.shapes: list[tuple[int, int]] = []
 
-def components(labels_HW: np.ndarray) -> np.ndarray:
-    """Which object a pixel belongs to: int [H, W], from 0; neighbours in a row or column with one label are one.
+    def __enter__(self) -> "_Writer":
+        folder = self.recording.folder
+        self.posteriors: IO[bytes] = (folder / answers.POSTERIORS).open("wb")
+        self.labels: IO[bytes] = (folder / answers.LABELS).open("wb")
+        return self
 
-    Runs of a row are joined with those below them, so that the cost follows the number of runs and not of pixels.
-    """
-    starts = np.ones(labels_HW.shape, bool)
-    starts[:, 1:] = labels_HW[:, 1:] != labels_HW[:, :-1]
-    run_HW = starts.ravel().cumsum().reshape(labels_HW.shape) - 1
-    count = int(run_HW[-1, -1]) + 1
-    # A pair of runs touches from the column where the later of the two begins.
-    touch = (labels_HW[1:] == labels_HW[:-1]) & (starts[1:] | starts[:-1])
-    above, below = run_HW[:-1][touch], run_HW[1:][touch]
-    graph = coo_matrix((np.ones(len(above), bool), (above, below)), (count, count))
-    return connected_components(graph, directed=False)[1][run_HW]
+    def __exit__(self, *_: object) -> None:
+        self.posteriors.close()
+        self.labels.close()
 
+    def add(self, posteriors: Sequence[Tensor], keys: Sequence[int], scene: Scene) -> None:
+        """One scene: the mean over its repeats."""
+        released = [self.recording.release(p, noise(k)).numpy() for p, k in zip(posteriors, keys, strict=True)]
+        posterior_KHW, step = np.mean(released, 0), self.stride
+        self.rows.append(statistics(posterior_KHW, scene.labels_HW))
+        kept = np.ascontiguousarray(posterior_KHW[:, ::step, ::step], np.float16)
+        self.posteriors.write(kept.tobytes())
+        self.labels.write(np.ascontiguousarray(scene.labels_HW[::step, ::step]).tobytes())
+        self.shapes.append((kept.shape[1], kept.shape[2]))
 
-def boundary_band(labels_HW: np.ndarray) -> np.ndarray:
-    """Pixels within two pixels (square neighbourhood) of another label: bool [H, W]."""
-    width = 2 * BOUNDARY_RADIUS + 1
-    return ndimage.maximum_filter(labels_HW, width) != ndimage.minimum_filter(labels_HW, width)
-
-
-def _place(labels_HW: np.ndarray, object_HW: np.ndarray) -> np.ndarray:
-    """Each pixel's cell in 2 (band, interior) x 3 (size of its object) x 9 (region of the image)."""
-    share = np.bincount(object_HW.ravel()) / labels_HW.size
-    size_HW = np.searchsorted(SIZES, share, side="right")[object_HW]
-    row, column = (3 * np.arange(side) // side for side in labels_HW.shape)
-    return (np.where(boundary_band(labels_HW), 0, 3) + size_HW) * 9 + 3 * row[:, None] + column
-
-
-def _margins(sums_BSR: np.ndarray) -> np.ndarray:
-    """The groups in the order of `answers.PARTS`."""
-    return np.concatenate([sums_BSR.sum((1, 2)), sums_BSR.sum((0, 2)), sums_BSR.sum((0, 1))])
-
-
-def _trimmed(loss_P: np.ndarray) -> np.ndarray:
-    """Mean of the largest losses [T], for each share at least one pixel; 0 where nothing is labelled."""
-    found, count = dict.fromkeys(answers.TRIMS, 0.0), len(loss_P)
-    # The smaller share lies within the larger, which is sought first.
-    for share in sorted(answers.TRIMS, reverse=True) if count else ():
-        kept = max(1, round(share * count))
-        loss_P = np.partition(loss_P, -kept)[-kept:]
-        found[share] = float(loss_P.mean())
-    return np.array(list(found.values()))
-
-
-def _append(
-    posteriors: IO[bytes], labels: IO[bytes], posterior_KHW: np.ndarray, scene: Scene, stride: int
-) -> tuple[int, int]:
-    kept = np.ascontiguousarray(posterior_KHW[:, ::stride, ::stride], np.float16)
-    posteriors.write(kept.tobytes())
-    labels.write(np.ascontiguousarray(scene.labels_HW[::stride, ::stride]).tobytes())
-    return kept.shape[1], kept.shape[2]
+    def close(self, scenes: Scenes) -> None:
+        """What is written once all scenes are there."""
+        folder, classes = self.recording.folder, len(scenes.dataset.classes())
+        columns = {name: np.stack([row[name] for row in self.rows]) for name in self.rows[0]}
+        np.savez(folder / answers.STATISTICS, allow_pickle=False, **columns)
+        index = {"ids": list(scenes.ids), "shapes": self.shapes, "classes": classes, "stride": self.stride}
+        (folder / answers.INDEX).write_text(json.dumps(index), encoding="utf-8")

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.progress import track
-from mia_seg.query import FLOOR
+from mia_seg.query._statistics import FLOOR
 
 VERSION = 1
 PIXELS = 4000

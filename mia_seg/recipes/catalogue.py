@@ -10,7 +10,8 @@ from typing import Any
 from mia_seg import data, plugins, recipes
 from mia_seg.data import Dataset, Finding
 from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
-from mia_seg.recipes import Kind, Recipe
+from mia_seg.recipes import Kind, Recipe, ShadowRecipe
+from mia_seg.recipes.adversaries import A2
 
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
 PACKAGES = {
@@ -67,8 +68,8 @@ def _check(settings: Recipe, data_root: Path | None) -> str:
     dataset = settings.dataset()
     parts = settings.split.cut(dataset, data_root, 0)
     scene = data.Scenes(dataset, data_root, parts.members)[0]
-    if settings.adversary is not None and settings.adversary.victim is not None:
-        recipes.load("victim", settings.adversary.victim)
+    if isinstance(settings, ShadowRecipe) and not isinstance(settings.adversary, A2):
+        recipes.load_victim(settings.adversary.victim)
     size = "x".join(str(s) for s in scene.labels_HW.shape)
     return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
 

@@ -29,6 +29,11 @@ class Partition:
     pool: list[str]
     group: dict[str, str]
 
+    @property
+    def asked(self) -> list[str]:
+        """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
+        return sorted(self.members + self.nonmembers)
+
 
 class SplitRule(BaseModel):
     """The recipe's `[split]`. The same rule, counts and seed give the same parts, whoever asks.

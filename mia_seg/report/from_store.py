@@ -14,6 +14,7 @@ from mia_seg.attacks._readings import READINGS, load_readings
 from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
 from mia_seg.data import Dataset, Scenes
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.results import slug
 from mia_seg.progress import console
 from mia_seg.query import answers
@@ -25,6 +26,17 @@ from mia_seg.store import MADE, Store, reading
 SCENES = 3
 EACH = 2  # scenes of either side on the sheet of losses
 UNDEFENDED = "none"
+
+
+def report(reports: Path, store: Store, data_root: Path | None) -> list[Path]:
+    """Draw every figure, table and page again from the results on disk; the files."""
+    from mia_seg import report as report_
+
+    found = results_.read_all(reports)
+    if not found:
+        raise MiaSegError(f"{reports} holds no results. Run 'mia-seg run VICTIM SHADOW' first.")
+    cams, losses = cam_sheets(found, store, data_root), loss_sheets(found, store, data_root)
+    return report_.write(reports, found, cams, results_.read_generators(reports), losses)
 
 
 def cam_sheets(results: list[dict[str, Any]], store: Store, data_root: Path | None) -> dict[str, CamSheet]:
@@ -71,8 +83,8 @@ def _undefended(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _folders(result: dict[str, Any], store: Store) -> tuple[Path, Path]:
     """The attacker's folder and the victim's answers'."""
-    attacker = f"{result['shadow']}.patch_resnet50-concat-{result['digests']['attacker']}"
-    return store.root / "attackers" / attacker, _answers(result, store)
+    attacker = next(store.root.glob(f"attackers/*-{result['digests']['attacker']}"), Path("missing"))
+    return attacker, _answers(result, store)
 
 
 def _answers(result: dict[str, Any], store: Store) -> Path:
@@ -92,7 +104,7 @@ def _at_hand(victim: str, data_root: Path | None) -> bool:
     if victim not in recipes.names("victim"):
         return False
     try:
-        return bool(recipes.load("victim", victim).dataset().ids(data_root))
+        return bool(recipes.load_victim(victim).dataset().ids(data_root))
     except MiaSegError:
         return False
 
@@ -105,7 +117,7 @@ def _as_attacked(seen: Answers, result: dict[str, Any], dataset: Dataset) -> Ans
 
 
 def _sheet(shown: list[dict[str, Any]], store: Store, data_root: Path | None) -> CamSheet:
-    settings = recipes.load("victim", shown[0]["victim"])
+    settings = recipes.load_victim(shown[0]["victim"])
     dataset, seed = settings.dataset(), shown[0]["seed"]
     members = settings.split.cut(dataset, data_root, seed).members
     ids = sorted(np.random.default_rng(seed).choice(members, SCENES, replace=False).tolist())
@@ -124,7 +136,7 @@ def _sheet(shown: list[dict[str, Any]], store: Store, data_root: Path | None) ->
 
 
 def _loss_sheet(asked: list[dict[str, Any]], store: Store, data_root: Path | None) -> LossSheet:
-    settings, seed = recipes.load("victim", asked[0]["victim"]), asked[0]["seed"]
+    settings, seed = recipes.load_victim(asked[0]["victim"]), asked[0]["seed"]
     parts = settings.split.cut(settings.dataset(), data_root, seed)
     draw = np.random.default_rng(seed)
     ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
@@ -154,7 +166,7 @@ def _outside(asked: list[dict[str, Any]], ids: list[str], store: Store) -> list[
             continue
         with reading(attacker.parent):
             fleet = load_readings(attacker.parent)
-        folders = _answers_of_fleet(result, len(fleet), store)
+        folders = _answers_of_fleet(attacker.parent, store)
         if folders:
             left_out = [~fleet.members_MN[:, fleet.ids.index(scene_id)] for scene_id in ids]
             return [
@@ -164,27 +176,10 @@ def _outside(asked: list[dict[str, Any]], ids: list[str], store: Store) -> list[
     return None
 
 
-def _answers_of_fleet(result: dict[str, Any], models: int, store: Store) -> list[Path] | None:
-    """Where each shadow's answers to the audited scenes lie, in the fleet's order; None where one is lacking.
-
-    The result names those of the first. The others' differ in nothing but the model; which these are says its digest.
-    """
-    first = store.root / "answers" / f"{result['shadow']}.{UNDEFENDED}-{result['digests']['shadow_answers']}"
-    if not (first / MADE).is_file():
-        return None
-    folders, like = [first], _made(first)
-    for k in range(1, models):
-        found = [file.parent for file in first.parent.glob(f"{result['shadow']}-{k:02d}.{UNDEFENDED}-*/{MADE}")]
-        alike = [folder for folder in found if _made(folder) | {"model": like["model"]} == like]
-        if not alike:
-            return None
-        # A shadow that was trained again left older answers behind.
-        folders.append(max(alike, key=lambda folder: (folder / MADE).stat().st_mtime_ns))
-    same = recipes.digest([_made(folder)["model"] for folder in folders]) == result["digests"]["shadow"]
-    return folders if same else None
-
-
-def _made(folder: Path) -> dict[str, Any]:
-    with reading(folder):
-        made: dict[str, Any] = json.loads((folder / MADE).read_text(encoding="utf-8"))
-        return made
+def _answers_of_fleet(attacker: Path, store: Store) -> list[Path] | None:
+    """Where each shadow's answers to the audited scenes lie, in the fleet's order; None where one is lacking."""
+    with reading(attacker):
+        made = json.loads((attacker / MADE).read_text(encoding="utf-8"))
+        digests = [seen["audited"] for seen in made["inputs"]["seen"]]
+    folders = [next(store.root.glob(f"answers/*-{found}"), None) for found in digests]
+    return [folder for folder in folders if folder] if all(folders) else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
 from mia_seg.plugins import Component
+from mia_seg.segmenters._weights import local_file
 
 
 class Network(nn.Module):
@@ -77,6 +79,13 @@ class Segmenter(Component):
     def build(self, classes: int) -> Network:
         """A freshly initialised network with `classes` outputs (torch's global generator draws the weights)."""
         raise NotImplementedError
+
+    def files(self) -> tuple[Path, ...]:
+        """Files on this machine whose weights a backbone begins with; none where they come from timm's hub."""
+        if not getattr(self, "pretrained", False):
+            return ()
+        file = local_file(getattr(self, "backbone", ""))
+        return () if file is None else (file,)
 
 
 def cross_entropy(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:

@@ -38,6 +38,11 @@ def create(name: str, pretrained: bool, **settings: Any) -> Any:
     return _from_hub(wanted, settings) if file is None else _from_file(wanted, file, settings)
 
 
+def local_file(backbone: str) -> Path | None:
+    """The file that `create` reads a backbone's weights from; None where they come from timm's cache or hub."""
+    return _file(WEIGHTS[backbone])
+
+
 def _file(wanted: str) -> Path | None:
     folder = os.environ.get(FOLDER)
     files = [Path(folder) / (wanted + suffix) for suffix in SUFFIXES] if folder else []

@@ -1,89 +1,149 @@
 """Whether what is asked for exists, is spelt right and belongs together: said before the first hour of training."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 
 from mia_seg import attacks, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.audit import Cell
 from mia_seg.generators import Generator
-from mia_seg.recipes import Kind, Recipe
-from mia_seg.recipes.splits import assert_disjoint
+from mia_seg.plugins import Selected
+from mia_seg.recipes import Kind, Recipe, ShadowRecipe, VictimRecipe
+from mia_seg.recipes.adversaries import A2, Fleet
+from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
 
+UNDEFENDED = plugins.select(defenses, Defense, "none")
+CONTROL = "labels"  # what the patch attack's control sees: no model, and so no defense
 
-def settings_of(kind: Kind, name: str) -> Recipe:
-    """The recipe, once what it says in [segmenter], [generator] and [attacks] is known to be there and spelt right."""
-    settings, path = recipes.load(kind, name), recipes.find(kind, name)
-    _check_starts(settings, [name] if kind == "victim" else [])
-    plugins.from_section(segmenters, Segmenter, settings.segmenter, f"{path}: [segmenter]")
-    plugins.from_section(generators, Generator, settings.generator, f"{path}: [generator]")
-    for method, values in settings.attacks.items():
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, read and checked: names of recipes, defenses and attacks."""
+
+    victim: str
+    shadow: str
+    defenses: tuple[Selected[Defense], ...]
+    attacks: tuple[Selected[Attack], ...]
+    repeats: int = 1
+
+    def cells(self) -> list[Cell]:
+        """Every attack on every defense, by an attacker who ignores the defense and by one who trains against it.
+
+        The control that never sees the model is run once: no defense changes what it sees.
+        """
+        seen = [attack for attack in self.attacks if attack.variant != CONTROL]
+        cells = [
+            Cell(defense, attack, adaptive, self.repeats)
+            for defense, attack in product(self.defenses, seen)
+            for adaptive in ((False,) if defense == UNDEFENDED else (False, True))
+        ]
+        return cells + [Cell(UNDEFENDED, attack, False) for attack in self.attacks if attack.variant == CONTROL]
+
+
+def request(victim: str, shadow: str, defended: Sequence[str], attacked: Sequence[str], *, repeats: int = 1) -> Request:
+    """The request, once all that it names is known to be there, spelt right and of one piece."""
+    ours, theirs = victim_of(victim), shadow_of(shadow)
+    check_match(shadow, theirs, victim, ours)
+    found = Request(
+        victim,
+        shadow,
+        tuple(plugins.select(defenses, Defense, text) for text in defended),
+        tuple(
+            plugins.select(attacks, Attack, text, theirs.attacks.get(text.partition(":")[0], {})) for text in attacked
+        ),
+        repeats,
+    )
+    for attack in found.attacks:
+        _check_shadows(attack, shadow, theirs)
+    return found
+
+
+def victim_of(name: str) -> VictimRecipe:
+    """A victim's recipe, once what it says in [segmenter] and [generator] is known to be there and spelt right."""
+    found = recipes.load_victim(name)
+    _check_starts(found, [name])
+    _check_components(found, f"{recipes.find('victim', name)}")
+    return found
+
+
+def shadow_of(name: str) -> ShadowRecipe:
+    """A shadow's recipe, likewise; [attacks] too."""
+    found, path = recipes.load_shadow(name), recipes.find("shadow", name)
+    _check_starts(found, [])
+    _check_components(found, f"{path}")
+    for method, values in found.attacks.items():
         plugins.from_section(attacks, Attack, values | {"name": method}, f"{path}: [attacks.{method}]")
-    return settings
+    if isinstance(found.adversary, Fleet):
+        _check_halves(name, found, recipes.load_victim(found.adversary.victim), found.adversary.victim)
+    return found
 
 
-def attack_settings(text: str, settings: Recipe) -> Attack:
-    """The attack `name` or `name:value` with what the shadow's recipe says of it in `[attacks.<name>]`."""
-    name = text.partition(":")[0]
-    return plugins.parse(attacks, Attack, text, settings.attacks.get(name, {}))
+def recipe_of(kind: Kind, name: str) -> Recipe:
+    """The recipe of a victim or shadow, checked."""
+    return victim_of(name) if kind == "victim" else shadow_of(name)
 
 
-def check_request(victim_name: str, shadow_name: str, defended: Sequence[str], attacked: Sequence[str]) -> None:
-    """Refuse what is misspelt or does not belong together before the first hour of training."""
-    settings_of("victim", victim_name)
-    shadow = settings_of("shadow", shadow_name)
-    check_match(shadow_name, shadow, victim_name)
-    for text in defended:
-        plugins.parse(defenses, Defense, text)
-    for text in attacked:
-        method = attack_settings(text, shadow)
-        if method.needs_fleet and (shadow.adversary is None or shadow.adversary.models is None):
-            raise MiaSegError(
-                f"Attack '{text}' compares with many shadows, and '{shadow_name}' is one. Take a shadow recipe with "
-                f"[adversary] choose = 'halves'."
-            )
+def same_members(name: str, own: Partition, base: str, others: Partition) -> None:
+    """A training with synthetic features goes on with the scenes of the victim that they come from."""
+    if own.members != others.members:
+        raise MiaSegError(
+            f"'{name}' and '{base}', of which it has its features ([synthetic] of), train on other scenes. Give "
+            f"both the same [data] and [split]."
+        )
 
 
-def _check_starts(settings: Recipe, seen: list[str]) -> None:
-    """The victims that it goes on from exist and do not go round in a circle."""
-    taught = settings.synthetic.of if settings.synthetic else None
-    goes_on = {"[train] start": settings.train.start, "[synthetic] of": taught}
-    for key, name in goes_on.items():
-        if name is None:
-            continue
-        if name in seen:
-            raise MiaSegError(f"{key} goes round in a circle: {' -> '.join([*seen, name])}. Break it.")
-        _check_starts(recipes.load("victim", name), [*seen, name])
-
-
-def check_match(shadow_name: str, shadow: Recipe, victim_name: str) -> None:
+def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, victim: VictimRecipe) -> None:
     """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError."""
-    assert shadow.adversary is not None
-    victim = recipes.load("victim", victim_name)
     # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
     asked = {victim_name} | ({victim.synthetic.of} if victim.synthetic else set())
-    if shadow.adversary.kind == "A1" and shadow.adversary.victim not in asked:
+    if not isinstance(shadow.adversary, A2) and shadow.adversary.victim not in asked:
         raise MiaSegError(
             f"Shadow '{shadow_name}' was made for victim '{shadow.adversary.victim}', not '{victim_name}': "
             f"adversary A1 chooses its members by asking its victim. Write a shadow recipe for this victim."
         )
-    own, theirs = shadow.dataset().classes(), victim.dataset().classes()
-    if own != theirs:
+    own, others = shadow.dataset().classes(), victim.dataset().classes()
+    if own != others:
         raise MiaSegError(
-            f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(theirs)}: the attack compares "
+            f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(others)}: the attack compares "
             f"class by class. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
         )
 
 
+def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) -> None:
+    if attack.component.needs_fleet and not isinstance(shadow.adversary, Fleet):
+        raise MiaSegError(
+            f"Attack '{attack.label}' compares with many shadows, and '{name}' is one. Take a shadow recipe with "
+            f"[adversary] choose = 'halves'."
+        )
+
+
+def _check_components(recipe: Recipe, path: str) -> None:
+    plugins.from_section(segmenters, Segmenter, recipe.segmenter, f"{path}: [segmenter]")
+    plugins.from_section(generators, Generator, recipe.generator, f"{path}: [generator]")
+
+
+def _check_halves(name: str, shadow: ShadowRecipe, victim: VictimRecipe, victim_name: str) -> None:
+    if (shadow.data, shadow.split) != (victim.data, victim.split):
+        raise MiaSegError(
+            f"Shadow '{name}' is a fleet: it trains on halves of the scenes on which victim "
+            f"'{victim_name}' is audited. Give it the same [data] and [split]."
+        )
+
+
+def _check_starts(recipe: Recipe, seen: list[str]) -> None:
+    """The victims that it goes on from exist and do not go round in a circle."""
+    taught = recipe.synthetic.of if isinstance(recipe, VictimRecipe) and recipe.synthetic else None
+    for key, name in {"[train] start": recipe.train.start, "[synthetic] of": taught}.items():
+        if name is None:
+            continue
+        if name in seen:
+            raise MiaSegError(f"{key} goes round in a circle: {' -> '.join([*seen, name])}. Break it.")
+        _check_starts(recipes.load_victim(name), [*seen, name])
+
+
 def _few(classes: Sequence[str]) -> str:
     return f"{len(classes)} classes ({', '.join(classes[:3])} ...)"
-
-
-def check_apart(
-    mine: Sequence[str], settings: Recipe, asked: Sequence[str], theirs: Recipe, what: str, victim_name: str
-) -> None:
-    """Two lists of scenes have none in common, where both recipes read the same data. Raises MiaSegError."""
-    # The same id is the same scene even where the two recipes resize it or name its classes differently.
-    if all(settings.data.get(key) == theirs.data.get(key) for key in ("name", "path")):
-        assert_disjoint(mine, asked, f"{what} and the scenes of victim '{victim_name}'")

@@ -1,12 +1,105 @@
-"""What an attacker picks: the scenes that its shadows train on, and the classes that it looks at."""
+"""The scenes that an attacker's shadows train on: drawn, listed, or chosen by what the victim answered (thesis 7.2)."""
 
+import json
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import Answers
-from mia_seg.recipes.splits import Partition
+from mia_seg.recipes.adversaries import A1
+from mia_seg.recipes.splits import Partition, read_ids
+from mia_seg.stages import Stage
+from mia_seg.stages.answers import AskedModel
+from mia_seg.stages.scenes import Cut, Part
+from mia_seg.store import Draft, Store, write_json
+from mia_seg.workspace import Workspace
+
+FILE = "members.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ShadowMembers(Stage[Partition]):
+    """Adversary A1's members: the scenes of its pool that the victim is surest of, `count` of them.
+
+    It makes members easier than non-members; `choose = "random"` is the control. answers: the victim's to the pool.
+    """
+
+    kind = "shadow_members"
+
+    shadow: str
+    pool: Cut
+    count: int
+    answers: AskedModel
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set of the pool."""
+        return self.pool.dataset
+
+    @property
+    def name(self) -> str:
+        return f"{self.shadow}.s{self.answers.model.seed}"
+
+    def inputs(self) -> dict[str, Any]:
+        parts = self.pool.parts
+        groups = [[i, parts.group[i]] for i in parts.pool if parts.group[i] != i]
+        return {"pool": self.pool.given("pool"), "groups": groups, "count": self.count, "answers": self.answers} | {
+            "version": VERSION
+        }
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        ranking = surest(self.answers.value(workspace.store), self.pool.parts)
+        write_json(draft.folder / FILE, asdict(kept_apart(ranking, self.pool.parts, self.count)))
+
+    def load(self, folder: Path) -> Partition:
+        return Partition(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+
+    def given(self, part: Part) -> Any:
+        """The stage itself with the part's name: what it settles is known once it is made."""
+        return {"of": self, "part": part}
+
+    def partition(self, store: Store) -> Partition:
+        """The members, and the non-members that the rest of the pool are."""
+        return self.value(store)
+
+
+def check_room(shadow: str, cut: Partition, adversary: A1) -> None:
+    """Refuse to choose so many members that no non-members are left."""
+    block = max(Counter(cut.group[i] for i in cut.pool).values(), default=1)
+    if isinstance(adversary.members, int) and adversary.members + block > len(cut.pool):
+        raise MiaSegError(
+            f"Shadow '{shadow}': [adversary] members = {adversary.members} leaves no non-members "
+            f"in a pool of {len(cut.pool)}. Lower it."
+        )
+
+
+def listed(cut: Partition, data_root: Path | None, name: str) -> Partition:
+    """Members by a file; the rest of the pool are non-members."""
+    return _rest(read_ids(data_root, name, cut.pool), cut)
+
+
+def drawn(cut: Partition, count: int, seed: int) -> Partition:
+    """Members at random, in whole groups."""
+    groups = sorted({cut.group[i] for i in cut.pool})
+    return kept_apart([str(g) for g in np.random.default_rng(seed).permutation(groups)], cut, count)
+
+
+def kept_apart(ranking: Sequence[str], cut: Partition, count: int) -> Partition:
+    """Members from the front of a ranking of the pool's groups, and who is left as a non-member."""
+    return _rest(fill(ranking, cut, cut.pool, count=count), cut)
+
+
+def _rest(members: list[str], cut: Partition) -> Partition:
+    # What is left of a block whose other frames are members is no non-member: they look alike.
+    seen = {cut.group[i] for i in members}
+    return Partition(members, [i for i in cut.pool if cut.group[i] not in seen], [], cut.group)
 
 
 def halves(cut: Partition, models: int, seed: int) -> list[Partition]:
@@ -14,7 +107,7 @@ def halves(cut: Partition, models: int, seed: int) -> list[Partition]:
 
     A larger fleet begins with the models of a smaller one. Every scene is in exactly one half of each pair.
     """
-    audited = sorted(cut.members + cut.nonmembers)
+    audited = cut.asked
     groups = sorted({cut.group[i] for i in audited})
     if len(groups) < 2:
         raise MiaSegError(
@@ -22,18 +115,22 @@ def halves(cut: Partition, models: int, seed: int) -> list[Partition]:
         )
     found = []
     for pair in range(models // 2):
-        drawn = [str(u) for u in np.random.default_rng([seed, pair]).permutation(groups)]
-        first = fill(drawn, cut, audited, len(audited) // 2)
-        # What is left of a group whose other frames are in the first half goes with them.
-        seen = {cut.group[i] for i in first}
-        first, second = ([i for i in audited if (cut.group[i] in seen) == side] for side in (True, False))
-        if not second:
-            raise MiaSegError(
-                f"Group '{drawn[0]}' holds more than half of the audited scenes; a fleet needs two halves. "
-                f"Give [split] smaller blocks."
-            )
-        found += [Partition(first, second, cut.pool, cut.group), Partition(second, first, cut.pool, cut.group)]
+        found += _two_halves(cut, [str(g) for g in np.random.default_rng([seed, pair]).permutation(groups)])
     return found
+
+
+def _two_halves(cut: Partition, ranking: Sequence[str]) -> list[Partition]:
+    audited = cut.asked
+    first = fill(ranking, cut, audited, count=len(audited) // 2)
+    # What is left of a group whose other frames are in the first half goes with them.
+    seen = {cut.group[i] for i in first}
+    first, second = ([i for i in audited if (cut.group[i] in seen) == side] for side in (True, False))
+    if not second:
+        raise MiaSegError(
+            f"Group '{ranking[0]}' holds more than half of the audited scenes; a fleet needs two halves. "
+            f"Give [split] smaller blocks."
+        )
+    return [Partition(first, second, cut.pool, cut.group), Partition(second, first, cut.pool, cut.group)]
 
 
 def surest(answers: Answers, cut: Partition) -> list[str]:
@@ -44,18 +141,7 @@ def surest(answers: Answers, cut: Partition) -> list[str]:
     return sorted(of_group, key=lambda group: -float(np.mean(of_group[group])))
 
 
-def fill(ranking: Sequence[str], cut: Partition, scenes: Sequence[str], count: int) -> list[str]:
+def fill(ranking: Sequence[str], cut: Partition, scenes: Sequence[str], *, count: int) -> list[str]:
     """Whole groups from the front of the ranking until `count` of the scenes are there."""
     rank = {group: place for place, group in enumerate(ranking)}
     return sorted(sorted(scenes, key=lambda i: (rank[cut.group[i]], i))[:count])
-
-
-def common_classes(theirs: Answers, own: Answers, shadow: str) -> tuple[Answers, Answers]:
-    """Both sides in the classes that occur on both: of the others an independent attacker cannot have learnt."""
-    common = sorted(theirs.occurring() & own.occurring())
-    if len(common) < 2:
-        raise MiaSegError(
-            f"Shadow '{shadow}' and the victim share {len(common)} classes with a labelled pixel; an attack needs "
-            f"two. Take a shadow whose scenes show what the victim's do."
-        )
-    return theirs.only(common), own.only(common)

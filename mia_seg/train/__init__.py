@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from mia_seg import plugins, segmenters
 from mia_seg.data import IGNORE, Scenes
-from mia_seg.errors import MiaSegError
+from mia_seg.errors import Stopped
 from mia_seg.metrics.segmentation import utility
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, Train
@@ -58,16 +58,30 @@ class Source(Protocol):
 
 
 def train(
-    recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
-    start: Path | None = None, source: Source | None = None,
-) -> None:  # fmt: skip
+    recipe: Recipe,
+    scenes: Scenes,
+    *,
+    seed: int,
+    folder: Path,
+    fabric: Fabric,
+    title: str,
+    scratch: Path | None = None,
+    workers: int = 0,
+    start: Path | None = None,
+    source: Source | None = None,
+) -> None:
     """Train the recipe's segmenter on `scenes`; write weights and `log.csv` into `folder`.
 
-    start: weights to begin with. source: of synthetic features that join each batch. Resumes from the last saved step;
-    on the CPU a resumed run ends with the same bits as an unbroken one. Raises MiaSegError where the scenes do not
-    fill a batch, where devices cannot share one, and, with the state saved, where a scheduler asks the job to stop.
+    scratch: where the state to resume from lies until then; None: `folder`. start: weights to begin with. source: of
+    synthetic features that join each batch. Resumes from the last saved step; on the CPU a resumed run ends with the
+    same bits as an unbroken one. Raises MiaSegError where the scenes do not fill a batch, where devices cannot share
+    one, and, with the state saved, Stopped where a scheduler asks the job to stop. Of several processes the first
+    writes.
     """
-    training = Training(recipe, scenes, seed, folder, fabric, workers, title, source)
+    place = scratch or folder
+    training = Training(
+        recipe, scenes, seed=seed, folder=place, fabric=fabric, workers=workers, title=title, source=source
+    )
     training.plan.check(title)
     training.prepare(start)
     plan, done = training.plan, training.done
@@ -76,14 +90,19 @@ def train(
             row = training.epoch(asked)
             if fabric.is_global_zero:
                 bar.step(f"loss {row['loss']:.3f}  mIoU {row['miou']:.3f}  {row['scenes_per_second']:.3g} scenes/s")
-    if not fabric.is_global_zero:
-        sys.exit(0)  # devices share the training alone; the first process goes on with the rest
+    if fabric.is_global_zero:
+        write_log(folder, done.rows)
+        write_weights(folder, training)
+        (place / STATE).unlink(missing_ok=True)
+
+
+def write_weights(folder: Path, training: "Training") -> None:
+    """The weights, with the settings that made them beside."""
+    shaping = training.recipe.inputs("segmenter", "train")
+    shaping["train"].pop("start", None)  # a name; the same weights under another one are the same
     # One entry, because safetensors writes several in random order.
-    later = {"generator", "train_generator"} | ({"synthetic"} if recipe.synthetic is None else set())
-    shaping = recipe.model_dump(mode="json", exclude=later)
-    made_by = json.dumps({"recipe": shaping, "seed": seed}, sort_keys=True)
+    made_by = json.dumps({"recipe": shaping, "seed": training.seed}, sort_keys=True)
     replace(folder / WEIGHTS, packed(training.network.state_dict(), {"made_by": made_by}))
-    (folder / STATE).unlink(missing_ok=True)
 
 
 def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
@@ -118,7 +137,7 @@ class Training:
     """What one training works on, and how far it has come."""
 
     def __init__(
-        self, recipe: Recipe, scenes: Scenes, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
+        self, recipe: Recipe, scenes: Scenes, *, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
         source: Source | None = None,
     ) -> None:  # fmt: skip
         self.source = source
@@ -226,7 +245,7 @@ class Training:
         if stop:
             self.fabric.barrier()  # a launcher ends all processes when one ends: not before the state is saved
             step = done.epochs * self.plan.an_epoch + done.steps
-            raise MiaSegError(
+            raise Stopped(
                 f"{self.title}: stopped by {asked[0] if asked else 'another process'} after step {step} "
                 f"of {self.plan.steps}. The same command goes on from there."
             )

@@ -7,7 +7,8 @@ import torch
 from torch.utils.data import Sampler
 
 from mia_seg.errors import MiaSegError
-from mia_seg.recipes import Train, digest
+from mia_seg.recipes import Train
+from mia_seg.store import digest
 
 
 @dataclass(frozen=True)

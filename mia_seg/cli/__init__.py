@@ -2,21 +2,19 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from typer.core import TyperGroup
 
+from mia_seg.api import ATTACKS, DEFENSES, Audit
+from mia_seg.cli import _screen as screen
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from mia_seg.data import Finding
+    from mia_seg.stages import Stage
     from mia_seg.workspace import Workspace
 
 
@@ -24,6 +22,9 @@ class Commands(TyperGroup):
     """The commands; Ctrl-C says how to go on and gives 130 (typer would give 130 and say nothing)."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102
+        from mia_seg import progress
+
+        progress.show()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -34,19 +35,12 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     help="Can someone who only sees a segmentation model's predictions tell which images it was trained on, "
-    "and what would a defense cost?\n\nStart with [bold]mia-seg demo[/]: it needs no data and takes a few minutes.",
+    "and what would a defense cost?\n\nStart with 'mia-seg demo': it needs no data and takes a few minutes.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # boxes of rich would cost as much as all the rest of --help
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# A log has no width of its own, and a table folded to 80 columns cannot be read back.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-
-DEFENSES = ["none", "argmax", "dropout:0.1", "dropout:0.9", "gaussian:0.5", "gaussian:1.0"]
-FLEET_ATTACKS = ["image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base"]
-FLEET_ATTACKS += ["lira", "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline", "learned_calibration"]
-ATTACKS = ["image_loss", "patch_resnet50:concat", "patch_resnet50:loss", "patch_resnet50:labels"]
 
 Seeds = Annotated[
     list[int] | None,
@@ -73,7 +67,11 @@ DefenseNames = Annotated[
 ]
 AttackNames = Annotated[
     list[str] | None,
-    typer.Option("--attack", help=f"name or name:value; repeat for several. Default: {', '.join(ATTACKS)}."),
+    typer.Option(
+        "--attack",
+        help=f"name or name:value; repeat for several. Default: {', '.join(ATTACKS)}; through a fleet, those that "
+        f"compare with many shadows.",
+    ),
 ]
 Repeats = Annotated[
     int,
@@ -83,20 +81,27 @@ GeneratorName = Annotated[
     str | None,
     typer.Option("--generator", help="name or name:value in place of the recipe's, its other settings kept."),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
 Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
 
 STORE, REPORTS = Path("runs"), Path("reports")
+# The toy that is a first-class citizen: the whole line on made-up streets.
+DEMO = "demo", "demo_a1", ("none", "argmax"), ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 
 
 @app.command()
 def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), device: Device = "auto") -> None:
     """Attack a small segmenter of made-up streets, end to end, in minutes: no data, no network, two CPU cores."""
-    from mia_seg.demo import demo as run_demo
+    from mia_seg.evaluate import results as results_
+    from mia_seg.report import words
 
-    for line in run_demo(_space(store, None, reports, device)):
-        out.print(line, markup=False)
-    _next([reports / "index.html"], "mia-seg list, then mia-seg run VICTIM SHADOW --data-root FOLDER")
+    audit = Audit(*DEMO, seeds=[0], workspace=_workspace(store, None, reports, device))
+    audit.run(screen.say)
+    audit.report()
+    screen.out().print(words.leak(list(results_.rows(audit.results))), markup=False)
+    screen.following([reports / "index.html"], "mia-seg list, then mia-seg run VICTIM SHADOW --data-root FOLDER")
 
 
 @app.command()
@@ -109,13 +114,16 @@ def train_victim(
     devices: Devices = 1,
     workers: Workers = 0,
     precision: PrecisionName = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the segmenter under attack (or say that it exists). A killed run resumes."""
-    from mia_seg import pipeline
+    from mia_seg.pipeline import Pipeline
 
-    space = _space(store, data_root, REPORTS, device, devices, workers, precision)
-    made = [pipeline.train_victim(name, s, space) for s in seed or [0]]
-    _next([model.artefact.path for model in made], f"mia-seg run {name} SHADOW")
+    workspace = _workspace(store, data_root, REPORTS, device, devices, workers, precision)
+    pipeline = Pipeline(workspace)
+    victims = [pipeline.victim(name, s) for s in seed or [0]]
+    if _train(victims, workspace, dry_run):
+        screen.following(_places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
 @app.command()
@@ -128,13 +136,16 @@ def train_shadow(
     devices: Devices = 1,
     workers: Workers = 0,
     precision: PrecisionName = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the attacker's own segmenter, whose membership it knows; a missing victim is trained first."""
-    from mia_seg import pipeline
+    from mia_seg.pipeline import Pipeline
 
-    space = _space(store, data_root, REPORTS, device, devices, workers, precision)
-    made = [pipeline.train_shadow(name, s, space) for s in seed or [0]]
-    _next([m.artefact.path for model in made for m in model.models], f"mia-seg run {_victim_of(name)} {name}")
+    workspace = _workspace(store, data_root, REPORTS, device, devices, workers, precision)
+    pipeline = Pipeline(workspace)
+    shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
+    if _train(shadows, workspace, dry_run):
+        screen.following(_places(shadows, workspace), f"mia-seg run {_victim_of(name)} {name}")
 
 
 @app.command()
@@ -148,17 +159,21 @@ def train_generator(
     device: Device = "auto",
     workers: Workers = 0,
     precision: PrecisionName = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the generator of a victim's features, for the defense 'synfeat'; a missing victim is trained first."""
-    from mia_seg import pipeline
+    from mia_seg.evaluate import results as results_
+    from mia_seg.pipeline import Pipeline
+    from mia_seg.stages.generators import TrainedGenerator, with_generator
 
-    space = _space(store, data_root, reports, device, 1, workers, precision)
-    written, section = [], pipeline.generator_section(name, generator)
-    for s in seed or [0]:
-        model = pipeline.with_generator(pipeline.train_victim(name, s, space), section)
-        artefact = pipeline.train_generator(model, space)
-        written += [artefact.path, pipeline.write_score(model, artefact, space)]
-    _next(written, f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75")
+    workspace = _workspace(store, data_root, reports, device, 1, workers, precision)
+    pipeline = Pipeline(workspace)
+    victims = [pipeline.victim(name, s) for s in seed or [0]]
+    made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
+    if _train(made, workspace, dry_run):
+        scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
+        then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
+        screen.following([*_places(made, workspace), *scores], then)
 
 
 @app.command()
@@ -175,12 +190,15 @@ def attack(
     device: Device = "auto",
     workers: Workers = 0,
     precision: PrecisionName = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
-    space = _space(store, data_root, reports, device, 1, workers, precision)
-    written = _attack(victim, shadow, defense, attack, seed, space, repeats)
-    _show(written)
-    _next(written[-1:], f"mia-seg report --reports {reports}")
+    workspace = _workspace(store, data_root, reports, device, 1, workers, precision)
+    audit = Audit(victim, shadow, defense or (), attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace)
+    if dry_run:
+        return screen.plan(audit.plan())
+    if _audit(audit):
+        screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
 @app.command()
@@ -197,13 +215,34 @@ def run(
     device: Device = "auto",
     workers: Workers = 0,
     precision: PrecisionName = None,
+    dry_run: DryRun = False,
 ) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
-    from mia_seg import pipeline
+    workspace = _workspace(store, data_root, reports, device, 1, workers, precision)
+    audit = Audit(victim, shadow, defense or (), attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace)
+    if dry_run:
+        return screen.plan(audit.plan())
+    if _audit(audit):
+        screen.following(screen.pages(_report(workspace)), "mia-seg results, or open the page")
 
-    space = _space(store, data_root, reports, device, 1, workers, precision)
-    _show(_attack(victim, shadow, defense, attack, seed, space, repeats))
-    _next(_pages(pipeline.report(space)), "mia-seg results, or open the page")
+
+@app.command()
+def plan(
+    victim: Victim,
+    shadow: Shadow,
+    defense: DefenseNames = None,
+    attack: AttackNames = None,
+    seed: Seeds = None,
+    repeats: Repeats = 1,
+    data_root: DataRoot = None,
+    store: StoreRoot = STORE,
+    reports: Reports = REPORTS,
+    as_json: AsJson = False,
+) -> None:
+    """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
+    workspace = _workspace(store, data_root, reports, "cpu")
+    audit = Audit(victim, shadow, defense or (), attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace)
+    screen.plan(audit.plan(), as_json)
 
 
 @app.command()
@@ -211,38 +250,40 @@ def report(
     data_root: DataRoot = None, store: StoreRoot = STORE, reports: Reports = REPORTS, device: Device = "auto"
 ) -> None:
     """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
-    from mia_seg import pipeline
-
-    _next(_pages(pipeline.report(_space(store, data_root, reports, device))), f"open {reports / 'index.html'}")
+    workspace = _workspace(store, data_root, reports, device)
+    screen.following(screen.pages(_report(workspace)), f"open {reports / 'index.html'}")
 
 
 @app.command("list")
 def list_() -> None:
     """What there is: recipes, data sets, segmenters, defenses, attacks."""
+    from rich.markup import escape
+    from rich.table import Table
+
     from mia_seg.recipes.catalogue import catalogue
 
     for kind, entries in catalogue().items():
         table = Table("name", "what", title=kind, title_justify="left", box=None, pad_edge=False)
         for name, what in entries:
             table.add_row(name, escape(what))
-        out.print(table, "")
+        screen.out().print(table, "")
 
 
 @app.command()
 def check(data_root: DataRoot = None) -> None:
     """Read every recipe and look at the data root, in seconds; says what to do about each fault."""
     from mia_seg.recipes import catalogue
-    from mia_seg.stages.checks import settings_of
+    from mia_seg.stages import checks
 
     faults = 0
     if data_root is not None:
-        _says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
-        faults += _findings(catalogue.survey(data_root))
-        _says("every recipe: its keys, its data set, its split and the first scene of its members")
-    faults += _findings(catalogue.check(settings_of, data_root))
+        screen.says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
+        faults += screen.findings(catalogue.survey(data_root))
+        screen.says("every recipe: its keys, its data set, its split and the first scene of its members")
+    faults += screen.findings(catalogue.check(checks.recipe_of, data_root))
     if faults:
         raise MiaSegError(f"{faults} of the above need attention. Recipes with an ok can be run as they are.")
-    _next([], "mia-seg run VICTIM SHADOW")
+    screen.following([], "mia-seg run VICTIM SHADOW")
 
 
 @app.command()
@@ -259,52 +300,13 @@ def results(
     if as_json:
         print(json.dumps(found, indent=1))
     else:
-        _table(found)
+        screen.rows(found)
 
 
-def _says(checks: str) -> None:
-    out.print(f"[dim]checking[/] {escape(checks)}")
-
-
-def _findings(found: "Iterable[Finding]") -> int:
-    """A line a finding, as it is found; how many of them are faults."""
-    faults = 0
-    for state, line in found:
-        style = {"ok": "green", "absent": "dim", "problem": "red"}[state]
-        out.print(f"[{style}]{state:<7}[/]  " + (f"[dim]{escape(line)}[/]" if state == "absent" else escape(line)))
-        faults += state == "problem"
-    return faults
-
-
-def _attack(
-    victim: str,
-    shadow: str,
-    defense: list[str] | None,
-    attack: list[str] | None,
-    seed: list[int] | None,
-    space: "Workspace",
-    repeats: int,
-) -> list[Path]:
-    from mia_seg import pipeline, recipes
-
-    adversary = recipes.load("shadow", shadow).adversary
-    usual = FLEET_ATTACKS if adversary and adversary.models else ATTACKS
-    return [
-        path
-        for s in seed or [0]
-        for path in pipeline.run(victim, shadow, defense or DEFENSES, attack or usual, s, space, repeats)
-    ]
-
-
-def _space(
-    store: Path,
-    data_root: Path | None,
-    reports: Path,
-    device: str,
-    devices: int = 1,
-    workers: int = 0,
+def _workspace(
+    store: Path, data_root: Path | None, reports: Path, device: str, devices: int = 1, workers: int = 0,
     precision: str | None = None,
-) -> "Workspace":
+) -> "Workspace":  # fmt: skip
     from mia_seg.recipes import Precision
     from mia_seg.store import Store
     from mia_seg.workspace import Workspace
@@ -314,43 +316,48 @@ def _space(
     return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
 
 
+def _train(stages: "Sequence[Stage[Path]]", workspace: "Workspace", dry_run: bool) -> bool:
+    """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
+    from mia_seg.stages.plan import Plan
+    from mia_seg.stages.run import run as run_plan
+
+    planned = Plan(tuple(stages), workspace.store)
+    if dry_run:
+        screen.plan(planned)
+        return False
+    outcome = run_plan(planned, workspace, screen.say)
+    outcome.check()
+    return outcome.first
+
+
+def _places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Path]:
+    return [stage.artefact(workspace.store).path for stage in stages]
+
+
+def _audit(audit: Audit) -> bool:
+    """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
+
+    Of several processes that share a training only the first has the results.
+    """
+    try:
+        audit.run(screen.say)
+    finally:
+        screen.results(audit.made)
+    return bool(audit.written)
+
+
 def _victim_of(shadow: str) -> str:
     from mia_seg import recipes
+    from mia_seg.recipes.adversaries import A2
 
-    adversary = recipes.load("shadow", shadow).adversary
-    return adversary.victim if adversary and adversary.victim else "VICTIM"
-
-
-def _show(written: list[Path]) -> None:
-    from mia_seg.evaluate import results as results_
-
-    _table(list(results_.rows([results_.read(path) for path in written])))
+    adversary = recipes.load_shadow(shadow).adversary
+    return "VICTIM" if isinstance(adversary, A2) else adversary.victim
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
-    columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        method = f"{row['attack']}:{row['representation']}" if row["representation"] else row["attack"]
-        auc = f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
-        table.add_row(
-            row["victim"], row["shadow"], row["defense"], method, "yes" if row["adaptive"] else "no", row["level"],
-            str(row["seed"]), auc, f"{row['miou_nonmembers']:.3f}",
-        )  # fmt: skip
-    out.print(table)
+def _report(workspace: "Workspace") -> list[Path]:
+    from mia_seg.report.from_store import report
 
-
-def _pages(written: list[Path]) -> list[Path]:
-    """The pages among a report's files; the figures are counted, not listed."""
-    pages = [path for path in written if path.suffix in (".html", ".md")]
-    out.print(f"[dim]    drew[/] {len(written) - len(pages)} figures")
-    return pages
-
-
-def _next(wrote: list[Path], then: str) -> None:
-    for path in wrote:
-        out.print(f"[dim]   wrote[/] {escape(str(path))}")
-    out.print(f"[dim]    next[/] {then}")
+    return report(workspace.reports, workspace.store, workspace.data_root)
 
 
 def main() -> None:
@@ -358,6 +365,5 @@ def main() -> None:
     try:
         app(prog_name="mia-seg")
     except MiaSegError as error:
-        # A sentence may name '[train] batch': that is no markup.
-        Console(stderr=True, highlight=False, soft_wrap=True).print("mia-seg:", str(error), style="red", markup=False)
+        screen.fault(str(error))
         sys.exit(2)

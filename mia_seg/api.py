@@ -1,0 +1,135 @@
+"""The Python interface: an audit as an object. `import mia_seg as mia; mia.audit(victim=..., shadow=...).table()`."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from mia_seg.evaluate.results import Result
+    from mia_seg.stages.plan import Plan
+    from mia_seg.stages.results import Measured
+    from mia_seg.stages.run import Say
+    from mia_seg.workspace import Workspace
+
+# What is tried where nothing is said. A fleet's attacks compare with many shadows.
+DEFENSES = ("none", "argmax", "dropout:0.1", "dropout:0.9", "gaussian:0.5", "gaussian:1.0")
+ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:loss", "patch_resnet50:labels")
+FLEET_ATTACKS = (
+    "image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base", "lira",
+    "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline", "learned_calibration",
+)  # fmt: skip
+
+
+def audit(
+    *,
+    victim: str,
+    shadow: str,
+    defenses: Sequence[str] = (),
+    attacks: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    repeats: int = 1,
+    data_root: str | Path | None = None,
+    store: str | Path = "runs",
+    reports: str | Path = "reports",
+    device: str = "auto",
+) -> "Audit":
+    """An audit of the victim recipe through a shadow recipe; nothing runs until its results are asked for.
+
+    defenses, attacks: 'name' or 'name:value'; none: `DEFENSES`, and `ATTACKS` or, through a fleet, `FLEET_ATTACKS`.
+    repeats: how often each scene is asked about. data_root: the folder of the data sets. store: where models and
+    answers are kept and reused. reports: where results are written. device: cpu, cuda, mps or auto.
+    Raises MiaSegError for what is misspelt, missing or does not belong together.
+    """
+    from mia_seg.store import Store
+    from mia_seg.workspace import Workspace
+
+    root = None if data_root is None else Path(data_root)
+    workspace = Workspace(Store(Path(store)), root, Path(reports), device)
+    return Audit(victim, shadow, defenses, attacks, seeds=seeds, repeats=repeats, workspace=workspace)
+
+
+def results(reports: str | Path = "reports") -> "pd.DataFrame":
+    """Every result below a folder: one row a result and level (image, group, patch), AUC and utility with intervals."""
+    from mia_seg.evaluate import results as results_
+
+    return results_.frame(results_.read_all(Path(reports)))
+
+
+class Audit:
+    """Victims and shadows of some seeds under a grid of defenses and attacks.
+
+    made, written: the results of the last run, and their files.
+    """
+
+    made: "tuple[Result, ...]" = ()
+    written: tuple[Path, ...] = ()
+
+    def __init__(
+        self, victim: str, shadow: str, defenses: Sequence[str] = (), attacks: Sequence[str] = (), *,
+        seeds: Sequence[int], repeats: int = 1, workspace: "Workspace",
+    ) -> None:  # fmt: skip
+        from mia_seg import recipes
+        from mia_seg.recipes.adversaries import Fleet
+        from mia_seg.stages import checks
+
+        fleet = isinstance(recipes.load_shadow(shadow).adversary, Fleet)
+        usual = FLEET_ATTACKS if fleet else ATTACKS
+        self.seeds, self.workspace = tuple(seeds), workspace
+        self.request = checks.request(victim, shadow, defenses or DEFENSES, attacks or usual, repeats=repeats)
+
+    @cached_property
+    def stages(self) -> "list[Measured]":
+        """The results as stages: one for each seed, defense, attack and kind of attacker."""
+        from mia_seg.pipeline import Pipeline
+
+        built = Pipeline(self.workspace)
+        return [stage for seed in self.seeds for stage in built.audit(self.request, seed)]
+
+    def plan(self) -> "Plan":
+        """What the store has of the audit and what is missing, with what earlier runs cost."""
+        from mia_seg.stages.plan import Plan
+
+        return Plan(tuple(self.stages), self.workspace.store)
+
+    def run(self, say: "Say | None" = None) -> "Audit":
+        """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
+
+        say: told what becomes of each stage. Raises MiaSegError once all is done that does not need what failed.
+        """
+        from mia_seg.stages.publish import publish
+        from mia_seg.stages.run import run, silent
+
+        outcome = run(self.plan(), self.workspace, say or silent)
+        self.made, self.written = publish(self.stages, self.workspace) if outcome.first else ((), ())
+        outcome.check()
+        return self
+
+    @cached_property
+    def results(self) -> "list[Result]":
+        """The results, which are made first where they are missing."""
+        if self.plan().missing:
+            self.run()
+        return [stage.value(self.workspace.store) for stage in self.stages]
+
+    def table(self) -> "pd.DataFrame":
+        """One row a result and level (image, group, patch), AUC and utility with intervals."""
+        from mia_seg.evaluate import results as results_
+
+        return results_.frame(self.results)
+
+    def figure(self, name: str = "roc") -> "Figure":
+        """A figure of whole images: 'roc', 'pr', 'forest' (AUCs with intervals), 'joint' (leak against mIoU)."""
+        from mia_seg.report.single import drawn
+
+        return drawn(name, self.results)
+
+    def report(self) -> Path:
+        """Draw the page and its figures from all results below `reports`; the page."""
+        from mia_seg.report.from_store import report
+
+        report(self.workspace.reports, self.workspace.store, self.workspace.data_root)
+        return self.workspace.reports / "index.html"

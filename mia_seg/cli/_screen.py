@@ -1,0 +1,187 @@
+"""What the command line shows: lines of what happens, tables of plans and results."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mia_seg.data import Finding
+    from mia_seg.evaluate.results import Result
+    from mia_seg.stages import Stage
+    from mia_seg.stages.plan import Plan, Step
+
+# The verb for what was made of each kind, and the noun before its name.
+DID = {
+    "victims": ("trained", "victim"), "shadows": ("trained", "shadow"), "generators": ("trained", "generator"),
+    "answers": ("asked", ""), "attackers": ("fitted", "attack"), "results": ("measured", "result"),
+}  # fmt: skip
+# Of what is there already these are told; the rest only served to make them.
+TOLD = ("victims", "shadows", "generators", "results")
+
+
+@cache
+def out() -> "Console":
+    """Where results go. A log has no width of its own, and a table folded to 80 columns cannot be read back."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+
+
+def say(did: str, stage: "Stage[Any]") -> None:
+    """A line for what became of a stage."""
+    from rich.markup import escape
+
+    from mia_seg.progress import console
+
+    if did == "reused" and stage.kind not in TOLD:
+        return
+    verb, noun = DID.get(stage.kind, ("made", stage.kind))
+    verb = verb if did == "made" else "waiting for another process with" if did == "waiting" else did
+    what = " ".join(filter(None, [noun, escape(stage.title)]))
+    console.print(f"[dim]{verb:>8}[/] {what} ({stage.digest})", soft_wrap=True)
+
+
+def fault(sentence: str) -> None:
+    """A user's mistake."""
+    from rich.console import Console
+
+    # A sentence may name '[train] batch': that is no markup.
+    Console(stderr=True, highlight=False, soft_wrap=True).print("mia-seg:", sentence, style="red", markup=False)
+
+
+def plan(planned: "Plan", as_json: bool = False) -> None:
+    """Every stage with its state and cost, and what is still to be paid."""
+    steps = planned.steps()
+    if as_json:
+        print(json.dumps([_row(step) for step in steps], indent=1))
+        return
+    _table(("state", "kind", "stage", "digest", "minutes", "size"), [_cells(step) for step in steps])
+    missing = [step for step in steps if step.state == "missing"]
+    known = [step for step in missing if step.seconds is not None]
+    seconds, size = sum(step.seconds or 0 for step in known), sum(step.size or 0 for step in known)
+    said = f"{len(steps)} stages, {len(missing)} missing"
+    if known:
+        said += f"; {len(known)} of them, or others like them, took {seconds / 60:.1f} minutes and {_size(size)} before"
+    out().print(f"{said}.", markup=False)
+    for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
+        if head:
+            out().print(head, markup=False)
+
+
+def results(found: "Sequence[Result]") -> None:
+    """A line a result and level."""
+    from mia_seg.evaluate import results as results_
+
+    if found:
+        rows(list(results_.rows(found)))
+
+
+def rows(found: Sequence[dict[str, Any]]) -> None:
+    """A line a row, as `results.row` has them."""
+    columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
+    _table(columns, [_result(row) for row in found])
+
+
+def findings(found: "Iterable[Finding]") -> int:
+    """A line a finding, as it is found; how many of them are faults."""
+    from rich.markup import escape
+
+    faults = 0
+    for state, line in found:
+        style = {"ok": "green", "absent": "dim", "problem": "red"}[state]
+        shown = f"[dim]{escape(line)}[/]" if state == "absent" else escape(line)
+        out().print(f"[{style}]{state:<7}[/]  {shown}")
+        faults += state == "problem"
+    return faults
+
+
+def says(checks: str) -> None:
+    """What is looked at now."""
+    out().print("[dim]checking[/]", end=" ")
+    out().print(checks, markup=False)
+
+
+def pages(written: Sequence[Path]) -> list[Path]:
+    """The pages among a report's files; the figures are counted, not listed."""
+    found = [path for path in written if path.suffix in (".html", ".md")]
+    out().print(f"[dim]    drew[/] {len(written) - len(found)} figures")
+    return found
+
+
+def following(written: Sequence[Path], then: str) -> None:
+    """What was written, and what to do next."""
+    for path in written:
+        out().print("[dim]   wrote[/]", end=" ")
+        out().print(str(path), markup=False)
+    out().print("[dim]    next[/]", end=" ")
+    out().print(then, markup=False)
+
+
+def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for line in lines:
+        table.add_row(*(Text(cell) for cell in line))
+    out().print(table)
+
+
+def _result(row: dict[str, Any]) -> list[str]:
+    method = f"{row['attack']}:{row['representation']}" if row["representation"] else row["attack"]
+    auc = f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+    adaptive, miou = "yes" if row["adaptive"] else "no", f"{row['miou_nonmembers']:.3f}"
+    place = (row["victim"], row["shadow"], row["defense"], method, adaptive, row["level"], str(row["seed"]))
+    return [*place, auc, miou]
+
+
+def _row(step: "Step") -> dict[str, Any]:
+    stage = step.stage
+    return {
+        "state": step.state, "kind": stage.kind, "stage": stage.title, "digest": stage.digest,
+        "seconds": step.seconds, "bytes": step.size, "exact": step.exact, "needs": [s.digest for s in stage.needs],
+        "device": stage.device,
+    }  # fmt: skip
+
+
+def _cells(step: "Step") -> list[str]:
+    like = "" if step.exact else "~"
+    minutes = "" if step.seconds is None else f"{like}{step.seconds / 60:.1f}"
+    size = "" if step.size is None else f"{like}{_size(step.size)}"
+    return [step.state, step.stage.kind, step.stage.title, step.stage.digest, minutes, size]
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _expected(step: "Step") -> str:
+    """What the head of a recipe says of a training that no earlier run tells of."""
+    from mia_seg import recipes
+
+    role, name = step.stage.kind.removesuffix("s"), getattr(step.stage, "recipe_name", "")
+    if role not in ("victim", "shadow") or not name:
+        return ""
+    head = recipes.find(role, name).read_text(encoding="utf-8").split("\n\n")[0].splitlines()  # type: ignore[arg-type]
+    expect = " ".join(line.removeprefix("#").strip() for line in _after(head, "Expect:"))
+    return f"{role} {name}: {expect}" if expect else ""
+
+
+def _after(head: Sequence[str], word: str) -> list[str]:
+    """The lines of a head from the one that has `word` to the one before the next such word."""
+    starts = [k for k, line in enumerate(head) if line.removeprefix("#").strip().startswith(word)]
+    if not starts:
+        return []
+    ends = [
+        k for k in range(starts[0] + 1, len(head)) if head[k].removeprefix("#").strip().partition(" ")[0].endswith(":")
+    ]
+    return list(head[starts[0] : ends[0] if ends else len(head)])

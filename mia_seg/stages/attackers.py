@@ -1,0 +1,148 @@
+"""Fitted attackers, and the answers that they see."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from mia_seg.attacks import Attack, Attacker
+from mia_seg.attacks._readings import Fleet
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.audit import membership_of
+from mia_seg.evaluate.results import slug
+from mia_seg.plugins import settings_of
+from mia_seg.query.answers import Answers
+from mia_seg.stages import Stage
+from mia_seg.stages.answers import AskedModel
+from mia_seg.stages.difficulty import Difficulty
+from mia_seg.stages.models import TrainedModel
+from mia_seg.store import Draft, Store, write_json
+from mia_seg.workspace import Workspace
+
+VERSION = 3
+FILE = "classes.json"
+
+
+@dataclass(frozen=True, eq=False)
+class CommonClasses(Stage[list[int]]):
+    """The classes that occur in the labels of both sides: of the others an independent attacker cannot have learnt."""
+
+    kind = "classes"
+
+    victim: AskedModel
+    shadow: AskedModel
+
+    @property
+    def name(self) -> str:
+        return f"{self.shadow.model.name}.{self.victim.model.name}"
+
+    def inputs(self) -> dict[str, Any]:
+        return {"victim": self.victim, "shadow": self.shadow}
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        victim, shadow = (side.value(workspace.store).occurring() for side in (self.victim, self.shadow))
+        if len(common := sorted(victim & shadow)) < 2:
+            raise MiaSegError(
+                f"Shadow '{self.shadow.model.recipe_name}' and the victim share {len(common)} classes with a labelled "
+                f"pixel; an attack needs two. Take a shadow whose scenes show what the victim's do."
+            )
+        write_json(draft.folder / FILE, common)
+
+    def load(self, folder: Path) -> list[int]:
+        found: list[int] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """All that an attack sees of one model: stages that together are its `Answers`."""
+
+    audited: AskedModel
+    transforms: Mapping[str, AskedModel] = field(default_factory=dict)
+    population: AskedModel | None = None
+    difficulty: Difficulty | None = None
+    classes: CommonClasses | None = None
+
+    def inputs(self) -> dict[str, Any]:
+        """What is there of it."""
+        given = {
+            "audited": self.audited, "transforms": dict(self.transforms), "population": self.population,
+            "difficulty": self.difficulty, "classes": self.classes,
+        }  # fmt: skip
+        return {name: value for name, value in given.items() if value}
+
+    @property
+    def asked(self) -> list[AskedModel]:
+        """Each pass over scenes that the model is asked about."""
+        return [self.audited, *self.transforms.values(), *([self.population] if self.population else [])]
+
+    def whole(self, store: Store) -> Answers:
+        """The answers with what stands beside them, in all classes."""
+        return replace(
+            self.audited.value(store),
+            transforms={name: asked.value(store).statistics for name, asked in self.transforms.items()},
+            population=self.population.value(store).statistics if self.population else None,
+            difficulty_N=self.difficulty.value(store) if self.difficulty else None,
+        )
+
+    def value(self, store: Store) -> Answers:
+        """What the attack is given: the whole, in the classes that both sides show."""
+        answers = self.whole(store)
+        return answers.only(self.classes.value(store)) if self.classes else answers
+
+
+@dataclass(frozen=True, eq=False)
+class FittedAttacker(Stage[Attacker]):
+    """An attack that has learnt from shadows. seen: one for each shadow, which is one or a whole fleet."""
+
+    kind = "attackers"
+    device = True
+
+    called: str
+    method: Attack
+    shadows: tuple[TrainedModel, ...]
+    seen: tuple[Seen, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.shadows[0].recipe_name}.{slug(self.called)}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.called} on {self.shadows[0].title}, {self.seen[0].audited.defense.label}"
+
+    def inputs(self) -> dict[str, Any]:
+        knows = [{"membership": shadow.scenes.given("membership")} for shadow in self.shadows]
+        seen = [seen.inputs() | known for seen, known in zip(self.seen, knows, strict=True)]
+        return {"attack": settings_of(self.method), "seen": seen, "seed": self._seed, "version": VERSION}
+
+    @property
+    def _seed(self) -> int:
+        return self.shadows[0].seed
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        store = workspace.store
+        known = [membership_of(shadow.partition(store)) for shadow in self.shadows]
+        if self.method.needs_fleet:
+            answers = tuple(seen.value(store) for seen in self.seen)
+            attacker = self.method.fit_fleet(Fleet(answers, np.stack([m.members_N for m in known])))
+        else:
+            fabric = workspace.fabric(self._precision)
+            attacker = self.method.fit(self.seen[0].value(store), known[0], self._seed, fabric)
+        attacker.save(draft.folder)
+
+    def load(self, folder: Path) -> Attacker:
+        return self.method.load(folder, Fabric(accelerator="cpu", devices=1))
+
+    def attacker(self, workspace: Workspace) -> Attacker:
+        """The fitted attacker on the workspace's device."""
+        folder = self.artefact(workspace.store).check()
+        return self.method.load(folder, workspace.fabric(self._precision))
+
+    @property
+    def _precision(self) -> str:
+        return str(getattr(self.method, "precision", "32-true"))

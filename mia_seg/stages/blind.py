@@ -1,0 +1,44 @@
+"""The blind control of a victim's split: what an attacker finds out who never sees the model."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mia_seg.data import Scenes
+from mia_seg.evaluate.audit import membership_of
+from mia_seg.evaluate.controls import blind, features
+from mia_seg.stages import Stage
+from mia_seg.stages.models import TrainedModel
+from mia_seg.store import Draft, write_json
+from mia_seg.workspace import Workspace
+
+FILE = "blind.json"
+
+
+@dataclass(frozen=True, eq=False)
+class BlindControl(Stage[dict[str, Any]]):
+    """As `controls.blind.blind` returns it. The victim says whose scenes; its weights are not needed."""
+
+    kind = "controls"
+
+    victim: TrainedModel
+
+    @property
+    def name(self) -> str:
+        return self.victim.name
+
+    def inputs(self) -> dict[str, Any]:
+        scenes = self.victim.scenes
+        shaped = {"scenes": scenes.given("asked"), "membership": scenes.given("membership")}
+        return shaped | {"seed": self.victim.seed, "version": [features.VERSION, blind.VERSION]}
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        parts = self.victim.partition(workspace.store)
+        scenes, known = Scenes(self.victim.dataset, workspace.data_root, parts.asked), membership_of(parts)
+        seen_NF = features.features(scenes, f"  blind control of {self.victim.recipe_name}")
+        write_json(draft.folder / FILE, blind.blind(seen_NF, known.members_N, known.groups_N, self.victim.seed))
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return found

@@ -1,0 +1,117 @@
+"""Trained segmenters: victims and shadows go through the same stage, and nothing in it asks which one it holds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from lightning_fabric import Fabric
+
+from mia_seg import train
+from mia_seg.data import Dataset, Scenes
+from mia_seg.recipes import Recipe
+from mia_seg.recipes.splits import Partition
+from mia_seg.segmenters import Network
+from mia_seg.stages import Stage
+from mia_seg.stages.scenes import Divided
+from mia_seg.store import Draft, Store
+from mia_seg.workspace import Workspace
+
+Role = Literal["victims", "shadows"]
+CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
+
+
+class Teacher(Protocol):
+    """What a training with synthetic features takes beside its scenes: `mia_seg.stages.synthetic` has it."""
+
+    @property
+    def base(self) -> "TrainedModel":
+        """The model whose weights it begins with."""
+
+    def inputs(self) -> dict[str, Any]:
+        """What shapes the features that are drawn."""
+
+    def source(self, workspace: Workspace, fabric: Fabric) -> train.Source | None:
+        """Where features come from; None for the control that draws none."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel(Stage[Path]):
+    """A segmenter trained on the members of its scenes. seed: the recipe's; weight_seed: that of its own weights.
+
+    start: a model whose weights it begins with. pretrained: hashes of files that its backbone begins with."""
+
+    device = True
+    joint = True
+
+    recipe_name: str
+    recipe: Recipe
+    seed: int
+    weight_seed: int
+    scenes: Divided
+    role: Role
+    start: "TrainedModel | None" = None
+    taught: Teacher | None = None
+    pretrained: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        """Victims and shadows lie apart."""
+        return self.role
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe_name}.s{self.seed}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.recipe_name}, seed {self.seed}"
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set of its scenes."""
+        return self.scenes.dataset
+
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart."""
+        return len(self.dataset.classes())
+
+    def inputs(self) -> dict[str, Any]:
+        settings = self.recipe.inputs("segmenter", "train")
+        settings["train"].pop("start", None)  # the model stands for its recipe's name
+        given = {"scenes": self.scenes.given("members"), "seed": self.weight_seed, "version": train.VERSION}
+        begun = {"start": self.start} if self.start else {}
+        read = {"pretrained": list(self.pretrained)} if self.pretrained else {}
+        return settings | given | begun | read | (self.taught.inputs() if self.taught else {})
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        store, members = workspace.store, self.partition(workspace.store).members
+        fabric = workspace.fabric(self.recipe.train.precision, joint=True)
+        train.train(
+            self.recipe,
+            Scenes(self.dataset, workspace.data_root, members, room=CACHE_BYTES),
+            seed=self.weight_seed,
+            folder=draft.folder,
+            scratch=draft.scratch,
+            fabric=fabric,
+            workers=workspace.workers,
+            title=self.title,
+            start=self._beginning.value(store) if self._beginning else None,
+            source=self.taught.source(workspace, fabric) if self.taught else None,
+        )
+
+    @property
+    def _beginning(self) -> "TrainedModel | None":
+        return self.taught.base if self.taught else self.start
+
+    def load(self, folder: Path) -> Path:
+        """The file of its weights."""
+        return folder / train.WEIGHTS
+
+    def network(self, store: Store) -> Network:
+        """The trained network, in evaluation mode."""
+        return train.load_network(self.recipe, self.classes, self.value(store))
+
+    def partition(self, store: Store) -> Partition:
+        """Whose membership it settles."""
+        return self.scenes.partition(store)

@@ -1,0 +1,107 @@
+"""The plan of a request: every stage once, in an order in which each comes after what it needs."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from mia_seg.stages import Stage
+from mia_seg.store import Store
+
+# whole: there. missing: to be made. unused: not there, and all that was built on it is.
+State = Literal["whole", "missing", "unused"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of a plan, and what an earlier run says of its cost: seconds and bytes, None where none was like it."""
+
+    stage: Stage[Any]
+    state: State
+    seconds: float | None
+    size: int | None
+    exact: bool  # the cost is this very stage's, and not that of one like it
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a request comes to in a store."""
+
+    targets: tuple[Stage[Any], ...]
+    store: Store
+
+    @cached_property
+    def stages(self) -> tuple[Stage[Any], ...]:
+        """Every stage once, each after what it needs."""
+        return tuple(in_order(self.targets))
+
+    @cached_property
+    def states(self) -> dict[str, State]:
+        """The state of each stage, by `key`."""
+        whole = {key(stage): stage.artefact(self.store).whole for stage in self.stages}
+        needed = {key(target) for target in self.targets}
+        for stage in reversed(self.stages):
+            if key(stage) in needed and not whole[key(stage)]:
+                needed |= {key(other) for other in stage.needs}
+        return {k: "whole" if there else "missing" if k in needed else "unused" for k, there in whole.items()}
+
+    @property
+    def missing(self) -> list[Stage[Any]]:
+        """What is to be made, in order."""
+        return [stage for stage in self.stages if self.states[key(stage)] == "missing"]
+
+    def is_whole(self, stage: Stage[Any]) -> bool:
+        """Whether a stage of the plan was there when the plan was made."""
+        return self.states[key(stage)] == "whole"
+
+    def steps(self) -> list[Step]:
+        """Every stage with its state and cost."""
+        costs = Costs.of(self.store.journal())
+        return [Step(stage, self.states[key(stage)], *costs.like(stage)) for stage in self.stages]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds and bytes of earlier runs: of the very stage, of the same recipe at another seed, of the kind."""
+
+    rows: dict[tuple[str, ...], tuple[float, int]]
+
+    @classmethod
+    def of(cls, journal: Sequence[dict[str, Any]]) -> "Costs":
+        """The latest row of each stage stands for it; the latest of a name or kind for its likes."""
+        rows = {}
+        for row in journal:
+            for place in _places(row["kind"], row["name"], row["digest"]):
+                rows[place] = (float(row["seconds"]), int(row["bytes"]))
+        return cls(rows)
+
+    def like(self, stage: Stage[Any]) -> tuple[float | None, int | None, bool]:
+        """Seconds, bytes, and whether they are this very stage's."""
+        places = _places(stage.kind, stage.name, stage.digest)
+        found = next((place for place in places if place in self.rows), None)
+        return (None, None, False) if found is None else (*self.rows[found], found == places[0])
+
+
+def key(stage: Stage[Any]) -> str:
+    """What tells stages apart."""
+    return f"{stage.kind}/{stage.digest}"
+
+
+def in_order(targets: Sequence[Stage[Any]]) -> Iterator[Stage[Any]]:
+    """The targets and all that they need, depth first; no recursion, because a graph may be deeper than the stack."""
+    seen: set[str] = set()
+    waiting = [(target, False) for target in reversed(targets)]
+    while waiting:
+        stage, ready = waiting.pop()
+        if ready:
+            yield stage
+        elif key(stage) not in seen:
+            seen.add(key(stage))
+            waiting.append((stage, True))
+            waiting += [(other, False) for other in reversed(stage.needs)]
+
+
+def _places(kind: str, name: str, made: str) -> list[tuple[str, ...]]:
+    """From the very stage to any of its kind; of one recipe, seeds and numbers in a fleet cost alike."""
+    return [(kind, name, made), (kind, re.sub(r"-\d+$", "", name.partition(".")[0]), ""), (kind,)]

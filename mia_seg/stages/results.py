@@ -1,0 +1,128 @@
+"""Results: what an attacker's scores come to once the victim's membership is joined back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mia_seg.evaluate import results
+from mia_seg.evaluate.audit import (
+    Cell,
+    Subject,
+    architecture,
+    classes_of,
+    data_name,
+    many_shadows,
+    measured,
+    tuned,
+    versions,
+)
+from mia_seg.evaluate.controls import controls
+from mia_seg.evaluate.results import Result, slug
+from mia_seg.recipes import ShadowRecipe
+from mia_seg.stages import Stage
+from mia_seg.stages.answers import AskedModel
+from mia_seg.stages.attackers import FittedAttacker, Seen
+from mia_seg.stages.blind import BlindControl
+from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.scenes import Cut
+from mia_seg.stages.shadow_members import ShadowMembers
+from mia_seg.store import Draft, Store, digest, write_json
+from mia_seg.workspace import Workspace
+
+VERSION = 1
+FILE = "result.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured(Stage[Result]):
+    """One cell of the grid, measured. seen: what the attacker sees of the victim.
+
+    shadow_recipe: how the attacker came by its shadow.
+    """
+
+    kind = "results"
+    device = True
+
+    cell: Cell
+    victim: TrainedModel
+    shadow_recipe: ShadowRecipe
+    attacker: FittedAttacker
+    seen: Seen
+    blind: BlindControl
+
+    @property
+    def shadow(self) -> TrainedModel:
+        """The shadow, or the first one of a fleet."""
+        return self.attacker.shadows[0]
+
+    @property
+    def name(self) -> str:
+        kind = ".adaptive" if self.cell.adaptive else ""
+        return f"{self.victim.name}.{slug(self.cell.defense.label)}.{slug(self.attacker.called)}{kind}"
+
+    @property
+    def title(self) -> str:
+        kind = " by who knows it" if self.cell.adaptive else ""
+        return f"{self.victim.title}: {self.cell.defense.label}{kind}, {self.attacker.called}"
+
+    def inputs(self) -> dict[str, Any]:
+        given = {"attacker": self.attacker, "seen": self.seen.inputs(), "blind": self.blind}
+        known = {"membership": self.victim.scenes.given("membership"), "split": self.victim.recipe.split.rule}
+        return given | known | {"told": self._told(), "version": VERSION}
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        store, method = workspace.store, self.cell.attack.component
+        attacker, answers = self.attacker.attacker(workspace), self.seen.value(store)
+        victim, shadow = self._subject(self.victim, store), self._subject(self.shadow, store)
+        scores = attacker.score(answers, victim.seed)
+        both = self.seen.audited.value(store), self.attacker.seen[0].audited.value(store)
+        found = measured(scores, attacker, victim, shadow, *both) | {"tuned": tuned(method, attacker)}
+        if method.needs_fleet:
+            found |= many_shadows(scores, victim, answers)
+        found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), victim.seed)}
+        found |= {"classes": classes_of(*both, self.victim.dataset.classes())}
+        settings = {"settings": method.model_dump(mode="json"), "versions": versions()}
+        write_json(draft.folder / FILE, self._told() | settings | found)
+
+    def load(self, folder: Path) -> Result:
+        return results.read(folder / FILE)
+
+    @property
+    def queries(self) -> int:
+        """Scenes that the attacker asked the victim about, those included that its members were chosen from."""
+        chosen = self.shadow.scenes
+        choosing = _count(chosen.answers) if isinstance(chosen, ShadowMembers) else 0
+        return choosing + self.cell.repeats * sum(map(_count, self.seen.asked))
+
+    def _told(self) -> dict[str, Any]:
+        """What is known of a result before it is measured."""
+        cell, adversary = self.cell, self.shadow_recipe.adversary
+        sides = {"victim": self.victim.recipe, "shadow": self.shadow.recipe}
+        return {
+            "victim": self.victim.recipe_name, "shadow": self.shadow.recipe_name, "seed": self.victim.seed,
+            "dataset": data_name(sides["victim"]), "shadow_dataset": data_name(sides["shadow"]),
+            "adversary": adversary.kind, "choose": adversary.choose, "repeats": cell.repeats, "queries": self.queries,
+            "segmenters": {side: architecture(recipe) for side, recipe in sides.items()},
+            "defense": cell.defense.label, "attack": cell.attack.name, "representation": cell.attack.variant,
+            "adaptive": cell.adaptive,
+            "digests": {
+                "victim": self.victim.digest, "shadow": self._shadow_digest, "attacker": self.attacker.digest,
+                "victim_answers": self.seen.audited.digest, "shadow_answers": self.attacker.seen[0].audited.digest,
+            },
+        }  # fmt: skip
+
+    @property
+    def _shadow_digest(self) -> str:
+        """Of what was trained; of a fleet, of all its models."""
+        models = [model.digest for model in self.attacker.shadows]
+        return digest(models) if self.cell.attack.component.needs_fleet else models[0]
+
+    def _subject(self, model: TrainedModel, store: Store) -> Subject:
+        return Subject(model.recipe_name, model.recipe, model.seed, model.partition(store))
+
+
+def _count(asked: AskedModel) -> int:
+    """How many scenes a victim is asked about."""
+    assert isinstance(asked.scenes, Cut), "a rule cuts a victim's scenes"
+    parts = asked.scenes.parts
+    return len(parts.pool if asked.part == "pool" else parts.asked)

@@ -1,0 +1,86 @@
+"""What a graph begins with: scenes and weights on disk, by what is in their files."""
+
+from collections.abc import Callable, Hashable
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from mia_seg import data, plugins, segmenters
+from mia_seg.data import Dataset
+from mia_seg.errors import MiaSegError
+from mia_seg.recipes import Recipe, Synthetic
+from mia_seg.recipes.splits import Partition
+from mia_seg.segmenters import Segmenter
+from mia_seg.stages.scenes import Cut, read_cut
+from mia_seg.store.content import Content
+from mia_seg.workspace import Workspace
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R", bound=Recipe)
+
+
+def once(build: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """A method that builds a thing only once for the same arguments, as long as its object lives."""
+
+    @wraps(build)
+    def found(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        built: dict[Hashable, T] = self.__dict__.setdefault("_built", {})
+        place = (build.__name__, args, tuple(sorted(kwargs.items())))
+        if place not in built:
+            built[place] = build(self, *args, **kwargs)
+        return built[place]
+
+    return found
+
+
+class Sources:
+    """Scenes and weights of recipes, as this machine has them. Each file is read once for its hash."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.content = Content(workspace.store.root / "content.json")
+
+    def recipe(self, recipe: R) -> R:
+        """The recipe at the precision that the workspace asks for; it shapes the model."""
+        if self.workspace.precision is None:
+            return recipe
+        train = recipe.train.model_copy(update={"precision": self.workspace.precision})
+        return recipe.model_copy(update={"train": train})
+
+    def cut(self, recipe: Recipe, seed: int) -> Cut:
+        """A recipe's scenes, cut by its rule."""
+        dataset = recipe.dataset()
+        return self._cut(dataset, recipe.split.cut(dataset, self.workspace.data_root, seed))
+
+    def more(self, base: Cut, name: str, settings: Synthetic) -> Cut:
+        """Scenes with layouts beyond a victim's members: of none of its parts, or of another data set.
+
+        Those that an audit asks about would be half members by their labels.
+        """
+        dataset, parts = base.dataset, base.parts
+        # Of another data set too: [synthetic.data] may name the same one, resized.
+        used = {base.pictures[i] for i in (*parts.members, *parts.nonmembers, *parts.pool)}
+        if settings.data is not None:
+            dataset = plugins.from_section(data, Dataset, settings.data, "[synthetic.data]")
+        if dataset.classes() != base.dataset.classes():
+            raise MiaSegError(f"[synthetic.data] has other classes than '{name}'. Merge its labels into the same ones.")
+        every = dataset.ids(self.workspace.data_root)
+        found = self._cut(dataset, Partition(every, [], [], {i: i for i in every}))
+        left = [i for i in every if found.pictures[i] not in used]
+        if not left:
+            raise MiaSegError(
+                f"[synthetic] masks = '{settings.masks}': every scene is in a part of '{name}'s split. Leave some "
+                f"over in [split], name another data set in [synthetic.data], or use masks = 'members'."
+            )
+        return found.with_parts(Partition(left, [], [], {i: i for i in left}))
+
+    def pretrained(self, recipe: Recipe) -> tuple[str, ...]:
+        """Hashes of the local files whose weights a backbone begins with."""
+        segmenter = plugins.from_section(segmenters, Segmenter, recipe.segmenter, "[segmenter]")
+        return tuple(self.content.of(segmenter.files()))
+
+    def _cut(self, dataset: Dataset, parts: Partition) -> Cut:
+        found = read_cut(dataset, parts, self.workspace.data_root, content=self.content)
+        self.content.save()
+        return found
