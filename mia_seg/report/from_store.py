@@ -19,6 +19,7 @@ from mia_seg.evaluate.results import slug
 from mia_seg.progress import console
 from mia_seg.query import answers
 from mia_seg.query.answers import Answers
+from mia_seg.report import write
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.galleries import LossSheet
 from mia_seg.store import MADE, Store, reading
@@ -30,13 +31,12 @@ UNDEFENDED = "none"
 
 def report(reports: Path, store: Store, data_root: Path | None) -> list[Path]:
     """Draw every figure, table and page again from the results on disk; the files."""
-    from mia_seg import report as report_
 
     found = results_.read_all(reports)
     if not found:
         raise MiaSegError(f"{reports} holds no results. Run 'mia-seg run VICTIM SHADOW' first.")
     cams, losses = cam_sheets(found, store, data_root), loss_sheets(found, store, data_root)
-    return report_.write(reports, found, cams, results_.read_generators(reports), losses)
+    return write(reports, found, cams, results_.read_generators(reports), losses)
 
 
 def cam_sheets(results: list[dict[str, Any]], store: Store, data_root: Path | None) -> dict[str, CamSheet]:

@@ -22,7 +22,7 @@ def silent(did: str, stage: Stage[Any]) -> None:
 
 @dataclass
 class Outcome:
-    """What became of a plan. failed: what each stage that failed said, by its key; left: keys of those that need one."""
+    """What became of a plan. failed: what each stage that failed said, by key; left: keys of those that need one."""
 
     plan: Plan
     first: bool = True  # whether this is the first of several processes, which alone has all in hand

@@ -1,160 +1,303 @@
-"""SHIM until the real store arrives."""
+"""Artefacts on disk: folders whose names hold the digest of all that shaped them, whole from the moment they appear.
+
+An artefact is written into a sibling folder under a name of its own, brought to the disk, and renamed into place; who
+finds the place taken uses what is there. `made.json` keeps the inputs, and size and SHA-256 of every file.
+"""
 
 import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-from safetensors import SafetensorError
+from mia_seg.errors import MiaSegError
+from mia_seg.store._files import hash_of, reading, replace, settle, write_json, writing
+from mia_seg.store._locks import locked
 
-from mia_seg.errors import MiaSegError, Unwritable
+__all__ = ["Artefact", "Draft", "Store", "digest", "reading", "replace", "write_json", "writing"]
 
-MADE = "made.json"
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.ENOTDIR}
+FORMAT = 2
+MADE, STORE, JOURNAL = "made.json", "store.json", "journal.jsonl"
+WORK, LOCKS = "work", "locks"
+Build = Callable[[Sequence["Draft"]], None]
+
+_verified: set[tuple[str, int, int, int]] = set()  # files whose hash this process has seen to be right
 
 
 def digest(parts: object) -> str:
+    """Twelve hex digits of SHA-256 over the canonical JSON of `parts`."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Artefact:
+    """A folder of a store and what shapes its content (JSON)."""
+
     store: "Store"
     kind: str
     name: str
     inputs: dict[str, Any]
 
-    @property
+    @cached_property
     def digest(self) -> str:
+        """Twelve hex digits over everything that shapes the content."""
         return digest(self.inputs)
 
     @property
     def path(self) -> Path:
+        """Where it lies, whether or not it is there."""
         return self.store.root / self.kind / f"{self.name}-{self.digest}"
 
     @property
     def whole(self) -> bool:
-        return (self.path / MADE).is_file()
+        """Whether it is there. Raises MiaSegError where what lies there was made from something else."""
+        self.store.check_format()
+        try:
+            made = self._made()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if made.get("inputs") != self.inputs:
+            raise _altered(self.path / MADE, "was made from other inputs than those its name stands for")
+        return True
 
     def check(self) -> Path:
-        made = json.loads((self.path / MADE).read_text())
-        for name, (size, sha) in made["files"].items():
-            if hashlib.sha256((self.path / name).read_bytes()).hexdigest() != sha:
-                raise MiaSegError(f"{self.path / name} was altered.")
+        """The folder, once every file in it is known to be as it was written. Raises MiaSegError naming another.
+
+        A file is read for that once a process, and again when it has changed.
+        """
+        if not self.whole:
+            raise MiaSegError(f"{self.path} is not there. Run the command that makes it again.")
+        files: dict[str, Any] = self._made().get("files", {})
+        if strays := sorted(set(_names(self.path)) ^ set(files)):
+            raise _altered(self.path / strays[0], "is not one of the files that were written, or is missing")
+        for name, (size, known) in files.items():
+            _verify(self.path / name, size, known)
         return self.path
+
+    @property
+    def lock(self) -> Path:
+        """The file of its lock."""
+        return self.store.root / LOCKS / f"{self.kind}-{self.digest}.lock"
+
+    @property
+    def scratch(self) -> Path:
+        """Where state to resume from lies while it is made."""
+        return self.store.root / WORK / f"{self.kind}-{self.digest}"
+
+    def _made(self) -> dict[str, Any]:
+        try:
+            made: dict[str, Any] = json.loads((self.path / MADE).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise _altered(self.path / MADE, f"is no whole file ({error})") from None
+        return made
 
 
 @dataclass(frozen=True)
 class Draft:
+    """An artefact that is being made: `folder` to write into."""
+
     artefact: Artefact
     folder: Path
 
     @property
     def scratch(self) -> Path:
-        path = self.artefact.store.root / "work" / f"{self.artefact.kind}-{self.artefact.digest}"
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        """A folder for state to resume from, which survives a kill and goes once the artefact is whole."""
+        self.artefact.scratch.mkdir(parents=True, exist_ok=True)
+        return self.artefact.scratch
 
 
 @dataclass(frozen=True)
 class Store:
+    """The root of all artefacts; the same inputs give the same folder."""
+
     root: Path
 
     def artefact(self, kind: str, name: str, inputs: dict[str, Any]) -> Artefact:
+        """Where `kind` keeps what `inputs` shape, whether or not it exists yet."""
         return Artefact(self, kind, name, inputs)
 
     def make(
-        self, artefacts: Sequence[Artefact], build: Callable[[Sequence[Draft]], None], waiting: Any = None
+        self, artefacts: Sequence[Artefact], build: Build, waiting: Callable[[Artefact], None] | None = None
     ) -> list[Artefact]:
-        drafts = []
-        started = time.monotonic()
-        for a in artefacts:
-            if not a.whole:
-                folder = a.path.with_name(f".{a.path.name}.{uuid.uuid4().hex}.part")
-                folder.mkdir(parents=True)
-                drafts.append(Draft(a, folder))
-        try:
-            if drafts:
-                build(drafts)
-        except BaseException:
-            for d in drafts:
-                shutil.rmtree(d.folder, ignore_errors=True)
-            raise
-        for d in drafts:
-            files = {
-                p.name: [p.stat().st_size, hashlib.sha256(p.read_bytes()).hexdigest()]
-                for p in sorted(d.folder.iterdir())
-            }
-            write_json(d.folder / MADE, {"format": 2, "inputs": d.artefact.inputs, "files": files})
-            os.rename(d.folder, d.artefact.path)
-            shutil.rmtree(self.root / "work" / f"{d.artefact.kind}-{d.artefact.digest}", ignore_errors=True)
-            with (self.root / "journal.jsonl").open("a") as j:
-                j.write(
-                    json.dumps(
-                        {
-                            "kind": d.artefact.kind,
-                            "name": d.artefact.name,
-                            "digest": d.artefact.digest,
-                            "seconds": (time.monotonic() - started) / len(drafts),
-                            "bytes": sum(s for s, _ in files.values()),
-                        }
-                    )
-                    + "\n"
-                )
-        return [d.artefact for d in drafts]
+        """Let `build` fill the drafts of those that are not whole, put each in its place, and say which were made here.
+
+        waiting: called where another process is at work on one. Raises Unwritable where the disk takes no more.
+        """
+        with writing(self.root), ExitStack() as held:
+            self._mark()
+            for artefact in sorted(artefacts, key=lambda a: a.lock):
+                held.enter_context(locked(artefact.lock, partial(waiting or _nobody, artefact)))
+            drafts = [_draft(artefact) for artefact in artefacts if not artefact.whole]
+            return self._fill(drafts, build) if drafts else []
 
     def journal(self) -> list[dict[str, Any]]:
-        p = self.root / "journal.jsonl"
-        return [json.loads(x) for x in p.read_text().splitlines()] if p.is_file() else []
+        """What each artefact cost that was made here: {kind, name, digest, seconds, bytes}, the oldest first."""
+        try:
+            lines = (self.root / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        return [row for row in map(_row, lines) if row]
+
+    def check_format(self) -> None:
+        """Refuse a store that a later version wrote."""
+        if self._format > FORMAT:
+            raise MiaSegError(
+                f"{self.root} was written by a later version of mia-seg (format {self._format}; this one knows "
+                f"{FORMAT}). Update mia-seg, or choose another --store."
+            )
+
+    @cached_property
+    def _format(self) -> int:
+        try:
+            return int(json.loads((self.root / STORE).read_text(encoding="utf-8"))["format"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return FORMAT
+
+    def _mark(self) -> None:
+        self.check_format()
+        if not (self.root / STORE).is_file():
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_json(self.root / STORE, {"format": FORMAT})
+
+    def _fill(self, drafts: Sequence[Draft], build: Build) -> list[Artefact]:
+        started = time.monotonic()
+        try:
+            for draft in drafts:
+                _clear(draft.artefact)
+                draft.folder.mkdir(parents=True)
+            build(drafts)
+            sizes = [_seal(draft) for draft in drafts]
+            made = [draft.artefact for draft in drafts if _place(draft)]
+        finally:
+            for draft in drafts:
+                shutil.rmtree(draft.folder, ignore_errors=True)
+        seconds = (time.monotonic() - started) / len(drafts)
+        for draft, size in zip(drafts, sizes, strict=True):
+            self._note(draft.artefact, seconds, size)
+            shutil.rmtree(draft.artefact.scratch, ignore_errors=True)
+        return made
+
+    def _note(self, artefact: Artefact, seconds: float, size: int) -> None:
+        row = {"kind": artefact.kind, "name": artefact.name, "digest": artefact.digest, "seconds": round(seconds, 3)}
+        line = (json.dumps(row | {"bytes": size}) + "\n").encode()
+        with (self.root / JOURNAL).open("ab", buffering=0) as file:
+            file.write(line)  # in one piece: two processes do not mix their lines
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk, or a file where a folder should be, into one sentence."""
+def _draft(artefact: Artefact) -> Draft:
+    """A name that no other process, thread or host gives."""
+    who = f"{_host()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    return Draft(artefact, artefact.path.with_name(f".{artefact.path.name}.{who}.part"))
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "-", socket.gethostname()) or "host"
+
+
+def _clear(artefact: Artefact) -> None:
+    """Remove what processes of this host left of the artefact that are no more."""
+    for folder in stale_drafts(artefact.path.parent, artefact.path.name):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def stale_drafts(kind: Path, name: str = "*") -> list[Path]:
+    """Drafts below a kind's folder whose process, one of this host, is no more."""
+    found = []
+    for folder in kind.glob(f".{name}.{_host()}.*.part"):
+        pid = folder.name.split(".")[-3]
+        if pid.isdecimal() and not _alive(int(pid)):
+            found.append(folder)
+    return found
+
+
+def _alive(pid: int) -> bool:
     try:
-        yield
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _seal(draft: Draft) -> int:
+    """Bring every file to the disk, note what it holds; how many bytes there are."""
+    files: dict[str, tuple[int, str]] = {}
+    for name in _names(draft.folder):
+        path = draft.folder / name
+        settle(path)
+        files[name] = path.stat().st_size, hash_of(path)
+    # No times in here: two runs of one request end with the same bytes.
+    write_json(draft.folder / MADE, {"format": FORMAT, "inputs": draft.artefact.inputs, "files": files})
+    settle(draft.folder / MADE)
+    settle(draft.folder)
+    return sum(size for size, _ in files.values())
+
+
+def _place(draft: Draft) -> bool:
+    """Rename the draft into its place; False where another process was faster, whose artefact is then used."""
+    target = draft.artefact.path
+    try:
+        os.rename(draft.folder, target)
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        raise Unwritable(
-            f"{path} could not be written ({error.strerror or error}). Free some room or choose another --store "
-            f"or --reports, then run the same command again: it resumes."
-        ) from error
+        if not draft.artefact.whole:
+            raise MiaSegError(
+                f"{target} is in the way: it has no {MADE}, so that it is no artefact. Remove it and run the same "
+                f"command again."
+            ) from None
+        return False
+    settle(target.parent)
+    return True
 
 
-@contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Turn what a damaged artefact makes its readers raise into one sentence."""
+def _names(folder: Path) -> list[str]:
+    """The files of an artefact, those in folders too, without `made.json`."""
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return sorted(name for name in found if name != MADE)
+
+
+def _verify(path: Path, size: int, known: str) -> None:
+    stat = path.stat()
+    key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    if stat.st_size != size:
+        raise _altered(path, f"has {stat.st_size} bytes, and {size} were written")
+    if key in _verified:
+        return
+    if hash_of(path) != known:
+        raise _altered(path, "holds other bytes than were written")
+    _verified.add(key)
+
+
+def _altered(path: Path, what: str) -> MiaSegError:
+    folder = path.parent
+    return MiaSegError(
+        f"{path} {what}. Remove it with 'mia-seg store rm {folder.parent.name}/{folder.name}' and run the same command "
+        f"again: it is made anew."
+    )
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """A line of the journal; None for what a full disk left of one."""
     try:
-        yield
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, SafetensorError) as error:
-        raise MiaSegError(
-            f"{folder} is damaged ({error}). Delete this folder and run the same command again: it is made anew."
-        ) from error
+        row = json.loads(line)
+        return {"kind": row["kind"], "name": row["name"], "digest": row["digest"]} | {
+            "seconds": float(row["seconds"]), "bytes": int(row["bytes"])
+        }  # fmt: skip
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one."""
-    replace(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write bytes beside `path`, then rename: a kill leaves no half file under the final name."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk the half file would take the room that is lacking
-        raise
-    os.replace(temporary, path)
+def _nobody(artefact: Artefact) -> None:
+    del artefact

@@ -1,0 +1,75 @@
+"""Files that are whole or not there: hashes, replacement in one step, the sentence for a disk that takes no more."""
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from zipfile import BadZipFile
+
+from safetensors import SafetensorError
+
+from mia_seg.errors import MiaSegError, Unwritable
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full or read-only disk, or a file where a folder should be, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise Unwritable(
+            f"{path} could not be written ({error.strerror or error}). Free some room or choose another --store "
+            f"or --reports, then run the same command again: it resumes."
+        ) from error
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turn what a damaged artefact makes its readers raise into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, SafetensorError) as error:
+        raise MiaSegError(
+            f"{folder} is damaged ({error}). Delete this folder and run the same command again: it is made anew."
+        ) from error
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    replace(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write bytes beside `path`, then rename: a kill leaves no half file under the final name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # on a full disk the half file would take the room that is lacking
+        raise
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, in hex digits; read once, in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settle(path: Path) -> None:
+    """Bring a file or folder to the disk itself: a rename that comes later never shows it empty."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
