@@ -119,7 +119,7 @@ def measure(name):
         ids = dataset.ids(root)
         fabric = Fabric(accelerator="cpu", devices=1, precision=short.precision)
         start = time.monotonic()
-        train.train(settings, Scenes(dataset, root, ids[:BATCH]), 0, out, fabric, 0, name)
+        train.train(settings, Scenes(dataset, root, ids[:BATCH]), seed=0, folder=out, fabric=fabric, title=name)
         trained = time.monotonic() - start
         box = Undefended().guard(train.load_network(settings, 19, out / train.WEIGHTS), settings.window)
         start = time.monotonic()

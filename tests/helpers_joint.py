@@ -45,7 +45,7 @@ def unevenly_labelled(count: int) -> Scenes:
 def first_step(fabric: Fabric, folder: Path, accumulate: int, frozen: bool) -> dict[str, Tensor]:
     """Gradients and buffers after one step of a PSPNet; `frozen`: batch norm does nothing but scale."""
     made = recipe(accumulate=accumulate)
-    training = Training(made, unevenly_labelled(4), 0, folder, fabric, 0, "joint")
+    training = Training(made, unevenly_labelled(4), seed=0, folder=folder, fabric=fabric, workers=0, title="joint")
     training.prepare(None)
     for module in training.network.modules() if frozen else ():
         if isinstance(module, nn.BatchNorm2d):
@@ -73,7 +73,9 @@ def broken_and_unbroken(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
     for way, stop_at in (("unbroken", 0), ("broken", 4)):
         (folder / way).mkdir(exist_ok=True)
         while True:
-            training = Training(made, unevenly_labelled(9), 0, folder / way, fabric, 0, "joint")
+            training = Training(
+                made, unevenly_labelled(9), seed=0, folder=folder / way, fabric=fabric, workers=0, title="joint"
+            )
             training.prepare(None)
             begun = training.done.epochs * 2 + training.done.steps
             stops = pytest.raises(MiaSegError, match=f"after step {stop_at} of 7") if stop_at and not begun else None

@@ -11,11 +11,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mia_seg.data import IGNORE, Dataset, Scene, Scenes
+from mia_seg.defenses import AnswerDefense, Defense, NetworkDefense
 from mia_seg.generators import Paired, cut_of
 from mia_seg.generators.dfgan import DFGAN
+from mia_seg.oracles import Oracle, as_is
+from mia_seg.oracles.network import NetworkOracle
 from mia_seg.plugins import Component
-from mia_seg.query import answers, query
+from mia_seg.query import Recording, answers, query
 from mia_seg.query.answers import Answers
+from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
 
 
@@ -127,8 +131,22 @@ def written(
 ) -> Answers:
     """Answers with these posteriors and labels, written and read as a query's are."""
     folder.mkdir(parents=True, exist_ok=True)
-    query(tells(posteriors), scenes_of(labels, len(posteriors[0]), ids), stride, 0, folder, "told")
+    return ask(tells(posteriors), scenes_of(labels, len(posteriors[0]), ids), folder, stride=stride)
+
+
+def ask(oracle: Oracle, scenes: Scenes, folder: Path, *, stride: int = 1, seed: int = 0, **more: Any) -> Answers:
+    """What an oracle answers to scenes, written into one folder and read again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    query(oracle, scenes, [Recording(folder, as_is)], stride=stride, seed=seed, title="asked", **more)
     return answers.load(folder)
+
+
+def defended(defense: Defense, network: Network, window: Window | None = None) -> Any:
+    """The service with a defense of either kind."""
+    if isinstance(defense, NetworkDefense):
+        return defense.guard(network, window)
+    assert isinstance(defense, AnswerDefense)
+    return defense.wrap(NetworkOracle(network, window))
 
 
 def small(component: type[Component], **wanted: Any) -> dict[str, Any]:

@@ -5,19 +5,19 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from helpers_scenes import paired, picture, toy
+from helpers_scenes import defended, paired, picture, toy
 from scipy.stats import norm
 from torch import Tensor, nn
 
 from mia_seg import defenses
-from mia_seg.defenses import Defense, argmax, gaussian, gaussian_std
+from mia_seg.defenses import AnswerDefense, Defense, NetworkDefense, gaussian, gaussian_std
 from mia_seg.defenses.argmax import Argmax
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
 from mia_seg.defenses.gaussian_std import GaussianStd
 from mia_seg.defenses.synfeat import SynFeat, mix
 from mia_seg.errors import MiaSegError
-from mia_seg.oracles.network import BlackBox
+from mia_seg.oracles import Oracle
 from mia_seg.plugins import build, names
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
@@ -30,10 +30,11 @@ def defense(name: str) -> Defense:
     return build(defenses, Defense, name, {}, name)
 
 
-def guarded(name: str, network: Network, classes: int, window: Window | None = None) -> BlackBox:
+def guarded(name: str, network: Network, classes: int, window: Window | None = None) -> Oracle:
     """The defended service; a defense that wants a generator gets one."""
     chosen = defense(name)
-    return chosen.guard(paired(network, classes) if chosen.needs_generator else network, window)
+    wants = isinstance(chosen, NetworkDefense) and chosen.needs_generator
+    return defended(chosen, paired(network, classes) if wants else network, window)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -64,6 +65,24 @@ def test_every_defense_answers_with_a_posterior_that_a_key_reproduces(name: str,
         assert torch.equal(guarded(name, toy(classes), classes, window)(image, 5), told)
 
 
+def by_hand(image_HWC: np.ndarray, key: int) -> Tensor:
+    """An oracle that is no network: a plain function of the pixels."""
+    del key
+    counts = torch.from_numpy(image_HWC.copy()).permute(2, 0, 1).float() + 1
+    return counts / counts.sum(0)
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if isinstance(defense(name), AnswerDefense)])
+def test_a_defense_of_answers_wraps_any_oracle(name: str) -> None:
+    chosen, image = defense(name), picture(0, (16, 24))
+    assert isinstance(chosen, AnswerDefense)
+    told = chosen.wrap(by_hand)(image, 5)
+    assert torch.equal(told, chosen.release(by_hand(image, 5), seeded(5)))
+    assert torch.equal(chosen.wrap(by_hand)(image, 5), told)
+    assert told.min() >= 0
+    assert (told.sum(0) - 1).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_no_defense_changes_the_network_it_guards(name: str) -> None:
     torch.manual_seed(0)
@@ -82,33 +101,33 @@ def test_no_defense_is_the_network_itself() -> None:
     network, image = toy(7), picture(0, (12, 16))
     with torch.no_grad():
         posterior = network(torch.from_numpy(image.transpose(2, 0, 1) / np.float32(255))[None])[0].softmax(0)
-    assert torch.equal(defense("none").guard(network, None)(image, 3), posterior)
+    assert torch.equal(defended(defense("none"), network)(image, 3), posterior)
 
 
 @pytest.mark.parametrize("classes", [2, 11, 19])
 def test_argmax_is_one_hot_at_the_largest(classes: int) -> None:
     posterior = random_posterior(classes)
-    told = argmax.one_hot(posterior, seeded(0))
+    told = Argmax().release(posterior, seeded(0))
     for row in range(20):
         for column in range(30):
             expected = np.zeros(classes, np.float32)
             expected[posterior[:, row, column].numpy().argmax()] = 1
             assert (told[:, row, column].numpy() == expected).all()
     image = picture(0, (12, 16))
-    soft, hard = (d.guard(toy(classes), None)(image, 0) for d in (defense("none"), Argmax()))
+    soft, hard = (defended(d, toy(classes))(image, 0) for d in (defense("none"), Argmax()))
     assert torch.equal(hard.argmax(0), soft.argmax(0))
     assert set(hard.unique().tolist()) == {0, 1}
 
 
 def test_argmax_of_a_tie_is_still_one_class() -> None:
     assert torch.equal(
-        argmax.one_hot(constant(0.25, 0.25, 0.25, 0.25, side=2), seeded(0)), constant(1, 0, 0, 0, side=2)
+        Argmax().release(constant(0.25, 0.25, 0.25, 0.25, side=2), seeded(0)), constant(1, 0, 0, 0, side=2)
     )
 
 
 @pytest.mark.parametrize("variance", [0.0025, 0.01])
 def test_gaussian_is_set_by_the_variance(variance: float) -> None:
-    told = Gaussian(variance=variance).perturb(constant(0.6, 0.4), seeded(0)).double()
+    told = Gaussian(variance=variance).release(constant(0.6, 0.4), seeded(0)).double()
     # After (0.6 + e, 0.4) / (1 + e) the ratio of the two still holds e.
     noise = 0.4 * told[0] / told[1] - 0.6
     assert noise.var().item() == pytest.approx(variance, rel=0.03)
@@ -117,7 +136,7 @@ def test_gaussian_is_set_by_the_variance(variance: float) -> None:
 
 @pytest.mark.parametrize("variance", [0.5, 1.0])
 def test_gaussian_raises_values_below_the_floor_to_it(variance: float) -> None:
-    told = Gaussian(variance=variance).perturb(constant(0.6, 0.4, 0), seeded(1)).double()
+    told = Gaussian(variance=variance).release(constant(0.6, 0.4, 0), seeded(1)).double()
     first, last = 0.4 * told[0] / told[1], 0.4 * told[2] / told[1]
     assert torch.allclose(last, torch.tensor(1e-4, dtype=torch.float64), rtol=1e-5)
     assert first.min().item() == pytest.approx(1e-4, rel=1e-5)
@@ -127,7 +146,7 @@ def test_gaussian_raises_values_below_the_floor_to_it(variance: float) -> None:
 
 def test_gaussian_moves_the_predicted_label_alone() -> None:
     posterior = (random_posterior(5) + 0.05) / 1.25
-    told = Gaussian(variance=0.5).perturb(posterior, seeded(2))
+    told = Gaussian(variance=0.5).release(posterior, seeded(2))
     predicted = posterior.argmax(0)
     for a, b in combinations(range(5), 2):
         others = (predicted != a) & (predicted != b)
@@ -137,7 +156,7 @@ def test_gaussian_moves_the_predicted_label_alone() -> None:
 
 
 def test_gaussian_draws_once_a_location() -> None:
-    told = Gaussian(variance=0.01).perturb(constant(0.6, 0.4, side=100), seeded(3))
+    told = Gaussian(variance=0.01).release(constant(0.6, 0.4, side=100), seeded(3))
     assert len(told[0].unique()) > 9000
     shifted = torch.stack([told[0][:, 1:].flatten(), told[0][:, :-1].flatten()])
     assert abs(torch.corrcoef(shifted)[0, 1].item()) < 0.05
@@ -145,7 +164,7 @@ def test_gaussian_draws_once_a_location() -> None:
 
 @pytest.mark.parametrize("deviation", [0.005, 0.02])
 def test_gaussian_std_is_set_by_the_deviation_of_every_class(deviation: float) -> None:
-    told = GaussianStd(deviation=deviation).perturb(constant(0.25, 0.25, 0.25, 0.25), seeded(0)).double()
+    told = GaussianStd(deviation=deviation).release(constant(0.25, 0.25, 0.25, 0.25), seeded(0)).double()
     # The sum that it is divided by has mean one, and drops out of the logarithm of a ratio: (e_a - e_b) / 0.25.
     for a, b in combinations(range(4), 2):
         assert (0.25 * (told[a] / told[b]).log()).var().item() == pytest.approx(2 * deviation**2, rel=0.05)
@@ -153,7 +172,7 @@ def test_gaussian_std_is_set_by_the_deviation_of_every_class(deviation: float) -
 
 def test_gaussian_std_raises_values_below_its_own_floor() -> None:
     noise = torch.randn(3, 250, 250, generator=seeded(4)) * 0.5
-    told = GaussianStd(deviation=0.5).perturb(constant(1, 0, 0), seeded(4))
+    told = GaussianStd(deviation=0.5).release(constant(1, 0, 0), seeded(4))
     sunk = (noise[1] < 0) & (noise[2] < 0)
     assert 0.2 < sunk.float().mean() < 0.3
     assert torch.equal(told[1][sunk], told[2][sunk])
@@ -208,7 +227,7 @@ SYNTHETIC = torch.tensor([[0.6, 0.2], [0.1, 0.8], [0.3, 0.0]]).view(1, 3, 1, 2)
 def test_equation_7_1_on_posteriors_that_agree_and_differ(
     factor: float, mask: str, agree: list[float], differ: list[float]
 ) -> None:
-    told = mix(REAL, SYNTHETIC, factor, mask)
+    told = mix(REAL, SYNTHETIC, factor, mask=mask)
     assert told[0, :, 0, 0].tolist() == pytest.approx(agree)
     assert told[0, :, 0, 1].tolist() == pytest.approx(differ)
 
@@ -216,7 +235,7 @@ def test_equation_7_1_on_posteriors_that_agree_and_differ(
 def test_synfeat_at_factor_0_keeps_the_labels_and_at_1_shows_nothing_of_the_image_but_its_layout() -> None:
     network, image = toy(5), picture(0, (16, 24))
     pair = paired(network, 5)
-    real = defense("none").guard(network, None)(image, 0)
+    real = defended(defense("none"), network)(image, 0)
     none, half, whole = (SynFeat(factor=f).guard(pair, None)(image, 0) for f in (0, 0.5, 1))
     assert torch.equal(none.argmax(0), real.argmax(0))
     differ = whole.argmax(0) != real.argmax(0)

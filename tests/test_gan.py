@@ -263,7 +263,9 @@ def scenes(count: int, first: int = 0) -> Scenes:
 
 def run(folder: Path, **settings: Any) -> bytes:
     folder.mkdir(exist_ok=True)
-    gan.train(recipe(**settings), toy(3), scenes(5), scenes(2, 5), 0, folder, "a test", "the digest")
+    gan.train(
+        recipe(**settings), toy(3), scenes(5), scenes(2, 5), seed=0, folder=folder, title="a test", model="the digest"
+    )
     return (folder / gan.WEIGHTS).read_bytes()
 
 

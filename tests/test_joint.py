@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import RandomSampler
 
-from mia_seg import launch
+from mia_seg import workspace
 from mia_seg.errors import MiaSegError
 from mia_seg.store import Store
 from mia_seg.train._order import Plan, Shares, order_of, seed_of
@@ -122,7 +122,7 @@ Setter = Callable[[dict[str, str]], None]
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Setter:
     """Set a launcher's variables, and none of another."""
-    for name in [n for n in os.environ if n.startswith(("SLURM_", "TORCHELASTIC_"))]:
+    for name in [n for n in os.environ if n.startswith(("SLURM_", "TORCHELASTIC_", "LOCAL_RANK"))]:
         monkeypatch.delenv(name)
     return lambda variables: [monkeypatch.setenv(k, v) for k, v in variables.items()] and None
 
@@ -137,26 +137,20 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Setter:
         (SRUN, 1, (4, 2, 5)),
         (SRUN | TORCHRUN | {"LOCAL_WORLD_SIZE": "2"}, 1, (2, 2, 5)),  # torchrun inside of SLURM goes first
         (SRUN | {"SLURM_JOB_NAME": "interactive"}, 2, (2, 1, 0)),
+        ({"LOCAL_RANK": "1"}, 2, (2, 1, 1)),  # the second process that Fabric itself starts
     ],
 )
 def test_a_launcher_says_how_many_processes_there_are(
     started: Setter, variables: dict[str, str], asked: int, expected: tuple[int, int, int]
 ) -> None:
     started(variables)
-    assert (*launch.devices_and_nodes(asked), launch.rank()) == expected
+    assert (*workspace.devices_and_nodes(asked), workspace.rank()) == expected
 
 
 def test_devices_that_contradict_the_launcher_are_refused(started: Setter) -> None:
     started(TORCHRUN)
     with pytest.raises(MiaSegError, match=r"--devices 3: torchrun started 4 processes on each node.*Leave --devices"):
-        launch.devices_and_nodes(3)
-
-
-def test_the_first_process_does_alone_what_devices_do_not_share(started: Setter, tmp_path: Path) -> None:
-    started(TORCHRUN)
-    with pytest.raises(SystemExit) as left:
-        Workspace(Store(tmp_path), None, tmp_path, "cpu").fabric("32-true")
-    assert left.value.code == 0
+        workspace.devices_and_nodes(3)
 
 
 def test_a_command_trains_one_model_on_several_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,15 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers_scenes import blocky, scenes_of, softmax, tells, toy, written
+from helpers_scenes import ask, blocky, defended, scenes_of, softmax, tells, toy, written
 from scipy import ndimage
 from torch import Tensor
 
+from mia_seg import defenses
 from mia_seg.data import IGNORE
+from mia_seg.defenses import AnswerDefense
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
-from mia_seg.oracles.network import BlackBox
-from mia_seg.query import FLOOR, answers, boundary_band, components, key, query, statistics
+from mia_seg.oracles import Oracle
+from mia_seg.oracles.network import NetworkOracle
+from mia_seg.plugins import parse
+from mia_seg.query import Recording, answers, key, query
+from mia_seg.query._statistics import FLOOR, boundary_band, components, statistics
 from mia_seg.query.answers import Answers
 
 SIZES = [(7, 9), (12, 5), (4, 4), (9, 8)]
@@ -252,19 +257,17 @@ def test_answers_of_another_length_than_their_index_says_are_refused(tmp_path: P
             answers.load(tmp_path)
 
 
-def asked(folder: Path, box: BlackBox, ids: list[str], seed: int = 0) -> Answers:
+def asked(folder: Path, box: Oracle, ids: list[str], seed: int = 0) -> Answers:
     """Answers of a real black box to scenes that depend on their id alone."""
-    folder.mkdir()
     labels = {name: blocky(np.random.default_rng(ord(name)), (9, 12), 3) for name in "abcd"}
     scenes = scenes_of(list(labels.values()), 3, list(labels))
     scenes.ids = ids
-    query(box, scenes, 1, seed, folder, "asked")
-    return answers.load(folder)
+    return ask(box, scenes, folder, seed=seed)
 
 
 @pytest.mark.parametrize("defense", [Gaussian(variance=0.5), Dropout(ratio=0.5)])
 def test_noise_of_a_scene_depends_on_its_id_and_the_seed_alone(tmp_path: Path, defense: Gaussian | Dropout) -> None:
-    box = defense.guard(toy(3), None)
+    box = defended(defense, toy(3))
     every = asked(tmp_path / "every", box, ["a", "b", "c", "d"])
     few = asked(tmp_path / "few", box, ["c", "a"])
     other = asked(tmp_path / "other", box, ["c", "a"], seed=1)
@@ -277,13 +280,12 @@ def test_noise_of_a_scene_depends_on_its_id_and_the_seed_alone(tmp_path: Path, d
 
 def test_repeated_queries_have_noise_of_their_own_and_their_mean_is_kept(tmp_path: Path) -> None:
     box, scenes = (
-        Gaussian(variance=0.5).guard(toy(3), None),
+        defended(Gaussian(variance=0.5), toy(3)),
         scenes_of([blocky(np.random.default_rng(0), (9, 12), 3)], 3),
     )
-    query(box, scenes, 1, 0, tmp_path, "asked", repeats=3)
+    kept = ask(box, scenes, tmp_path, repeats=3)[0].posterior_KHW
     each = [box(scenes[0].image_HWC, key(scenes[0].id, 0, k)).numpy() for k in range(3)]
     assert not np.allclose(each[0], each[1])
-    kept = answers.load(tmp_path)[0].posterior_KHW
     assert np.allclose(kept, np.mean(each, 0), atol=1e-3)
     assert key("a", 0, 0) == key("a", 0), "the first query is that of who asks once"
 
@@ -304,10 +306,9 @@ def peak(folder: Path, count: int) -> int:
     def box(image_HWC: np.ndarray, key: int) -> Tensor:
         return torch.from_numpy(np.full((19, *image_HWC.shape[:2]), 1 / 19, np.float32))
 
-    folder.mkdir()
     tracemalloc.start()
     try:
-        query(box, scenes, 1, 0, folder, "asked")
+        ask(box, scenes, folder)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -343,3 +344,28 @@ def test_a_smaller_label_space_ignores_the_rest_and_sums_to_one_again(tmp_path: 
     assert np.allclose(kept.mean_loss(), (-np.log(0.25) - np.log(1e-6)) / 2)
     assert seen.take(seen.ids)[0].posterior_KHW.shape == seen[0].posterior_KHW.shape
     assert np.array_equal(whole[0].posterior_KHW, posterior.astype(np.float16).astype(np.float32))
+
+
+PLAIN = ("none", "argmax", "gaussian:0.25", "gaussian:0.5", "gaussian:1.0")
+
+
+def test_one_pass_serves_every_defense_that_only_changes_the_answer(tmp_path: Path) -> None:
+    """Each scene is asked about once, and every file is that of a pass of its own."""
+    network, counted = NetworkOracle(toy(3)), []
+    scenes = scenes_of([blocky(np.random.default_rng(k), (9, 12), 3) for k in range(4)], 3)
+
+    def oracle(image_HWC: np.ndarray, key: int) -> Tensor:
+        counted.append(key)
+        return network(image_HWC, key)
+
+    chosen = {text: parse(defenses, AnswerDefense, text) for text in PLAIN}
+    recordings = [Recording(tmp_path / text, defense.release) for text, defense in chosen.items()]
+    for recording in recordings:
+        recording.folder.mkdir()
+    query(oracle, scenes, recordings, stride=2, seed=3, title="asked", repeats=2)
+    assert len(counted) == 2 * len(scenes)
+    for text, defense in chosen.items():
+        alone = tmp_path / f"{text} alone"
+        ask(defense.wrap(network), scenes, alone, stride=2, seed=3, repeats=2)
+        for name in (answers.POSTERIORS, answers.LABELS, answers.INDEX, answers.STATISTICS):
+            assert (alone / name).read_bytes() == (tmp_path / text / name).read_bytes(), (text, name)

@@ -1,14 +1,16 @@
-"""Stages, plans and runs, on stages that write a line: what is made, in which order, and what is left where one fails."""
+"""Stages, plans and runs, on stages that write a line: what is made, in which order, and what a fault leaves undone."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self
 
 import pytest
 
 from mia_seg.errors import MiaSegError, Stopped, Unwritable
 from mia_seg.stages import Stage
+from mia_seg.stages import run as runs
 from mia_seg.stages.plan import Plan
 from mia_seg.stages.run import run
 from mia_seg.stages.sources import once
@@ -150,13 +152,38 @@ def test_stages_of_one_pass_are_made_in_it_once_all_they_need_is_there(workspace
 
 def test_costs_are_those_of_the_stage_or_of_one_like_it(workspace: Workspace) -> None:
     run(Plan((Line("a"),), workspace.store), workspace)
-    exact, like, unlike = Plan((Line("a"), Line("a", (Line("b"),)), Line("c")), workspace.store).steps()[::2] + [None]
-    assert exact is not None
-    assert exact.exact
-    assert exact.size == 1
-    assert like is not None
-    assert not like.exact
-    assert unlike is None
+    steps = Plan((Line("a"), Line("a", (Line("b"),))), workspace.store).steps()
+    assert [(step.stage.name, step.state, step.exact) for step in steps] == [
+        ("a.s0", "whole", True),
+        ("b.s0", "missing", False),  # of the kind
+        ("a.s0", "missing", False),  # of the name
+    ]
+    assert [step.size for step in steps] == [1, 1, 1]
+    assert Plan((Line("a"),), Store(workspace.store.root / "empty")).steps()[0].seconds is None
+
+
+def test_a_process_that_is_not_the_first_only_joins_what_devices_share(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Shared(Line):
+        joint = True
+
+    a = Line("a")
+    made: list[str] = []
+    shared = Shared("shared", (a,), MiaSegError("joined"), made)
+    monkeypatch.setattr(runs, "rank", lambda: 1)
+    monkeypatch.setattr(runs, "POLL", 0.01)
+    started = Thread(
+        target=lambda: workspace.store.make([a.artefact(workspace.store)], lambda d: a.make(d[0], workspace))
+    )
+    started.start()  # the first process makes what comes before
+    with pytest.raises(MiaSegError, match="joined"):
+        run(Plan((shared, Line("later")), workspace.store), workspace)
+    started.join()
+    assert not Line("later").artefact(workspace.store).whole
+    monkeypatch.setattr(Shared, "make", lambda *_: made.append("took part"))
+    assert not run(Plan((shared, Line("later")), workspace.store), workspace).first
+    assert made == ["took part"]
 
 
 def test_what_is_built_twice_is_the_same() -> None:

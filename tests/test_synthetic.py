@@ -123,7 +123,8 @@ def test_synthetic_features_teach_the_decoder_alone() -> None:
 def run(folder: Path, made: Source | None) -> bytes:
     folder.mkdir(exist_ok=True)
     held = scenes_of([blocky(np.random.default_rng(i), SIZE, 3) for i in range(6)], 3)
-    train.train(recipe(), held, 0, folder, Fabric(accelerator="cpu", devices=1), 0, "a test", None, made)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    train.train(recipe(), held, seed=0, folder=folder, fabric=fabric, title="a test", source=made)
     return (folder / train.WEIGHTS).read_bytes()
 
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from conftest import Audit
 from helpers_files import call
-from helpers_scenes import blocky, scenes_of, written
+from helpers_scenes import ask, blocky, scenes_of, written
 from torch import Tensor
 
 from mia_seg.attacks.label_only import LabelOnly
 from mia_seg.data import Scene
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
-from mia_seg.query import answers, key, query
+from mia_seg.query import answers, key
 from mia_seg.query.transforms import changed
 
 X = 255
@@ -83,8 +83,7 @@ def test_a_black_box_is_shown_the_view_and_draws_other_noise_for_it(tmp_path: Pa
         return torch.full((3, 6, 8), 1 / 3)
 
     for name, transform in (("plain", None), ("flip", "flip"), ("noise", "noise:0.1")):
-        (tmp_path / name).mkdir()
-        query(box, scenes, 1, 5, tmp_path / name, "asked", transform=transform)
+        ask(box, scenes, tmp_path / name, seed=5, transform=transform)
     (image, plain), (mirrored, flip), (noisy, noise) = asked
     scene = scenes[0]
     assert (mirrored == image[:, ::-1]).all()
@@ -119,7 +118,7 @@ def test_the_line_asks_about_each_view_once_and_counts_it(audit: Audit, workdir:
     whole = {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("made.json")}
     made = [json.loads(path.read_text("utf-8")) for path in whole.keys() - before if path.parts[-3] == "answers"]
     transforms = {*LabelOnly(statistic="augmented").transforms, *LabelOnly(statistic="distance").transforms}
-    assert sorted(parts["transform"][0] for parts in made) == sorted([*transforms, *transforms]), (
+    assert sorted(parts["inputs"]["transform"][0] for parts in made) == sorted([*transforms, *transforms]), (
         "of the victim and of the shadow"
     )
     for kind, asked in QUERIES.items():

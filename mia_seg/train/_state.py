@@ -97,9 +97,9 @@ def read_log(folder: Path, epochs: int) -> list[dict[str, Any]]:
 
 
 def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
-    """The log as CSV; rows that an earlier version wrote lack columns, which stay null."""
+    """The log as CSV."""
     columns = list(rows[-1])
-    lines = [",".join(columns), *(",".join(json.dumps(row.get(c)) for c in columns) for row in rows)]
+    lines = [",".join(columns), *(",".join(json.dumps(row[c]) for c in columns) for row in rows)]
     replace(folder / LOG, ("\n".join(lines) + "\n").encode())
 
 

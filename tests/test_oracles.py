@@ -6,12 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from helpers_scenes import Toy, picture, toy
+from helpers_scenes import Toy, defended, picture, toy
 from torch import Tensor, nn
 
 from mia_seg import defenses
 from mia_seg.defenses import Defense
-from mia_seg.oracles.network import WINDOW_BATCH, BlackBox, windows
+from mia_seg.oracles import Released
+from mia_seg.oracles.network import WINDOW_BATCH, NetworkOracle, windows
 from mia_seg.plugins import parse
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
@@ -71,7 +72,7 @@ def test_many_windows_at_an_extreme_overlap_still_advance() -> None:
 )
 def test_overlapping_windows_are_averaged(size: tuple[int, int], heights: list[int], widths: list[int]) -> None:
     network, image = toy(5), picture(3, size)
-    told = BlackBox(network, Window(size=(12, 15)))(image, 0).numpy()
+    told = NetworkOracle(network, Window(size=(12, 15)))(image, 0).numpy()
     total, visits = np.zeros((5, *size)), np.zeros(size)
     for top in heights:
         for left in widths:
@@ -113,7 +114,7 @@ def test_mirror_images_add_their_logits_in_every_window(
 ) -> None:
     image = np.array([[[1, 0, 0], [2, 0, 0], [3, 0, 0], [0, 0, 0]]], np.uint8)
     asked = None if window is None else Window(size=(1, window), overlap=0.5, mirror=mirror)
-    told = BlackBox(Sided(), asked)(image, 0)[1, 0].numpy()
+    told = NetworkOracle(Sided(), asked)(image, 0)[1, 0].numpy()
     total, visits = np.zeros(4), np.zeros(4)
     for start, line in enumerate(logits):
         total[start : start + len(line)] += 1 / (1 + np.exp(-np.array(line) / 10))
@@ -124,7 +125,7 @@ def test_mirror_images_add_their_logits_in_every_window(
 @pytest.mark.parametrize("window", [None, (20, 30), (20, 64), (64, 64)])
 def test_an_image_that_fits_the_window_is_read_in_one_piece(window: tuple[int, int] | None) -> None:
     network, image = toy(5), picture(4, (20, 30))
-    told = BlackBox(network, None if window is None else Window(size=window))(image, 0)
+    told = NetworkOracle(network, None if window is None else Window(size=window))(image, 0)
     assert torch.equal(told, whole(network, image))
     assert network.seen[0][0] == (1, 3, 20, 30)
 
@@ -132,7 +133,7 @@ def test_an_image_that_fits_the_window_is_read_in_one_piece(window: tuple[int, i
 @pytest.mark.parametrize("window", [None, Window(size=(9, 9))])
 @pytest.mark.parametrize("classes", [2, 11, 66])
 def test_posteriors_are_float32_on_the_cpu_and_sum_to_one(classes: int, window: Window | None) -> None:
-    told = BlackBox(toy(classes), window)(picture(5, (14, 20)), 0)
+    told = NetworkOracle(toy(classes), window)(picture(5, (14, 20)), 0)
     assert (told.shape, told.dtype, told.device.type) == ((classes, 14, 20), torch.float32, "cpu")
     assert told.min() >= 0
     assert (told.sum(0) - 1).abs().max() < 1e-5
@@ -145,30 +146,30 @@ def test_images_are_bytes_and_read_as_fractions_channels_first() -> None:
     network.backbone.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].clone()))
     image = picture(6, (8, 10))
     image.setflags(write=False)
-    BlackBox(network)(image, 0)
+    NetworkOracle(network)(image, 0)
     assert torch.equal(seen[0][0], torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32)) / 255)
 
 
 def test_mirrored_views_are_images_too() -> None:
-    box, image = BlackBox(toy(3)), picture(7, (8, 10))
+    box, image = NetworkOracle(toy(3)), picture(7, (8, 10))
     assert torch.equal(box(image[:, ::-1], 0), box(image[:, ::-1].copy(), 0))
 
 
 @pytest.mark.parametrize("window", [None, Window(size=(9, 9))])
 @pytest.mark.parametrize("text", ["none", *NOISY])
 def test_an_answer_depends_on_image_and_key_alone(text: str, window: Window | None) -> None:
-    box = parse(defenses, Defense, text).guard(toy(5), window)
+    box = defended(parse(defenses, Defense, text), toy(5), window)
     image, other = picture(8, (14, 20)), picture(9, (20, 14))
     first = box(image, 7)
     box(other, 7), box(image, 8), torch.rand(3)
     assert torch.equal(box(image, 7), first)
-    assert torch.equal(parse(defenses, Defense, text).guard(toy(5), window)(image, 7), first)
+    assert torch.equal(defended(parse(defenses, Defense, text), toy(5), window)(image, 7), first)
     assert torch.equal(box(image, 8), first) == (text == "none")
 
 
 @pytest.mark.parametrize("text", NOISY)
 def test_queries_leave_the_global_generators_alone(text: str) -> None:
-    box = parse(defenses, Defense, text).guard(toy(5), Window(size=(9, 9)))
+    box = defended(parse(defenses, Defense, text), toy(5), Window(size=(9, 9)))
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
     box(picture(8, (14, 20)), 7)
     assert torch.equal(torch.get_rng_state(), before[0])
@@ -178,7 +179,7 @@ def test_queries_leave_the_global_generators_alone(text: str) -> None:
 
 def test_the_network_never_holds_more_than_a_batch_of_windows() -> None:
     network, window = toy(3), Window(size=(8, 8), overlap=0.5)
-    BlackBox(network, window)(picture(1, (29, 31)), 0)
+    NetworkOracle(network, window)(picture(1, (29, 31)), 0)
     counts = [shape[0] for shape, _ in network.seen]
     assert sum(counts) == len(list(windows((29, 31), window))) > 2 * WINDOW_BATCH
     assert max(counts) == WINDOW_BATCH
@@ -193,7 +194,7 @@ def test_release_gets_the_posterior_and_a_generator_seeded_by_the_key() -> None:
         return posterior_KHW.flip(0)
 
     network, image = toy(4), picture(2, (8, 8))
-    told = BlackBox(network, None, release)(image, 2**48 - 1)
+    told = Released(NetworkOracle(network), release)(image, 2**48 - 1)
     assert seen[0][1] == 2**48 - 1
     assert torch.equal(seen[0][0], whole(network, image))
     assert torch.equal(told, seen[0][0].flip(0))
