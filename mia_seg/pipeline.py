@@ -120,7 +120,7 @@ class Pipeline:
         attacking = tuple(shadows) if cell.attack.component.needs_fleet else (shadows[0],)
         known = cell if cell.adaptive else cell.unaware(UNDEFENDED)
         own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=known) for shadow in attacking)
-        attacker = FittedAttacker(cell.attacked, cell.attack.component, attacking, own)
+        attacker = FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
         told = self.seen(victim, victim, shadows[0], recipe=recipe, cell=cell)
         return Measured(cell, victim, recipe, attacker, told, BlindControl(victim))
 

@@ -47,6 +47,11 @@ class Selected(Generic[C]):
         """What tells results of one component apart: what its text changes, else what it looks at."""
         return self.changed or str(getattr(self.component, "representation", ""))
 
+    @property
+    def called(self) -> str:
+        """The name with the variant: 'image_loss', 'patch_resnet50:concat'."""
+        return f"{self.name}:{self.variant}" if self.variant else self.name
+
 
 def select(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any] | None = None) -> Selected[C]:
     """`text` parsed, once: from here on a component goes by its value."""

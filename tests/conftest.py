@@ -85,15 +85,15 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audit]:
 
 
 @pytest.fixture
-def space(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> "Workspace":
+def workspace(workdir: Path, data_template: Path, monkeypatch: pytest.MonkeyPatch) -> "Workspace":
     """A place of work where training takes no time and teaches nothing."""
     # Not above: torch reads the number of threads when it is imported.
-    from mia_seg import pipeline
+    from mia_seg import train
     from mia_seg.store import Store
     from mia_seg.workspace import Workspace
 
-    def nothing(*arguments: Any) -> None:
-        (arguments[3] / "weights").write_text("none")
+    def nothing(*_: Any, folder: Path, **__: Any) -> None:
+        (folder / train.WEIGHTS).write_text("none")
 
-    monkeypatch.setattr(pipeline.train, "train", nothing)
+    monkeypatch.setattr(train, "train", nothing)
     return Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")

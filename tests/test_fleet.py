@@ -1,8 +1,8 @@
 """A fleet of shadows along the line: who trains on what, that it goes on where it stopped, and its results."""
 
 import json
+import shutil
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,21 @@ import numpy as np
 import pytest
 from helpers_files import BLOCKS, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, VIDEO, call, edit, write
 
-from mia_seg import attacks, pipeline, plugins
+from mia_seg import attacks, defenses, plugins, train
+from mia_seg.api import Audit
 from mia_seg.attacks import Attack
+from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
-from mia_seg.evaluate.audit import Audit, Model, variant
+from mia_seg.pipeline import Pipeline
 from mia_seg.recipes.splits import Partition
 from mia_seg.report import tables, words
 from mia_seg.report.from_store import loss_sheets
-from mia_seg.stages import shadow_members
+from mia_seg.stages import checks, shadow_members
+from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.plan import Plan
+from mia_seg.stages.run import run
 from mia_seg.store import Store
-from mia_seg.testing import Leak, World
 from mia_seg.workspace import Workspace
 
 FLEET = '[adversary]\nkind = "A1"\nvictim = "{victim}"\nchoose = "halves"\nmodels = 4\nstride = 4\n'
@@ -33,60 +37,61 @@ def write_fleet(workdir: Path, victim: str = "tiny") -> Path:
     return write(workdir / "shadows" / f"{victim}_fleet.toml", text)
 
 
-def times_seen(model: Model) -> Counter[str]:
-    return Counter(scene for shadow in model.models for scene in shadow.parts.members)
+def fleet_of(workspace: Workspace, name: str, seed: int = 0) -> tuple[TrainedModel, ...]:
+    return Pipeline(workspace).shadows(name, seed)
 
 
 @pytest.mark.parametrize("victim", ["tiny_folder", "tiny_camvid"])
 def test_every_audited_scene_is_in_half_of_the_shadows_and_the_pool_in_none(
-    space: Workspace, workdir: Path, victim: str
+    workspace: Workspace, workdir: Path, victim: str
 ) -> None:
     write_fleet(workdir, victim)
-    audited = pipeline.train_victim(victim, 0, space)
-    fleet = pipeline.train_shadow(f"{victim}_fleet", 0, space)
-    assert len(fleet.models) == 4
-    assert times_seen(fleet) == dict.fromkeys(audited.asked, 2)
-    for first, second in zip(fleet.models[0::2], fleet.models[1::2], strict=True):
-        assert first.parts.members == second.parts.nonmembers
-        assert first.parts.nonmembers == second.parts.members
-        groups = [{shadow.parts.group[i] for i in shadow.parts.members} for shadow in (first, second)]
+    model, fleet = Pipeline(workspace).victim(victim, 0), fleet_of(workspace, f"{victim}_fleet")
+    audited, parts = model.partition(workspace.store), [shadow.partition(workspace.store) for shadow in fleet]
+    assert len(fleet) == 4
+    assert Counter(scene for part in parts for scene in part.members) == dict.fromkeys(audited.asked, 2)
+    for first, second in zip(parts[0::2], parts[1::2], strict=True):
+        assert first.members == second.nonmembers
+        assert first.nonmembers == second.members
+        groups = [{part.group[i] for i in part.members} for part in (first, second)]
         assert not groups[0] & groups[1], "frames of a block look alike"
-    assert all(shadow.asked == audited.asked for shadow in fleet.models)
-    assert not {*fleet.parts.pool} & {*audited.asked}
-    assert len({shadow.artefact.path for shadow in fleet.models}) == 4
-    assert len({shadow.artefact.parts["seed"] for shadow in fleet.models}) == 4
-    assert audited.artefact.parts["seed"] not in {shadow.artefact.parts["seed"] for shadow in fleet.models}
-    assert fleet.queries == 0
+    assert all(part.asked == audited.asked for part in parts)
+    assert not {*parts[0].pool} & {*audited.asked}
+    assert len({shadow.digest for shadow in fleet}) == 4
+    assert len({model.weight_seed, *(shadow.weight_seed for shadow in fleet)}) == 5
 
 
 def test_a_fleet_goes_on_where_it_stopped_and_a_larger_one_takes_over_the_smaller(
-    space: Workspace, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_fleet(workdir, "tiny_folder")
     trained: list[str] = []
 
-    def remembered(*arguments: Any) -> None:
-        if len(trained) == 2:
+    def remembered(*_: Any, folder: Path, title: str, **__: Any) -> None:
+        if len(trained) == 2 and stops:
             raise KeyboardInterrupt
-        trained.append(arguments[6])
-        (arguments[3] / "weights").write_text("none")
+        trained.append(title)
+        (folder / train.WEIGHTS).write_text("none")
 
-    monkeypatch.setattr(pipeline.train, "train", remembered)
+    def go(seed: int = 0) -> tuple[TrainedModel, ...]:
+        fleet = fleet_of(workspace, "tiny_folder_fleet", seed)
+        run(Plan(fleet, workspace.store), workspace).check()
+        return fleet
+
+    monkeypatch.setattr(train, "train", remembered)
+    stops = True
     with pytest.raises(KeyboardInterrupt):
-        pipeline.train_shadow("tiny_folder_fleet", 0, space)
+        go()
     assert trained == ["tiny_folder_fleet, seed 0", "tiny_folder_fleet-01, seed 0"]
-    monkeypatch.setattr(
-        pipeline.train, "train", lambda *a: (trained.append(a[6]), (a[3] / "weights").write_text("none"))
-    )
-    whole = pipeline.train_shadow("tiny_folder_fleet", 0, space)
+    stops = False
+    whole = go()
     assert len(trained) == 4, "the two that were there are reused"
-    assert pipeline.train_shadow("tiny_folder_fleet", 0, space) == whole
+    assert [m.digest for m in go()] == [m.digest for m in whole]
     edit(path, "models = 4", "models = 6")
-    larger = pipeline.train_shadow("tiny_folder_fleet", 0, space)
+    larger = go()
     assert len(trained) == 6
-    assert [m.artefact for m in larger.models[:4]] == [m.artefact for m in whole.models]
-    assert larger.digest != whole.digest
-    pipeline.train_shadow("tiny_folder_fleet", 1, space)
+    assert [m.digest for m in larger[:4]] == [m.digest for m in whole]
+    go(seed=1)
     assert len(trained) == 12, "another seed draws other halves"
 
 
@@ -108,17 +113,17 @@ def test_scenes_that_have_no_halves_are_refused() -> None:
         shadow_members.halves(Partition(ids[:2], ids[2:], [], dict.fromkeys(ids, "u")), 4, 0)
 
 
-def test_a_fleet_on_other_scenes_than_its_victim_s_is_refused(space: Workspace, workdir: Path) -> None:
+def test_a_fleet_on_other_scenes_than_its_victim_s_is_refused(workspace: Workspace, workdir: Path) -> None:
     edit(write_fleet(workdir), "nonmembers = 6", "nonmembers = 5")
     with pytest.raises(MiaSegError, match=r"halves of the scenes on which victim 'tiny' is audited.*same \[data\]"):
-        pipeline.train_shadow("tiny_fleet", 0, space)
-    assert not space.store.root.exists()
+        fleet_of(workspace, "tiny_fleet")
+    assert not workspace.store.root.exists()
 
 
-def test_a_fleet_attack_on_one_shadow_is_refused_before_training(space: Workspace) -> None:
+def test_a_fleet_attack_on_one_shadow_is_refused_before_training(workspace: Workspace) -> None:
     with pytest.raises(MiaSegError, match=r"'lira' compares with many shadows, and 'tiny_a1' is one.*'halves'"):
-        pipeline.run("tiny", "tiny_a1", ["none"], ["lira"], 0, space)
-    assert not space.store.root.exists()
+        checks.request("tiny", "tiny_a1", ["none"], ["lira"])
+    assert not workspace.store.root.exists()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +142,7 @@ def test_a_fleet_attack_on_one_shadow_is_refused_before_training(space: Workspac
     ],
 )
 def test_one_setting_of_an_attack_has_one_name(text: str, said: str) -> None:
-    assert variant(text, plugins.parse(attacks, Attack, text)) == said
+    assert plugins.select(attacks, Attack, text).variant == said
 
 
 def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> None:
@@ -171,60 +176,50 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert '"variance": "fixed"' in str(tables.settings([lira]).rows), "the attacker that was used"
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
     assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
-    place = Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
-    check_loss_sheet(list(found.values()), place)
     before = {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")}
     assert call(*line, "none", *asked).code == 0
     assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")} == before
+    place = Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
+    check_loss_sheet(list(found.values()), place)
 
 
 def check_loss_sheet(found: list[dict[str, Any]], place: Workspace) -> None:
     """The shadows' loss is the mean of those that left a scene out, and is shown only where all of them answered."""
-    fleet = pipeline.train_shadow("tiny_folder_fleet", 0, place)
-    victim = pipeline.train_victim("tiny_folder", 0, place)
+    pipeline = Pipeline(place)
+    fleet, victim = pipeline.shadows("tiny_folder_fleet", 0), pipeline.victim("tiny_folder", 0)
+    undefended = plugins.select(defenses, Defense, "none")
 
-    def loss(model: Model, scene: str) -> np.ndarray:
-        (answer,) = pipeline.answers_of(model, model.asked, "none", 4, place).take([scene])
+    def loss(model: TrainedModel, scene: str) -> np.ndarray:
+        asked = pipeline.asked(model, model.scenes, "asked", undefended, 4)
+        (answer,) = asked.value(place.store).take([scene])
         p_HW = np.take_along_axis(answer.posterior_KHW, answer.labels_HW[None].astype(int) % 255, 0)[0]
         return np.where(answer.labels_HW == 255, 0, -np.log(np.maximum(p_HW, 1e-6)))
 
+    def members(model: TrainedModel) -> list[str]:
+        return model.partition(place.store).members
+
     sheet = loss_sheets(found, place.store, place.data_root)["tiny_folder"]
-    assert sheet.members == [scene in victim.parts.members for scene in sheet.scene_ids] == [True, True, False, False]
+    assert sheet.members == [scene in members(victim) for scene in sheet.scene_ids] == [True, True, False, False]
     assert sheet.outside is not None
     for scene, mine, theirs in zip(sheet.scene_ids, sheet.losses, sheet.outside, strict=True):
-        left_out = [loss(model, scene) for model in fleet.models if scene not in model.parts.members]
+        left_out = [loss(model, scene) for model in fleet if scene not in members(model)]
         assert len(left_out) == 2
         np.testing.assert_allclose(mine, loss(victim, scene), rtol=1e-5)
         np.testing.assert_allclose(theirs, np.mean(left_out, 0), rtol=1e-5)
     loss_alone = loss_sheets([r for r in found if r["attack"] == "image_loss"], place.store, place.data_root)
     assert loss_alone["tiny_folder"].outside is None, "its shadow's answers are one model's"
-    other = [r | {"digests": r["digests"] | {"shadow": "another fleet"}} for r in found]
-    assert loss_sheets(other, place.store, place.data_root)["tiny_folder"].outside is None
+    for path in place.store.root.glob("answers/tiny_folder_fleet-02.none-*"):
+        shutil.rmtree(path)
+    assert loss_sheets(found, place.store, place.data_root)["tiny_folder"].outside is None, "one is lacking"
 
 
-def test_a_fleet_that_knows_the_defense_is_asked_behind_it(
-    workdir: Path, data_template: Path, space: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fleet_that_knows_the_defense_is_asked_behind_it(workspace: Workspace, workdir: Path) -> None:
     write_fleet(workdir, "tiny_folder")
-    asked: list[tuple[str, str, int]] = []
-
-    def answer(model: Model, ids: list[str], defense: str, *rest: Any) -> Any:
-        asked.append((model.name, defense, len(ids)))
-        world = World(Leak(2.0), len(ids), seed=len(asked))
-        return replace(world.victim()[0], ids=list(ids), path=Path(defense))
-
-    monkeypatch.setattr(pipeline, "answers_of", answer)
-    monkeypatch.setattr(pipeline, "measured", lambda *known: {"levels": {}, "utility": {}})
-    monkeypatch.setattr(pipeline.results, "write", lambda reports, result: result)
-    victim, shadow = (
-        pipeline.train_victim("tiny_folder", 0, space),
-        pipeline.train_shadow("tiny_folder_fleet", 0, space),
-    )
-    for adaptive, known in ((False, "none"), (True, "argmax")):
-        asked.clear()
-        pipeline.attack(victim, shadow, Audit("argmax", "rmia", adaptive), space)
-        assert {defense for name, defense, _ in asked if name == "tiny_folder"} == {"argmax"}
-        theirs = [call for call in asked if call[0] != "tiny_folder"]
-        assert {defense for _, defense, _ in theirs} == {known}
-        assert {name for name, _, _ in theirs} == {m.name for m in shadow.models}
-        assert len(theirs) == 2 * (1 + 4), "every shadow about the audited scenes and the pool, the first one twice"
+    audit = Audit("tiny_folder", "tiny_folder_fleet", ["argmax"], ["rmia"], seeds=[0], workspace=workspace)
+    assert [stage.cell.adaptive for stage in audit.stages] == [False, True]
+    for stage, known in zip(audit.stages, ("none", "argmax"), strict=True):
+        assert {asked.defense.label for asked in stage.seen.asked} == {"argmax"}
+        own = [asked for seen in stage.attacker.seen for asked in seen.asked]
+        assert {asked.defense.label for asked in own} == {known}
+        assert {asked.model.recipe_name for asked in own} == {m.recipe_name for m in stage.attacker.shadows}
+        assert sorted(asked.part for asked in own) == ["asked"] * 4 + ["pool"] * 4, "every shadow, about both"

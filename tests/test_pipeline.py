@@ -1,20 +1,27 @@
-"""The line's own decisions: which cells there are, and who is a member of a shadow."""
+"""The graph of an audit: which cells there are, who is a member of a shadow, and what shapes an artefact."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Audit as Trained
-from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, call, edit, victim_text, write
+from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, call, edit, forget, victim_text, write
 from safetensors import safe_open
 
-from mia_seg import pipeline
+from mia_seg import train
+from mia_seg.api import Audit
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
-from mia_seg.evaluate.audit import Audit, Model
-from mia_seg.pipeline import grid
+from mia_seg.evaluate.audit import membership_of
+from mia_seg.pipeline import Pipeline
+from mia_seg.recipes.splits import Partition
+from mia_seg.stages import Stage, checks
+from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.plan import Plan
+from mia_seg.stages.run import run
 from mia_seg.workspace import Workspace
 
 
@@ -23,73 +30,150 @@ def random_shadow(workdir: Path, members: int, victim: str = "tiny_camvid") -> N
     edit(path, 'choose = "confidence"\nmembers = 6', f'choose = "random"\nmembers = {members}')
 
 
-def groups(model: Model, ids: list[str]) -> set[str]:
-    return {model.parts.group[i] for i in ids}
+def groups(parts: Partition, ids: list[str]) -> set[str]:
+    return {parts.group[i] for i in ids}
 
 
-def test_an_undefended_victim_is_attacked_once_and_a_defended_one_by_two_kinds_of_attacker() -> None:
-    assert grid(["none", "argmax"], ["a", "b"]) == [
-        Audit("none", "a", False),
-        Audit("none", "b", False),
-        Audit("argmax", "a", False),
-        Audit("argmax", "a", True),
-        Audit("argmax", "b", False),
-        Audit("argmax", "b", True),
+def make(workspace: Workspace, *stages: Stage[Any]) -> None:
+    run(Plan(stages, workspace.store), workspace).check()
+
+
+def victim_of(workspace: Workspace, name: str, seed: int = 0) -> TrainedModel:
+    """As a command of its own builds it: what was listed before is forgotten."""
+    forget()
+    return Pipeline(workspace).victim(name, seed)
+
+
+def shadow_of(workspace: Workspace, name: str, seed: int = 0) -> TrainedModel:
+    forget()
+    return Pipeline(workspace).shadows(name, seed)[0]
+
+
+def audit_of(workspace: Workspace, victim: str, shadow: str, attacks: Sequence[str] = ("image_loss",)) -> Audit:
+    return Audit(victim, shadow, ["none"], attacks, seeds=[0], workspace=workspace)
+
+
+def test_an_undefended_victim_is_attacked_once_and_a_defended_one_by_two_kinds_of_attacker(workdir: Path) -> None:
+    asked = checks.request(
+        "tiny", "tiny_a1", ["none", "argmax"], ["image_loss", "patch_resnet50:labels", "image_confidence"]
+    )
+    cells = [(cell.defense.label, cell.attack.called, cell.adaptive) for cell in asked.cells()]
+    assert cells == [
+        ("none", "image_loss", False),
+        ("none", "image_confidence", False),
+        ("argmax", "image_loss", False),
+        ("argmax", "image_loss", True),
+        ("argmax", "image_confidence", False),
+        ("argmax", "image_confidence", True),
+        ("none", "patch_resnet50:labels", False),  # the control that sees no model
     ]
 
 
-def test_victim_and_shadow_part_the_scenes_among_them(space: Workspace, workdir: Path) -> None:
+def test_victim_and_shadow_part_the_scenes_among_them(workspace: Workspace, workdir: Path) -> None:
     random_shadow(workdir, 6)
-    victim, shadow = pipeline.train_victim("tiny_camvid", 0, space), pipeline.train_shadow("tiny_camvid_a1", 0, space)
-    assert [len(part) for part in (victim.parts.members, victim.parts.nonmembers)] == [6, 6]
-    assert [len(part) for part in (shadow.parts.members, shadow.parts.nonmembers)] == [6, 6]
+    store = workspace.store
+    victim, shadow = (
+        m.partition(store) for m in (victim_of(workspace, "tiny_camvid"), shadow_of(workspace, "tiny_camvid_a1"))
+    )
+    assert [len(part) for part in (victim.members, victim.nonmembers)] == [6, 6]
+    assert [len(part) for part in (shadow.members, shadow.nonmembers)] == [6, 6]
     assert not groups(victim, victim.asked) & groups(shadow, shadow.asked)
-    assert shadow.queries == 0
     assert victim.asked == sorted(victim.asked), "an order by membership would tell it"
-    assert victim.known().members_N.tolist() == [scene in victim.parts.members for scene in victim.asked]
+    assert membership_of(victim).members_N.tolist() == [scene in victim.members for scene in victim.asked]
 
 
 @pytest.mark.parametrize(("members", "nonmembers"), [(3, 9), (4, 6), (5, 6), (6, 6), (7, 3), (8, 3), (9, 3)])
 def test_a_block_of_the_pool_lies_on_one_side_of_the_shadow(
-    space: Workspace, workdir: Path, members: int, nonmembers: int
+    workspace: Workspace, workdir: Path, members: int, nonmembers: int
 ) -> None:
     """The frames that are left of a block are no non-members: they look like members."""
     random_shadow(workdir, members)
     for seed in range(3):
-        shadow = pipeline.train_shadow("tiny_camvid_a1", seed, space)
-        assert (len(shadow.parts.members), len(shadow.parts.nonmembers)) == (members, nonmembers)
-        assert not groups(shadow, shadow.parts.members) & groups(shadow, shadow.parts.nonmembers)
+        shadow = shadow_of(workspace, "tiny_camvid_a1", seed).partition(workspace.store)
+        assert (len(shadow.members), len(shadow.nonmembers)) == (members, nonmembers)
+        assert not groups(shadow, shadow.members) & groups(shadow, shadow.nonmembers)
 
 
 @pytest.mark.parametrize(("victim", "members"), [("tiny_camvid", 10), ("tiny_camvid", 12), ("tiny_folder", 12)])
-def test_a_shadow_without_non_members_is_refused_before_its_victim_is_trained(
-    space: Workspace, workdir: Path, victim: str, members: int
+def test_a_shadow_without_non_members_is_refused_before_anything_is_made(
+    workspace: Workspace, workdir: Path, victim: str, members: int
 ) -> None:
     random_shadow(workdir, members, victim)
     with pytest.raises(MiaSegError, match=rf"members = {members} leaves no non-members in a pool of 12. Lower it"):
-        pipeline.train_shadow(f"{victim}_a1", 0, space)
-    assert not space.store.root.exists()
+        shadow_of(workspace, f"{victim}_a1")
+    assert not list(workspace.store.root.glob("*/*"))
 
 
-def test_the_same_seed_chooses_the_same_members_and_another_seed_others(space: Workspace, workdir: Path) -> None:
+def test_the_same_seed_chooses_the_same_members_and_another_seed_others(
+    workspace: Workspace, workdir: Path
+) -> None:
     random_shadow(workdir, 6, "tiny_folder")
-    first, again, other = (pipeline.train_shadow("tiny_folder_a1", seed, space) for seed in (0, 0, 1))
-    assert first.parts == again.parts
-    assert first.artefact == again.artefact
-    assert first.parts.members != other.parts.members
-    assert first.artefact.path != other.artefact.path
+    first, again, other = (shadow_of(workspace, "tiny_folder_a1", seed) for seed in (0, 0, 1))
+    assert first.partition(workspace.store) == again.partition(workspace.store)
+    assert first.digest == again.digest
+    assert first.partition(workspace.store).members != other.partition(workspace.store).members
+    assert first.digest != other.digest
 
 
-def test_what_shapes_a_model_shapes_its_place_and_what_does_not_does_not(space: Workspace, workdir: Path) -> None:
+def test_what_shapes_a_model_shapes_its_place_and_what_does_not_does_not(
+    workspace: Workspace, workdir: Path
+) -> None:
     victims = workdir / "victims"
-    before = pipeline.train_victim("tiny_folder", 0, space).artefact.path
+    before = victim_of(workspace, "tiny_folder").digest
     edit(victims / "tiny_folder.toml", "# A recipe for tests", "# Another head")
     edit(victims / "tiny_folder.toml", "pool = 12", "pool = 11")  # the attacker's scenes are none of the victim's
-    assert pipeline.train_victim("tiny_folder", 0, space).artefact.path == before
+    edit(victims / "tiny_folder.toml", "lr = 0.01", "lr = 0.01\nmomentum = 0.9\nflip = true")  # as by default
+    edit(victims / "tiny_folder.toml", 'path = "labelmefacade"', 'path = "./labelmefacade/"')
+    assert victim_of(workspace, "tiny_folder").digest == before
     edit(victims / "tiny_folder.toml", "lr = 0.01", "lr = 0.02")
-    assert pipeline.train_victim("tiny_folder", 0, space).artefact.path != before
+    assert victim_of(workspace, "tiny_folder").digest != before
     shutil.copy(victims / "tiny_folder.toml", victims / "copy.toml")
-    assert pipeline.train_victim("copy", 0, space).artefact.path.name.startswith("copy.s0-")
+    assert victim_of(workspace, "copy").artefact(workspace.store).path.name.startswith("copy.s0-")
+
+
+def test_the_graph_of_an_audit_is_known_before_anything_runs(workspace: Workspace) -> None:
+    """A1's choice hangs on the victim's answers, and yet every stage of the request has its place."""
+    plan = audit_of(workspace, "tiny", "tiny_a1").plan()
+    kinds = [stage.kind for stage in plan.stages]
+    assert kinds == [
+        "victims", "answers", "shadow_members", "shadows", "answers", "attackers", "answers", "controls", "results",
+    ]  # fmt: skip
+    assert set(plan.states.values()) == {"missing"}
+    assert not list(workspace.store.root.glob("*/*"))
+
+
+def test_images_and_labels_count_by_what_is_in_them(workspace: Workspace, data_root: Path) -> None:
+    """Another image or label under the same name makes another victim; the same files elsewhere do not."""
+    workspace = replace(workspace, data_root=data_root)
+    before = victim_of(workspace, "tiny_folder")
+    scene = before.partition(workspace.store).members[0]
+    elsewhere = Path(shutil.copytree(data_root, data_root.with_name("elsewhere")))
+    assert victim_of(replace(workspace, data_root=elsewhere), "tiny_folder").digest == before.digest
+    image, labels = before.dataset.files(data_root, scene)
+    for path in (image, labels):
+        kept = path.read_bytes()
+        other = before.dataset.files(data_root, before.partition(workspace.store).members[1])
+        path.write_bytes(other[path == labels].read_bytes())
+        assert victim_of(workspace, "tiny_folder").digest != before.digest
+        path.write_bytes(kept)
+    assert victim_of(workspace, "tiny_folder").digest == before.digest
+    pool = before.partition(workspace.store).pool[0]
+    before.dataset.files(data_root, pool)[0].write_bytes(image.read_bytes()[:-1] + b"x")
+    assert victim_of(workspace, "tiny_folder").digest == before.digest, "the attacker's scenes are none of the victim's"
+
+
+def test_a_copy_of_a_victims_scene_under_another_name_is_found_in_the_pool(
+    workspace: Workspace, workdir: Path, data_root: Path
+) -> None:
+    workspace = replace(workspace, data_root=data_root)
+    random_shadow(workdir, 6, "tiny_folder")
+    victim = victim_of(workspace, "tiny_folder")
+    parts = victim.partition(workspace.store)
+    source, target = (victim.dataset.files(data_root, i)[0] for i in (parts.members[0], parts.pool[0]))
+    shutil.copy(source, target)
+    says = rf"The pool of shadow 'tiny_folder_a1' .* share 1 scenes \('{parts.pool[0]}' is '{parts.members[0]}'\)"
+    with pytest.raises(MiaSegError, match=says):
+        shadow_of(workspace, "tiny_folder_a1")
 
 
 A2 = '[adversary]\nkind = "A2"\nstride = 4\n'
@@ -100,28 +184,27 @@ def independent_shadow(workdir: Path, data: str, name: str = "tiny_a2") -> None:
     write(workdir / "shadows" / f"{name}.toml", HEAD.format(victim="tiny") + data + RANDOM + MODEL + A2 + ATTACK)
 
 
-def test_an_independent_shadow_trains_on_its_own_split_and_asks_nobody(space: Workspace, workdir: Path) -> None:
+def test_an_independent_shadow_trains_on_its_own_split_and_asks_nobody(workspace: Workspace, workdir: Path) -> None:
     independent_shadow(workdir, STREETS + 'style = "night"\n')
-    shadow = pipeline.train_shadow("tiny_a2", 0, space)
-    cut = shadow.recipe.split.cut(shadow.recipe.dataset(), None, 0)
-    assert shadow.parts == cut
-    assert shadow.queries == 0
-    assert [path.name.partition(".")[0] for path in (space.store.root / "shadows").iterdir()] == ["tiny_a2"]
-    assert not (space.store.root / "victims").exists()
+    shadow = shadow_of(workspace, "tiny_a2")
+    make(workspace, shadow)
+    assert shadow.partition(workspace.store) == shadow.recipe.split.cut(shadow.recipe.dataset(), None, 0)
+    assert [path.name.partition(".")[0] for path in (workspace.store.root / "shadows").iterdir()] == ["tiny_a2"]
+    assert not (workspace.store.root / "victims").exists()
 
 
-def test_an_independent_shadow_on_its_victims_scenes_is_refused(space: Workspace, workdir: Path) -> None:
+def test_an_independent_shadow_on_its_victims_scenes_is_refused(workspace: Workspace, workdir: Path) -> None:
     independent_shadow(workdir, STREETS)
     with pytest.raises(MiaSegError, match=r"Shadow 'tiny_a2' and the scenes of victim 'tiny' share \d+ scenes"):
-        pipeline.run("tiny", "tiny_a2", ["none"], ["image_loss"], 0, space)
+        audit_of(workspace, "tiny", "tiny_a2").plan()
 
 
-def test_another_label_space_is_refused_before_anything_is_trained(space: Workspace, workdir: Path) -> None:
+def test_another_label_space_is_refused_before_anything_is_trained(workspace: Workspace, workdir: Path) -> None:
     independent_shadow(workdir, PHOTOGRAPHS)
     says = r"'tiny_a2' knows 8 classes \(building, car, door ...\) and victim 'tiny' 19 .*Merge the labels of both"
     with pytest.raises(MiaSegError, match=says):
-        pipeline.run("tiny", "tiny_a2", ["none"], ["image_loss"], 0, space)
-    assert not space.store.root.exists()
+        audit_of(workspace, "tiny", "tiny_a2").plan()
+    assert not workspace.store.root.exists()
 
 
 def listed_shadow(workdir: Path, data_root: Path, ids: list[str]) -> None:
@@ -131,22 +214,21 @@ def listed_shadow(workdir: Path, data_root: Path, ids: list[str]) -> None:
 
 
 def test_a_listed_shadow_trains_on_its_list_and_knows_the_rest_of_the_pool(
-    space: Workspace, workdir: Path, data_root: Path
+    workspace: Workspace, workdir: Path, data_root: Path
 ) -> None:
-    space = replace(space, data_root=data_root)
-    pool = pipeline.train_victim("tiny_folder", 0, space).parts.pool
+    workspace = replace(workspace, data_root=data_root)
+    pool = victim_of(workspace, "tiny_folder").partition(workspace.store).pool
     listed_shadow(workdir, data_root, pool[:4])
-    shadow = pipeline.train_shadow("tiny_folder_a1", 0, space)
-    assert (shadow.parts.members, shadow.parts.nonmembers) == (pool[:4], pool[4:])
-    assert shadow.queries == 0
+    shadow = shadow_of(workspace, "tiny_folder_a1").partition(workspace.store)
+    assert (shadow.members, shadow.nonmembers) == (pool[:4], pool[4:])
 
 
-def test_a_list_with_the_victims_scenes_is_refused(space: Workspace, workdir: Path, data_root: Path) -> None:
-    space = replace(space, data_root=data_root)
-    victim = pipeline.train_victim("tiny_folder", 0, space)
-    listed_shadow(workdir, data_root, [*victim.parts.pool[:4], victim.parts.members[0]])
-    with pytest.raises(MiaSegError, match=rf"mine.txt: 1 of 5 ids are not in the .*{victim.parts.members[0]}"):
-        pipeline.train_shadow("tiny_folder_a1", 0, space)
+def test_a_list_with_the_victims_scenes_is_refused(workspace: Workspace, workdir: Path, data_root: Path) -> None:
+    workspace = replace(workspace, data_root=data_root)
+    victim = victim_of(workspace, "tiny_folder").partition(workspace.store)
+    listed_shadow(workdir, data_root, [*victim.pool[:4], victim.members[0]])
+    with pytest.raises(MiaSegError, match=rf"mine.txt: 1 of 5 ids are not in the .*{victim.members[0]}"):
+        shadow_of(workspace, "tiny_folder_a1")
 
 
 def starting(workdir: Path, name: str, start: str) -> None:
@@ -154,40 +236,40 @@ def starting(workdir: Path, name: str, start: str) -> None:
     edit(workdir / "victims" / f"{name}.toml", "[train]\n", f'[train]\nstart = "{start}"\n')
 
 
-def test_a_victim_may_begin_with_the_weights_of_another(space: Workspace, workdir: Path, monkeypatch: Any) -> None:
+def test_a_victim_may_begin_with_the_weights_of_another(workspace: Workspace, workdir: Path, monkeypatch: Any) -> None:
     given = []
 
-    def begin(*arguments: Any) -> None:
-        given.append(arguments[7])
-        (arguments[3] / pipeline.train.WEIGHTS).write_text("none")
+    def begin(*_: Any, folder: Path, start: Path | None, **__: Any) -> None:
+        given.append(start)
+        (folder / train.WEIGHTS).write_text("none")
 
-    monkeypatch.setattr(pipeline.train, "train", begin)
+    monkeypatch.setattr(train, "train", begin)
     write(workdir / "victims" / "base.toml", victim_text().replace('"streets"', '"streets"\nseed = 7'))
-    alone = pipeline.train_victim("tiny", 3, space)
+    alone = victim_of(workspace, "tiny", 3)
+    make(workspace, alone)
     starting(workdir, "tiny", "base")
-    victim = pipeline.train_victim("tiny", 3, space)
-    base = pipeline.train_victim("base", 0, space)
-    assert given == [None, None, base.artefact.path / pipeline.train.WEIGHTS]
-    assert victim.artefact.path != alone.artefact.path
-    before = victim.artefact.digest
+    victim, base = victim_of(workspace, "tiny", 3), victim_of(workspace, "base", 0)
+    make(workspace, victim)
+    assert given == [None, None, base.artefact(workspace.store).path / train.WEIGHTS]
+    assert victim.digest != alone.digest
     edit(workdir / "victims" / "base.toml", "lr = 0.01", "lr = 0.02")
-    assert pipeline.train_victim("tiny", 3, space).artefact.digest != before, "another base makes another victim"
+    assert victim_of(workspace, "tiny", 3).digest != victim.digest, "another base makes another victim"
 
 
-def test_a_base_that_knows_the_non_members_is_refused(space: Workspace, workdir: Path) -> None:
+def test_a_base_that_knows_the_non_members_is_refused(workspace: Workspace, workdir: Path) -> None:
     """They would be members of the victim by way of its first weights."""
     write(workdir / "victims" / "base.toml", victim_text())
     starting(workdir, "tiny", "base")
     with pytest.raises(MiaSegError, match=r"Non-members of 'tiny' and the scenes of victim 'base' share"):
-        pipeline.train_victim("tiny", 1, space)
+        victim_of(workspace, "tiny", 1)
 
 
-def test_bases_that_go_round_in_a_circle_are_refused(space: Workspace, workdir: Path) -> None:
+def test_bases_that_go_round_in_a_circle_are_refused(workspace: Workspace, workdir: Path) -> None:
     write(workdir / "victims" / "base.toml", victim_text())
     starting(workdir, "tiny", "base")
     starting(workdir, "base", "tiny")
     with pytest.raises(MiaSegError, match=r"in a circle: tiny -> base -> tiny"):
-        pipeline.train_victim("tiny", 0, space)
+        victim_of(workspace, "tiny")
 
 
 def test_an_independent_attack_looks_at_the_classes_of_both_sides(audit: Trained, workdir: Path) -> None:

@@ -56,11 +56,6 @@ class Cell:
         """The cell as an attacker trains for it who does not know of the defense."""
         return replace(self, defense=undefended, repeats=1)
 
-    @property
-    def attacked(self) -> str:
-        """'image_loss', 'patch_resnet50:concat'."""
-        return f"{self.attack.name}:{self.attack.variant}" if self.attack.variant else self.attack.name
-
 
 def tuned(method: Attack, attacker: Attacker) -> dict[str, Any]:
     """The settings of the attacker that was used, where they are not those that were asked for."""

@@ -116,7 +116,7 @@ def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, victim
 def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) -> None:
     if attack.component.needs_fleet and not isinstance(shadow.adversary, Fleet):
         raise MiaSegError(
-            f"Attack '{attack.label}' compares with many shadows, and '{name}' is one. Take a shadow recipe with "
+            f"Attack '{attack.called}' compares with many shadows, and '{name}' is one. Take a shadow recipe with "
             f"[adversary] choose = 'halves'."
         )
 
