@@ -66,9 +66,7 @@ def bare_loop(settings, scenes):
 def our_loop(settings, scenes, folder):
     """One epoch as `train` runs it: loading, augmentation, schedule, running mIoU."""
     fabric = Fabric(accelerator="cpu", devices=1, precision=settings.train.precision)
-    training = train.Training(
-        settings, scenes, seed=0, folder=folder, fabric=fabric, workers=0, title="a benchmark"
-    )
+    training = train.Training(settings, scenes, seed=0, folder=folder, fabric=fabric, workers=0, title="a benchmark")
     training.prepare(None)
 
     def loop() -> None:

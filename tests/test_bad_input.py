@@ -42,7 +42,7 @@ CPU = ("--device", "cpu")
 
 def member(data_root: Path, victim: str, part: str = "members") -> Path:
     """The image of a scene on one side of a recipe's split under seed 0."""
-    settings = recipes.load("victim", victim)
+    settings = recipes.load_victim(victim)
     scene_id: str = getattr(settings.split.cut(settings.dataset(), data_root, 0), part)[1]
     if victim == "tiny_folder":
         return data_root / "labelmefacade" / "images" / f"{scene_id}.jpg"

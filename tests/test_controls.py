@@ -10,11 +10,11 @@ from scipy import ndimage
 from scipy.stats import kstest
 
 from mia_seg import recipes
+from mia_seg.attacks import Membership
 from mia_seg.data import IGNORE, Scene
 from mia_seg.data.streets import Streets, Style
 from mia_seg.errors import MiaSegError
-from mia_seg.evaluate import controls as controls_
-from mia_seg.evaluate.audit import Model
+from mia_seg.evaluate.audit import membership_of
 from mia_seg.evaluate.controls import blind as blind_
 from mia_seg.evaluate.controls import controls
 from mia_seg.evaluate.controls._ranks import right_pairs
@@ -22,11 +22,18 @@ from mia_seg.evaluate.controls.blind import blind
 from mia_seg.evaluate.controls.features import features_of
 from mia_seg.evaluate.controls.nulls import halves, shuffled
 from mia_seg.recipes.splits import Partition
-from mia_seg.store import Artefact, Store
+from mia_seg.stages.blind import BlindControl
+from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.plan import Plan
+from mia_seg.stages.run import run
+from mia_seg.stages.scenes import read_cut
+from mia_seg.store import Store
+from mia_seg.store.content import Content
+from mia_seg.workspace import Workspace
 
 SIDE = 20
 MEMBERS = np.arange(2 * SIDE) < SIDE
-UNITS = np.arange(2 * SIDE)
+GROUPS = np.arange(2 * SIDE)
 
 
 def noise(seed: int, count: int = 2 * SIDE) -> np.ndarray:
@@ -80,7 +87,7 @@ def test_right_pairs_are_those_of_plain_loops() -> None:
 def test_one_shifted_feature_confounds_a_split() -> None:
     seen = noise(0)
     seen[MEMBERS, 3] += 4
-    found = blind(seen, MEMBERS, UNITS, 0)
+    found = blind(seen, MEMBERS, GROUPS, 0)
     assert found["confounded"]
     assert found["p"] == 1 / 1000
     assert found["auc"] > 0.95
@@ -90,12 +97,12 @@ def test_one_shifted_feature_confounds_a_split() -> None:
 def test_a_difference_in_spread_alone_confounds_a_split() -> None:
     seen = noise(0)
     seen[MEMBERS] *= 4
-    assert blind(seen, MEMBERS, UNITS, 0)["confounded"]
+    assert blind(seen, MEMBERS, GROUPS, 0)["confounded"]
 
 
 def test_p_is_uniform_where_sides_are_exchangeable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blind_, "ROUNDS", 99)
-    found = [blind(noise(seed), MEMBERS, UNITS, seed) for seed in range(80)]
+    found = [blind(noise(seed), MEMBERS, GROUPS, seed) for seed in range(80)]
     assert kstest([one["p"] for one in found], "uniform").pvalue > 0.01
     assert sum(one["p"] <= 0.1 for one in found) <= 16  # 8 are expected, and 17 or more in one of 700 such tests
     assert abs(np.mean([one["auc"] for one in found]) - 0.5) < 0.03
@@ -109,18 +116,18 @@ def test_units_are_never_split() -> None:
 
 
 def test_constant_features_say_nothing() -> None:
-    found = blind(np.ones((2 * SIDE, 4)), MEMBERS, UNITS, 0)
+    found = blind(np.ones((2 * SIDE, 4)), MEMBERS, GROUPS, 0)
     assert (found["auc"], found["p"], found["confounded"]) == (0.5, 1.0, False)
 
 
 @pytest.mark.parametrize(
     ("groups", "why"),
     [
-        (UNITS // SIDE, "takes two"),
-        (UNITS // 5, "too few for p"),
-        (UNITS * 12 // 40, "too few for p"),
-        (UNITS // 16, "holds members and non-members"),
-        (np.where(MEMBERS, 0, UNITS), "takes two"),
+        (GROUPS // SIDE, "takes two"),
+        (GROUPS // 5, "too few for p"),
+        (GROUPS * 12 // 40, "too few for p"),
+        (GROUPS // 16, "holds members and non-members"),
+        (np.where(MEMBERS, 0, GROUPS), "takes two"),
     ],
 )
 def test_too_few_units_are_not_tested(groups: np.ndarray, why: str) -> None:
@@ -185,36 +192,41 @@ def test_two_styles_of_streets_are_told_apart_and_one_is_not(style: Style, confo
     drawn = [*(members.scene(None, i) for i in members.ids(None)[:SIDE])]
     drawn += [others.scene(None, i) for i in others.ids(None)[SIDE : 2 * SIDE]]
     seen = np.stack([features_of(scene, 19) for scene in drawn])
-    assert blind(seen, MEMBERS, UNITS, 0)["confounded"] is confounded
+    assert blind(seen, MEMBERS, GROUPS, 0)["confounded"] is confounded
 
 
-def two_sides(folder: Path) -> Model:
-    """A victim of 8 + 8 street scenes, none of them painted yet."""
-    settings = recipes.load("victim", "tiny")
-    ids = settings.dataset().ids(None)
+def two_sides() -> BlindControl:
+    """The control of a victim of 8 + 8 street scenes, none of them painted yet."""
+    settings = recipes.load_victim("tiny")
+    dataset = settings.dataset()
+    ids = dataset.ids(None)
     parts = Partition(ids[:8], ids[8:16], [], {i: i for i in ids})
-    return Model("tiny", settings, 0, Artefact(folder / "none", {}), parts)
+    cut = read_cut(dataset, parts, None, content=Content(None))
+    return BlindControl(TrainedModel("tiny", settings, 0, 0, cut, "victims"))
 
 
 def test_a_split_is_read_once_and_its_controls_stand_in_the_result(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    victim, store, scores = two_sides(workdir), Store(workdir / "runs"), np.arange(16.0)
-    first = controls(scores, victim, store, None)
+    control, workspace, scores = two_sides(), Workspace(Store(workdir / "runs")), np.arange(16.0)
+    known = membership_of(control.victim.partition(workspace.store))
+    run(Plan((control,), workspace.store), workspace)
+    first = controls(scores, known, control.value(workspace.store), 0)
     assert json.loads(json.dumps(first)) == first
     assert list(first) == ["blind", "shuffle", "halves"]
     assert first["blind"]["folds"] == 4
     assert first["shuffle"]["p"] == 1.0  # members come first and score lowest
     monkeypatch.setattr(Streets, "scene", None)
-    assert controls(scores, victim, store, None) == first
+    run(Plan((control,), workspace.store), workspace)
+    assert controls(scores, known, control.value(workspace.store), 0) == first
     (kept,) = (workdir / "runs" / "controls").iterdir()
     (kept / "blind.json").write_text("{")
-    with pytest.raises(MiaSegError, match="Delete this folder"):
-        controls(scores, victim, store, None)
+    with pytest.raises(MiaSegError, match="mia-seg store rm controls/tiny"):
+        control.value(workspace.store)
 
 
-def test_a_confounded_result_says_what_is_above_blind(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controls_.features, "features", lambda scenes, title: np.arange(16.0)[:, None] < 8)
-    victim = two_sides(workdir)
-    found = controls(np.array([*[2.0] * 8, *[1.0] * 2, *[3.0] * 6]), victim, Store(workdir / "runs"), None)["blind"]
+def test_a_confounded_result_says_what_is_above_blind() -> None:
+    known, scores = Membership(np.arange(16) < 8, np.arange(16)), np.array([*[2.0] * 8, *[1.0] * 2, *[3.0] * 6])
+    split = blind(np.arange(16.0)[:, None] < 8, known.members_N, known.groups_N, 0)
+    found = controls(scores, known, split, 0)["blind"]
     assert (found["auc"], found["confounded"], found["above"]) == (1.0, True, -0.75)

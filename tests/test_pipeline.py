@@ -104,9 +104,7 @@ def test_a_shadow_without_non_members_is_refused_before_anything_is_made(
     assert not list(workspace.store.root.glob("*/*"))
 
 
-def test_the_same_seed_chooses_the_same_members_and_another_seed_others(
-    workspace: Workspace, workdir: Path
-) -> None:
+def test_the_same_seed_chooses_the_same_members_and_another_seed_others(workspace: Workspace, workdir: Path) -> None:
     random_shadow(workdir, 6, "tiny_folder")
     first, again, other = (shadow_of(workspace, "tiny_folder_a1", seed) for seed in (0, 0, 1))
     assert first.partition(workspace.store) == again.partition(workspace.store)
@@ -115,9 +113,7 @@ def test_the_same_seed_chooses_the_same_members_and_another_seed_others(
     assert first.digest != other.digest
 
 
-def test_what_shapes_a_model_shapes_its_place_and_what_does_not_does_not(
-    workspace: Workspace, workdir: Path
-) -> None:
+def test_what_shapes_a_model_shapes_its_place_and_what_does_not_does_not(workspace: Workspace, workdir: Path) -> None:
     victims = workdir / "victims"
     before = victim_of(workspace, "tiny_folder").digest
     edit(victims / "tiny_folder.toml", "# A recipe for tests", "# Another head")

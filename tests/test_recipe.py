@@ -9,10 +9,12 @@ import pytest
 from helpers_files import HEAD, MODEL, RANDOM, STREETS, edit, shadow_text, victim_text, write
 from pydantic import ValidationError
 
-from mia_seg import pipeline, recipes
+from mia_seg import recipes
 from mia_seg.data import Dataset, Scene
 from mia_seg.errors import MiaSegError
-from mia_seg.recipes import Kind, Recipe
+from mia_seg.recipes import Kind, ShadowRecipe, Train, VictimRecipe
+from mia_seg.recipes.adversaries import A1, A2
+from mia_seg.stages import checks
 
 ROOT = Path(__file__).parents[1]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -51,14 +53,15 @@ def victim(elsewhere: Path) -> Path:
 
 def refusal(kind: Kind = "victim", name: str = "tiny") -> str:
     with pytest.raises(MiaSegError) as refused:
-        pipeline.settings_of(kind, name)
+        checks.recipe_of(kind, name)
     return str(refused.value)
 
 
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
 def test_what_comes_along_is_sound(kind: Kind, name: str) -> None:
-    settings = pipeline.settings_of(kind, name)
-    chosen = settings.adversary.members if settings.adversary else None
+    settings = checks.recipe_of(kind, name)
+    single = isinstance(settings, ShadowRecipe) and isinstance(settings.adversary, A1)
+    chosen = settings.adversary.members if single else None
     trained = settings.split.members if chosen is None else chosen
     assert isinstance(trained, str) or trained >= settings.train.batch
     assert len(settings.dataset().classes()) > 1
@@ -84,11 +87,9 @@ def test_its_head_says_how_to_run_it_and_where_it_is_from(kind: Kind, name: str)
 
 @pytest.mark.parametrize("name", SHADOWS)
 def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
-    shadow = recipes.load("shadow", name)
-    assert shadow.adversary is not None
-    if shadow.adversary.kind == "A1":
-        assert shadow.adversary.victim is not None
-        victim = recipes.load("victim", shadow.adversary.victim)
+    shadow = recipes.load_shadow(name)
+    if not isinstance(shadow.adversary, A2):
+        victim = recipes.load_victim(shadow.adversary.victim)
         assert shadow.data == victim.data
         assert shadow.split == victim.split
         assert shadow.segmenter == victim.segmenter
@@ -96,7 +97,8 @@ def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
             # Published parts are known by their names, which made-up scenes do not have.
             splits = (settings.split.model_copy(update={"sha256": {}, "of": None}) for settings in (shadow, victim))
             own, theirs = (split.cut(Anything(), None, seed) for split in splits)
-            assert isinstance(shadow.adversary.members, str) or len(own.pool) > (shadow.adversary.members or 0)
+            chosen = getattr(shadow.adversary, "members", 0)
+            assert isinstance(chosen, str) or len(own.pool) > chosen
             assert not {own.group[i] for i in own.pool} & {theirs.group[i] for i in theirs.members + theirs.nonmembers}
 
 
@@ -105,7 +107,7 @@ def test_the_working_directory_goes_first(victim: Path) -> None:
     assert recipes.find("victim", shipped) == ROOT / "victims" / f"{shipped}.toml"
     own = Path(shutil.copy(victim, victim.with_name(f"{shipped}.toml")))
     assert recipes.find("victim", shipped) == own
-    assert recipes.load("victim", shipped) == recipes.load("victim", "tiny")
+    assert recipes.load_victim(shipped) == recipes.load_victim("tiny")
     assert recipes.names("victim") == sorted({name for kind, name in SHIPPED if kind == "victim"} | {"tiny"})
     assert "tiny" not in recipes.names("shadow")
 
@@ -229,99 +231,78 @@ def test_a_wrong_shadow_is_refused_too(elsewhere: Path, old: str, new: str, says
     assert refusal("shadow", "tiny_a1").startswith(f"{path}: {says}")
 
 
-def loaded(path: Path, text: str) -> Recipe:
+def loaded(path: Path, text: str) -> VictimRecipe:
     write(path, text)
-    return recipes.load("victim", path.stem)
+    return recipes.load_victim(path.stem)
 
 
-def test_digests_are_those_of_every_version(victim: Path) -> None:
-    """Membership answer. A new setting with a default changes it, and every trained model would be trained again:
-
-    bump train.VERSION where results change; where they do not, leave the default out of what is digested.
-    """
-    settings = recipes.load("victim", "tiny")
-    assert settings.digest("data", "segmenter", "train") == "156b615d6a20"
+SECTIONS = [name for name in VictimRecipe.model_fields if name not in ("data", "split")]
 
 
-def test_a_digest_does_not_hear_how_a_recipe_is_written(victim: Path) -> None:
-    settings = recipes.load("victim", "tiny")
+def test_inputs_are_what_is_not_at_its_default(victim: Path) -> None:
+    """Known answers: with others, every trained model would be trained again."""
+    settings = recipes.load_victim("tiny")
+    assert settings.inputs("segmenter", "train", "window", "generator") == {
+        "segmenter": {"name": "pspnet", "backbone": "resnet18"},
+        "train": {"epochs": 1, "batch": 3, "lr": 0.01, "crop": [32, 48]},
+        "window": {},
+        "generator": {"name": "dfgan"},
+    }
+
+
+def test_inputs_do_not_hear_how_a_recipe_is_written(victim: Path) -> None:
+    before = recipes.load_victim("tiny").inputs(*SECTIONS)
     spaced = victim_text().replace(" = ", "=").replace(HEAD.format(victim="tiny"), "# Another head.\n\n")
     turned = MODEL + STREETS + RANDOM + "gap = 0\nblock = 1\n"
     explicit = victim_text() + 'momentum = 0.9\nflip = true\nprecision = "32-true"\nscale = [1, 1]\n'
-    for text in (spaced, turned, explicit):
-        assert loaded(victim, text).digest(*Recipe.model_fields) == settings.digest(*Recipe.model_fields)
+    spelt = victim_text().replace('"resnet18"\n', '"resnet18"\ndropout = 0.1\npretrained = false\n')
+    for text in (spaced, turned, explicit, spelt, victim_text() + '[generator]\nname = "dfgan"\nlatent = 8\n'):
+        assert loaded(victim, text).inputs(*SECTIONS) == before
+
+
+def test_a_new_key_with_a_default_changes_no_inputs(victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later(Train):
+        warmup: int = 0
+
+    class LaterRecipe(VictimRecipe):
+        train: Later
+        colour: str = "red"
+
+    before = recipes.load_victim("tiny").inputs(*SECTIONS)
+    monkeypatch.setattr(recipes, "VictimRecipe", LaterRecipe)
+    assert recipes.load_victim("tiny").inputs(*SECTIONS) == before
 
 
 @pytest.mark.parametrize(
     ("section", "old", "new"),
     [
-        ("data", "count = 30", "count = 31"),
-        ("data", "count = 30", 'count = 30\nstyle = "night"'),
-        ("split", "pool = 12", "pool = 11"),
         ("segmenter", '"resnet18"', '"resnet50"'),
         ("train", "lr = 0.01", "lr = 0.02"),
         ("train", "epochs = 1", "epochs = 1\nflip = false"),
+        ("train", "epochs = 1", "steps = 9"),
+        ("train", "epochs = 1", "epochs = 1\nfill = [1, 2, 3]"),
+        ("train", "epochs = 1", 'epochs = 1\nstart = "demo"'),
         ("window", "[train]", "[window]\nsize = [32, 32]\n[train]"),
+        ("generator", "[train]", '[generator]\nname = "bicyclegan"\n[train]'),
+        ("train_generator", "[train]", "[train_generator]\nepochs = 7\n[train]"),
     ],
 )
-def test_a_digest_changes_when_and_only_when_its_sections_do(victim: Path, section: str, old: str, new: str) -> None:
-    before = recipes.load("victim", "tiny")
+def test_inputs_change_where_and_only_where_a_section_does(victim: Path, section: str, old: str, new: str) -> None:
+    before = recipes.load_victim("tiny").inputs(*SECTIONS)
     edit(victim, old, new)
-    after = recipes.load("victim", "tiny")
-    changed = {name for name in Recipe.model_fields if before.digest(name) != after.digest(name)}
-    assert changed == {section}
-    others = [name for name in Recipe.model_fields if name != section]
-    assert before.digest(*others) == after.digest(*others)
-    assert before.digest(section, "split", "data") != after.digest(section, "split", "data")
-
-
-def test_the_order_of_sections_asked_for_does_not_matter(victim: Path) -> None:
-    settings = recipes.load("victim", "tiny")
-    assert settings.digest("data", "train") == settings.digest("train", "data")
-    assert re.fullmatch("[0-9a-f]{12}", settings.digest("data"))
+    after = recipes.load_victim("tiny").inputs(*SECTIONS)
+    assert {name for name in SECTIONS if before[name] != after[name]} == {section}
 
 
 def test_a_recipe_cannot_be_changed_after_it_was_read(victim: Path) -> None:
-    settings = recipes.load("victim", "tiny")
+    settings = recipes.load_victim("tiny")
     with pytest.raises(ValidationError, match="frozen"):
         settings.train.lr = 1.0
 
 
-# What models in a user's store were trained from, by the digests that name their folders.
-DIGESTS = {
-    "camvid": ("fb31b76a648d", "a609ad45f3fa"),
-    "demo": ("cd8f7e90997f", "144bb4631631"),
-    "labelmefacade": ("44a96f93a794", "70ebdb9cae8c"),
-    "labelmefacade_moderate": ("ff68a47aee20", "7b7e0d8832b6"),
-    "labelmefacade_tiny": ("8c17a1e632ca", "3e61e5656638"),
-}
-
-
-@pytest.mark.parametrize("name", DIGESTS)
-def test_later_keys_leave_digests_alone(name: str) -> None:
-    for kind, stem in [("victim", name), ("shadow", f"{name}_a1")]:
-        settings = recipes.load(kind, stem)
-        assert (settings.digest("data", "segmenter", "train"), settings.digest("train")) == DIGESTS[name]
-
-
-@pytest.mark.parametrize("key", ["steps = 9", "accumulate = 2", "fill = [1, 2, 3]", 'start = "demo"'])
-def test_later_keys_enter_the_digest_where_they_are_set(victim: Path, key: str) -> None:
-    edit(victim, "batch = 3", "batch = 4")
-    before = recipes.load("victim", "tiny")
-    edit(victim, "epochs = 1", key if "steps" in key else f"epochs = 1\n{key}")
-    after = recipes.load("victim", "tiny")
-    assert after.digest("train") != before.digest("train")
-    assert Recipe(**after.model_dump(mode="json")) == after
-
-
-def test_a_generator_is_described_beside_its_segmenter_and_changes_nothing_of_it(victim: Path) -> None:
-    before = pipeline.settings_of("victim", "tiny")
+def test_a_generator_is_described_beside_its_segmenter(victim: Path) -> None:
     edit(victim, "[segmenter]\n", '[generator]\nname = "bicyclegan"\n[train_generator]\nepochs = 7\n[segmenter]\n')
-    after = pipeline.settings_of("victim", "tiny")
-    for sections in (("data", "segmenter", "train"), ("split",)):
-        assert after.digest(*sections) == before.digest(*sections)
-    assert after.digest("generator") != before.digest("generator")
-    assert after.digest("train_generator") != before.digest("train_generator")
+    assert checks.victim_of("tiny").generator == {"name": "bicyclegan"}
     edit(victim, '"bicyclegan"', '"bicycle"')
     assert refusal() == (
         f"{victim}: [generator]: no generator is called 'bicycle'. Did you mean 'bicyclegan'? "

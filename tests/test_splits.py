@@ -264,11 +264,11 @@ def test_the_published_cityscapes_split_is_a_cut_of_the_scenes_with_fine_labels(
     fine = Listed(names=tuple((splits.PUBLISHED / "cityscapes_fine.txt").read_text("utf-8").split()))
     assert sum(name.startswith("train/") for name in fine.names) == 2975
     for name, counts in (("cityscapes", (1488, 912, 1075)), ("cityscapes_full", (2975, 500, 0))):
-        split = recipes.load("victim", name).split
+        split = recipes.load_victim(name).split
         parts = split.cut(fine, None, 0)
         assert (len(parts.members), len(parts.nonmembers), len(parts.pool)) == counts
         assert {"members", "nonmembers"} <= split.sha256.keys()
-    shadow = recipes.load("shadow", "cityscapes_a1_listed")
+    shadow = recipes.load_shadow("cityscapes_a1_listed")
     assert shadow.adversary is not None
     pool = shadow.split.cut(fine, None, 0).pool
     listed = splits.read_ids(None, str(shadow.adversary.members), pool)

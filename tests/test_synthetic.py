@@ -16,15 +16,15 @@ from torch import Tensor
 from mia_seg import gan, train
 from mia_seg.evaluate import results
 from mia_seg.gan.synthetic import Masks, Source, filled
-from mia_seg.recipes import Recipe, Synthetic
+from mia_seg.recipes import Synthetic, VictimRecipe
 from mia_seg.segmenters import Drawn, cross_entropy
 
 SIZE = (16, 24)
 KEY = (0, 0, "a test")
 
 
-def recipe(epochs: int = 2) -> Recipe:
-    return Recipe(
+def recipe(epochs: int = 2) -> VictimRecipe:
+    return VictimRecipe(
         data={"name": "streets"},
         split={"rule": "random", "members": 6, "nonmembers": 1, "pool": 0},
         segmenter={"name": "pspnet"},
