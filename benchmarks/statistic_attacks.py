@@ -16,7 +16,8 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from mia_seg.attacks._fleet import FleetAttack
-from mia_seg.attacks._readings import Readings, Signals, read_target
+from mia_seg.attacks._population import PopulationAttack
+from mia_seg.attacks._readings import Fleet, Readings, Signals, read_target
 from mia_seg.attacks.attack_p import AttackP
 from mia_seg.attacks.attack_r import AttackR
 from mia_seg.attacks.base import Base
@@ -24,6 +25,7 @@ from mia_seg.attacks.calibration import Calibration
 from mia_seg.attacks.lira import LiRA
 from mia_seg.attacks.quantile_regression import QuantileRegression
 from mia_seg.attacks.rmia import RMIA
+from mia_seg.query.answers import Answers
 from mia_seg.testing import Leak, World
 
 
@@ -89,13 +91,13 @@ def main() -> None:
     fleet, victim = world.fleet(given.models), world.victim()[0]
     total = looped = compared = 0.0
     for method, loop in PAIRS:
-        readings = fleet.read(method.signal)
         fast, slow, apart = [], [], 0.0
         for _ in range(given.rounds):
-            seconds, scores = timed(lambda m=method: m.judge(read_target(victim, m.signal), fleet.read(m.signal)))
+            seconds, scores = timed(lambda m=method: judged(m, victim, fleet))
             fast.append(seconds)
             if loop is not None:
-                target = read_target(victim, method.signal)
+                read = method.signal if isinstance(method, FleetAttack) else method.read
+                target, readings = read_target(victim, read), fleet.read(read)
                 seconds, told = timed(lambda f=loop, t=target, r=readings: [f(t, r, n) for n in range(given.scenes)])
                 slow.append(seconds)
                 apart = float(np.abs(np.array(told) - scores).max())
@@ -114,7 +116,13 @@ def main() -> None:
     print(f"LiRA's rehearsals, {given.models} times {given.scenes} scores: {seconds:.2f} s")
 
 
-def name(method: FleetAttack) -> str:
+def judged(method: FleetAttack | PopulationAttack, victim: Answers, fleet: Fleet) -> np.ndarray:
+    if isinstance(method, PopulationAttack):
+        return method.signal(victim)
+    return method.judge(read_target(victim, method.signal), fleet.read(method.signal))
+
+
+def name(method: FleetAttack | PopulationAttack) -> str:
     changed = [f"{key}={value}" for key, value in method.model_dump(exclude_defaults=True).items()]
     return " ".join([type(method).__name__, *changed])
 

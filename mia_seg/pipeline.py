@@ -136,10 +136,18 @@ class Pipeline:
         return Seen(
             ask(model.scenes, "asked"),
             {transform: ask(model.scenes, "asked", transform) for transform in method.transforms},
-            ask(shadow.scenes, "pool") if method.needs_population else None,
+            ask(*self._population(model, victim, shadow, recipe=recipe)) if method.needs_population else None,
             Difficulty(str(model.recipe.data["name"]), model.scenes) if method.needs_difficulty else None,
             self.common_classes(victim, shadow, stride) if isinstance(recipe.adversary, A2) else None,
         )
+
+    def _population(
+        self, model: TrainedModel, victim: TrainedModel, shadow: TrainedModel, *, recipe: ShadowRecipe
+    ) -> tuple[Divided, Part]:
+        """Scenes like the audited ones that a model never trained on: of A1's one shadow, which has the pool, those."""
+        if isinstance(recipe.adversary, A1) and model is shadow:
+            return victim.scenes, "asked"
+        return self._shadow(shadow.recipe_name, shadow.seed)[1], "pool"
 
     @once
     def asked(

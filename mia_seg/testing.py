@@ -82,6 +82,11 @@ class World:
         members_N = np.random.default_rng([self.seed, 4]).permutation(np.arange(self.scenes) % 2 == 0)
         return self.answers(members_N, 0), members_N
 
+    def shadow(self) -> tuple[Answers, np.ndarray]:
+        """Another model, likewise."""
+        members_N = np.random.default_rng([self.seed, 6]).permutation(np.arange(self.scenes) % 2 == 0)
+        return self.answers(members_N, -1 % 2**31), members_N
+
     def _statistics(self, phi_N: np.ndarray, rng: np.random.Generator) -> Statistics:
         labels = np.random.default_rng([self.seed, 5])  # labels are the scene's, whoever answers
         count = len(phi_N)

@@ -66,7 +66,9 @@ def fabric() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
-def planted(folder: Path, each: int, seed: int, leak: bool, twins: bool = False) -> tuple[Answers, Membership]:
+def planted(
+    folder: Path, each: int, seed: int, leak: bool, twins: bool = False, population: bool = True
+) -> tuple[Answers, Membership]:
     """Scenes of one distribution; a leaking network is surer of the labels of its members.
 
     twins: a member and a non-member share each scene, so that nothing but the leak tells them apart.
@@ -90,8 +92,12 @@ def planted(folder: Path, each: int, seed: int, leak: bool, twins: bool = False)
         for transform in TRANSFORMS
     }
     transforms = {transform: answers(folder / transform, level).statistics for transform, level in levels.items()}
-    # No scene is harder than another.
-    return replace(answers(folder), transforms=transforms, difficulty_N=np.zeros(2 * each)), Membership(members, groups)
+    # No scene is harder than another, and to a model that nothing leaks from all scenes are strangers.
+    beside = {"transforms": transforms, "difficulty_N": np.zeros(2 * each)}
+    if population:
+        others, _ = planted(folder / "population", 20, seed + 100, leak=False, population=False)
+        beside["population"] = others.statistics
+    return replace(answers(folder), **beside), Membership(members, groups)
 
 
 @dataclass(frozen=True)

@@ -215,7 +215,8 @@ def test_a_run_makes_every_cell_and_says_what_it_did(audit: Audit) -> None:
     kinds = Counter(path.parent.parent.name for path in audit.store.glob("*/*/made.json"))
     # The victim's scenes and its pool undefended, and its scenes under argmax; the shadow's twice.
     assert kinds == {
-        "victims": 1, "shadow_members": 1, "shadows": 1, "answers": 5, "attackers": 4, "controls": 1, "results": len(GRID)
+        "victims": 1, "shadow_members": 1, "shadows": 1, "answers": 5, "attackers": 4, "controls": 1,
+        "results": len(GRID),
     }  # fmt: skip
     assert not list((audit.store / "work").iterdir()), "what was to resume from is gone"
     assert not list(halves(audit.store))

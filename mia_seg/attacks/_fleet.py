@@ -47,11 +47,29 @@ class FleetAttack(Attack):
         return self
 
     def kinds(self) -> int:
-        """2 where a scene is compared with shadows that saw it and shadows that did not, 1 where with the latter.
-
-        0 where with none: then shadows are for rehearsals alone.
-        """
+        """2 where a scene is compared with shadows that saw it and shadows that did not, 1 where with the latter."""
         return 1
+
+    def least_pairs(self) -> int:
+        """Of how many pairs of shadows a comparison takes one each, at the least."""
+        return 1
+
+    def check_shadows(self, shadows: int) -> None:
+        """Refuse so few shadows, or settings that want more; said before any of them is trained."""
+        name, least = type(self).__module__.rpartition(".")[2], 2 * self.least_pairs() + 2
+        if shadows < least:
+            raise MiaSegError(
+                f"Attack '{name}' needs {least} shadows: when one plays the victim to choose the threshold, its pair "
+                f"is left out, and {least - 2} are to compare with. There are {shadows}: give [adversary] models = "
+                f"{least} or more, or leave the attack out."
+            )
+        models: int | None = getattr(self, "models", None)
+        fewest, most = self.kinds() * self.least_pairs(), shadows // 2 * self.kinds()
+        if models is not None and (models < fewest or models > most or models % self.kinds()):
+            raise MiaSegError(
+                f"Attack '{name}': models = {models}, and of {shadows} shadows each scene can be compared with "
+                f"{fewest} to {most}, in steps of {self.kinds()}. Choose one of these."
+            )
 
     def pairs(self, fleet: Readings) -> int:
         """How many pairs of shadows are looked at."""
@@ -63,8 +81,6 @@ class FleetAttack(Attack):
 
         As if it were asked for with these `models`: what is tuned is so in rehearsals on the whole fleet.
         """
-        if not self.kinds():
-            return ()
         sizes = [self.kinds() << k for k in range((self.pairs(fleet) - 1).bit_length())]
         return tuple(self.model_copy(update={"models": models}).tuned(fleet) for models in sizes)
 
@@ -88,14 +104,9 @@ class FleetAttack(Attack):
         return FleetAttacker(settings, load_readings(folder), Thresholds(**kept["thresholds"]), tuple(smaller))
 
     def _check(self, fleet: Readings) -> None:
-        name, most = type(self).__module__.rpartition(".")[2], fleet.pairs * self.kinds()
-        models: int | None = getattr(self, "models", None)
-        if models is not None and (models > most or models % self.kinds()):
-            raise MiaSegError(
-                f"Attack '{name}': models = {models}, and of {len(fleet)} shadows each scene can be compared with "
-                f"{self.kinds()} to {most}, in steps of {self.kinds()}. Choose one of these."
-            )
+        self.check_shadows(len(fleet))
         if self.needs_population and not fleet.population_MZ.shape[1]:
+            name = type(self).__module__.rpartition(".")[2]
             raise MiaSegError(
                 f"Attack '{name}' compares with scenes that nobody trained on, and there are none. Give [split] a pool."
             )
@@ -137,5 +148,5 @@ class FleetAttacker(Attacker):
             # One shadow has no variance: such an attack's curve begins where it has one.
             with suppress(MiaSegError):
                 found.append((attack.pairs(self.fleet), attack.judge(target, self.fleet)))
-        found += [(self.settings.pairs(self.fleet), scores_N)] if kinds else []
+        found.append((self.settings.pairs(self.fleet), scores_N))
         return tuple(ShadowCurvePoint(2 * pairs, kinds * pairs, image_N) for pairs, image_N in found)

@@ -5,23 +5,22 @@ The score is the share of the population that loses more, so that a false-alarm 
 seen. Its ROC is the image loss's, up to ties; compared within groups of scenes it is not.
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from mia_seg.attacks._fleet import FleetAttack
-from mia_seg.attacks._readings import Readings, Signals
+from mia_seg.attacks._population import PopulationAttack
+from mia_seg.attacks._readings import Signals
 from mia_seg.attacks._signals import FORMS, LossForm, loss
 from mia_seg.query.answers import Statistics
 
 FEWEST = 20
 
 
-class AttackP(FleetAttack):
+class AttackP(PopulationAttack):
     """One distribution for all scenes, or one for each group."""
 
-    needs_population: ClassVar[bool] = True
     group: Literal["none", "dominant_class"] = Field(
         default="none",
         description="scenes of the same most frequent class are compared with each other; one with fewer than 20 of "
@@ -29,14 +28,10 @@ class AttackP(FleetAttack):
     )
     statistic: LossForm = Field(default="mean", description=FORMS)
 
-    def kinds(self) -> int:
-        return 0
-
-    def signal(self, statistics: Statistics) -> np.ndarray:
+    def read(self, statistics: Statistics) -> np.ndarray:
         return np.stack([loss(statistics, self.statistic), statistics.pixels_NK.argmax(1)], 1)
 
-    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
-        del fleet
+    def judge(self, target: Signals) -> np.ndarray:
         (scenes_N, group_N), (population_Z, group_Z) = target.scenes_N.T, target.population_Z.T
         scores_N = share_above(scenes_N, population_Z)
         for group in np.unique(group_N) if self.group == "dominant_class" else ():

@@ -26,6 +26,9 @@ class AttackR(FleetAttack):
     statistic: LossForm = Field(default="mean", description=FORMS)
     models: ShadowCount = None
 
+    def least_pairs(self) -> int:
+        return 2 if self.form == "gaussian" else 1  # one number has no deviation
+
     def signal(self, statistics: Statistics) -> np.ndarray:
         return loss(statistics, self.statistic)
 

@@ -10,7 +10,6 @@ import numpy as np
 from mia_seg.attacks._fleet import FleetAttack, ShadowCount
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks.learned_combination import Strength, features, weigh
-from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import Statistics
 
 
@@ -20,16 +19,14 @@ class LearnedCalibration(FleetAttack):
     strength: Strength = 0.1
     models: ShadowCount = None
 
+    def least_pairs(self) -> int:
+        return 2  # it learns from shadows in the victim's place, and of one pair none is left to compare with
+
     def signal(self, statistics: Statistics) -> np.ndarray:
         return features(statistics)
 
     def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         known = fleet.first(self.pairs(fleet))
-        if known.pairs < 2:
-            raise MiaSegError(
-                "Attack 'learned_calibration' learns from shadows in the victim's place, and of one pair none is left "
-                "to compare with. Give [adversary] models = 6 or more, and models = 2 or more of the attack."
-            )
         seen = [_calibrated(known.target(model), known.apart(model)) for model in range(len(known))]
         linear = weigh(np.concatenate(seen), known.members_MN.ravel(), self.strength)
         return linear.apply(_calibrated(target, known))

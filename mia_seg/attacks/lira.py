@@ -49,6 +49,10 @@ class LiRA(FleetAttack):
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
 
+    def least_pairs(self) -> int:
+        # Of one shadow alone neither a scene's own variance can be told nor a covariance.
+        return 2 if self.variance == "scene" or self.statistic == "vector" else 1
+
     def signal(self, statistics: Statistics) -> np.ndarray:
         if self.statistic == "vector":
             return phi_vector(statistics)

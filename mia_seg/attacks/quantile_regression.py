@@ -5,34 +5,27 @@ What "such scenes" are is read from labels alone: shares of classes, of the boun
 and how many objects there are. A linear quantile of the mean logit confidence is fitted to the population.
 """
 
-from typing import ClassVar
-
 import numpy as np
 from pydantic import Field
 from sklearn.linear_model import QuantileRegressor
 
-from mia_seg.attacks._fleet import FleetAttack
-from mia_seg.attacks._readings import Readings, Signals
+from mia_seg.attacks._population import PopulationAttack
+from mia_seg.attacks._readings import Signals
 from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import PARTS, Statistics
 
 SHARES = [PARTS.index(name) for name in ("boundary", "small", "medium")]
 
 
-class QuantileRegression(FleetAttack):
+class QuantileRegression(PopulationAttack):
     """A threshold for each scene, without shadows."""
 
-    needs_population: ClassVar[bool] = True
     quantile: float = Field(default=0.9, gt=0, lt=1, description="which quantile of non-members is the threshold")
 
-    def kinds(self) -> int:
-        return 0
-
-    def signal(self, statistics: Statistics) -> np.ndarray:
+    def read(self, statistics: Statistics) -> np.ndarray:
         return np.column_stack([statistics.mean_phi(), label_features(statistics)])
 
-    def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
-        del fleet
+    def judge(self, target: Signals) -> np.ndarray:
         phi_Z, features_ZF = target.population_Z[:, 0], target.population_Z[:, 1:]
         if len(phi_Z) <= features_ZF.shape[1] + 1:
             raise MiaSegError(

@@ -48,8 +48,9 @@ class AskedModel(Stage[Answers]):
 
     @property
     def title(self) -> str:
-        how = (self.defense.label, self.transform, f"{self.repeats} times" if self.repeats > 1 else "")
-        return f"{self.model.title}, on its {self.part} scenes ({', '.join(filter(None, how))})"
+        part = "audited scenes" if self.part == "asked" else "the pool"
+        how = (part, self.defense.label, self.transform, f"{self.repeats} times" if self.repeats > 1 else "")
+        return f"{self.model.title}: {', '.join(filter(None, how))}"
 
     def inputs(self) -> dict[str, Any]:
         generator = {"generator": self.generator} if self.generator else {}

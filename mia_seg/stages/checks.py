@@ -6,6 +6,7 @@ from itertools import product
 
 from mia_seg import attacks, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
+from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.audit import Cell
@@ -114,10 +115,19 @@ def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, victim
 
 
 def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) -> None:
-    if attack.component.needs_fleet and not isinstance(shadow.adversary, Fleet):
+    """What the attack compares with will be there."""
+    method, adversary = attack.component, shadow.adversary
+    if isinstance(method, FleetAttack):
+        if not isinstance(adversary, Fleet):
+            raise MiaSegError(
+                f"Attack '{attack.called}' compares with many shadows, and '{name}' is one. Take a shadow recipe with "
+                f"[adversary] choose = 'halves'."
+            )
+        method.check_shadows(adversary.models)
+    if method.needs_population and (isinstance(adversary, A2) or shadow.split.pool == 0):
         raise MiaSegError(
-            f"Attack '{attack.called}' compares with many shadows, and '{name}' is one. Take a shadow recipe with "
-            f"[adversary] choose = 'halves'."
+            f"Attack '{attack.called}' compares with scenes like the victim's that nobody trained on, and shadow "
+            f"'{name}' has none: adversary A1 has them in [split] pool. Leave the attack out, or take another shadow."
         )
 
 

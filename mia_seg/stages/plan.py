@@ -77,8 +77,11 @@ class Costs:
         return cls(rows)
 
     def like(self, stage: Stage[Any]) -> tuple[float | None, int | None, bool]:
-        """Seconds, bytes, and whether they are this very stage's."""
-        places = _places(stage.kind, stage.name, stage.digest)
+        """Seconds, bytes, and whether they are this very stage's.
+
+        What computes on a device costs what its own recipe makes it cost: another one's says nothing of it.
+        """
+        places = _places(stage.kind, stage.name, stage.digest)[: 2 if stage.device else 3]
         found = next((place for place in places if place in self.rows), None)
         return (None, None, False) if found is None else (*self.rows[found], found == places[0])
 
@@ -104,4 +107,4 @@ def in_order(targets: Sequence[Stage[Any]]) -> Iterator[Stage[Any]]:
 
 def _places(kind: str, name: str, made: str) -> list[tuple[str, ...]]:
     """From the very stage to any of its kind; of one recipe, seeds and numbers in a fleet cost alike."""
-    return [(kind, name, made), (kind, re.sub(r"-\d+$", "", name.partition(".")[0]), ""), (kind,)]
+    return [(kind, name, made), (kind, re.sub(r"-\d\d(?=\.)|\.s\d+(?=\.|$)", "", name), ""), (kind,)]

@@ -62,8 +62,8 @@ class Measured(Stage[Result]):
 
     @property
     def title(self) -> str:
-        kind = " by who knows it" if self.cell.adaptive else ""
-        return f"{self.victim.title}: {self.cell.defense.label}{kind}, {self.attacker.called}"
+        kind = ", adaptive" if self.cell.adaptive else ""
+        return f"{self.victim.title}: {self.cell.defense.label}, {self.attacker.called}{kind}"
 
     def inputs(self) -> dict[str, Any]:
         given = {"attacker": self.attacker, "seen": self.seen.inputs(), "blind": self.blind}
