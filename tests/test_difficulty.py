@@ -101,4 +101,4 @@ def test_the_line_finds_the_difficulty_of_a_list_of_scenes_once(
     (kept[0] / "difficulty.json").write_text("[")
     (kept[1] / "difficulty.json").write_text("[")
     refused = call(*line, "predictability_error:0.2")
-    assert (refused.code, "Delete this folder" in refused.err) == (2, True)
+    assert (refused.code, "mia-seg store rm difficulty/" in refused.err) == (2, True)

@@ -172,12 +172,13 @@ class Store:
     def _fill(self, drafts: Sequence[Draft], build: Build) -> list[Artefact]:
         started = time.monotonic()
         try:
-            for draft in drafts:
-                _clear(draft.artefact)
-                draft.folder.mkdir(parents=True)
-            build(drafts)
-            sizes = [_seal(draft) for draft in drafts]
-            made = [draft.artefact for draft in drafts if _place(draft)]
+            with writing(drafts[0].artefact.path):
+                for draft in drafts:
+                    _clear(draft.artefact)
+                    draft.folder.mkdir(parents=True)
+                build(drafts)
+                sizes = [_seal(draft) for draft in drafts]
+                made = [draft.artefact for draft in drafts if _place(draft)]
         finally:
             for draft in drafts:
                 shutil.rmtree(draft.folder, ignore_errors=True)
