@@ -97,7 +97,7 @@ def _read_generator(path: Path) -> dict[str, Any]:
 
 def frame(results: Sequence[Result]) -> "pd.DataFrame":
     """One row a result and level, the columns of `row`."""
-    import pandas as pd
+    import pandas as pd  # noqa: PLC0415 (takes longer to load than all the rest)
 
     return pd.DataFrame(rows(results))
 

@@ -149,7 +149,7 @@ class Result(Part):
     scenes. tuned: settings of the attacker where they are not those that were asked for.
     """
 
-    schema_: Literal[2] = Field(SCHEMA, alias="schema")
+    schema_: Literal[2] = Field(2, alias="schema")
     victim: str
     shadow: str
     dataset: str

@@ -35,13 +35,17 @@ OVER_SEEDS = (
 
 @dataclass(frozen=True)
 class Table:
-    """`reading`: how to read it. The first `texts` columns are words, the others numbers."""
+    """`reading`: how to read it. The first `texts` columns are words, the others numbers.
+
+    pages: for each row the folder of the report that its first word leads to, '' for none; empty where none does.
+    """
 
     title: str
     reading: str
     columns: list[str]
     rows: list[list[str]]
     texts: int = 1
+    pages: Sequence[str] = ()
 
 
 def glance(rows: list[Row]) -> Table:
@@ -154,8 +158,8 @@ def counts(rows: list[Row]) -> Table:
     kept = _once(rows, lambda row: (row["shadow"], row["level"]))
     return Table(
         "How much was measured",
-        "Scores that the attack gave, and the independent groups behind them, which the intervals count (several scenes "
-        "of one drive are one group). Queries: scenes that the attacker asked the victim about, the audited ones "
+        "Scores that the attack gave, and the independent groups behind them, which the intervals count (several "
+        "scenes of one drive are one group). Queries: scenes that the attacker asked the victim about, the audited ones "
         "included.",
         ["Shadow", "Level", "Members", "Non-members", "Member groups", "Non-member groups", "Queries", "Seeds"],
         [[shadow, level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
