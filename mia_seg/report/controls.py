@@ -74,9 +74,9 @@ def _null_table(results: Results) -> Table:
         "Chance, measured on the attacks' own scores",
         "Above blind: where the split is confounded, AUC less the blind attacker's. Shuffled: AUC when memberships are "
         "dealt out anew among the groups, 1,000 times; its mean should be 0.5, and p says how often chance does as "
-        "well as the attack. Halves: non-members against non-members. Random halves show how far an AUC strays from 0.5 by "
-        "chance alone; they cannot show that scores are tied to ids. The first half of the ids against the second can: "
-        "a small p there says that scores drift along the ids.",
+        "well as the attack. Halves: non-members against non-members. Random halves show how far an AUC strays from "
+        "0.5 by chance alone; they cannot show that scores are tied to ids. The first half of the ids against the "
+        "second can: a small p there says that scores drift along the ids.",
         [
             "Shadow", "Attack", "Defense", "Attacker", "Seed", "AUC", "Above blind", "Shuffled: mean [95%]", "p",
             "Random halves: distance [95%]", "Halves of the ids", "p",

@@ -159,8 +159,8 @@ def counts(rows: list[Row]) -> Table:
     return Table(
         "How much was measured",
         "Scores that the attack gave, and the independent groups behind them, which the intervals count (several "
-        "scenes of one drive are one group). Queries: scenes that the attacker asked the victim about, the audited ones "
-        "included.",
+        "scenes of one drive are one group). Queries: scenes that the attacker asked the victim about, the audited "
+        "ones included.",
         ["Shadow", "Level", "Members", "Non-members", "Member groups", "Non-member groups", "Queries", "Seeds"],
         [[shadow, level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
         texts=2,
