@@ -309,7 +309,7 @@ def results(
         bool, typer.Option("--schema", help="The JSON schema of a result's file, and nothing else.")
     ] = False,
 ) -> None:
-    """Every result in a folder and those below it as a flat list, a row a result and level: what scripts and CI read."""
+    """Every result in a folder and those below it as a list, a row a result and level: what scripts and CI read."""
     from mia_seg.evaluate import results as results_
 
     if schema:

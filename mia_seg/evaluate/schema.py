@@ -30,7 +30,7 @@ class Rate(Part):
 
 
 class RateAtFpr(Part):
-    """An operating point, as `metrics.membership` defines it; its own FPR has bounds since schema 1's second age."""
+    """An operating point, as `metrics.membership` defines it; its FPR has no bounds in results from before them."""
 
     tpr: float
     low: float
