@@ -10,7 +10,7 @@ import pytest
 from mia_seg.attacks import Membership, Scores, Thresholds
 from mia_seg.data.streets import Streets
 from mia_seg.evaluate import audit
-from mia_seg.evaluate.audit import Model, _exposed, by_group, epsilon, measured
+from mia_seg.evaluate.audit import Subject, _exposed, by_group, epsilon, measured
 from mia_seg.recipes.splits import SplitRule
 
 
@@ -22,7 +22,8 @@ def asked(members: np.ndarray, groups: list[str]) -> Any:
     """A victim or shadow that was asked about these scenes."""
     names = [f"scene_{place:02d}" for place in range(len(members))]
     recipe = SimpleNamespace(split=SimpleNamespace(rule="random"), dataset=lambda: SimpleNamespace(classes=list))
-    return SimpleNamespace(asked=names, known=lambda: known(members, groups), seed=0, recipe=recipe)
+    parts = SimpleNamespace(asked=names)
+    return SimpleNamespace(parts=parts, known=lambda: known(members, groups), seed=0, recipe=recipe)
 
 
 def named(scores: np.ndarray, members: np.ndarray, groups: list[str]) -> Any:
@@ -47,11 +48,11 @@ def test_groups_are_told_apart_though_their_scenes_are_not(monkeypatch: pytest.M
     # Of a member group one scene in three gives it away; of another group none does.
     scores = np.where(members & (np.arange(60) % 3 == 0), 9.0, np.where(members, -2.0, -1.0))
     found = levels_of(monkeypatch, scores, members, groups, threshold=1.0)
-    assert list(found) == ["image", "unit"]
+    assert list(found) == ["image", "group"]
     assert found["image"]["auc"] == pytest.approx(1 / 3)
-    group = found["unit"]
+    group = found["group"]
     assert (group["auc"], group["balanced_accuracy"], group["threshold"]) == (1.0, 1.0, 1.0)
-    counts = ("n_members", "n_nonmembers", "n_member_units", "n_nonmember_units")
+    counts = ("n_members", "n_nonmembers", "n_member_groups", "n_nonmember_groups")
     assert [group[name] for name in counts] == [10, 10, 10, 10]
     assert [found["image"][name] for name in counts] == [30, 30, 10, 10]
 
@@ -79,8 +80,7 @@ def bound(rule: str, seed: int, leak: float, count: int = 30) -> dict[str, Any]:
     """What a result says of epsilon where members score `leak` standard deviations above non-members."""
     split = SplitRule(rule=rule, members=count, nonmembers=count, pool=0)  # type: ignore[arg-type]
     recipe: Any = SimpleNamespace(split=split)
-    artefact: Any = None
-    victim = Model("village", recipe, seed, artefact, split.cut(Streets(count=2 * count), None, seed))
+    victim = Subject("village", recipe, seed, split.cut(Streets(count=2 * count), None, seed))
     scores_N = np.random.default_rng(seed).normal(size=2 * count) + leak * victim.known().members_N
     return epsilon(scores_N, victim, victim.known())
 
