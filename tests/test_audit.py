@@ -49,11 +49,11 @@ def test_groups_are_told_apart_though_their_scenes_are_not(monkeypatch: pytest.M
     # Of a member group one scene in three gives it away; of another group none does.
     scores = np.where(members & (np.arange(60) % 3 == 0), 9.0, np.where(members, -2.0, -1.0))
     found = levels_of(monkeypatch, scores, members, groups, threshold=1.0)
-    assert list(found) == ["image", "unit"]
+    assert list(found) == ["image", "group"]
     assert found["image"]["auc"] == pytest.approx(1 / 3)
-    group = found["unit"]
+    group = found["group"]
     assert (group["auc"], group["balanced_accuracy"], group["threshold"]) == (1.0, 1.0, 1.0)
-    counts = ("n_members", "n_nonmembers", "n_member_units", "n_nonmember_units")
+    counts = ("n_members", "n_nonmembers", "n_member_groups", "n_nonmember_groups")
     assert [group[name] for name in counts] == [10, 10, 10, 10]
     assert [found["image"][name] for name in counts] == [30, 30, 10, 10]
 

@@ -1,5 +1,7 @@
 """The command line: its surface is frozen, and a whole small audit runs through it, then reuses all it made."""
 
+import csv
+import io
 import json
 import re
 import shutil
@@ -12,11 +14,13 @@ import pytest
 import typer
 from conftest import Audit
 from helpers_files import assert_refused, call, edit, halves, wholes, write
-from test_results import KEYS
+from helpers_results import result
+from test_results import KEYS, ROOT
 
 from mia_seg import api, attacks, cli, data, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.defenses import Defense
+from mia_seg.evaluate import results
 
 # An option is a promise for years. Before adding one, ask whether it belongs into a recipe.
 COMMANDS = {
@@ -46,7 +50,7 @@ COMMANDS = {
     "report": ["--data-root", "--store", "--reports", "--device"],
     "list": [],
     "check": ["--data-root"],
-    "results": ["--reports", "--json"],
+    "results": ["--reports", "--format", "--json", "--schema"],
 }  # fmt: skip
 GRID = [
     "none.image_loss", "none.patch_resnet50-loss",
@@ -247,7 +251,7 @@ def test_results_are_flat_rows_with_numbers_as_numbers(audit: Audit) -> None:
         assert (row["victim"], row["shadow"], row["dataset"], row["seed"]) == ("tiny", "tiny_a1", "streets", 0)
         scores = 6 * (1 if row["level"] == "image" else 2)
         assert (row["n_members"], row["n_nonmembers"]) == (scores, scores)
-        assert (row["n_member_units"], row["n_nonmember_units"]) == (6, 6)
+        assert (row["n_member_groups"], row["n_nonmember_groups"]) == (6, 6)
         assert 0 <= row["auc_low"] <= row["auc"] <= row["auc_high"] <= 1
         assert (row["blind_p"], row["confounded"]) == (None, None)  # six a side are too few to tell
         assert (row["shuffle_p"] is not None) is (row["level"] == "image")
@@ -261,6 +265,32 @@ def test_results_are_a_table_for_people(audit: Audit) -> None:
     assert ran.code == 0
     assert len(ran.out.splitlines()) == 1 + len(GRID) + sum("patch" in cell for cell in GRID)
     assert "patch_resnet50:loss" in ran.out
+
+
+def test_results_are_csv_and_latex_for_papers(tmp_path: Path) -> None:
+    found = [result(1.8, defense="gaussian:1.0"), result(1.8, seed=2)]
+    for one in found:
+        results.write(tmp_path / "more" / "below", one)
+    ran = call("results", "--format", "csv", "--reports", tmp_path)
+    lines = list(csv.DictReader(io.StringIO(ran.out)))
+    assert [(line["defense"], line["level"]) for line in lines] == [
+        ("gaussian:1.0", "image"), ("gaussian:1.0", "patch"), ("none", "image"), ("none", "patch")
+    ]  # fmt: skip
+    assert all(sorted(line) == sorted(KEYS) for line in lines)
+    assert json.loads(lines[0]["ppv"]) == found[0].dump()["levels"]["image"]["ppv"]
+    assert float(lines[0]["auc"]) == found[0].levels["image"].auc
+    paper = call("results", "--format", "latex", "--reports", tmp_path).out
+    assert paper.startswith("\\begin{tabular}")
+    assert f"& patch\\_resnet50 & concat & False & image & 2 & {found[1].levels['image'].auc:.3f} &" in paper
+
+
+def test_the_schema_of_a_result_is_printed() -> None:
+    assert call("results", "--schema").out == (ROOT / "docs" / "result.schema.json").read_text()
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "latex"])
+def test_results_of_nothing_are_refused_where_a_table_would_have_no_head(tmp_path: Path, form: str) -> None:
+    assert_refused(call("results", "--format", form, "--reports", tmp_path), "holds no results", "mia-seg run")
 
 
 def test_results_of_nothing(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_line_finds_the_difficulty_of_a_list_of_scenes_once(
     ran = call(*line, "predictability_error")
     assert ran.code == 0, ran.err
     (path,) = (workdir / "reports" / "tiny").glob("*predictability_error.s0.json")
-    assert results.read(path)["queries"] == 24, "no query is spent on it"
+    assert results.read(path).queries == 24, "no query is spent on it"
     kept = [*(workdir / "runs" / "difficulty").iterdir()]
     assert len(kept) == 2, "of the victim's scenes and of the shadow's"
     monkeypatch.setattr(difficulty, "difficulty", None)

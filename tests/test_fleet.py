@@ -16,6 +16,7 @@ from mia_seg.attacks import Attack
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
+from mia_seg.evaluate.results import Result
 from mia_seg.pipeline import Pipeline
 from mia_seg.recipes.splits import Partition
 from mia_seg.report import tables, words
@@ -155,24 +156,27 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     found = {path.name: results.read(path) for path in (workdir / "reports" / "tiny_folder").glob("*.json")}
     assert len(found) == len(ASKED), sorted(found)
     lira = found["tiny_folder_fleet.none.lira.s0.json"]
-    assert (lira["adversary"], lira["choose"], lira["queries"]) == ("A1", "halves", 12)
-    assert found["tiny_folder_fleet.none.rmia-offline.s0.json"]["queries"] == 24, "the pool is asked about too"
-    assert found["tiny_folder_fleet.none.lira-offline_cdf-models-1.s0.json"]["settings"]["models"] == 1
-    assert found["tiny_folder_fleet.none.image_loss.s0.json"]["digests"]["shadow"] != lira["digests"]["shadow"]
-    assert all(np.isfinite(r["levels"]["image"]["auc"]) for r in found.values())
+    assert (lira.adversary, lira.choose, lira.queries) == ("A1", "halves", 12)
+    assert found["tiny_folder_fleet.none.rmia-offline.s0.json"].queries == 24, "the pool is asked about too"
+    assert found["tiny_folder_fleet.none.lira-offline_cdf-models-1.s0.json"].settings["models"] == 1
+    assert found["tiny_folder_fleet.none.image_loss.s0.json"].digests.shadow != lira.digests.shadow
+    assert all(np.isfinite(r.levels["image"].auc) for r in found.values())
     kept = next((workdir / "runs" / "attackers").glob("tiny_folder_fleet.rmia-offline-*/attacker.json"))
     rmia = found["tiny_folder_fleet.none.rmia-offline.s0.json"]
-    assert rmia["settings"]["a"] is None
-    assert rmia["tuned"] == {"a": json.loads(kept.read_text())["settings"]["a"]}
-    last = lira["by_shadows"][-1]
-    assert (last["trained"], last["compared"], len(lira["by_shadows"])) == (4, 4, 2)
-    assert all(last[name] == lira["levels"]["image"][name] for name in ("auc", "auc_low", "auc_high", "tpr_at_fpr"))
+    assert rmia.settings["a"] is None
+    assert rmia.tuned == {"a": json.loads(kept.read_text())["settings"]["a"]}
+    assert lira.by_shadows
+    assert lira.image_loss
+    assert lira.above_loss
+    last, image = lira.by_shadows[-1], lira.dump()["levels"]["image"]
+    assert (last["trained"], last["compared"], len(lira.by_shadows)) == (4, 4, 2)
+    assert all(last[name] == image[name] for name in ("auc", "auc_low", "auc_high", "tpr_at_fpr"))
     loss = found["tiny_folder_fleet.none.image_loss.s0.json"]
-    assert lira["image_loss"]["auc"] == loss["levels"]["image"]["auc"]
-    assert lira["above_loss"]["auc"]["value"] == pytest.approx(last["auc"] - lira["image_loss"]["auc"])
-    assert "above_loss" not in loss
-    assert lira["tuned"] == {"variance": "fixed"}
-    assert loss["tuned"] == {}
+    assert lira.image_loss["auc"] == loss.levels["image"].auc
+    assert lira.above_loss["auc"]["value"] == pytest.approx(last["auc"] - lira.image_loss["auc"])
+    assert loss.above_loss is None
+    assert lira.tuned == {"variance": "fixed"}
+    assert loss.tuned == {}
     assert '"variance": "fixed"' in str(tables.settings([lira]).rows), "the attacker that was used"
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
     assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
@@ -183,7 +187,7 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     check_loss_sheet(list(found.values()), place)
 
 
-def check_loss_sheet(found: list[dict[str, Any]], place: Workspace) -> None:
+def check_loss_sheet(found: list[Result], place: Workspace) -> None:
     """The shadows' loss is the mean of those that left a scene out, and is shown only where all of them answered."""
     pipeline = Pipeline(place)
     fleet, victim = pipeline.shadows("tiny_folder_fleet", 0), pipeline.victim("tiny_folder", 0)
@@ -206,7 +210,7 @@ def check_loss_sheet(found: list[dict[str, Any]], place: Workspace) -> None:
         assert len(left_out) == 2
         np.testing.assert_allclose(mine, loss(victim, scene), rtol=1e-5)
         np.testing.assert_allclose(theirs, np.mean(left_out, 0), rtol=1e-5)
-    loss_alone = loss_sheets([r for r in found if r["attack"] == "image_loss"], place.store, place.data_root)
+    loss_alone = loss_sheets([r for r in found if r.attack == "image_loss"], place.store, place.data_root)
     assert loss_alone["tiny_folder"].outside is None, "its shadow's answers are one model's"
     for path in place.store.root.glob("answers/tiny_folder_fleet-02.none-*"):
         shutil.rmtree(path)

@@ -360,5 +360,5 @@ def test_the_line_trains_a_generator_for_each_side_that_lacks_one_and_says_so(au
     assert "trained generator of tiny_a1, seed 0" in first.err
     assert "trained" not in again.err
     found = [results.read(path) for path in sorted((workdir / "reports" / "tiny").glob("*.json"))]
-    assert [(r["defense"], r["adaptive"]) for r in found] == [("synfeat:0.75", True), ("synfeat:0.75", False)]
+    assert [(r.defense, r.adaptive) for r in found] == [("synfeat:0.75", True), ("synfeat:0.75", False)]
     assert len([name for name in wholes(workdir / "runs" / "generators") if name.startswith("tiny")]) == 3

@@ -176,7 +176,7 @@ def test_fpr_below_one_nonmember_is_not_resolvable(count: int, first: bool, seco
     assert [points["0.1"] != "not resolvable", points["0.01"] != "not resolvable"] == [first, second]
 
 
-def test_resolution_counts_units_not_scores() -> None:
+def test_resolution_counts_groups_not_scores() -> None:
     scores, members = binormal(200, 1)
     groups = np.arange(400) // 10
     result, alone = (measure(scores, members, threshold=0.0, groups=u, rounds=10) for u in (groups, None))
@@ -318,7 +318,7 @@ def test_precision_interval_does_not_see_a_leak_where_there_is_none() -> None:
     assert covered >= 90
 
 
-def test_copies_of_patches_shrink_the_interval_only_without_units() -> None:
+def test_copies_of_patches_shrink_the_interval_only_without_groups() -> None:
     scores, members = binormal(40, 1)
     once = measure(scores, members, threshold=0.5)
     copies, kinds, scenes = np.repeat(scores, 10), np.repeat(members, 10), np.repeat(np.arange(80), 10)
@@ -333,17 +333,17 @@ def test_groups_of_unlike_sizes_count_as_little_as_the_largest_lets_them() -> No
     scores, members = np.arange(60.0), np.arange(60) >= 30
     groups = np.where(np.arange(60) % 30 < 21, 0, np.arange(60) % 30)  # one of 21 scenes, nine of one
     result = measure(scores, members, threshold=30.0, groups=groups, rounds=1)
-    assert result.n_member_units == 10
+    assert result.n_member_groups == 10
     worth = 30**2 / (21**2 + 9)  # two, not ten
     assert result.tpr_low == pytest.approx(beta.ppf(0.025, worth, 1))
     assert set(result.tpr_at_fpr.values()) == {"not resolvable"}
 
 
-def test_groups_of_any_hashable_kind_and_mixed_units() -> None:
+def test_groups_of_any_hashable_kind_and_mixed_groups() -> None:
     scores, members = binormal(40, 1)
     blocks = [("drive", place % 40) for place in range(80)]  # each holds a member and a non-member
     result = measure(scores, members, threshold=0.5, groups=blocks)
-    assert (result.n_member_units, result.n_nonmember_units) == (40, 40)
+    assert (result.n_member_groups, result.n_nonmember_groups) == (40, 40)
     named = measure(scores, members, threshold=0.5, groups=np.array([f"{kind}{n}" for kind, n in blocks]))
     assert named == result
 
@@ -365,7 +365,7 @@ def test_one_nonmember_leaves_the_auc_open() -> None:
     assert result.auc == 29 / 49
     assert (result.auc_low, result.auc_high) == (0, 1)
     assert set(result.tpr_at_fpr.values()) == {"not resolvable"}
-    assert result.n_nonmember_units == 1
+    assert result.n_nonmember_groups == 1
 
 
 def test_constant_scores() -> None:
@@ -449,7 +449,7 @@ def test_bad_input_is_refused(
         function(scores, members)
 
 
-def test_bad_units_and_thresholds_are_refused() -> None:
+def test_bad_groups_and_thresholds_are_refused() -> None:
     with pytest.raises(MiaSegError, match="2 scores but 3 groups"):
         measure([1, 2], [0, 1], threshold=0.0, groups=["a", "b", "c"])
     with pytest.raises(MiaSegError, match="threshold is inf"):
@@ -457,7 +457,7 @@ def test_bad_units_and_thresholds_are_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_a_side_that_is_nearly_one_unit_has_the_whole_interval(value: float) -> None:
+def test_a_side_that_is_nearly_one_group_has_the_whole_interval(value: float) -> None:
     """Its degrees of freedom are nearly none, and Student's quantile is infinite."""
     members = np.repeat([True, False], 3001)
     groups = np.repeat(["a", "b", "c", "d"], [3000, 1, 3000, 1])

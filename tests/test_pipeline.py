@@ -277,17 +277,17 @@ def test_an_independent_attack_looks_at_the_classes_of_both_sides(audit: Trained
     assert ran.code == 0, ran.err
     for path in (workdir / "reports" / "tiny").glob("tiny_a2.*.json"):
         found = results.read(path)
-        assert (found["adversary"], found["choose"], found["queries"]) == ("A2", "", 12)
-        assert (found["dataset"], found["shadow_dataset"]) == ("streets", "streets (night)")
-        members, others = (found["confidence"][side] for side in ("members", "nonmembers"))
+        assert (found.adversary, found.choose, found.queries) == ("A2", "", 12)
+        assert (found.dataset, found.shadow_dataset) == ("streets", "streets (night)")
+        members, others = ((found.confidence or {})[side] for side in ("members", "nonmembers"))
         assert sum(members) == sum(others) > 0, "as many cells of as many scenes of one size"
-        seen = found["classes"]
-        assert len(seen["both"]) > 1
-        assert not set(seen["both"]) & {*seen["victim"], *seen["shadow"]}
+        seen = found.classes
+        assert len(seen.both) > 1
+        assert not set(seen.both) & {*seen.victim, *seen.shadow}
     weights = next((workdir / "runs" / "attackers").glob("*concat*/attacker.safetensors"))
     with safe_open(weights, "pt") as file:
         channels = file.get_slice("conv1.0.weight").get_shape()[1]
-    assert channels == 2 * len(seen["both"]), "a posterior and a label for each class that the attacker looks at"
+    assert channels == 2 * len(seen.both), "a posterior and a label for each class that the attacker looks at"
     assert "never asked the victim" in (workdir / "reports" / "index.html").read_text("utf-8")
     assert (workdir / "reports" / "tiny" / "cam.png").is_file(), "the attacker's maps are of those classes too"
 
@@ -296,9 +296,9 @@ def test_blocks_of_a_drive_are_told_by_their_mean_score(workdir: Path, data_temp
     asked = ("--attack", "image_loss", "--defense", "none", "--device", "cpu", "--data-root", data_template)
     ran = call("run", "tiny_camvid", "tiny_camvid_a1", *asked)
     assert ran.code == 0, ran.err
-    found = results.read(workdir / "reports" / "tiny_camvid" / "tiny_camvid_a1.none.image_loss.s0.json")["levels"]
-    assert {name: level["n_members"] for name, level in found.items()} == {"image": 6, "unit": 2}
-    assert found["unit"]["threshold"] == found["image"]["threshold"]
+    found = results.read(workdir / "reports" / "tiny_camvid" / "tiny_camvid_a1.none.image_loss.s0.json").levels
+    assert {name: level.n_members for name, level in found.items()} == {"image": 6, "group": 2}
+    assert found["group"].threshold == found["image"].threshold
     page = (workdir / "reports" / "index.html").read_text("utf-8")
     assert "Every attack, group by group" in page
     assert "ROC, groups of photographs" in page
@@ -310,8 +310,9 @@ def test_coins_of_victim_and_shadow_end_in_a_bound_on_epsilon(workdir: Path) -> 
     ran = call("run", "tiny", "tiny_a1", "--attack", "image_loss", "--defense", "none", "--device", "cpu")
     assert ran.code == 0, ran.err
     found = results.read(workdir / "reports" / "tiny" / "tiny_a1.none.image_loss.s0.json")
-    image = found["levels"]["image"]
-    assert image["n_members"] + image["n_nonmembers"] == found["epsilon"]["guesses"] == 12
+    image, epsilon = found.levels["image"], found.epsilon
+    assert epsilon is not None
+    assert image.n_members + image.n_nonmembers == epsilon.guesses == 12
     # Twelve right guesses of twelve would show log(q / (1 - q)) with q = 0.05 ** (1 / 12), 1.26.
-    assert 0 <= found["epsilon"]["low"] < 1.27
+    assert 0 <= (-1 if epsilon.low is None else epsilon.low) < 1.27
     assert "What it says of differential privacy" in (workdir / "reports" / "index.html").read_text("utf-8")

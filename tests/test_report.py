@@ -2,10 +2,6 @@
 
 import base64
 import re
-import zlib
-from copy import deepcopy
-from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
@@ -13,6 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
+from helpers_results import level, relevelled, result
 from PIL import Image
 
 from mia_seg import report
@@ -20,56 +17,19 @@ from mia_seg.attacks import Thresholds
 from mia_seg.attacks.patch_resnet50 import PatchAttacker, PatchResNet50, represent, resnet50
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
-from mia_seg.metrics.membership import measure
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.schema import LATER
 from mia_seg.query import answers as answers_
 from mia_seg.query.answers import Answers
-from mia_seg.report import figures, tables, words
+from mia_seg.report import figures, from_store, tables, words
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.cells import cells, enriched
 from mia_seg.report.glossary import SEES, glossary
 from mia_seg.report.style import look
+from mia_seg.store import Store
 
-Result = dict[str, Any]
-PATCHES = 3
 # How far members score above non-members: (attacker who ignores the defense, attacker who adapts), and the mIoU.
 DEFENSES = {"none": (1.8, 1.8, 0.40), "argmax": (0.3, 1.7, 0.40), "gaussian:1.0": (-1.5, 0.0, 0.25)}
-
-
-@cache
-def level(shift: float, key: str, count: int, repeat: int) -> Result:
-    """A measurement of `count` members and as many non-members whose scores lie `shift` standard deviations apart."""
-    draw = np.random.default_rng(zlib.crc32(key.encode()))
-    members = np.arange(2 * count) < count
-    scores = (draw.normal(size=2 * count) + shift * members).repeat(repeat)
-    noisy = scores + 0.1 * draw.normal(size=len(scores))
-    units = np.arange(2 * count).repeat(repeat)
-    return asdict(measure(noisy, members.repeat(repeat), threshold=shift / 2, groups=units, rounds=60))
-
-
-def utility(miou: float) -> dict[str, dict[str, float]]:
-    def side(value: float) -> dict[str, float]:
-        metrics = {"pix_acc": value + 0.3, "cls_acc": value + 0.1, "miou": value, "fwiou": value + 0.2}
-        return metrics | {f"{k}_{e}": v + d for k, v in metrics.items() for e, d in (("low", -0.03), ("high", 0.03))}
-
-    return {"members": side(miou + 0.2), "nonmembers": side(miou)}
-
-
-def result(shift: float, **changes: Any) -> Result:
-    """A result as the pipeline writes it; `changes` overwrite what it is a result of."""
-    what = {
-        "victim": "village", "shadow": "village_a1", "dataset": "streets", "adversary": "A1", "choose": "confidence",
-        "defense": "none", "attack": "patch_resnet50", "representation": "concat", "adaptive": False, "seed": 1,
-    } | {k: v for k, v in changes.items() if k not in ("miou", "count")}  # fmt: skip
-    key, count = repr(sorted(what.items(), key=str)), changes.get("count", 60)
-    levels = {"image": level(shift, key, count, 1)}
-    if what["attack"] != "image_loss":
-        levels["patch"] = level(shift / 2, key, count, PATCHES)
-    digests = {name: f"{zlib.crc32((name + key).encode()):012x}" for name in ("victim", "shadow", "victim_answers")}
-    return what | {
-        "levels": levels, "utility": utility(changes.get("miou", 0.4)), "shadow_utility": utility(0.31),
-        "queries": 240, "digests": digests, "versions": {"mia-seg": "0.1.0", "torch": "2.6.0"},
-        "settings": {"epochs": 30}, "recipes": {"victim": "village", "shadow": what["shadow"]},
-    }  # fmt: skip
 
 
 def audit() -> list[Result]:
@@ -100,7 +60,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result
     return folder, found, report.write(folder, found, {"village": sheet()})
 
 
-def rows(*found: Result) -> list[Result]:
+def rows(*found: Result) -> list[dict[str, Any]]:
     return list(results.rows(list(found)))
 
 
@@ -114,16 +74,16 @@ def test_the_page_holds_the_numbers_of_the_results(written: tuple[Path, list[Res
     page = (written[0] / "index.html").read_text()
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for one in written[1]:
-        key = tuple(one[k] for k in ("shadow", "defense", "attack", "representation", "adaptive"))
+        key = (one.shadow, one.defense, one.attack, one.representation, one.adaptive)
         groups.setdefault(key, []).append(one)
     for runs in groups.values():
-        for name in {"image", "patch"} & runs[0]["levels"].keys():
-            levels = [run["levels"][name] for run in runs]
+        for name in runs[0].levels:
+            levels = [run.levels[name].model_dump() for run in runs]
             for metric in ("auc", "precision_at_recall_80", "balanced_accuracy"):
                 low = min(one[f"{metric}_low"] for one in levels)
                 high = max(one[f"{metric}_high"] for one in levels)
                 assert shown(low, high, *(one[metric] for one in levels)) in page
-    assert all(one["digests"]["victim"] in page for one in written[1])
+    assert all(one.digests.victim in page for one in written[1])
     assert all(f"{100 * miou:.1f}" in page for _, _, miou in DEFENSES.values())
     assert "[22.0, 28.0]" in page  # mIoU 0.25 with its interval
 
@@ -157,7 +117,7 @@ def test_files_are_all_there_and_small(written: tuple[Path, list[Result], list[P
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
-    found = [one for one in audit() if one["attack"] == "image_loss" and one["defense"] in ("none", "argmax")]
+    found = [one for one in audit() if one.attack == "image_loss" and one.defense in ("none", "argmax")]
     first, second = tmp_path / "first", tmp_path / "second"
     once = report.write(first, found, {"village": sheet()})
     again = report.write(second, found[::-1], {"village": sheet()})
@@ -194,9 +154,9 @@ def test_it_refuses_to_report_nothing(tmp_path: Path) -> None:
 
 def test_a_leak_is_called_one() -> None:
     one = result(1.8)
-    text, image = words.leak(rows(one)), one["levels"]["image"]
-    assert f"correctly in {100 * image['balanced_accuracy']:.0f} of 100 cases" in text
-    assert f"AUC {shown(image['auc_low'], image['auc_high'], image['auc'])}" in text
+    text, image = words.leak(rows(one)), one.levels["image"]
+    assert f"correctly in {100 * image.balanced_accuracy:.0f} of 100 cases" in text
+    assert f"AUC {shown(image.auc_low, image.auc_high, image.auc)}" in text
     assert "the only attack tried" in text
     assert "the model leaks" in text
 
@@ -283,70 +243,67 @@ def test_rates_that_cannot_be_resolved_say_so() -> None:
 
 
 def test_what_an_accusation_is_worth_is_shown_with_its_base_rate() -> None:
-    one = result(1.8) | {"exposed": {"fdr": 0.1, "tested": 60, "scenes": ["a", "b"]}}
+    one = result(1.8, exposed={"fdr": 0.1, "tested": 60, "scenes": ["a", "b"]})
     (table,) = tables.rare(cells(enriched([one])))
-    (row,), level_ = table.rows, one["levels"]["image"]
+    (row,), image = table.rows, one.dump()["levels"]["image"]
     for column, base in ((5, "0.5"), (6, "0.1"), (7, "0.01")):
-        value = level_["ppv"][base]
+        value = image["ppv"][base]
         assert row[column] == shown(value["low"], value["high"], value["value"])
     assert row[8:] == ["not resolvable", "2 of 60", "1"]
-    worth = level_["ppv"]["0.01"]
+    worth = image["ppv"]["0.01"]
     assert f"a member, {100 * worth['value']:.0f} [{100 * worth['low']:.0f}, " in words.leak(rows(one))
-    blocks = one | {"exposed": None}
-    assert tables.rare(cells(enriched([blocks])))[0].rows[0][9] == "–"
+    assert tables.rare(cells(enriched([result(1.8)])))[0].rows[0][9] == "–"
 
 
 def test_an_attacker_who_accuses_nobody_says_so() -> None:
-    one = deepcopy(result(1.8))
-    one["levels"]["image"]["ppv"] = dict.fromkeys(("0.5", "0.1", "0.01"), "nobody called")
+    nobody = {"ppv": dict.fromkeys(("0.5", "0.1", "0.01"), "nobody called")}
+    one = relevelled(result(1.8), image=result(1.8).dump()["levels"]["image"] | nobody)
     assert tables.rare(cells(enriched([one])))[0].rows[0][5:8] == ["nobody accused"] * 3
     assert "one photograph in a hundred" not in words.leak(rows(one))
 
 
 def test_results_from_before_predictive_values_are_reported() -> None:
-    old = deepcopy(result(1.8))
-    for name in ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv"):
-        for level_ in old["levels"].values():
-            del level_[name]
-    for level_ in old["levels"].values():
-        del level_["tpr_at_fpr"]["0.001"]
-    found = cells(enriched([old, result(1.7, seed=2)]))
-    assert tables.rare(found) == []
-    assert len(tables.attacks(found, "image").rows) == 1
+    raw = result(1.8).dump()["levels"]
+    for found in raw.values():
+        del found["tpr_at_fpr"]["0.001"]
+    old = relevelled(result(1.8), **{name: found | dict.fromkeys(LATER) for name, found in raw.items()})
+    both = cells(enriched([old, result(1.7, seed=2)]))
+    assert tables.rare(both) == []
+    assert len(tables.attacks(both, "image").rows) == 1
     assert "one photograph in a hundred" not in words.leak(rows(old))
 
 
 def test_groups_of_photographs_have_a_table_of_their_own_where_there_are_any() -> None:
     one = result(1.8)
-    grouped = one | {"levels": one["levels"] | {"unit": level(2.5, "groups", 20, 1)}}
+    grouped = relevelled(one, group=level(2.5, "groups", 20, 1))
     for made, shows in ((one, False), (grouped, True)):
-        table = tables.attacks(cells(enriched([made])), "unit")
+        table = tables.attacks(cells(enriched([made])), "group")
         assert bool(table.rows) is shows
         assert table.title == "Every attack, group by group"
         assert table.reading.startswith("A group is what the split drew as one piece")
-    unit = grouped["levels"]["unit"]
-    assert table.rows[0][4] == shown(unit["auc_low"], unit["auc_high"], unit["auc"])
+    group = grouped.levels["group"]
+    assert table.rows[0][4] == shown(group.auc_low, group.auc_high, group.auc)
     assert words.leak(rows(grouped)) == words.leak(rows(one)), "the opening speaks of photographs"
 
 
 def test_a_bound_on_epsilon_has_a_table_where_coins_were_tossed() -> None:
     lows = {1: 1.234, 2: 0.5}
-    tossed = [result(1.8, seed=seed) | {"epsilon": {"low": low, "guesses": 120}} for seed, low in lows.items()]
+    tossed = [result(1.8, seed=seed, epsilon={"low": low, "guesses": 120}) for seed, low in lows.items()]
     (table,) = tables.privacy(cells(enriched(tossed)))
     assert table.rows == [["patch resnet50 (concat)", "no defense", "–", "0.50", "120", "1, 2"]]
     assert "95% confidence for each line by itself" in table.reading
-    for without in (result(1.8), result(1.8) | {"epsilon": {"low": None, "reason": "no coins"}}):
+    for without in (result(1.8), result(1.8, epsilon={"low": None, "reason": "no coins"})):
         assert tables.privacy(cells(enriched([without]))) == []
 
 
 def test_seeds_are_pooled_into_the_widest_interval() -> None:
     found = [result(1.0, seed=seed) for seed in (3, 1)]
     (cell,) = (cell for cell in cells(rows(*found)) if cell.level == "image")
-    image = [one["levels"]["image"] for one in found]
+    image = [one.levels["image"] for one in found]
     assert cell.seeds == [1, 3]
-    assert cell.auc.value == pytest.approx(np.mean([one["auc"] for one in image]))
-    assert cell.auc.low == min(one["auc_low"] for one in image)
-    assert cell.auc.high == max(one["auc_high"] for one in image)
+    assert cell.auc.value == pytest.approx(np.mean([one.auc for one in image]))
+    assert cell.auc.low == min(one.auc_low for one in image)
+    assert cell.auc.high == max(one.auc_high for one in image)
 
 
 def test_every_attack_and_defense_in_use_is_explained() -> None:
@@ -406,7 +363,34 @@ def test_the_mean_of_a_map_is_the_log_odds_without_the_biases(tmp_path: Path) ->
 def test_an_independent_attacker_is_described_by_both_sides(classes: dict[str, list[str]], says: str) -> None:
     segmenters = {"victim": "pspnet resnet18", "shadow": "dpc resnet18"}
     made = {"adversary": "A2", "choose": "", "segmenters": segmenters, "shadow_dataset": "fields", "classes": classes}
-    text = words.adversary(results.rows([result(0.0) | made]))
+    text = words.adversary(results.rows([result(0.0, **made)]))
     assert "never asked the victim" in text
     assert "The shadow is dpc resnet18 on fields, the victim pspnet resnet18 on streets." in text
     assert text.endswith(says)
+
+
+def test_reports_below_have_a_line_each_and_no_section(tmp_path: Path) -> None:
+    quick = {"attack": "image_loss", "representation": ""}
+    here, below = result(1.8, **quick), result(0.0, victim="alps", **quick)
+    for folder, one in (("", here), ("a2/night", below), ("undrawn", below)):
+        results.write(tmp_path / folder, one)
+    (tmp_path / "a2" / "night" / "index.html").write_text("drawn before")
+    from_store.report(tmp_path, Store(tmp_path / "none"), None)
+    page, text = ((tmp_path / name).read_text() for name in ("index.html", "README.md"))
+    image = below.levels["image"]
+    auc = shown(image.auc_low, image.auc_high, image.auc)
+    assert '<td><a href="a2/night/index.html">a2/night</a></td><td>alps</td><td>not shown</td>' in page
+    assert f"| [a2/night](a2/night/README.md) | alps | not shown | {auc} | 40.0 |" in text
+    assert f"| undrawn | alps | not shown | {auc} | 40.0 |" in text
+    assert page.count("<section>") == 1
+    assert "Victim: alps" not in page
+
+
+def test_a_folder_of_reports_alone_is_named(tmp_path: Path) -> None:
+    results.write(tmp_path / "a2", result(0.0))
+    with pytest.raises(MiaSegError, match=r"holds no results of victims.* lie in its folders: a2"):
+        from_store.report(tmp_path, Store(tmp_path / "none"), None)
+
+
+def test_without_reports_below_nothing_is_said_of_them(written: tuple[Path, list[Result], list[Path]]) -> None:
+    assert "More reports" not in (written[0] / "index.html").read_text()

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import result
+from helpers_results import result
 
 from mia_seg import report
 from mia_seg.evaluate import results
+from mia_seg.evaluate.results import Result
 from mia_seg.report import words
 from mia_seg.report.cells import enriched
 from mia_seg.report.tables import glance
@@ -23,16 +24,16 @@ SOUND = {
     "features": 64,
 }
 FLAGGED = SOUND | {"auc": 0.81, "p": 0.001, "confounded": True, "above": 0.09}
-UNTESTED = {"untested": "3 units on one side can be shuffled in 18 ways, too few for p <= 0.01"}
+UNTESTED = {"untested": "3 groups on one side can be shuffled in 18 ways, too few for p <= 0.01"}
 SHUFFLE = {"mean": 0.501, "low": 0.39, "high": 0.61, "p": 0.004}
 HALVES = {"distance": 0.06, "low": 0.36, "high": 0.64, "by_order": 0.47, "p_order": 0.77}
 
 
-def controlled(blind: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return result(1.8, **changes) | {"controls": {"blind": blind, "shuffle": SHUFFLE, "halves": HALVES}}
+def controlled(blind: dict[str, Any], *, halves: dict[str, Any] = HALVES, **changes: Any) -> Result:
+    return result(1.8, controls={"blind": blind, "shuffle": SHUFFLE, "halves": halves}, **changes)
 
 
-def said(*found: dict[str, Any]) -> str:
+def said(*found: Result) -> str:
     return " ".join(words.controls(enriched(found)))
 
 
@@ -45,7 +46,7 @@ def test_a_sound_split_is_said_in_a_sentence() -> None:
 
 def test_a_confounded_split_is_said_first_and_calls_nothing_a_leak() -> None:
     one = controlled(FLAGGED)
-    above = one["levels"]["image"]["auc"] - 0.81
+    above = one.levels["image"].auc - 0.81
     text = words.leak(enriched([one]))
     assert text.startswith("CONFOUNDED")
     assert f"reaches AUC 0.81 by images and labels alone; the attack is {above:+.2f} from there" in text
@@ -61,7 +62,7 @@ def test_one_confounded_seed_of_two_is_enough() -> None:
 
 
 def test_what_was_not_tested_is_said() -> None:
-    assert "was not tested: 3 units on one side" in said(controlled(UNTESTED))
+    assert "was not tested: 3 groups on one side" in said(controlled(UNTESTED))
     assert "(1 of 2 seeds not tested)" in said(controlled(SOUND, seed=1), controlled(UNTESTED, seed=2))
     assert "from before that was tested" in said(result(1.8))
     assert "never sees the model: AUC 0.52 (p 0.31): nothing" in said(controlled(SOUND), result(1.8, defense="argmax"))
@@ -78,10 +79,9 @@ def test_flat_rows_hold_the_controls_or_none() -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_the_page_has_both_tables_where_results_have_controls(tmp_path: Path, old: bool) -> None:
-    halves = {"untested": "one non-member unit cannot be halved"}
-    few = controlled(UNTESTED, seed=2) | {"controls": {"blind": UNTESTED, "shuffle": SHUFFLE, "halves": halves}}
+    few = controlled(UNTESTED, halves={"untested": "one non-member group cannot be halved"}, seed=2)
     report.write(tmp_path, [result(1.8)] if old else [controlled(FLAGGED), few], {})
     page = (tmp_path / "index.html").read_text()
-    parts = ["0.50 [0.39, 0.61]", "0.06 [0.36, 0.64]", "+0.09", "not tested: 3 units", "not tested: one non-member"]
+    parts = ["0.50 [0.39, 0.61]", "0.06 [0.36, 0.64]", "+0.09", "not tested: 3 groups", "not tested: one non-member"]
     assert [part in page for part in parts] == [not old] * 5
     assert ("Chance, measured on the attacks" in page) is not old

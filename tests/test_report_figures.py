@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_report import answers_at, result
+from helpers_results import relevelled, result
+from test_report import answers_at
 
 from mia_seg import report
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.audit import confidence as counted
+from mia_seg.evaluate.results import Result
 from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import above
 from mia_seg.report import budgets, confidence, figures, frontier, generators, plots, shadows, sources
@@ -85,14 +87,14 @@ def histogram(members: list[int], nonmembers: list[int]) -> dict[str, dict[str, 
     return {"confidence": {"members": members, "nonmembers": nonmembers}}
 
 
-def mixed() -> list[dict[str, Any]]:
+def mixed() -> list[Result]:
     """Histograms of two seeds without a defense, one with argmax, and a result from before there were any."""
-    kind = {"attack": "image_loss", "representation": ""}
+    kind: Any = {"attack": "image_loss", "representation": ""}
     return [
-        result(1.8, seed=1, **kind) | histogram([0, 6, 14], [5, 5, 10]),
-        result(1.7, seed=1) | histogram([0, 6, 14], [5, 5, 10]),
-        result(1.8, seed=2, **kind) | histogram([0, 0, 1], [2, 2, 0]),
-        result(1.8, defense="argmax", **kind) | histogram([0, 0, 9], [0, 0, 4]),
+        result(1.8, seed=1, **kind, **histogram([0, 6, 14], [5, 5, 10])),
+        result(1.7, seed=1, **histogram([0, 6, 14], [5, 5, 10])),
+        result(1.8, seed=2, **kind, **histogram([0, 0, 1], [2, 2, 0])),
+        result(1.8, defense="argmax", **kind, **histogram([0, 0, 9], [0, 0, 4])),
         result(1.8, defense="gaussian:1.0", adaptive=True, **kind),
     ]
 
@@ -275,7 +277,7 @@ def test_the_page_shows_what_weighs_the_defenses(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(figures, "_curves", lambda *_: iter(()))  # the slowest to draw, and tested elsewhere
     found = [*mixed(), result(0.5, attack="image_confidence", representation="")]
     found.append(result(1.5, defense="argmax", adaptive=True, attack="image_loss", representation=""))
-    files = report.write(tmp_path, found, {}, [score(), score("bicyclegan", 2), score(victim="elsewhere")])
+    files = report.write(tmp_path, found, {}, scores=[score(), score("bicyclegan", 2), score(victim="elsewhere")])
     names = {"village/confidence.png", "village/generator.png", "village/village_a1.frontier.png"}
     assert names <= {str(file.relative_to(tmp_path)) for file in files}
     assert all((tmp_path / name).stat().st_size < SMALL for name in names)
@@ -323,8 +325,8 @@ def test_the_sentence_on_labels_and_confidences_follows_the_intervals(
 
 def test_a_budget_of_queries_has_a_column_and_is_in_no_other_table(tmp_path: Path) -> None:
     single = result(0.5, defense="gaussian:1.0")
-    four = result(0.5, defense="gaussian:1.0") | {"repeats": 4}
-    four["levels"] = {"image": four["levels"]["image"] | {"auc": 0.987, "auc_low": 0.95, "auc_high": 0.99}}
+    better = single.dump()["levels"]["image"] | {"auc": 0.987, "auc_low": 0.95, "auc_high": 0.99}
+    four = relevelled(single.model_copy(update={"repeats": 4}), image=better, patch=None)
     table = budgets.budget_table([single, four])
     assert table is not None
     assert table.columns[-2:] == ["1 query", "4 queries"]
@@ -336,20 +338,19 @@ def test_a_budget_of_queries_has_a_column_and_is_in_no_other_table(tmp_path: Pat
     assert pages[1].count("0.99 [0.95, 0.99]") > 1, "asked four times is all that is known of this victim"
 
 
-def fleet_result(mode: str = "", seed: int = 1, trained: tuple[int, ...] = (2, 4, 8), **changed: Any) -> dict[str, Any]:
+def fleet_result(mode: str = "", seed: int = 1, trained: tuple[int, ...] = (2, 4, 8), **changed: Any) -> Result:
     """A result of LiRA whose scores part better with more shadows, beside an image loss that hardly does."""
     rng, members = np.random.default_rng(seed), np.arange(240) < 120
     loss = rng.normal(size=240) + 0.3 * members
     scores = {count: rng.normal(size=240) + count / 4 * members for count in trained}
     points = [{"trained": n, "compared": n if not mode else n // 2} | ranked(s, members) for n, s in scores.items()]
     last = scores[trained[-1]] if trained else loss + members
-    kind = {"attack": "lira", "shadow": "village_fleet", "choose": "halves", "representation": mode, "seed": seed}
-    one = result(1.0, **(kind | changed)) | {
-        "settings": {"mode": mode or "online"} if trained else {},
-        "by_shadows": points,
-    }
-    one["levels"] = {"image": one["levels"]["image"] | ranked(last, members)}
-    return one | {"image_loss": ranked(loss, members), "above_loss": above(last, loss, members, rounds=50)}
+    kind: dict[str, Any] = {"attack": "lira", "shadow": "village_fleet", "choose": "halves", "seed": seed}
+    kind |= {"representation": mode}
+    kind |= {"settings": {"mode": mode or "online"} if trained else {}, "by_shadows": points}
+    kind |= {"image_loss": ranked(loss, members), "above_loss": above(last, loss, members, rounds=50)}
+    one = result(1.0, **(kind | changed))
+    return relevelled(one, image=one.dump()["levels"]["image"] | ranked(last, members), patch=None)
 
 
 def test_more_shadows_are_drawn_beside_the_loss_and_their_gain_has_a_table(
@@ -367,7 +368,7 @@ def test_more_shadows_are_drawn_beside_the_loss_and_their_gain_has_a_table(
         "lira (offline_cdf)": "4 of 8",
         "attack p": "none",
     }
-    difference = found[0]["above_loss"]["auc"]
+    difference = (found[0].above_loss or {})["auc"]
     told = f"{difference['value']:+.2f} [{difference['low']:+.2f}, {difference['high']:+.2f}]"
     for page in ("index.html", "README.md"):
         text = (tmp_path / page).read_text()

@@ -168,7 +168,7 @@ def test_a_victim_is_tuned_and_attacked_with_the_shadow_of_the_one_it_goes_on_fr
         (path,) = (workdir / "reports" / f"tuned_{masks}").glob("*.json")
         assert path.name == "tiny_a1.none.image_loss.x2.s0.json"
         found = results.read(path)
-        assert (found["repeats"], found["queries"]) == (2, 12 + 2 * 12), "the pool once, the audited scenes twice"
+        assert (found.repeats, found.queries) == (2, 12 + 2 * 12), "the pool once, the audited scenes twice"
     again = call("train-victim", "tuned_labels", "--device", "cpu")
     assert "trained" not in again.err
 

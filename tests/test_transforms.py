@@ -123,8 +123,8 @@ def test_the_line_asks_about_each_view_once_and_counts_it(audit: Audit, workdir:
     )
     for kind, asked in QUERIES.items():
         (path,) = (workdir / "reports" / "tiny").glob(f"*label_only-{kind}.s0.json")
-        assert results.read(path)["queries"] == asked
+        assert results.read(path).queries == asked
     (path,) = (workdir / "reports" / "tiny").glob("*label_only.s0.json")
-    assert results.read(path)["queries"] == 24
+    assert results.read(path).queries == 24
     assert call(*line).code == 0
     assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("made.json")} == whole

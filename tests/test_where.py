@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_report import result
+from helpers_results import result
 
 from mia_seg import report
 from mia_seg.attacks import Membership
 from mia_seg.attacks.image_loss import ImageLoss
 from mia_seg.evaluate.audit import _where
+from mia_seg.evaluate.results import Result
 from mia_seg.query.answers import CUTS, Answers
 from mia_seg.query.answers import PARTS as PIXEL_PARTS
 from mia_seg.report import figures, where
@@ -45,8 +46,8 @@ def without(answers: Answers, label: int, scenes: np.ndarray) -> Answers:
 
 def measured(answers: Answers, members_N: np.ndarray, **attack: Any) -> dict[tuple[str, str], dict[str, Any]]:
     victim: Any = SimpleNamespace(recipe=SimpleNamespace(dataset=lambda: SimpleNamespace(classes=lambda: NAMES)))
-    units_N = np.arange(len(members_N)) if "units_N" not in attack else attack.pop("units_N")
-    rows = _where(ImageLoss(**attack).scores(answers), victim, Membership(members_N, units_N))
+    groups_N = attack.pop("groups_N", np.arange(len(members_N)))
+    rows = _where(ImageLoss(**attack).scores(answers), victim, Membership(members_N, groups_N))
     return {(row["cut"], row["part"]): row for row in rows}
 
 
@@ -69,17 +70,17 @@ def test_scenes_without_the_part_are_left_out() -> None:
     assert (row["auc"], row["members"], row["nonmembers"]) == (1.0, 17, 20)
 
 
-@pytest.mark.parametrize(("units", "auc"), [(0, None), (1, None), (2, 1.0)])
-def test_a_part_of_too_few_units_has_no_number(units: int, auc: float | None) -> None:
+@pytest.mark.parametrize(("groups", "auc"), [(0, None), (1, None), (2, 1.0)])
+def test_a_part_of_too_few_groups_has_no_number(groups: int, auc: float | None) -> None:
     answers, members_N = leaking("class", "car")
-    row = measured(without(answers, 1, np.flatnonzero(members_N)[units:]), members_N)["class", "car"]
-    assert (row["auc"], row["members"], row["nonmembers"]) == (auc, units, 20)
+    row = measured(without(answers, 1, np.flatnonzero(members_N)[groups:]), members_N)["class", "car"]
+    assert (row["auc"], row["members"], row["nonmembers"]) == (auc, groups, 20)
     assert (row["low"] is None) is (row["high"] is None) is (auc is None)
 
 
-def test_scenes_of_one_block_are_one_unit() -> None:
+def test_scenes_of_one_block_are_one_group() -> None:
     answers, members_N = leaking("class", "car")
-    found = measured(answers, members_N, units_N=np.where(members_N, 0, np.arange(40)))
+    found = measured(answers, members_N, groups_N=np.where(members_N, 0, np.arange(40)))
     assert {row["auc"] for row in found.values()} == {None}
 
 
@@ -95,11 +96,12 @@ def line(cut: str, part: str, auc: float | None, members: int = 30) -> dict[str,
     return {"cut": cut, "part": part, "auc": auc, "low": low, "high": high, "members": members, "nonmembers": 31}
 
 
-def told(car: float | None, seed: int = 1, members: int = 30, **changes: Any) -> dict[str, Any]:
+def told(car: float | None, seed: int = 1, members: int = 30, **changes: Any) -> Result:
     """A result in which cars have an AUC of their own."""
     lines = [line("class", "road", 0.6), line("class", "car", car, members), line("class", "train", None, 0)]
     lines += [line(cut, name, 0.55 + 0.01 * i) for cut, names in CUTS.items() for i, name in enumerate(names)]
-    return result(1.0, **{"attack": "image_loss", "representation": "", "seed": seed} | changes) | {"where": lines}
+    kind = {"attack": "image_loss", "representation": "", "seed": seed, "where": lines}
+    return result(1.0, **(kind | changes))
 
 
 def test_parts_stand_by_their_auc_and_over_seeds_by_the_widest_ends() -> None:
@@ -147,7 +149,7 @@ def test_the_figure_shows_every_part_that_was_measured(tmp_path: Path) -> None:
 
 def test_a_figure_of_little_is_drawn() -> None:
     lines = [line("class", "car", None), line("region", "region 11", 0.7)]
-    rows = where.shown(enriched([told(0.7) | {"where": lines}]))
+    rows = where.shown(enriched([told(0.7, where=lines)]))
     assert [text.get_text() for text in where.where_figure(rows).axes[3].texts].count("–") == 8
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -41,6 +42,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+
+
+class Form(StrEnum):
+    """How results are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+    LATEX = "latex"
+
 
 Seeds = Annotated[
     list[int] | None,
@@ -289,18 +300,24 @@ def check(data_root: DataRoot = None) -> None:
 @app.command()
 def results(
     reports: Reports = REPORTS,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list of flat rows.")] = False,
+    form: Annotated[
+        Form,
+        typer.Option("--format", help="text and latex: some columns. json and csv: all."),
+    ] = Form.TEXT,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="The JSON schema of a result's file, and nothing else.")
+    ] = False,
 ) -> None:
-    """Every result as one flat list, a row a result and level: what scripts and CI read."""
+    """Every result in a folder and those below it as a list, a row a result and level: what scripts and CI read."""
     from mia_seg.evaluate import results as results_
 
-    found = list(results_.rows(results_.read_all(reports)))
-    if not found and not as_json:
+    if schema:
+        return print(json.dumps(results_.json_schema(), indent=1))
+    found, form = results_.read_all(reports), Form.JSON if as_json else form
+    if not found and form is not Form.JSON:
         raise MiaSegError(f"{reports} holds no results. Run 'mia-seg run VICTIM SHADOW', or point --reports to them.")
-    if as_json:
-        print(json.dumps(found, indent=1))
-    else:
-        screen.rows(found)
+    screen.FORMS[form](found)
 
 
 def _workspace(

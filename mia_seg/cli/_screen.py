@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,11 @@ DID = {
     "victims": ("trained", "victim"), "shadows": ("trained", "shadow"), "generators": ("trained", "generator"),
     "answers": ("asked", ""), "attackers": ("fitted", "attack"), "results": ("measured", "result"),
 }  # fmt: skip
+# What of a row fits on paper.
+PRINTED = (
+    "victim", "shadow", "defense", "attack", "representation", "adaptive", "level", "seed", "auc", "auc_low",
+    "auc_high", "miou_nonmembers",
+)  # fmt: skip
 # Of what is there already these are told; the rest only served to make them.
 TOLD = ("victims", "shadows", "generators", "results")
 
@@ -77,14 +82,38 @@ def results(found: "Sequence[Result]") -> None:
     """A line a result and level."""
     from mia_seg.evaluate import results as results_
 
-    if found:
-        rows(list(results_.rows(found)))
-
-
-def rows(found: Sequence[dict[str, Any]]) -> None:
-    """A line a row, as `results.row` has them."""
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
-    _table(columns, [_result(row) for row in found])
+    if found:
+        _table(columns, [_result(row) for row in results_.rows(found)])
+
+
+def as_json(found: "Sequence[Result]") -> None:
+    """A list of flat rows."""
+    from mia_seg.evaluate import results as results_
+
+    print(json.dumps(list(results_.rows(found)), indent=1))
+
+
+def as_csv(found: "Sequence[Result]") -> None:
+    """A column for everything in a row; what is nested there is JSON."""
+    from mia_seg.evaluate import results as results_
+
+    table = results_.frame(found)
+    for name in ("tpr_at_fpr", "ppv"):
+        table[name] = table[name].map(json.dumps, na_action="ignore")
+    print(table.to_csv(index=False), end="")
+
+
+def as_latex(found: "Sequence[Result]") -> None:
+    """A tabular that fits a page on its side."""
+    from mia_seg.evaluate import results as results_
+
+    print(results_.frame(found)[list(PRINTED)].to_latex(index=False, escape=True, float_format="%.3f"), end="")
+
+
+FORMS: "dict[str, Callable[[Sequence[Result]], None]]" = {
+    "text": results, "json": as_json, "csv": as_csv, "latex": as_latex,
+}  # fmt: skip
 
 
 def findings(found: "Iterable[Finding]") -> int:

@@ -99,7 +99,7 @@ def measured(
     if _grouped(known):
         scores_U, members_U = by_group(scores.image_N, known)
         group = measure(scores_U, members_U, threshold=attacker.thresholds.image, seed=victim.seed)
-        levels["unit"] = asdict(group)
+        levels["group"] = asdict(group)
     if scores.patch_NP is not None and attacker.thresholds.patch is not None:
         repeat = scores.patch_NP.shape[1]
         groups, members = known.groups_N.repeat(repeat), known.members_N.repeat(repeat)

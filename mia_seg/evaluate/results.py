@@ -3,35 +3,25 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from mia_seg.errors import MiaSegError
-from mia_seg.store import write_json, writing
+from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
+from mia_seg.store import replace, writing
 
-Result = dict[str, Any]
+if TYPE_CHECKING:
+    import pandas as pd
 
-LEVELS = ("image", "unit", "patch")
-SIDES = ("both", "victim", "shadow")  # where a class occurs in labels
-SCALARS = (
-    "n_members", "n_nonmembers", "n_member_units", "n_nonmember_units", "auc", "auc_low", "auc_high",
-    "precision_at_recall_80", "precision_at_recall_80_low", "precision_at_recall_80_high", "tpr_at_fpr",
-    "threshold", "balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high",
-)  # fmt: skip
+__all__ = ["LEVELS", "LevelName", "Result", "json_schema", "upgrade"]
+
 UTILITY = ("pix_acc", "cls_acc", "miou", "fwiou")
-# None in results from before there were any.
-LATER = ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv")
 NAMES = (
-    "victim",
-    "shadow",
-    "dataset",
-    "adversary",
-    "choose",
-    "defense",
-    "attack",
-    "representation",
-    "adaptive",
-    "seed",
-)
+    "victim", "shadow", "dataset", "adversary", "choose", "defense", "attack", "representation", "adaptive", "seed",
+)  # fmt: skip
+CURVES = {"roc_points", "pr_points"}
+GENERATORS = "generators"  # the folder of a victim's generators' scores, which are no results
 
 
 def slug(text: str) -> str:
@@ -39,50 +29,47 @@ def slug(text: str) -> str:
     return text.translate(str.maketrans(":,=", "---"))
 
 
-def path_of(reports: Path, result: dict[str, Any]) -> Path:
+def path_of(reports: Path, result: Result) -> Path:
     """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive][.x<repeats>].s<seed>.json`."""
-    attack = result["attack"] + (f"-{slug(result['representation'])}" if result["representation"] else "")
-    parts = [result["shadow"], slug(result["defense"]), attack]
-    parts += ["adaptive"] if result["adaptive"] else []
-    parts += [f"x{result['repeats']}"] if result.get("repeats", 1) > 1 else []
-    return reports / result["victim"] / f"{'.'.join([*parts, 's' + str(result['seed'])])}.json"
+    attack = result.attack + (f"-{slug(result.representation)}" if result.representation else "")
+    parts = [result.shadow, slug(result.defense), attack]
+    parts += ["adaptive"] if result.adaptive else []
+    parts += [f"x{result.repeats}"] if result.repeats > 1 else []
+    return reports / result.victim / f"{'.'.join([*parts, f's{result.seed}'])}.json"
 
 
-def write(reports: Path, result: dict[str, Any]) -> Path:
-    """Store a result at its place in the grid."""
-    path = path_of(reports, result)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, result)
-    return path
+def write(reports: Path, result: Result) -> Path:
+    """Store a result at its place in the grid; a file that holds the same bytes is left as it is."""
+    return _put(path_of(reports, result), result.dump())
 
 
-def read(path: Path) -> dict[str, Any]:
-    """One result. Raises MiaSegError for a file that is not one."""
+def read(path: Path) -> Result:
+    """One result of any age. Raises MiaSegError for a file that is none, or of a newer schema."""
     try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        row(result, "image")
+        return Result.model_validate(upgrade(json.loads(path.read_text(encoding="utf-8"))))
+    except MiaSegError as error:
+        raise MiaSegError(f"{path} cannot be read: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MiaSegError(
-            f"{path} is not a result of mia-seg ({error!r}). Delete it and run the attack again."
+            f"{path} is not a result of mia-seg ({_fault(error)}). Delete it and run the attack again."
         ) from None
-    return result
 
 
-def read_all(reports: Path, victim: str | None = None) -> list[dict[str, Any]]:
-    """Every result under `reports` (of one victim), in the order of their paths."""
-    return [read(path) for path in sorted(reports.glob(f"{victim or '*'}/*.s*.json"))]
+def files(root: Path) -> list[Path]:
+    """The files of all results in the tree below `root`, sorted; generators' scores are none."""
+    return sorted(path for path in root.rglob("*.s[0-9]*.json") if path.parent.name != GENERATORS)
+
+
+def read_all(root: Path, victim: str | None = None) -> list[Result]:
+    """Every result in the tree below `root` (of one victim), in the order of their paths."""
+    return [read(path) for path in files(root) if victim in (None, path.parent.name)]
 
 
 def write_generator(reports: Path, score: dict[str, Any]) -> Path:
     """Store the score of a generator beside its victim's results; its settings are part of the file's name."""
     settings = dict(score["generator"])
     name = slug(",".join([settings.pop("name"), *(f"{key}={value}" for key, value in sorted(settings.items()))]))
-    path = reports / score["victim"] / "generators" / f"{name}.s{score['seed']}.json"
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, score)
-    return path
+    return _put(reports / score["victim"] / GENERATORS / f"{name}.s{score['seed']}.json", score)
 
 
 def read_generators(reports: Path) -> list[dict[str, Any]]:
@@ -91,7 +78,7 @@ def read_generators(reports: Path) -> list[dict[str, Any]]:
     Each holds `real` and, epoch after epoch, generated `utility` on held-out layouts. Raises MiaSegError for a file
     that does not.
     """
-    return [_read_generator(path) for path in sorted(reports.glob("*/generators/*.s*.json"))]
+    return [_read_generator(path) for path in sorted(reports.glob(f"*/{GENERATORS}/*.s*.json"))]
 
 
 def _read_generator(path: Path) -> dict[str, Any]:
@@ -108,42 +95,62 @@ def _read_generator(path: Path) -> dict[str, Any]:
     return score
 
 
-def rows(results: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def frame(results: Sequence[Result]) -> "pd.DataFrame":
+    """One row a result and level, the columns of `row`."""
+    import pandas as pd  # noqa: PLC0415 (takes longer to load than all the rest)
+
+    return pd.DataFrame(rows(results))
+
+
+def rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
     """One flat row a result and level; every row has the same keys."""
     for result in results:
         for level in LEVELS:
-            if level in result["levels"]:
+            if level in result.levels:
                 yield row(result, level)
 
 
-def row(result: dict[str, Any], level: str) -> dict[str, Any]:
+def row(result: Result, level: LevelName) -> dict[str, Any]:
     """The flat row of one level of a result."""
-    measured = result["levels"][level]
-    utility = {
-        f"{metric}_{side}": value for side, metrics in result["utility"].items() for metric, value in metrics.items()
-    }
+    utility = {f"{metric}_{side}": value for side, metrics in result.utility for metric, value in metrics}
     return (
-        {name: result[name] for name in NAMES}
+        {name: getattr(result, name) for name in NAMES}
         | {"level": level}
-        | {name: measured[name] for name in SCALARS}
-        | {name: measured.get(name) for name in LATER}
+        | result.levels[level].model_dump(exclude=CURVES)
         | utility
         | {
-            "repeats": result.get("repeats", 1),
-            "queries": result["queries"],
-            **{f"{side}_segmenter": result.get("segmenters", {}).get(side, "") for side in ("victim", "shadow")},
-            "shadow_dataset": result.get("shadow_dataset", ""),
-            **{f"classes_{side}": ", ".join(result.get("classes", {}).get(side, [])) for side in SIDES},
-            "victim_digest": result["digests"]["victim"],
-            "shadow_digest": result["digests"]["shadow"],
+            "repeats": result.repeats,
+            "queries": result.queries,
+            **{f"{side}_segmenter": name for side, name in result.segmenters},
+            "shadow_dataset": result.shadow_dataset,
+            **{f"classes_{side}": ", ".join(names) for side, names in result.classes},
+            "victim_digest": result.digests.victim,
+            "shadow_digest": result.digests.shadow,
         }
-        | _controls(result.get("controls", {}), level)
-        | {"epsilon_low": result.get("epsilon", {}).get("low") if level == "image" else None}
+        | _controls(result, level)
     )
 
 
-def _controls(found: dict[str, Any], level: str) -> dict[str, Any]:
-    """None for what was not tested, and in results from before the controls; the split's are those of every level."""
-    blind, shuffle = found.get("blind", {}), found.get("shuffle", {})
+def _controls(result: Result, level: LevelName) -> dict[str, Any]:
+    """None for what was not tested, and in results from before; what is of the split is that of every level."""
+    blind = result.controls.blind if result.controls else {}
     split = {"blind_auc": blind.get("auc"), "blind_p": blind.get("p"), "confounded": blind.get("confounded")}
-    return split | {"shuffle_p": shuffle.get("p") if level == "image" else None}
+    shuffle = result.controls.shuffle if result.controls and level == "image" else {}
+    low = result.epsilon.low if result.epsilon and level == "image" else None
+    return split | {"shuffle_p": shuffle.get("p"), "epsilon_low": low}
+
+
+def _put(path: Path, content: object) -> Path:
+    text = (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+    with writing(path):
+        if not path.is_file() or path.read_bytes() != text:
+            replace(path, text)
+    return path
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong in one line, with the key."""
+    if not isinstance(error, ValidationError):
+        return repr(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")

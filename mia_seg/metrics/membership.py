@@ -76,8 +76,8 @@ class Measurement:
 
     n_members: int
     n_nonmembers: int
-    n_member_units: int
-    n_nonmember_units: int
+    n_member_groups: int
+    n_nonmember_groups: int
     auc: float
     auc_low: float
     auc_high: float
@@ -194,8 +194,8 @@ def measure(
     return Measurement(
         n_members=int(tp[-1]),
         n_nonmembers=int(fp[-1]),
-        n_member_units=drawn.members,
-        n_nonmember_units=drawn.nonmembers,
+        n_member_groups=drawn.members,
+        n_nonmember_groups=drawn.nonmembers,
         **_ranked(ranking, tp, fp, drawn),
         precision_at_recall_80=precision,
         precision_at_recall_80_low=precision_low,

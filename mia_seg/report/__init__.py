@@ -1,15 +1,17 @@
 """The report: results -> tables, figures, one self-contained page and a README; regenerated, never edited."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.results import Result
 from mia_seg.report import figures, frontier, generators, shadows, sources, tables, where, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
@@ -17,6 +19,7 @@ from mia_seg.report.controls import control_tables
 from mia_seg.report.figures import Figure
 from mia_seg.report.galleries import LossSheet
 from mia_seg.report.glossary import glossary
+from mia_seg.report.more import more_table
 from mia_seg.report.style import Look, look
 from mia_seg.report.tables import Table
 from mia_seg.store import replace, writing
@@ -24,7 +27,8 @@ from mia_seg.store import replace, writing
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
     from mia_seg.report.cam import CamSheet
 
-Results = Sequence[dict[str, Any]]
+Results = Sequence[Result]
+Scores = Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,18 @@ class Victim:
 
 def write(
     reports: Path,
-    results: list[dict[str, Any]],
+    results: Results,
     cams: "dict[str, CamSheet]",
-    scores: Results = (),
+    *,
+    scores: Scores = (),
     losses: dict[str, LossSheet] | None = None,
+    others: Mapping[str, Results] | None = None,
 ) -> list[Path]:
     """Figures, `index.html` and `README.md` under `reports`, from results and sheets by victim; what was written.
 
-    scores: those of generators; of victims without results they are left out. The same input gives the same bytes.
-    Where no sheet is given, the figure that an earlier report left stays.
+    scores: those of generators; of victims without results they are left out. others: the results of reports in
+    folders below, by folder, which get a line each. The same input gives the same bytes. Where no sheet is given, the
+    figure that an earlier report left stays.
     Raises MiaSegError for no results, and for a sheet of a victim without any.
     """
     losses = losses or {}
@@ -81,7 +88,8 @@ def write(
         _victim(reports, name, mine, (cams.get(name), losses.get(name)), _of(scores, name), shared)
         for name, mine in by_victim.items()
     ]
-    content = {"victims": victims, "glance": tables.glance(rows), "glossary": glossary(rows)}
+    more = more_table(reports, others) if others else None
+    content = {"victims": victims, "glance": tables.glance(rows), "more": more, "glossary": glossary(rows)}
     pages = [_render(reports / name, template, content) for name, template in PAGES.items()]
     return [file for victim in victims for figure in victim.figures for file in figure.files] + pages
 
@@ -89,15 +97,15 @@ def write(
 PAGES = {"index.html": "page.html.j2", "README.md": "readme.md.j2"}
 
 
-def _of(scores: Results, victim: str) -> list[dict[str, Any]]:
+def _of(scores: Scores, victim: str) -> list[dict[str, Any]]:
     return [score for score in scores if score["victim"] == victim]
 
 
-def _by_victim(results: Results, sheets: Iterable[str]) -> dict[str, list[Row]]:
+def _by_victim(results: Results, sheets: Iterable[str]) -> dict[str, list[Result]]:
     if not results:
         raise MiaSegError("There are no results to report. Run an audit first: mia-seg run VICTIM SHADOW.")
-    ordered = sorted(results, key=lambda result: str(result["victim"]))
-    found = {name: list(mine) for name, mine in groupby(ordered, key=lambda result: str(result["victim"]))}
+    by_name = attrgetter("victim")
+    found = {name: list(mine) for name, mine in groupby(sorted(results, key=by_name), key=by_name)}
     for stray in sorted(set(sheets) - set(found)):
         raise MiaSegError(f"There is a sheet for '{stray}' but no result. Victims with results: {', '.join(found)}.")
     return found
@@ -108,7 +116,7 @@ def _victim(
     name: str,
     results: Results,
     sheets: "tuple[CamSheet | None, LossSheet | None]",
-    scores: Results,
+    scores: Scores,
     shared: Look,
 ) -> Victim:
     folder, rows = reports / name, enriched(once(results))
@@ -131,8 +139,8 @@ def _victim(
         shadows=[_shadow(folder, shadow, [r for r in rows if r["shadow"] == shadow], shared) for shadow in names],
         sheets=[*figures.cam(folder, sheets[0]), *figures.losses(folder, sheets[1])],
         details=[
-            tables.counts(rows), tables.shadow_utility(list(results)), tables.settings(list(results)),
-            *control_tables(results), *where.where_tables(where.shown(rows)), tables.provenance(list(results)),
+            tables.counts(rows), tables.shadow_utility(results), tables.settings(results),
+            *control_tables(results), *where.where_tables(where.shown(rows)), tables.provenance(results),
         ],
     )  # fmt: skip
 

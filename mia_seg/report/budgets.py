@@ -1,8 +1,8 @@
 """Query budgets: what an attacker gains who asks about each scene several times and averages the answers."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from mia_seg.evaluate.results import Result
 from mia_seg.report.cells import Cell, attack_name, attacker_name, cells, defense_name, enriched
 from mia_seg.report.tables import Table
 
@@ -13,20 +13,20 @@ READING = (
 )
 
 
-def once(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def once(results: Sequence[Result]) -> list[Result]:
     """Results of attackers who ask once, or as seldom as any of a victim does: what all else in a report shows."""
     least: dict[str, int] = {}
     for result in results:
-        least[result["victim"]] = min(result.get("repeats", 1), least.get(result["victim"], result.get("repeats", 1)))
-    return [result for result in results if result.get("repeats", 1) == least[result["victim"]]]
+        least[result.victim] = min(result.repeats, least.get(result.victim, result.repeats))
+    return [result for result in results if result.repeats == least[result.victim]]
 
 
-def budget_table(results: Sequence[dict[str, Any]]) -> Table | None:
+def budget_table(results: Sequence[Result]) -> Table | None:
     """A line for each defense and attack that was tried with more queries than one; None if there is none."""
     # Seeds that asked once alone would shift that column.
-    seeds = {result["seed"] for result in results if result.get("repeats", 1) > 1}
-    results = [result for result in results if result["seed"] in seeds]
-    by_budget = {n: _cells(results, n) for n in sorted({result.get("repeats", 1) for result in results})}
+    seeds = {result.seed for result in results if result.repeats > 1}
+    results = [result for result in results if result.seed in seeds]
+    by_budget = {n: _cells(results, n) for n in sorted({result.repeats for result in results})}
     tried = sorted({key for n, found in by_budget.items() if n > 1 for key in found})
     if not tried:
         return None
@@ -35,8 +35,8 @@ def budget_table(results: Sequence[dict[str, Any]]) -> Table | None:
     return Table("Query budgets", READING, ["Shadow", "Defense", "Attack", "Attacker", *columns], body, texts=4)
 
 
-def _cells(results: Sequence[dict[str, Any]], repeats: int) -> dict[tuple[str, str, str, str, bool], Cell]:
-    found = cells(enriched(result for result in results if result.get("repeats", 1) == repeats))
+def _cells(results: Sequence[Result], repeats: int) -> dict[tuple[str, str, str, str, bool], Cell]:
+    found = cells(enriched(result for result in results if result.repeats == repeats))
     image = [cell for cell in found if cell.level == "image"]
     return {(c.shadow, c.defense, c.attack, c.representation, c.adaptive): c for c in image}
 

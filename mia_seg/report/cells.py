@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mia_seg.evaluate import results as results_
+from mia_seg.evaluate.results import Result
 
 Row = dict[str, Any]
 
@@ -101,18 +102,18 @@ def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> E
     return Estimate(value, min(rate["low"] for rate in found), max(rate["high"] for rate in found))
 
 
-def enriched(results: Iterable[Row]) -> list[Row]:
+def enriched(results: Iterable[Result]) -> list[Row]:
     """The flat rows of results, with what only the report reads: curves, confidences, exposed scenes, parts, fleets."""
     return [
         results_.row(result, level)
-        | {name: result["levels"][level][name] for name in ("roc_points", "pr_points")}
-        | {name: result.get(name) for name in ("confidence", "by_shadows", "image_loss", "above_loss")}
-        | {"mode": result["settings"].get("mode", "")}
-        | {name: result.get(name) if level == "image" else None for name in ("exposed", "where")}
-        | {"untested": result.get("controls", {}).get("blind", {}).get("untested")}
+        | {name: getattr(result.levels[level], name) for name in results_.CURVES}
+        | {name: getattr(result, name) for name in ("confidence", "by_shadows", "image_loss", "above_loss")}
+        | {"mode": result.settings.get("mode", "")}
+        | {name: getattr(result, name) if level == "image" else None for name in ("exposed", "where")}
+        | {"untested": result.controls.blind.get("untested") if result.controls else None}
         for result in results
         for level in results_.LEVELS
-        if level in result["levels"]
+        if level in result.levels
     ]
 
 

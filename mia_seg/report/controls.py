@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.schema import Controls
 from mia_seg.report.cells import Cell, Row, attack_name, attacker_name, by_strength, defense_name
 from mia_seg.report.tables import Table
 
-Results = Sequence[dict[str, Any]]
+Results = Sequence[Result]
 MISSING = (
     "Members and non-members may differ without any model: these results are from before that was tested. Delete them "
     "and run the same command again; the models are reused."
@@ -47,13 +49,13 @@ def warning(best: Cell) -> str:
 
 def control_tables(results: Results) -> list[Table]:
     """The split's table and the attacks'; none for results from before the controls."""
-    kept = sorted((result for result in results if "controls" in result), key=_order)
+    kept = sorted((result for result in results if result.controls), key=_order)
     return [_split_table(kept), _null_table(kept)] if kept else []
 
 
 def _split_table(results: Results) -> Table:
     """The blind attacker, a line a seed."""
-    found = {result["seed"]: result["controls"]["blind"] for result in results}
+    found = {result.seed: result.controls.blind for result in results if result.controls}
     return Table(
         "The split without the model",
         "A linear classifier sees colours, edges, light and size of the audited images and shares, pieces and "
@@ -71,15 +73,15 @@ def _null_table(results: Results) -> Table:
     return Table(
         "Chance, measured on the attacks' own scores",
         "Above blind: where the split is confounded, AUC less the blind attacker's. Shuffled: AUC when memberships are "
-        "dealt out anew among the units, 1,000 times; its mean should be 0.5, and p says how often chance does as well "
-        "as the attack. Halves: non-members against non-members. Random halves show how far an AUC strays from 0.5 by "
-        "chance alone; they cannot show that scores are tied to ids. The first half of the ids against the second can: "
-        "a small p there says that scores drift along the ids.",
+        "dealt out anew among the groups, 1,000 times; its mean should be 0.5, and p says how often chance does as "
+        "well as the attack. Halves: non-members against non-members. Random halves show how far an AUC strays from "
+        "0.5 by chance alone; they cannot show that scores are tied to ids. The first half of the ids against the "
+        "second can: a small p there says that scores drift along the ids.",
         [
             "Shadow", "Attack", "Defense", "Attacker", "Seed", "AUC", "Above blind", "Shuffled: mean [95%]", "p",
             "Random halves: distance [95%]", "Halves of the ids", "p",
         ],
-        [_null(result) for result in results],
+        [_null(result, result.controls) for result in results if result.controls],
         texts=4,
     )  # fmt: skip
 
@@ -97,20 +99,20 @@ def _split(seed: int, blind: dict[str, Any]) -> list[str]:
     return [str(seed), verdict, *numbers]
 
 
-def _null(result: dict[str, Any]) -> list[str]:
-    blind, shuffle, halves = (result["controls"][name] for name in ("blind", "shuffle", "halves"))
+def _null(result: Result, found: Controls) -> list[str]:
+    blind, shuffle = found.blind, found.shuffle
     above = f"{blind['above']:+.2f}" if "above" in blind else "–"
     return [
-        result["shadow"],
-        attack_name(result["attack"], result["representation"]),
-        defense_name(result["defense"]),
-        attacker_name(result["defense"], result["adaptive"]),
-        str(result["seed"]),
-        f"{result['levels']['image']['auc']:.2f}",
+        result.shadow,
+        attack_name(result.attack, result.representation),
+        defense_name(result.defense),
+        attacker_name(result.defense, result.adaptive),
+        str(result.seed),
+        f"{result.levels['image'].auc:.2f}",
         above,
         f"{shuffle['mean']:.2f} [{shuffle['low']:.2f}, {shuffle['high']:.2f}]",
         f"{shuffle['p']:.2g}",
-        *_halves(halves),
+        *_halves(found.halves),
     ]
 
 
@@ -121,6 +123,6 @@ def _halves(halves: dict[str, Any]) -> list[str]:
     return [spread, f"{halves['by_order']:.2f}", f"{halves['p_order']:.2g}"]
 
 
-def _order(result: dict[str, Any]) -> tuple[object, ...]:
-    attack = (result["attack"], result["representation"])
-    return result["shadow"], attack, by_strength(result["defense"]), result["adaptive"], result["seed"]
+def _order(result: Result) -> tuple[object, ...]:
+    attack = (result.attack, result.representation)
+    return result.shadow, attack, by_strength(result.defense), result.adaptive, result.seed

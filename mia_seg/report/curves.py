@@ -72,7 +72,7 @@ def _name_row(ax: Axes, text: str) -> None:
 
 
 def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, look: Look) -> None:
-    lowest = min((1 / cell.runs[0]["n_nonmember_units"] for cell in cells), default=0.01)
+    lowest = min((1 / cell.runs[0]["n_nonmember_groups"] for cell in cells), default=0.01)
     grid = np.geomspace(lowest, 1, LOG_STEPS) if panel.log else LINEAR
     ax.plot(grid, grid, color=GREY, linestyle=":", linewidth=1)
     for cell in cells:

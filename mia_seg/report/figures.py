@@ -17,7 +17,7 @@ from mia_seg.store import replace, writing
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
     from mia_seg.report.cam import CamSheet
 
-LEVELS = {"image": "whole photographs", "unit": "groups of photographs", "patch": "single patches"}
+LEVELS = {"image": "whole photographs", "group": "groups of photographs", "patch": "single patches"}
 ROC = (
     "How many members are found (up) for how many non-members accused wrongly (right). The dotted line is a coin flip; "
     "the higher above it, the larger the leak. The panels on the right spread out the rare false accusations, as far "

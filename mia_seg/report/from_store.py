@@ -3,8 +3,8 @@
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -15,7 +15,7 @@ from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
 from mia_seg.data import Dataset, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results as results_
-from mia_seg.evaluate.results import slug
+from mia_seg.evaluate.results import Result, slug
 from mia_seg.progress import console
 from mia_seg.query import answers
 from mia_seg.query.answers import Answers
@@ -27,68 +27,79 @@ from mia_seg.store import MADE, Store, reading
 SCENES = 3
 EACH = 2  # scenes of either side on the sheet of losses
 UNDEFENDED = "none"
+HERE = "."
 
 
 def report(reports: Path, store: Store, data_root: Path | None) -> list[Path]:
     """Draw every figure, table and page again from the results on disk; the files."""
-
-    found = results_.read_all(reports)
+    by_folder = _by_folder(reports)
+    found = by_folder.pop(HERE, [])
     if not found:
-        raise MiaSegError(f"{reports} holds no results. Run 'mia-seg run VICTIM SHADOW' first.")
+        below = f" Reports of their own lie in its folders: {', '.join(by_folder)}." if by_folder else ""
+        raise MiaSegError(f"{reports} holds no results of victims. Run 'mia-seg run VICTIM SHADOW' first.{below}")
     cams, losses = cam_sheets(found, store, data_root), loss_sheets(found, store, data_root)
-    return write(reports, found, cams, results_.read_generators(reports), losses)
+    scores = results_.read_generators(reports)
+    return write(reports, found, cams, scores=scores, losses=losses, others=by_folder)
 
 
-def cam_sheets(results: list[dict[str, Any]], store: Store, data_root: Path | None) -> dict[str, CamSheet]:
+def _by_folder(reports: Path) -> dict[str, list[Result]]:
+    """The results below a folder by the report that shows them: '.' is the one here, 'a2' the one in its folder a2."""
+    found: dict[str, list[Result]] = {}
+    for path in results_.files(reports):
+        if path.parent != reports:
+            folder = path.parent.parent.relative_to(reports).as_posix()
+            found.setdefault(folder, []).append(results_.read(path))
+    return found
+
+
+def cam_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, CamSheet]:
     """A sheet a victim, from the store; where it lacks something, a line says so and the old figure stays."""
     sheets = {}
-    for victim in sorted({r["victim"] for r in results}):
-        shown = _shown([r for r in results if r["victim"] == victim])
+    for victim in sorted({r.victim for r in results}):
+        shown = _shown([r for r in results if r.victim == victim])
         folders = [folder for r in shown for folder in _folders(r, store)]
         if shown and _whole("CAM", victim, folders, data_root):
             sheets[victim] = _sheet(shown, store, data_root)
     return sheets
 
 
-def loss_sheets(results: list[dict[str, Any]], store: Store, data_root: Path | None) -> dict[str, LossSheet]:
+def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, LossSheet]:
     """A sheet a victim, from the answers in the store; with the shadows' losses where those of a fleet are there."""
     sheets = {}
-    for victim in sorted({r["victim"] for r in results}):
-        asked = _undefended([r for r in results if r["victim"] == victim])
+    for victim in sorted({r.victim for r in results}):
+        asked = _undefended([r for r in results if r.victim == victim])
         if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root):
             sheets[victim] = _loss_sheet(asked, store, data_root)
     return sheets
 
 
-def _shown(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _shown(results: Sequence[Result]) -> list[Result]:
     """The results of the first seed and shadow by the patch attack that sees posteriors and ignores defenses."""
-    patch = [
-        r for r in results if (r["attack"], r["representation"], r["adaptive"]) == ("patch_resnet50", "concat", False)
-    ]
-    first = min(((r["seed"], r["choose"] != "confidence", r["shadow"]) for r in patch), default=None)
-    return [r for r in patch if (r["seed"], r["choose"] != "confidence", r["shadow"]) == first]
+    patch = [r for r in results if (r.attack, r.representation, r.adaptive) == ("patch_resnet50", "concat", False)]
+    first = min(((r.seed, r.choose != "confidence", r.shadow) for r in patch), default=None)
+    return [r for r in patch if (r.seed, r.choose != "confidence", r.shadow) == first]
 
 
-def _undefended(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _undefended(results: Sequence[Result]) -> list[Result]:
     """The results on one seed's undefended model by image loss or through a fleet; of one shadow, a fleet's first."""
     asked = [
         r
         for r in results
-        if (r["defense"], r.get("repeats", 1)) == (UNDEFENDED, 1)
-        and ((r["attack"], r["representation"]) == ("image_loss", "") or r["choose"] == "halves")
+        if (r.defense, r.repeats) == (UNDEFENDED, 1)
+        and ((r.attack, r.representation) == ("image_loss", "") or r.choose == "halves")
     ]
-    first = min(((r["seed"], r["choose"] != "halves", r["shadow"]) for r in asked), default=None)
-    return [r for r in asked if (r["seed"], r["choose"] != "halves", r["shadow"]) == first]
+    first = min(((r.seed, r.choose != "halves", r.shadow) for r in asked), default=None)
+    return [r for r in asked if (r.seed, r.choose != "halves", r.shadow) == first]
 
 
-def _folders(result: dict[str, Any], store: Store) -> tuple[Path, Path]:
+def _folders(result: Result, store: Store) -> tuple[Path, Path]:
     """The attacker's folder and the victim's answers'."""
-    attacker = next(store.root.glob(f"attackers/*-{result['digests']['attacker']}"), Path("missing"))
+    attacker = next(store.root.glob(f"attackers/*-{result.digests.attacker}"), Path("missing"))
     return attacker, _answers(result, store)
 
 
-def _answers(result: dict[str, Any], store: Store) -> Path:
-    name = f"{result['victim']}.{slug(result['defense'])}-{result['digests']['victim_answers']}"
+def _answers(result: Result, store: Store) -> Path:
+    name = f"{result.victim}.{slug(result.defense)}-{result.digests.victim_answers}"
     return store.root / "answers" / name
 
 
@@ -109,16 +120,16 @@ def _at_hand(victim: str, data_root: Path | None) -> bool:
         return False
 
 
-def _as_attacked(seen: Answers, result: dict[str, Any], dataset: Dataset) -> Answers:
+def _as_attacked(seen: Answers, result: Result, dataset: Dataset) -> Answers:
     """Adversary A2 was trained on the classes of both sides alone."""
-    if result["adversary"] == "A1":
+    if result.adversary == "A1":
         return seen
-    return seen.only([dataset.classes().index(name) for name in result["classes"]["both"]])
+    return seen.only([dataset.classes().index(name) for name in result.classes.both])
 
 
-def _sheet(shown: list[dict[str, Any]], store: Store, data_root: Path | None) -> CamSheet:
-    settings = recipes.load_victim(shown[0]["victim"])
-    dataset, seed = settings.dataset(), shown[0]["seed"]
+def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> CamSheet:
+    settings = recipes.load_victim(shown[0].victim)
+    dataset, seed = settings.dataset(), shown[0].seed
     members = settings.split.cut(dataset, data_root, seed).members
     ids = sorted(np.random.default_rng(seed).choice(members, SCENES, replace=False).tolist())
     scenes = list(Scenes(dataset, data_root, ids))
@@ -127,16 +138,16 @@ def _sheet(shown: list[dict[str, Any]], store: Store, data_root: Path | None) ->
         folder, asked = _folders(result, store)
         fabric = Fabric(accelerator="cpu", devices=1)
         with reading(folder):
-            attacker = PatchResNet50(**result["settings"]).load(folder, fabric)
+            attacker = PatchResNet50(**result.settings).load(folder, fabric)
         with reading(asked):
             seen = _as_attacked(answers.load(asked).take(ids), result, dataset)
-        maps[result["defense"]] = activation_maps(attacker, seen)
-        scores[result["defense"]] = attacker.score(seen, seed).image_N.tolist()
+        maps[result.defense] = activation_maps(attacker, seen)
+        scores[result.defense] = attacker.score(seen, seed).image_N.tolist()
     return CamSheet(ids, [s.image_HWC for s in scenes], [s.labels_HW for s in scenes], maps, scores)
 
 
-def _loss_sheet(asked: list[dict[str, Any]], store: Store, data_root: Path | None) -> LossSheet:
-    settings, seed = recipes.load_victim(asked[0]["victim"]), asked[0]["seed"]
+def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossSheet:
+    settings, seed = recipes.load_victim(asked[0].victim), asked[0].seed
     parts = settings.split.cut(settings.dataset(), data_root, seed)
     draw = np.random.default_rng(seed)
     ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
@@ -158,10 +169,10 @@ def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:
     return [-np.log(FLOOR) * represent(answer, "loss")[0].numpy() for answer in seen]
 
 
-def _outside(asked: list[dict[str, Any]], ids: list[str], store: Store) -> list[np.ndarray] | None:
+def _outside(asked: Sequence[Result], ids: list[str], store: Store) -> list[np.ndarray] | None:
     """Of each scene the mean map over the fleet's shadows that left it out; None where the store lacks a fleet."""
     for result in asked:
-        attacker = next(store.root.glob(f"attackers/*-{result['digests']['attacker']}/{READINGS}"), None)
+        attacker = next(store.root.glob(f"attackers/*-{result.digests.attacker}/{READINGS}"), None)
         if attacker is None:
             continue
         with reading(attacker.parent):

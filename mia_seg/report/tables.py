@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.schema import Digests
 from mia_seg.report.cells import (
     UNDEFENDED,
     Cell,
@@ -21,7 +23,7 @@ from mia_seg.report.cells import (
 K = TypeVar("K")
 METRICS = {"pix_acc": "PixAcc", "cls_acc": "ClsAcc", "miou": "mIoU", "fwiou": "fwIoU"}
 SIDES = {"members": "members", "nonmembers": "non-members"}
-STEPS = {"image": "photograph by photograph", "unit": "group by group", "patch": "patch by patch"}
+STEPS = {"image": "photograph by photograph", "group": "group by group", "patch": "patch by patch"}
 GROUPS = (
     "A group is what the split drew as one piece: a run of a drive's frames, a drive, a city. Its score is the mean of "
     "its photographs' scores, its threshold the one for photographs. "
@@ -33,13 +35,17 @@ OVER_SEEDS = (
 
 @dataclass(frozen=True)
 class Table:
-    """`reading`: how to read it. The first `texts` columns are words, the others numbers."""
+    """`reading`: how to read it. The first `texts` columns are words, the others numbers.
+
+    pages: for each row the folder of the report that its first word leads to, '' for none; empty where none does.
+    """
 
     title: str
     reading: str
     columns: list[str]
     rows: list[list[str]]
     texts: int = 1
+    pages: Sequence[str] = ()
 
 
 def glance(rows: list[Row]) -> Table:
@@ -80,7 +86,7 @@ def attacks(found: list[Cell], level: str) -> Table:
     """Every attack on every defense at one level."""
     return Table(
         f"Every attack, {STEPS[level]}",
-        f"{GROUPS if level == 'unit' else ''}"
+        f"{GROUPS if level == 'group' else ''}"
         "An attacker who adapts trained against the defense. AUC: the chance that a member outranks a non-member; 0.5 "
         "is a coin flip; the verdict says where its interval lies, “not shown” where it includes 0.5. Precision: how "
         "many accused are members, where 80% of the members are found. TPR: members found where at most that share of "
@@ -152,21 +158,21 @@ def counts(rows: list[Row]) -> Table:
     kept = _once(rows, lambda row: (row["shadow"], row["level"]))
     return Table(
         "How much was measured",
-        "Scores that the attack gave, and the independent units behind them, which the intervals count (several scenes "
-        "of one drive are one unit). Queries: scenes that the attacker asked the victim about, the audited ones "
-        "included.",
-        ["Shadow", "Level", "Members", "Non-members", "Member units", "Non-member units", "Queries", "Seeds"],
+        "Scores that the attack gave, and the independent groups behind them, which the intervals count (several "
+        "scenes of one drive are one group). Queries: scenes that the attacker asked the victim about, the audited "
+        "ones included.",
+        ["Shadow", "Level", "Members", "Non-members", "Member groups", "Non-member groups", "Queries", "Seeds"],
         [[shadow, level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
         texts=2,
     )
 
 
-def shadow_utility(results: list[Row]) -> Table:
+def shadow_utility(results: Sequence[Result]) -> Table:
     """The attacker's own model: it should overfit as the victim does, or the attack learns another thing."""
-    plain = [r for r in results if r["defense"] == UNDEFENDED] or results
+    plain = [r for r in results if r.defense == UNDEFENDED] or results
     flat = [
-        {"shadow": r["shadow"], "seed": r["seed"]}
-        | {f"{name}_{side}": value for side, values in r["shadow_utility"].items() for name, value in values.items()}
+        {"shadow": r.shadow, "seed": r.seed}
+        | {f"{name}_{side}": value for side, values in r.shadow_utility for name, value in values}
         for r in plain
     ]
     kept = _once(flat, lambda row: row["shadow"])
@@ -180,9 +186,9 @@ def shadow_utility(results: list[Row]) -> Table:
     )
 
 
-def provenance(results: list[Row]) -> Table:
+def provenance(results: Sequence[Result]) -> Table:
     """Every result with the digests of what made it."""
-    names = list(dict.fromkeys(name for result in results for name in sorted(result["digests"])))
+    names = sorted(Digests.model_fields)
     return Table(
         "Digests",
         "Twelve hex digits stand for all that shaped a thing: recipe, scenes, seed, code. Equal digests, equal things.",
@@ -192,15 +198,11 @@ def provenance(results: list[Row]) -> Table:
     )
 
 
-def settings(results: list[Row]) -> Table:
-    """Versions, recipes and settings of the attacks: what there is of each, once."""
-    facts = [(f"version of {name}", str(value)) for r in results for name, value in r["versions"].items()]
-    facts += [(f"recipe of the {kind}", str(name)) for r in results for kind, name in r.get("recipes", {}).items()]
+def settings(results: Sequence[Result]) -> Table:
+    """Versions and settings of the attacks: what there is of each, once."""
+    facts = [(f"version of {name}", value) for r in results for name, value in r.versions.items()]
     facts += [
-        (
-            f"settings of {attack_name(r['attack'], r['representation'])}",
-            json.dumps(r["settings"] | r.get("tuned", {}), sort_keys=True),
-        )
+        (f"settings of {attack_name(r.attack, r.representation)}", json.dumps(r.settings | r.tuned, sort_keys=True))
         for r in results
     ]
     values: dict[str, list[str]] = {}
@@ -315,19 +317,19 @@ def _shadow(cell: Cell) -> list[str]:
 
 
 def _counts(runs: list[Row]) -> list[str]:
-    names = ("n_members", "n_nonmembers", "n_member_units", "n_nonmember_units", "queries")
+    names = ("n_members", "n_nonmembers", "n_member_groups", "n_nonmember_groups", "queries")
     return [*(_span(run[name] for run in runs) for name in names), _seeds(run["seed"] for run in runs)]
 
 
-def _digests(result: Row, names: list[str]) -> list[str]:
-    attacker = attacker_name(result["defense"], result["adaptive"])
-    place = [result["shadow"], attack_name(result["attack"], result["representation"]), defense_name(result["defense"])]
-    return [*place, attacker, str(result["seed"]), *(result["digests"].get(name, "–") for name in names)]
+def _digests(result: Result, names: list[str]) -> list[str]:
+    attacker = attacker_name(result.defense, result.adaptive)
+    place = [result.shadow, attack_name(result.attack, result.representation), defense_name(result.defense)]
+    return [*place, attacker, str(result.seed), *(getattr(result.digests, name) for name in names)]
 
 
-def _order(result: Row) -> tuple[object, ...]:
-    attack = (result["attack"], result["representation"])
-    return result["shadow"], attack, by_strength(result["defense"]), result["adaptive"], result["seed"]
+def _order(result: Result) -> tuple[object, ...]:
+    attack = (result.attack, result.representation)
+    return result.shadow, attack, by_strength(result.defense), result.adaptive, result.seed
 
 
 def _once(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:

@@ -82,7 +82,7 @@ class Measured(Stage[Result]):
         found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), victim.seed)}
         found |= {"classes": classes_of(*both, self.victim.dataset.classes())}
         settings = {"settings": method.model_dump(mode="json"), "versions": versions()}
-        write_json(draft.folder / FILE, self._told() | settings | found)
+        write_json(draft.folder / FILE, Result.model_validate(self._told() | settings | found).dump())
 
     def load(self, folder: Path) -> Result:
         return results.read(folder / FILE)

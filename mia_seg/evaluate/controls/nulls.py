@@ -17,8 +17,8 @@ def shuffled(scores_N: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, 
     """
     code_N = np.unique(groups_N, return_inverse=True)[1]
     group_N = np.unique(2 * code_N + members_N, return_inverse=True)[1]
-    member_units = len(np.unique(group_N[members_N]))
-    auc_R = _auc(scores_N, _dealt(group_N.max() + 1, member_units, seed)[group_N])
+    member_groups = len(np.unique(group_N[members_N]))
+    auc_R = _auc(scores_N, _dealt(group_N.max() + 1, member_groups, seed)[group_N])
     low, high = central(auc_R)
     p = p_value(float(_auc(scores_N, members_N[:, None])[0]), auc_R)
     return {"mean": float(auc_R.mean()), "low": low, "high": high, "p": p}
