@@ -290,10 +290,9 @@ def test_weights_that_were_altered_are_refused(case: str, trained: Path) -> None
     break_, says = WEIGHTS[case]
     path = next(trained.glob("victims/*/model.safetensors"))
     break_(path)
-    before = wholes(trained)
     ran = ask()
     assert_refused(ran, str(path.relative_to(trained.parent)), says, f"mia-seg store rm victims/{path.parent.name}")
-    assert wholes(trained) == before
+    assert not list(trained.glob("answers/tiny.none-*")), "nothing was asked of it"
 
 
 def damage(path: Path) -> None:

@@ -61,7 +61,7 @@ GRID = [
 
 def said(text: str, did: str) -> list[str]:
     """What a run reports to have trained or reused."""
-    return re.findall(rf"^ +{did} (.*)$", text, re.MULTILINE)
+    return re.findall(rf"^ *{did} (.*)$", text, re.MULTILINE)
 
 
 def test_commands_and_options_are_frozen() -> None:

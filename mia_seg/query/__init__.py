@@ -77,8 +77,11 @@ class _Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.posteriors.close()
-        self.labels.close()
+        # On a full disk closing fails, too.
+        try:
+            self.posteriors.close()
+        finally:
+            self.labels.close()
 
     def add(self, posteriors: Sequence[Tensor], keys: Sequence[int], scene: Scene) -> None:
         """One scene: the mean over its repeats."""

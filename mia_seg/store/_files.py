@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 
 from mia_seg.errors import MiaSegError, Unwritable
 
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+UNWRITABLE |= {errno.ENOTDIR, errno.EEXIST}  # a file where a folder should be
 
 
 @contextmanager
