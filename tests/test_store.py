@@ -1,111 +1,363 @@
-"""The store: the same parts are the same folder, and only finished work counts."""
+"""The store: the same inputs are the same folder, only whole work appears, and nothing altered is read."""
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Callable
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
 
+import filelock
 import pytest
-from helpers_files import halves, wholes
+from helpers_files import halves
 
-from mia_seg.errors import MiaSegError
-from mia_seg.recipes import digest
-from mia_seg.store import UNWRITABLE, Artefact, Store, replace, write_json, writing
+from mia_seg import store as store_
+from mia_seg.errors import MiaSegError, Unwritable
+from mia_seg.store import Artefact, Draft, Store, _files, _locks, digest, replace, write_json, writing
 
-PARTS = {"recipe": "abc", "seed": 0, "window": {"size": [3, 4], "overlap": 0.5}, "none": None}
+INPUTS = {"recipe": "abc", "seed": 0, "window": {"size": [3, 4], "overlap": 0.5}, "none": None}
 
 
 @pytest.fixture
-def artefact(tmp_path: Path) -> Artefact:
-    return Store(tmp_path / "runs").artefact("victims", "tiny.s0", PARTS)
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def artefact(store: Store) -> Artefact:
+    return store.artefact("victims", "tiny.s0", INPUTS)
+
+
+def write(drafts: Sequence[Draft]) -> None:
+    for draft in drafts:
+        (draft.folder / "weights").write_text("w")
+        (draft.folder / "log").write_text("l")
 
 
 def full(monkeypatch: pytest.MonkeyPatch, number: int = errno.ENOSPC) -> None:
     """From now on, a file takes half of what is written into it."""
-    write = Path.write_bytes
+    write_bytes = Path.write_bytes
 
     def half(path: Path, content: bytes) -> int:
-        write(path, content[: len(content) // 2])
+        write_bytes(path, content[: len(content) // 2])
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Path, "write_bytes", half)
 
 
-def test_the_same_parts_give_the_same_folder(tmp_path: Path) -> None:
-    store, turned = Store(tmp_path), dict(reversed(PARTS.items()))
-    first = store.artefact("victims", "tiny.s0", PARTS)
+# Places and digests.
+
+
+def test_the_same_inputs_give_the_same_folder(store: Store) -> None:
+    turned = dict(reversed(INPUTS.items()))
+    first = store.artefact("victims", "tiny.s0", INPUTS)
     assert first.path == store.artefact("victims", "tiny.s0", turned).path
-    assert first.path == tmp_path / "victims" / f"tiny.s0-{digest(PARTS)}"
-    assert first.digest == digest(PARTS)
+    assert first.path == store.root / "victims" / f"tiny.s0-{digest(INPUTS)}"
 
 
 @pytest.mark.parametrize(
     "changed", [{"seed": 1}, {"recipe": "abd"}, {"window": {"size": [4, 3], "overlap": 0.5}}, {"more": 0}]
 )
-def test_any_other_part_gives_another_folder(tmp_path: Path, changed: dict[str, object]) -> None:
-    store = Store(tmp_path)
-    assert store.artefact("v", "n", PARTS).path != store.artefact("v", "n", PARTS | changed).path
+def test_any_other_input_gives_another_folder(store: Store, changed: dict[str, object]) -> None:
+    assert store.artefact("v", "n", INPUTS).path != store.artefact("v", "n", INPUTS | changed).path
 
 
 def test_digests_are_those_of_every_version() -> None:
-    """Membership answers, by `sha256sum` of the canonical text: with others, no store would ever be found again."""
-    assert digest(PARTS) == "ae14816182e4"  # {"none": null, "recipe": "abc", "seed": 0, "window": {"overlap": 0.5, ...
+    """Known answers, by `sha256sum` of the canonical text: with others, no store would ever be found again."""
+    assert digest(INPUTS) == "ae14816182e4"  # {"none": null, "recipe": "abc", "seed": 0, "window": {"overlap": 0.5, ...
     assert digest([0, 1.5, "é", True, None]) == "8e75e8ea03ef"  # [0, 1.5, "\u00e9", true, null]
 
 
-def test_made_is_whole_and_keeps_what_shaped_it(artefact: Artefact) -> None:
-    assert not artefact.whole
-    with artefact.make() as folder:
-        assert folder == artefact.path
-        (folder / "weights").write_text("w")
-        assert not artefact.whole
+# Making.
+
+
+def test_made_is_whole_and_keeps_what_shaped_it_and_what_it_holds(store: Store, artefact: Artefact) -> None:
+    seen = []
+
+    def build(drafts: Sequence[Draft]) -> None:
+        write(drafts)
+        seen.append((artefact.whole, artefact.path.exists(), drafts[0].folder.parent))
+
+    assert store.make([artefact], build) == [artefact]
+    assert seen == [(False, False, artefact.path.parent)], "nothing stands in its place before it is whole"
     assert artefact.whole
-    assert json.loads((artefact.path / "made.json").read_text()) == PARTS
+    made = json.loads((artefact.path / "made.json").read_text())
+    hashes = {name: hashlib.sha256(name[0].encode()).hexdigest() for name in ("log", "weights")}
+    assert made == {"format": 2, "inputs": INPUTS, "files": {name: [1, known] for name, known in hashes.items()}}
+    assert artefact.check() == artefact.path
+    assert [path.name for path in artefact.path.parent.iterdir()] == [artefact.path.name]
+    (row,) = store.journal()
+    assert (row["kind"], row["name"], row["digest"], row["bytes"]) == ("victims", "tiny.s0", artefact.digest, 2)
+
+
+def test_what_is_whole_is_not_made_again(store: Store, artefact: Artefact) -> None:
+    store.make([artefact], write)
+    other = store.artefact("victims", "other", {})
+    built: list[list[str]] = []
+
+    def build(drafts: Sequence[Draft]) -> None:
+        built.append([draft.artefact.name for draft in drafts])
+        write(drafts)
+
+    assert store.make([artefact, other], build) == [other]
+    assert store.make([artefact, other], build) == []
+    assert built == [["other"]]
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, MiaSegError, RuntimeError, SystemExit])
-def test_interrupted_work_is_not_whole_and_can_be_taken_up(artefact: Artefact, fault: type[BaseException]) -> None:
-    def stop(folder: Path) -> None:
-        (folder / "weights").write_text("half")
+def test_interrupted_work_leaves_its_scratch_and_nothing_else(
+    store: Store, artefact: Artefact, fault: type[BaseException]
+) -> None:
+    def stop(drafts: Sequence[Draft]) -> None:
+        (drafts[0].folder / "weights").write_text("half")
+        (drafts[0].scratch / "state").write_text("so far")
         raise fault("stop")
 
-    with pytest.raises(fault), artefact.make() as folder:
-        stop(folder)
+    with pytest.raises(fault):
+        store.make([artefact], stop)
     assert not artefact.whole
-    with artefact.make() as folder:
-        assert (folder / "weights").read_text() == "half"  # what resuming starts from
+    assert not list(halves(store.root))
+
+    def go_on(drafts: Sequence[Draft]) -> None:
+        assert list(drafts[0].folder.iterdir()) == []
+        assert (drafts[0].scratch / "state").read_text() == "so far"
+        write(drafts)
+
+    store.make([artefact], go_on)
     assert artefact.whole
+    assert not artefact.scratch.exists()
 
 
-def test_a_full_disk_under_the_work_is_one_sentence(artefact: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def unlocked(*_: Any) -> Any:
+    yield
+
+
+def test_without_any_lock_one_of_two_writers_is_kept_whole_and_the_other_uses_it(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said of a file system whose locks do nothing."""
+    monkeypatch.setattr(store_, "locked", unlocked)
+    together, made = Barrier(2), {}
+
+    def writer(letter: str) -> None:
+        def build(drafts: Sequence[Draft]) -> None:
+            for name in ("first", "second"):
+                (drafts[0].folder / name).write_text(1000 * letter)
+                together.wait(5)
+
+        made[letter] = store.make([artefact], build)
+
+    threads = [Thread(target=writer, args=(letter,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = (letter for letter, found in made.items() if found)
+    assert {path.read_text() for path in artefact.check().glob("*d*") if path.name == "second"} == {1000 * winner}
+    assert (artefact.path / "first").read_text() == 1000 * winner
+    assert not list(halves(store.root))
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from mia_seg.store import Store
+store = Store(Path(sys.argv[1]))
+artefact = store.artefact("victims", "tiny.s0", {"seed": 0})
+def build(drafts):
+    (drafts[0].scratch / "begun").write_text("b")
+    (drafts[0].folder / "who").write_text(sys.argv[2])
+    print("begun", flush=True)
+    time.sleep(float(sys.argv[3]))
+store.make([artefact], build, lambda artefact: print("waiting", flush=True))
+print("made by " + (artefact.check() / "who").read_text(), flush=True)
+"""
+
+
+def maker(store: Store, who: str, seconds: float) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKER, str(store.root), who, str(seconds)],
+        cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_two_processes_make_one_artefact_once(store: Store) -> None:
+    first = maker(store, "first", 0.7)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "begun\n"
+    second = maker(store, "second", 0)
+    assert first.communicate()[0] == "made by first\n"
+    assert second.communicate()[0] == "waiting\nmade by first\n"
+    assert len(store.journal()) == 1
+
+
+def test_a_killed_process_leaves_nothing_half_and_holds_nobody_up(store: Store) -> None:
+    killed = maker(store, "killed", 60)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "begun\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    artefact = store.artefact("victims", "tiny.s0", {"seed": 0})
+    assert not artefact.whole
+    assert (artefact.scratch / "begun").is_file()
+    assert len(list(halves(store.root))) == 1
+    out, err = maker(store, "next", 0).communicate()
+    assert out == "begun\nmade by next\n", err
+    assert not list(halves(store.root)), "the draft of a process that is no more"
+
+
+def test_where_files_cannot_be_locked_a_lease_is_taken_and_runs_out(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, *_: Any, **__: Any) -> None:
+        raise NotImplementedError("no flock here")
+
+    monkeypatch.setattr(_locks.FileLock, "acquire", refuse)
+    monkeypatch.setattr(_locks, "LEASE", 0.5)
+    artefact.lock.parent.mkdir(parents=True)
+    held = filelock.SoftFileLease(artefact.lock.with_suffix(".lease"), lease_duration=0.5, heartbeat_interval=0.1)
+    held.acquire()
+    kept = artefact.lock.with_suffix(".lease").read_bytes()
+    held.release()
+    artefact.lock.with_suffix(".lease").write_bytes(kept)  # of a holder that is no more: nobody renews it
+    started = time.monotonic()
+    assert store.make([artefact], write) == [artefact]
+    assert time.monotonic() - started < 10
+
+
+# Reading.
+
+
+def alter(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another byte": (lambda f: alter(f / "weights"), "weights holds other bytes than were written"),
+    "a lost byte": (lambda f: (f / "weights").write_bytes(b""), "weights has 0 bytes, and 1 were written"),
+    "a lost file": (lambda f: (f / "log").unlink(), "log is not one of the files that were written, or is missing"),
+    "another file": (lambda f: (f / "more").write_text(""), "more is not one of the files that were written"),
+    "other inputs": (
+        lambda f: (f / "made.json").write_text((f / "made.json").read_text().replace("abc", "abd")),
+        "made.json was made from other inputs",
+    ),
+    "no JSON": (lambda f: alter(f / "made.json"), "made.json is no whole file"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_what_was_altered_is_refused_by_its_name(store: Store, artefact: Artefact, case: str) -> None:
+    store.make([artefact], write)
+    artefact.check()
+    damage, says = DAMAGE[case]
+    damage(artefact.path)
+    with pytest.raises(MiaSegError, match=says) as refused:
+        artefact.check()
+    assert f"mia-seg store rm victims/{artefact.path.name}" in str(refused.value)
+
+
+def test_a_file_is_read_once_a_process_and_again_when_it_changed(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.make([artefact], write)
+    read: list[str] = []
+    monkeypatch.setattr(store_, "hash_of", lambda path: read.append(path.name) or _files.hash_of(path))
+    for _ in range(2):
+        artefact.check()
+    assert read == ["log", "weights"]
+    content = (artefact.path / "log").read_bytes()
+    (artefact.path / "log").write_bytes(content)
+    os.utime(artefact.path / "log", ns=(0, 1))
+    artefact.check()
+    assert read == ["log", "weights", "log"]
+
+
+def test_what_is_not_there_cannot_be_read(artefact: Artefact) -> None:
+    with pytest.raises(MiaSegError, match=r"is not there. Run the command that makes it again"):
+        artefact.check()
+
+
+def test_a_whole_store_can_be_read_where_nothing_can_be_written(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.make([artefact], write)
+    full(monkeypatch, errno.EROFS)
+    assert artefact.whole
+    assert artefact.check() == artefact.path
+
+
+def test_a_store_of_a_later_version_is_refused(store: Store, artefact: Artefact) -> None:
+    store.make([artefact], write)
+    assert json.loads((store.root / "store.json").read_text()) == {"format": 2}
+    write_json(store.root / "store.json", {"format": 3})
+    later = Store(store.root)
+    for refused in (lambda: later.artefact("victims", "x", {}).whole, lambda: later.make([artefact], write)):
+        with pytest.raises(MiaSegError, match=r"later version of mia-seg \(format 3; this one knows 2\). Update"):
+            refused()
+
+
+def test_a_folder_that_is_no_artefact_is_not_overwritten(store: Store, artefact: Artefact) -> None:
+    artefact.path.mkdir(parents=True)
+    (artefact.path / "mine").write_text("m")
+    with pytest.raises(MiaSegError, match=r"is in the way: it has no made.json.*Remove it"):
+        store.make([artefact], write)
+    assert (artefact.path / "mine").read_text() == "m"
+
+
+def test_half_a_line_of_the_journal_is_no_trouble(store: Store, artefact: Artefact) -> None:
+    store.make([artefact], write)
+    with (store.root / "journal.jsonl").open("a") as file:
+        file.write('{"kind": "vic\n[]\n')
+    store.make([store.artefact("victims", "other", {})], write)
+    assert [row["name"] for row in store.journal()] == ["tiny.s0", "other"]
+    assert Store(store.root / "none").journal() == []
+
+
+# Disks that take no more.
+
+
+def test_a_full_disk_under_the_work_is_one_sentence(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.make([store.artefact("victims", "before", {})], write)
     full(monkeypatch)
-    with pytest.raises(MiaSegError) as refused, artefact.make() as folder:
-        replace(folder / "weights", b"0123456789")
+    with pytest.raises(Unwritable) as refused:
+        store.make([artefact], lambda drafts: replace(drafts[0].folder / "weights", b"0123456789"))
     assert str(refused.value).startswith(f"{artefact.path} could not be written (No space left on device).")
     assert "Free some room" in str(refused.value)
     assert "resumes" in str(refused.value)
-    assert list(artefact.path.iterdir()) == []
-    assert wholes(artefact.path.parents[1]) == []
+    assert not artefact.whole
+    assert not list(halves(store.root))
 
 
 def test_a_disk_that_fills_at_the_last_file_leaves_no_whole(
-    artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(folder: Path) -> None:
-        (folder / "weights").write_text("w")
+    store.make([store.artefact("victims", "before", {})], write)
+
+    def fill(drafts: Sequence[Draft]) -> None:
+        write(drafts)
         full(monkeypatch)
 
-    with pytest.raises(MiaSegError, match="No space left"), artefact.make() as folder:
-        fill(folder)
+    with pytest.raises(Unwritable, match="No space left"):
+        store.make([artefact], fill)
     assert not artefact.whole
-    assert list(halves(artefact.path)) == []
+    assert not list(halves(store.root))
 
 
-@pytest.mark.parametrize("number", sorted(UNWRITABLE))
+@pytest.mark.parametrize("number", sorted(_files.UNWRITABLE))
 def test_every_way_of_not_writing_is_one_sentence(tmp_path: Path, number: int) -> None:
     says = r"could not be written .* choose another --store or --reports"
-    with pytest.raises(MiaSegError, match=says), writing(tmp_path):
+    with pytest.raises(Unwritable, match=says), writing(tmp_path):
         raise OSError(number, os.strerror(number))
 
 
@@ -117,9 +369,10 @@ def test_other_faults_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [lambda f: f, lambda f: f / "deeper"], ids=["file", "below a file"])
 def test_a_file_in_the_place_of_the_store_is_one_sentence(tmp_path: Path, place: Callable[[Path], Path]) -> None:
     (tmp_path / "file").write_text("in the way")
-    artefact = Store(place(tmp_path / "file")).artefact("victims", "tiny", PARTS)
-    with pytest.raises(MiaSegError, match="Not a directory"), artefact.make():
-        pass
+    store = Store(place(tmp_path / "file"))
+    artefact = store.artefact("victims", "tiny", INPUTS)
+    with pytest.raises(Unwritable, match=r"\((Not a directory|File exists)\)"):
+        store.make([artefact], write)
     assert not artefact.whole
     assert (tmp_path / "file").read_text() == "in the way"
 

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from mia_seg.api import ATTACKS, DEFENSES, Audit
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Form(StrEnum):
     CSV = "csv"
     LATEX = "latex"
 
+
+app.add_typer(store_commands, name="store")
 
 Seeds = Annotated[
     list[int] | None,

@@ -65,13 +65,13 @@ def plan(planned: "Plan", as_json: bool = False) -> None:
     if as_json:
         print(json.dumps([_row(step) for step in steps], indent=1))
         return
-    _table(("state", "kind", "stage", "digest", "minutes", "size"), [_cells(step) for step in steps])
+    table(("state", "kind", "stage", "digest", "minutes", "size"), [_cells(step) for step in steps])
     missing = [step for step in steps if step.state == "missing"]
     known = [step for step in missing if step.seconds is not None]
-    seconds, size = sum(step.seconds or 0 for step in known), sum(step.size or 0 for step in known)
+    seconds, total = sum(step.seconds or 0 for step in known), sum(step.size or 0 for step in known)
     said = f"{len(steps)} stages, {len(missing)} missing"
     if known:
-        said += f"; {len(known)} of them, or others like them, took {seconds / 60:.1f} minutes and {_size(size)} before"
+        said += f"; {len(known)} of them, or others like them, took {seconds / 60:.1f} minutes and {size(total)} before"
     out().print(f"{said}.", markup=False)
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
         if head:
@@ -84,7 +84,7 @@ def results(found: "Sequence[Result]") -> None:
 
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
     if found:
-        _table(columns, [_result(row) for row in results_.rows(found)])
+        table(columns, [_result(row) for row in results_.rows(found)])
 
 
 def as_json(found: "Sequence[Result]") -> None:
@@ -151,14 +151,33 @@ def following(written: Sequence[Path], then: str) -> None:
     out().print(then, markup=False)
 
 
-def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Lines below their columns."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, pad_edge=False)
+    drawn = Table(*columns, box=None, pad_edge=False)
     for line in lines:
-        table.add_row(*(Text(cell) for cell in line))
-    out().print(table)
+        drawn.add_row(*(Text(cell) for cell in line))
+    out().print(drawn)
+
+
+def size(count: float) -> str:
+    """Bytes in the largest unit that leaves a whole number."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def age(seconds: float) -> str:
+    """'5 minutes', '3 hours', '12 days'."""
+    for unit, many in (("minutes", 60.0), ("hours", 60.0), ("days", 24.0)):
+        seconds /= many
+        if unit == "days" or seconds < (60 if unit == "minutes" else 48):
+            return f"{seconds:.0f} {unit}"
+    return ""
 
 
 def _result(row: dict[str, Any]) -> list[str]:
@@ -181,16 +200,8 @@ def _row(step: "Step") -> dict[str, Any]:
 def _cells(step: "Step") -> list[str]:
     like = "" if step.exact else "~"
     minutes = "" if step.seconds is None else f"{like}{step.seconds / 60:.1f}"
-    size = "" if step.size is None else f"{like}{_size(step.size)}"
-    return [step.state, step.stage.kind, step.stage.title, step.stage.digest, minutes, size]
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+    weight = "" if step.size is None else f"{like}{size(step.size)}"
+    return [step.state, step.stage.kind, step.stage.title, step.stage.digest, minutes, weight]
 
 
 def _expected(step: "Step") -> str:

@@ -31,7 +31,7 @@ MADE, STORE, JOURNAL = "made.json", "store.json", "journal.jsonl"
 WORK, LOCKS = "work", "locks"
 Build = Callable[[Sequence["Draft"]], None]
 
-_verified: set[tuple[str, int, int, int]] = set()  # files whose hash this process has seen to be right
+_verified: set[tuple[str, int, int, int, int]] = set()  # files whose hash this process has seen to be right
 
 
 def digest(parts: object) -> str:
@@ -271,7 +271,7 @@ def _names(folder: Path) -> list[str]:
 
 def _verify(path: Path, size: int, known: str) -> None:
     stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
     if stat.st_size != size:
         raise _altered(path, f"has {stat.st_size} bytes, and {size} were written")
     if key in _verified:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
+LEASE = 30.0  # seconds after which a lease that nobody renews may be taken
+
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
@@ -16,7 +18,7 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
         _acquire(lock, waiting)
     except NotImplementedError:
         # A file system without flock: a lease runs out where its holder was killed.
-        lock = SoftFileLease(path.with_suffix(".lease"))
+        lock = SoftFileLease(path.with_suffix(".lease"), lease_duration=LEASE)
         _acquire(lock, waiting)
     try:
         yield

@@ -15,7 +15,7 @@ from mia_seg.store._files import hash_of, replace
 THREADS = 4
 MANY = 200  # files that are read with a bar
 RACY = 2_000_000_000  # nanoseconds in which a file may change once more without a later time
-Key = tuple[int, int, int]  # size, time of change in nanoseconds, inode
+Key = tuple[int, int, int, int]  # size, times of change of content and of state in nanoseconds, inode
 
 
 class Content:
@@ -54,7 +54,7 @@ class Content:
 
     def _keep(self, path: Path, key: Key, known: str) -> None:
         # As git has it: a file that was just written may change again within one tick of its clock.
-        if _key(path) == key and time.time_ns() - key[1] > RACY:
+        if _key(path) == key and time.time_ns() - max(key[1:3]) > RACY:
             self._known[os.path.abspath(path)] = (key, known)
             self._fresh = True
 
@@ -62,7 +62,9 @@ class Content:
 def _read(cache: Path | None) -> dict[str, tuple[Key, str]]:
     try:
         rows = json.loads(cache.read_text(encoding="utf-8")) if cache else {}
-        return {path: ((size, changed, inode), known) for path, (size, changed, inode, known) in rows.items()}
+        return {
+            path: ((size, changed, moved, inode), known) for path, (size, changed, moved, inode, known) in rows.items()
+        }
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
 
@@ -72,7 +74,7 @@ def _key(path: Path) -> Key:
         stat = path.stat()
     except OSError as error:
         raise MiaSegError(f"{path} cannot be read ({error.strerror}). Restore it, or remove its counterpart.") from None
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _hash(path: Path) -> str:

@@ -1,0 +1,94 @@
+"""`mia-seg store`: look after what is kept."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mia_seg.cli import _screen as screen
+from mia_seg.errors import MiaSegError
+
+if TYPE_CHECKING:
+    from mia_seg.store import Store
+    from mia_seg.store.upkeep import Entry
+
+store = typer.Typer(help="Look after what is kept: list it, check it, remove what nothing needs.", no_args_is_help=True)
+
+Root = Annotated[Path, typer.Option("--store", envvar="MIA_SEG_STORE", help="Where models and answers are kept.")]
+RUNS = Path("runs")
+
+
+@store.command()
+def ls(root: Root = RUNS) -> None:
+    """List every artefact with its size and age."""
+    from mia_seg.store.upkeep import entries
+
+    _show(entries(_opened(root)))
+
+
+@store.command()
+def verify(root: Root = RUNS) -> None:
+    """Read every file and compare it with what was written; exit code 2 where one differs."""
+    from mia_seg.store.upkeep import damaged, entries
+
+    opened = _opened(root)
+    count = sum(entry.state == "whole" for entry in entries(opened))
+    found = list(damaged(opened))
+    for _, sentence in found:
+        screen.out().print(sentence, markup=False)
+    if found:
+        raise MiaSegError(f"{len(found)} of {count} artefacts are not as they were written.")
+    screen.out().print(f"{count} artefacts are as they were written.", markup=False)
+
+
+@store.command()
+def gc(
+    root: Root = RUNS,
+    reports: Annotated[Path, typer.Option(help="What a result below this folder came from is kept.")] = Path("reports"),
+    older_than: Annotated[float, typer.Option(min=0, help="Days that a folder must have been left alone.")] = 1.0,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove what is listed. Without this, nothing is removed.")
+    ] = False,
+) -> None:
+    """List what no result needs and no process works on; with --yes, remove it."""
+    from mia_seg.store.upkeep import needless, remove
+
+    opened = _opened(root)
+    found = needless(opened, reports, older_than)
+    _show(found)
+    if yes:
+        remove(opened, found)
+        screen.out().print("Removed.")
+    elif found:
+        screen.following([], "the same command with --yes removes these")
+
+
+@store.command()
+def rm(
+    names: Annotated[list[str], typer.Argument(help="KIND/FOLDER, as 'mia-seg store ls' has them.")], root: Root = RUNS
+) -> None:
+    """Remove some artefacts; the next run that needs one makes it anew."""
+    from mia_seg.store.upkeep import named, remove
+
+    opened = _opened(root)
+    found = named(opened, names)
+    remove(opened, found)
+    _show(found)
+    screen.out().print("Removed.")
+
+
+def _opened(root: Path) -> "Store":
+    from mia_seg.store import Store
+
+    if not root.is_dir():
+        raise MiaSegError(f"{root} is no folder. Name the store with --store (or MIA_SEG_STORE).")
+    return Store(root)
+
+
+def _show(found: "list[Entry]") -> None:
+    lines = [
+        (entry.state, f"{entry.kind}/{entry.path.name}", screen.size(entry.size), screen.age(entry.age))
+        for entry in found
+    ]
+    screen.table(("state", "artefact", "size", "age"), lines)
+    screen.out().print(f"{len(found)} folders, {screen.size(sum(entry.size for entry in found))}.", markup=False)
