@@ -92,6 +92,14 @@ def test_equal_stages_are_one_step(workspace: Workspace) -> None:
     assert [stage.name for stage in plan.stages] == ["a.s0", "b.s0", "c.s0"]
 
 
+def test_a_graph_may_be_deeper_than_the_stack(workspace: Workspace) -> None:
+    last = Line("0")
+    for k in range(1, 3000):
+        last = Line(str(k), (last,))
+    stages = Plan((last,), workspace.store).stages
+    assert [stage.name for stage in stages] == [f"{k}.s0" for k in range(3000)]
+
+
 def test_what_is_whole_is_reused_and_what_nothing_missing_needs_is_not_made(workspace: Workspace) -> None:
     made: list[str] = []
     stages = diamond(made)

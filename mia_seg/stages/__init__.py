@@ -59,7 +59,12 @@ class Stage(ABC, Generic[T]):
     @cached_property
     def needs(self) -> tuple["Stage[Any]", ...]:
         """The stages among the inputs, each once."""
-        return tuple({stage.digest: stage for stage in _stages(self._given)}.values())
+        return tuple({stage.digest: stage for stage in self.built_on}.values())
+
+    @property
+    def built_on(self) -> tuple["Stage[Any]", ...]:
+        """The stages among the inputs as they were given: no digest is asked for, which would ask for theirs."""
+        return tuple(_stages(self._given))
 
     @cached_property
     def settled(self) -> dict[str, Any]:

@@ -92,17 +92,22 @@ def key(stage: Stage[Any]) -> str:
 
 
 def in_order(targets: Sequence[Stage[Any]]) -> Iterator[Stage[Any]]:
-    """The targets and all that they need, depth first; no recursion, because a graph may be deeper than the stack."""
-    seen: set[str] = set()
+    """The targets and all that they need, depth first; no recursion, because a graph may be deeper than the stack.
+
+    A stage is asked for its digest once those that it was given have theirs.
+    """
+    entered: set[int] = set()  # by identity: two equal stages are told apart until their digests are known
+    done: set[str] = set()
     waiting = [(target, False) for target in reversed(targets)]
     while waiting:
         stage, ready = waiting.pop()
-        if ready:
+        if ready and key(stage) not in done:
+            done.add(key(stage))
             yield stage
-        elif key(stage) not in seen:
-            seen.add(key(stage))
+        elif not ready and id(stage) not in entered:
+            entered.add(id(stage))
             waiting.append((stage, True))
-            waiting += [(other, False) for other in reversed(stage.needs)]
+            waiting += [(other, False) for other in reversed(stage.built_on)]
 
 
 def _places(kind: str, name: str, made: str) -> list[tuple[str, ...]]:
