@@ -1,6 +1,7 @@
 """The store: the same inputs are the same folder, only whole work appears, and nothing altered is read."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -214,13 +215,47 @@ def test_a_killed_process_leaves_nothing_half_and_holds_nobody_up(store: Store) 
     assert not list(halves(store.root)), "the draft of a process that is no more"
 
 
-def test_where_files_cannot_be_locked_a_lease_is_taken_and_runs_out(
+@pytest.mark.parametrize(
+    "says",
+    [NotImplementedError("no flock"), *(OSError(number, "no flock") for number in sorted(_locks.NO_LOCKS))],
+    ids=repr,
+)
+def test_where_files_cannot_be_locked_a_lease_is_taken(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch, says: Exception
+) -> None:
+    seen = []
+
+    def build(drafts: Sequence[Draft]) -> None:
+        seen.append((artefact.lock.with_suffix(".lease").is_file(), _locks.is_locked(artefact.lock)))
+        write(drafts)
+
+    without_locks(monkeypatch, says)
+    assert store.make([artefact], build) == [artefact]
+    assert seen == [(True, True)]
+    assert not _locks.is_locked(artefact.lock)
+
+
+def without_locks(monkeypatch: pytest.MonkeyPatch, says: Exception) -> None:
+    """A file system that does not know flock."""
+
+    def refuse(*_: Any) -> None:
+        raise says
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_a_lock_that_is_refused_for_another_reason_is_no_missing_one(
     store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Any, *_: Any, **__: Any) -> None:
-        raise NotImplementedError("no flock here")
+    without_locks(monkeypatch, OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(OSError, match="Input/output"):
+        store.make([artefact], write)
 
-    monkeypatch.setattr(_locks.FileLock, "acquire", refuse)
+
+def test_a_lease_of_a_killed_process_runs_out(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_locks(monkeypatch, OSError(errno.ENOSYS, "no flock"))
     monkeypatch.setattr(_locks, "LEASE", 0.5)
     artefact.lock.parent.mkdir(parents=True)
     held = filelock.SoftFileLease(artefact.lock.with_suffix(".lease"), lease_duration=0.5, heartbeat_interval=0.1)
@@ -228,9 +263,20 @@ def test_where_files_cannot_be_locked_a_lease_is_taken_and_runs_out(
     kept = artefact.lock.with_suffix(".lease").read_bytes()
     held.release()
     artefact.lock.with_suffix(".lease").write_bytes(kept)  # of a holder that is no more: nobody renews it
+    assert _locks.is_locked(artefact.lock)
     started = time.monotonic()
     assert store.make([artefact], write) == [artefact]
     assert time.monotonic() - started < 10
+
+
+def test_a_lease_that_nobody_renewed_for_long_is_nobodys(artefact: Artefact) -> None:
+    lease = artefact.lock.with_suffix(".lease")
+    lease.parent.mkdir(parents=True)
+    lease.write_text("of another host")
+    with _locks.if_free(artefact.lock) as free:
+        assert free, "the test's file system knows locks"
+    os.utime(lease, (time.time() - 2 * _locks.ABANDONED,) * 2)
+    assert not _locks.is_locked(artefact.lock)
 
 
 # Reading.
@@ -239,6 +285,11 @@ def test_where_files_cannot_be_locked_a_lease_is_taken_and_runs_out(
 def alter(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    os.utime(path, ns=(0, 1))  # a clock that ticks slowly would show the time that it had
+
+
+def listed(folder: Path, files: object) -> None:
+    write_json(folder / "made.json", {"format": 2, "inputs": INPUTS, "files": files})
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -251,6 +302,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "made.json was made from other inputs",
     ),
     "no JSON": (lambda f: alter(f / "made.json"), "made.json is no whole file"),
+    "other JSON": (lambda f: (f / "made.json").write_text("[]"), "made.json is no whole file"),
+    "no list": (lambda f: listed(f, None), "made.json does not say which files were written"),
+    "no hashes": (lambda f: listed(f, {"log": 1}), "made.json does not say which files were written"),
 }
 
 
@@ -263,6 +317,34 @@ def test_what_was_altered_is_refused_by_its_name(store: Store, artefact: Artefac
     with pytest.raises(MiaSegError, match=says) as refused:
         artefact.check()
     assert f"mia-seg store rm victims/{artefact.path.name}" in str(refused.value)
+
+
+def test_files_in_folders_are_kept_and_a_damaged_one_says_what_to_remove(store: Store, artefact: Artefact) -> None:
+    def build(drafts: Sequence[Draft]) -> None:
+        (drafts[0].folder / "maps" / "deep").mkdir(parents=True)
+        (drafts[0].folder / "maps" / "deep" / "one").write_text("1")
+
+    store.make([artefact], build)
+    alter(artefact.check() / "maps" / "deep" / "one")
+    with pytest.raises(MiaSegError, match=rf"deep/one holds other.*mia-seg store rm victims/{artefact.path.name}'"):
+        artefact.check()
+
+
+def test_each_file_that_cannot_be_read_is_named(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.make([artefact], write)
+
+    def refuse(path: Path, *_: Any, **__: Any) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_, "hash_of", refuse)
+        with pytest.raises(MiaSegError, match=r"log cannot be read \(Permission denied\)"):
+            artefact.check()
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(MiaSegError, match=r"(store|made)\.json cannot be read \(Permission denied\)"):
+        assert artefact.whole
 
 
 def test_a_file_is_read_once_a_process_and_again_when_it_changed(
@@ -309,14 +391,25 @@ def test_a_folder_that_is_no_artefact_is_not_overwritten(store: Store, artefact:
     artefact.path.mkdir(parents=True)
     (artefact.path / "mine").write_text("m")
     with pytest.raises(MiaSegError, match=r"is in the way: it has no made.json.*Remove it"):
-        store.make([artefact], write)
+        store.make([artefact], lambda drafts: pytest.fail("hours of work"))
     assert (artefact.path / "mine").read_text() == "m"
+
+
+def test_what_comes_into_the_way_meanwhile_is_not_overwritten(store: Store, artefact: Artefact) -> None:
+    def build(drafts: Sequence[Draft]) -> None:
+        write(drafts)
+        artefact.path.mkdir()
+        (artefact.path / "mine").write_text("m")
+
+    with pytest.raises(MiaSegError, match=r"is in the way: it has no made.json"):
+        store.make([artefact], build)
+    assert [path.name for path in artefact.path.parent.rglob("*")] == [artefact.path.name, "mine"]
 
 
 def test_half_a_line_of_the_journal_is_no_trouble(store: Store, artefact: Artefact) -> None:
     store.make([artefact], write)
     with (store.root / "journal.jsonl").open("a") as file:
-        file.write('{"kind": "vic\n[]\n')
+        file.write('\n[]\n{"kind": "vic')
     store.make([store.artefact("victims", "other", {})], write)
     assert [row["name"] for row in store.journal()] == ["tiny.s0", "other"]
     assert Store(store.root / "none").journal() == []
@@ -350,6 +443,24 @@ def test_a_disk_that_fills_at_the_last_file_leaves_no_whole(
 
     with pytest.raises(Unwritable, match="No space left"):
         store.make([artefact], fill)
+    assert not artefact.whole
+    assert not list(halves(store.root))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOTDIR])
+@pytest.mark.parametrize("step", ["mkdir", "build", "rename"])
+def test_wherever_the_disk_takes_no_more_there_is_one_sentence_and_no_draft(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch, number: int, step: str
+) -> None:
+    store.make([store.artefact("victims", "before", {})], write)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    if step != "build":
+        monkeypatch.setattr(*{"mkdir": (Path, "mkdir"), "rename": (os, "rename")}[step], refuse)
+    with pytest.raises(Unwritable, match=rf"could not be written \({os.strerror(number)}\)"):
+        store.make([artefact], refuse if step == "build" else write)
     assert not artefact.whole
     assert not list(halves(store.root))
 

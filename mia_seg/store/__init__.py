@@ -13,8 +13,8 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -67,7 +67,7 @@ class Artefact:
         except (FileNotFoundError, NotADirectoryError):
             return False
         if made.get("inputs") != self.inputs:
-            raise _altered(self.path / MADE, "was made from other inputs than those its name stands for")
+            raise _altered(self.path, MADE, "was made from other inputs than those its name stands for")
         return True
 
     def check(self) -> Path:
@@ -77,11 +77,11 @@ class Artefact:
         """
         if not self.whole:
             raise MiaSegError(f"{self.path} is not there. Run the command that makes it again.")
-        files: dict[str, Any] = self._made().get("files", {})
+        files = self._files()
         if strays := sorted(set(_names(self.path)) ^ set(files)):
-            raise _altered(self.path / strays[0], "is not one of the files that were written, or is missing")
+            raise _altered(self.path, strays[0], "is not one of the files that were written, or is missing")
         for name, (size, known) in files.items():
-            _verify(self.path / name, size, known)
+            _verify(self.path, name, size, known)
         return self.path
 
     @property
@@ -96,10 +96,19 @@ class Artefact:
 
     def _made(self) -> dict[str, Any]:
         try:
-            made: dict[str, Any] = json.loads((self.path / MADE).read_text(encoding="utf-8"))
+            with _readable(self.path / MADE):
+                made = json.loads((self.path / MADE).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise _altered(self.path / MADE, f"is no whole file ({error})") from None
+            raise _altered(self.path, MADE, f"is no whole file ({error})") from None
+        if not isinstance(made, dict):
+            raise _altered(self.path, MADE, "is no whole file")
         return made
+
+    def _files(self) -> dict[str, tuple[int, str]]:
+        try:
+            return {name: (int(size), str(known)) for name, (size, known) in self._made()["files"].items()}
+        except (KeyError, ValueError, TypeError, AttributeError):
+            raise _altered(self.path, MADE, "does not say which files were written") from None
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,8 @@ class Store:
             for artefact in sorted(artefacts, key=lambda a: a.lock):
                 held.enter_context(locked(artefact.lock, partial(waiting or _nobody, artefact)))
             drafts = [_draft(artefact) for artefact in artefacts if not artefact.whole]
+            for draft in drafts:
+                _check_free(draft.artefact.path)
             return self._fill(drafts, build) if drafts else []
 
     def journal(self) -> list[dict[str, Any]]:
@@ -190,7 +201,7 @@ class Store:
 
     def _note(self, artefact: Artefact, seconds: float, size: int) -> None:
         row = {"kind": artefact.kind, "name": artefact.name, "digest": artefact.digest, "seconds": round(seconds, 3)}
-        line = (json.dumps(row | {"bytes": size}) + "\n").encode()
+        line = ("\n" + json.dumps(row | {"bytes": size})).encode()  # ends what a full disk left of an earlier one
         with (self.root / JOURNAL).open("ab", buffering=0) as file:
             file.write(line)  # in one piece: two processes do not mix their lines
 
@@ -241,7 +252,8 @@ def _seal(draft: Draft) -> int:
     # No times in here: two runs of one request end with the same bytes.
     write_json(draft.folder / MADE, {"format": FORMAT, "inputs": draft.artefact.inputs, "files": files})
     settle(draft.folder / MADE)
-    settle(draft.folder)
+    for folder in (draft.folder, *filter(Path.is_dir, draft.folder.rglob("*"))):
+        settle(folder)
     return sum(size for size, _ in files.values())
 
 
@@ -254,13 +266,19 @@ def _place(draft: Draft) -> bool:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         if not draft.artefact.whole:
-            raise MiaSegError(
-                f"{target} is in the way: it has no {MADE}, so that it is no artefact. Remove it and run the same "
-                f"command again."
-            ) from None
+            _check_free(target)
         return False
     settle(target.parent)
     return True
+
+
+def _check_free(target: Path) -> None:
+    """Refuse what lies in the place of an artefact, before hours go into making it."""
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise MiaSegError(
+            f"{target} is in the way: it has no {MADE}, so that it is no artefact. Remove it and run the same command "
+            f"again."
+        )
 
 
 def _names(folder: Path) -> list[str]:
@@ -269,23 +287,38 @@ def _names(folder: Path) -> list[str]:
     return sorted(name for name in found if name != MADE)
 
 
-def _verify(path: Path, size: int, known: str) -> None:
+def _verify(folder: Path, name: str, size: int, known: str) -> None:
+    path = folder / name
     stat = path.stat()
     key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
     if stat.st_size != size:
-        raise _altered(path, f"has {stat.st_size} bytes, and {size} were written")
+        raise _altered(folder, name, f"has {stat.st_size} bytes, and {size} were written")
     if key in _verified:
         return
-    if hash_of(path) != known:
-        raise _altered(path, "holds other bytes than were written")
+    with _readable(path):
+        found = hash_of(path)
+    if found != known:
+        raise _altered(folder, name, "holds other bytes than were written")
     _verified.add(key)
 
 
-def _altered(path: Path, what: str) -> MiaSegError:
-    folder = path.parent
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name a file that the disk or its permissions keep; one that is not there is another matter."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise MiaSegError(
+            f"{path} cannot be read ({error.strerror or error}). Make it readable, or choose another --store."
+        ) from None
+
+
+def _altered(folder: Path, name: str, what: str) -> MiaSegError:
     return MiaSegError(
-        f"{path} {what}. Remove it with 'mia-seg store rm {folder.parent.name}/{folder.name}' and run the same command "
-        f"again: it is made anew."
+        f"{folder / name} {what}. Remove it with 'mia-seg store rm {folder.parent.name}/{folder.name}' and run the "
+        f"same command again: it is made anew."
     )
 
 
