@@ -179,3 +179,14 @@ def test_a_link_that_leads_nowhere_is_a_missing_folder(data_root: Path) -> None:
 def test_a_folder_may_be_the_data_root(data_template: Path) -> None:
     here = Folder(path=".", class_map="labelmefacade")
     assert here.ids(data_template / "labelmefacade") == FACADE.ids(data_template)
+
+
+def test_the_folder_is_looked_for_once_and_not_for_each_scene(
+    data_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path | None] = []
+    root = Folder.root
+    monkeypatch.setattr(Folder, "root", lambda self, data_root: (looked.append(data_root), root(self, data_root))[1])
+    for _ in range(2):
+        assert len({FACADE.files(data_template, facade_stem(k)) for k in range(FACADES)}) == FACADES
+    assert looked == [data_template]

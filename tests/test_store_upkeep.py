@@ -11,7 +11,7 @@ import pytest
 from helpers_files import assert_refused, call, write
 
 from mia_seg.errors import MiaSegError
-from mia_seg.store import Artefact, Draft, Store, upkeep
+from mia_seg.store import Artefact, Draft, Store, _host, upkeep
 
 
 @pytest.fixture
@@ -55,17 +55,21 @@ def of(artefact: Artefact) -> str:
     return f"{artefact.kind}/{artefact.path.name}"
 
 
-def dead_draft(store: Store) -> Path:
+def dead_draft(store: Store, host: str = "") -> Path:
     artefact = made(store, "victims", "tiny.s0")
-    draft = artefact.path.with_name(f".{artefact.path.name}.{store_host()}.999999999.abc.part")
+    draft = artefact.path.with_name(f".{artefact.path.name}.{host or _host()}.999999999.abc.part")
     draft.mkdir()
     return draft
 
 
-def store_host() -> str:
-    from mia_seg.store import _host
+def needless(store: Store, older_than: float = 0) -> list[upkeep.Entry]:
+    return upkeep.needless(store, Path("reports"), older_than).entries
 
-    return _host()
+
+def aged(folder: Path, days: float) -> Path:
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - days * upkeep.DAY,) * 2)
+    return folder
 
 
 def test_every_folder_is_listed_with_its_state_and_size(store: Store) -> None:
@@ -98,19 +102,83 @@ def test_verify_names_what_is_not_as_it_was_written(store: Store) -> None:
 def test_what_a_result_came_from_is_kept_and_the_rest_may_go(store: Store) -> None:
     there = line(store)
     published(there["attacker"])
-    assert names(upkeep.needless(store, Path("reports"))) == [f"whole {of(there['stray'])}"]
-    assert upkeep.needless(store, Path("reports"), older_than=1) == [], "what is young may be wanted next"
-    Path("reports", "tiny", "tiny_a1.none.x.s0.json").unlink()
-    assert len(upkeep.needless(store, Path("reports"))) == 5
+    assert names(needless(store)) == [f"whole {of(there['stray'])}"]
+    assert needless(store, older_than=1) == [], "what is young may be wanted next"
+
+
+def test_of_several_results_those_are_kept_that_were_copied(store: Store) -> None:
+    there = line(store)
+    again = made(store, "results", "tiny.s0.none.x.again", there["answers"])
+    blind = made(store, "blind", "tiny.s0")
+    kept = made(store, "results", "tiny.s0.none.x.other", there["attacker"], there["answers"], blind)
+    digests = {
+        "attacker": there["attacker"].digest,
+        "victim_answers": there["answers"].digest,
+        "shadow": "0123456789ab",
+    }
+    write(Path("reports", "a.s0.json"), json.dumps({"digests": digests}))
+    write(Path("reports", "table.json"), "[1]")
+    found = {entry.path for entry in needless(store)}
+    assert found == {there["stray"].path, there["result"].path, again.path}
+    assert kept.path not in found
+
+
+@pytest.mark.parametrize("case", ["no results", "none below it", "in use", "inputs unknown"])
+def test_whole_artefacts_stay_where_it_is_not_known_what_is_needed(store: Store, case: str) -> None:
+    there, reports = line(store), "reports"
+    leftover = dead_draft(store)
+    if case == "none below it":
+        write(Path("reports", "table.json"), "[1]")
+    elif case != "no results":
+        published(there["attacker"])
+    if case == "inputs unknown":
+        (there["attacker"].path / "made.json").write_text("{")
+    at_work = filelock.FileLock(store.artefact("victims", "now", {}).lock)
+    if case == "in use":
+        at_work.acquire()
+    says = {
+        "no results": "reports holds no results", "none below it": "reports holds no results",
+        "in use": f"A process makes {Path(at_work.lock_file).stem}", "inputs unknown": "What attackers/tiny_a1.x-",
+    }[case]  # fmt: skip
+    ran = call("store", "gc", "--reports", reports, "--older-than", "0", "--yes")
+    at_work.release()
+    assert ran.code == 0
+    assert says in ran.out
+    assert there["stray"].path.exists()
+    assert there["answers"].whole
+    assert not leftover.exists()
+
+
+def test_a_result_that_cannot_be_read_stops_the_removal(store: Store) -> None:
+    there = line(store)
+    published(there["attacker"])
+    broken = write(Path("reports", "tiny", "half.json"), "{")
+    assert_refused(call("store", "gc", "--older-than", "0", "--yes"), f"{broken} is no whole file", "delete it")
+    assert there["stray"].whole
 
 
 def test_what_a_process_works_on_stays(store: Store) -> None:
     stray = made(store, "victims", "stray.s0")
+    victim = made(store, "victims", "tiny.s0")
+    published(victim)
+    assert names(needless(store)) == [f"whole {of(stray)}"]
+    found = needless(store)
     with filelock.FileLock(stray.lock):
-        assert upkeep.needless(store, Path("reports")) == []
+        assert needless(store) == []
+        assert upkeep.remove(store, found) == [], "it was taken up since"
+        assert stray.lock.exists()
         with pytest.raises(MiaSegError, match=r"Another process works on .*stray"):
             upkeep.named(store, [of(stray)])
-    assert names(upkeep.needless(store, Path("reports"))) == [f"whole {of(stray)}"]
+    assert upkeep.remove(store, found) == found
+    assert not stray.lock.exists()
+
+
+def test_a_draft_that_a_process_writes_is_not_removed(store: Store) -> None:
+    draft = dead_draft(store, host="node-0123456789ab")
+    with filelock.FileLock(store.artefact("victims", "tiny.s0", {"name": "tiny.s0", "seen": []}).lock):
+        assert_refused(call("store", "rm", f"victims/{draft.name}"), "Another process works on")
+    assert call("store", "rm", f"victims/{draft.name}").code == 0
+    assert not draft.exists()
 
 
 def test_leftovers_go_and_state_to_resume_from_stays(store: Store) -> None:
@@ -118,13 +186,33 @@ def test_leftovers_go_and_state_to_resume_from_stays(store: Store) -> None:
     published(victim)
     draft, alive = (
         dead_draft(store),
-        victim.path.with_name(f".{victim.path.name}.{store_host()}.{os.getpid()}.abc.part"),
+        victim.path.with_name(f".{victim.path.name}.{_host()}.{os.getpid()}.abc.part"),
     )
     alive.mkdir()
     victim.scratch.mkdir(parents=True)  # of what is whole now
     write(store.root / "work" / "shadows-0123456789ab" / "state", "so far")
-    found = {entry.path for entry in upkeep.needless(store, Path("reports"))}
-    assert found == {draft, victim.scratch}
+    trash = write(victim.path.with_name(f".{victim.path.name}.0a1b2c3d.trash") / "weights", "1").parent
+    assert {entry.path for entry in needless(store)} == {draft, victim.scratch, trash}
+
+
+def test_a_draft_of_another_host_goes_after_a_week(store: Store) -> None:
+    published(made(store, "victims", "tiny.s0"))
+    draft = dead_draft(store, host="elsewhere")
+    write(draft / "weights", "1")
+    aged(draft, 6)
+    assert needless(store) == []
+    aged(draft, 8)
+    assert names(needless(store)) == [f"draft victims/{draft.name}"]
+
+
+def test_locks_that_nobody_holds_go(store: Store) -> None:
+    victim, other = made(store, "victims", "tiny.s0"), store.artefact("victims", "other", {})
+    published(victim)
+    with filelock.FileLock(other.lock):
+        ran = call("store", "gc", "--yes")
+        assert "1 files of locks." in ran.out
+        assert [path.name for path in other.lock.parent.iterdir()] == [other.lock.name]
+    assert made(store, "victims", "other").whole
 
 
 def test_gc_removes_only_with_yes(store: Store) -> None:
@@ -157,8 +245,8 @@ def test_a_store_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_age_counts_from_the_last_change(store: Store) -> None:
     victim = made(store, "victims", "tiny.s0")
-    for path in victim.path.iterdir():
-        os.utime(path, (time.time() - 3 * upkeep.DAY,) * 2)
-    (entry,) = upkeep.entries(store)
+    aged(victim.path, 3)
+    published(made(store, "victims", "kept.s0"))
+    entry = next(entry for entry in upkeep.entries(store) if entry.path == victim.path)
     assert entry.age == pytest.approx(3 * upkeep.DAY, abs=60)
-    assert names(upkeep.needless(store, Path("reports"), older_than=2)) == [f"whole {of(victim)}"]
+    assert names(needless(store, older_than=2)) == [f"whole {of(victim)}"]

@@ -55,11 +55,13 @@ def gc(
 
     opened = _opened(root)
     found = needless(opened, reports, older_than)
-    _show(found)
+    gone = remove(opened, found.entries, found.locks) if yes else found.entries
+    _show(gone)
+    for sentence in filter(None, [f"{len(found.locks)} files of locks." if found.locks else "", found.spared]):
+        screen.out().print(sentence, markup=False)
     if yes:
-        remove(opened, found)
         screen.out().print("Removed.")
-    elif found:
+    elif found.entries or found.locks:
         screen.following([], "the same command with --yes removes these")
 
 
@@ -72,8 +74,7 @@ def rm(
 
     opened = _opened(root)
     found = named(opened, names)
-    remove(opened, found)
-    _show(found)
+    _show(remove(opened, found))
     screen.out().print("Removed.")
 
 
@@ -86,9 +87,12 @@ def _opened(root: Path) -> "Store":
 
 
 def _show(found: "list[Entry]") -> None:
-    lines = [
-        (entry.state, f"{entry.kind}/{entry.path.name}", screen.size(entry.size), screen.age(entry.age))
-        for entry in found
-    ]
+    lines = [(entry.state, entry.label, screen.size(entry.size), screen.age(entry.age)) for entry in found]
     screen.table(("state", "artefact", "size", "age"), lines)
-    screen.out().print(f"{len(found)} folders, {screen.size(sum(entry.size for entry in found))}.", markup=False)
+    states = dict.fromkeys(entry.state for entry in found)
+    parts = [f"{_total([e for e in found if e.state == state])} {state}" for state in states]
+    screen.out().print(f"{len(found)} folders, {_total(found)}{': ' if parts else ''}{', '.join(parts)}.", markup=False)
+
+
+def _total(found: "list[Entry]") -> str:
+    return screen.size(sum(entry.size for entry in found))

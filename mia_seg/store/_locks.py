@@ -31,8 +31,10 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def if_free(path: Path) -> Iterator[bool]:
     """Hold the lock if no process has it, and say whether that is so."""
-    if _lease(path).exists() and not is_locked(path):
-        _lease(path).unlink(missing_ok=True)
+    if is_locked(path):
+        yield False
+        return
+    _lease(path).unlink(missing_ok=True)  # an abandoned one
     try:
         with locked(path, _busy):
             yield True

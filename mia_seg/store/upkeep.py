@@ -1,11 +1,13 @@
 """Upkeep of a store: what lies there, whether it is as it was written, and what nothing needs any more."""
 
 import json
+import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,12 +15,15 @@ from typing import Any, Literal
 
 from mia_seg.errors import MiaSegError
 from mia_seg.store import LOCKS, MADE, WORK, Store, stale_drafts, writing
-from mia_seg.store._locks import is_locked
+from mia_seg.store._locks import if_free, is_locked
 
-# whole: an artefact. older: one of an earlier format, which is not read. draft: left by a process that is no more, or
-# being written by one. scratch: state to resume from.
-State = Literal["whole", "older", "draft", "scratch"]
+# whole: an artefact. older: one of an earlier format, which no run reuses. draft: left by a process that is no more, or
+# being written by one. scratch: state to resume from. trash: what a stopped removal left.
+State = Literal["whole", "older", "draft", "scratch", "trash"]
 DAY = 86400.0
+# Of a draft of another host nobody here knows whether its process lives; a training may not touch it for days.
+DEAD = 7 * DAY
+DIGEST = r"[0-9a-f]{12}"
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,29 @@ class Entry:
 
     @property
     def digest(self) -> str:
-        """The end of its name."""
-        return self.path.name.rpartition("-")[2]
+        """The digest in its name; empty where there is none."""
+        found = re.search(rf"-({DIGEST})(\.[\w-]+\.\d+\.\w+\.part|\.\w+\.trash)?$", self.path.name)
+        return found[1] if found else ""
+
+    @property
+    def label(self) -> str:
+        """`<kind>/<folder>`, as the command line takes it."""
+        return f"{self.kind}/{self.path.name}"
+
+    @property
+    def lock(self) -> Path:
+        """The lock of who makes it."""
+        name = self.path.name if self.state == "scratch" else f"{self.kind}-{self.digest}"
+        return self.path.parents[1] / LOCKS / f"{name}.lock"
+
+
+@dataclass(frozen=True)
+class Needless:
+    """What may go: folders, and files of locks. spared: why every whole artefact stays; empty where only some do."""
+
+    entries: list[Entry]
+    locks: list[Path]
+    spared: str
 
 
 def entries(store: Store) -> list[Entry]:
@@ -52,76 +78,122 @@ def damaged(store: Store) -> Iterator[tuple[Entry, str]]:
             yield entry, sentence
 
 
-def needless(store: Store, reports: Path, older_than: float = 0.0) -> list[Entry]:
+def needless(store: Store, reports: Path, older_than: float = 0.0) -> Needless:
     """What no result needs and no process works on, left alone for so many days.
 
     Needed is what a result below `reports` names or came from, and state to resume from for what is not there yet.
+    Raises MiaSegError for a file below `reports` that cannot be read, because it may name more.
     """
-    found = entries(store)
+    found, published = entries(store), _published(reports)
     whole = {entry.digest for entry in found if entry.state == "whole"}
-    needed = _reached(found, _published(reports))
     stale = {path for kind in {entry.path.parent for entry in found} for path in stale_drafts(kind)}
+    spared = _spared(store, found, reports, bool(published))
+    needed = whole if spared else _reached(found, published)
 
     def serves(entry: Entry) -> bool:
         if entry.state == "draft":
-            return entry.path not in stale
-        if is_locked(store.root / LOCKS / f"{_key(entry)}.lock"):
-            return True
-        return entry.digest not in whole if entry.state == "scratch" else entry.digest in needed
+            return entry.path not in stale and entry.age < DEAD
+        if entry.state == "scratch":
+            return entry.digest not in whole
+        return entry.state != "trash" and entry.digest in needed
 
-    return [entry for entry in found if entry.age >= older_than * DAY and not serves(entry)]
+    old = [entry for entry in found if entry.age >= older_than * DAY]
+    unlocked = [lock for lock in _locks(store) if not is_locked(lock)]
+    return Needless([entry for entry in old if not serves(entry) and not is_locked(entry.lock)], unlocked, spared)
 
 
-def remove(store: Store, entries: list[Entry]) -> None:
-    """Take folders away; each is gone from its place before anything in it is touched."""
+def remove(store: Store, entries: Sequence[Entry], locks: Sequence[Path] = ()) -> list[Entry]:
+    """Take folders and files of locks away, but for what a process works on by now; the folders that went.
+
+    A folder is gone from its place before anything in it is touched.
+    """
     with writing(store.root):
-        for entry in entries:
-            trash = entry.path.with_name(f".{entry.path.name}.{uuid.uuid4().hex[:8]}.trash")
-            entry.path.rename(trash)
-            shutil.rmtree(trash)
-            (store.root / LOCKS / f"{_key(entry)}.lock").unlink(missing_ok=True)
+        gone = [entry for entry in entries if _remove(entry)]
+        for lock in locks:
+            with if_free(lock) as free:
+                if free:
+                    lock.unlink(missing_ok=True)
+    return gone
 
 
-def named(store: Store, names: list[str]) -> list[Entry]:
+def named(store: Store, names: Sequence[str]) -> list[Entry]:
     """The entries `<kind>/<folder>`. Raises MiaSegError for one that is not there, or that a process works on."""
-    there = {f"{entry.kind}/{entry.path.name}": entry for entry in entries(store)}
-    for name in names:
-        if name.rstrip("/") not in there:
+    there = {entry.label: entry for entry in entries(store)}
+    wanted = list(dict.fromkeys(name.rstrip("/") for name in names))
+    for name in wanted:
+        if name not in there:
             close = get_close_matches(name, there, n=1)
             hint = f" Did you mean '{close[0]}'?" if close else " 'mia-seg store ls' lists what is there."
             raise MiaSegError(f"{store.root} has no '{name}'.{hint}")
-    found = [there[name.rstrip("/")] for name in names]
-    for entry in found:
-        if is_locked(store.root / LOCKS / f"{_key(entry)}.lock"):
-            raise MiaSegError(f"Another process works on {entry.path}. Wait for it, or stop it.")
-    return found
+        if is_locked(there[name].lock):
+            raise MiaSegError(f"Another process works on {there[name].path}. Wait for it, or stop it.")
+    return [there[name] for name in wanted]
+
+
+def _spared(store: Store, found: Sequence[Entry], reports: Path, published: bool) -> str:
+    if not published:
+        return (
+            f"{reports} holds no results, so that whole artefacts stay. Name the folder of the results with --reports."
+        )
+    if busy := [lock.stem for lock in _locks(store) if is_locked(lock)]:
+        return f"A process makes {busy[0]}, so that whole artefacts stay: it may need them. Wait for it."
+    if silent := [entry.label for entry in found if entry.state == "whole" and entry.inputs is None]:
+        return f"What {silent[0]} came from cannot be read, so that whole artefacts stay. Run 'mia-seg store verify'."
+    return ""
+
+
+def _remove(entry: Entry) -> bool:
+    with if_free(entry.lock) as free:
+        if free:
+            trash = entry.path.with_name(f".{entry.path.name.lstrip('.')}.{uuid.uuid4().hex[:8]}.trash")
+            entry.path.rename(trash)
+            shutil.rmtree(trash)
+            entry.lock.unlink(missing_ok=True)
+    return free
+
+
+def _locks(store: Store) -> list[Path]:
+    """The places of all locks: a file system without any has leases beside them."""
+    found = {path.with_suffix(".lock") for end in ("lock", "lease") for path in (store.root / LOCKS).glob(f"*.{end}")}
+    return sorted(found)
 
 
 def _entry(kind: str, path: Path) -> Entry:
-    files = [file.stat() for file in path.rglob("*") if file.is_file()]
-    changed = max((stat.st_mtime for stat in files), default=path.stat().st_mtime)
+    files = list(_stats(path))
+    changed = max((stat.st_mtime for stat in files), default=time.time())
     state, inputs = _state(kind, path)
     return Entry(kind, path, state, sum(stat.st_size for stat in files), max(0.0, time.time() - changed), inputs)
 
 
+def _stats(folder: Path) -> Iterator[os.stat_result]:
+    """Of a folder and all in it; what goes meanwhile is passed over. A folder's own bytes are nobody's."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield os.lstat(os.path.join(place, name))
+
+
 def _state(kind: str, path: Path) -> tuple[State, dict[str, Any] | None]:
+    if path.name.startswith("."):
+        return ("trash" if path.suffix == ".trash" else "draft"), None
     if kind == WORK:
         return "scratch", None
-    if path.name.startswith("."):
-        return "draft", None
     try:
         made = json.loads((path / MADE).read_text(encoding="utf-8"))
         return ("whole", made["inputs"]) if "format" in made else ("older", None)
     except FileNotFoundError:
         return "older", None  # an earlier format was written in place
     except (OSError, ValueError, KeyError, TypeError):
-        return "whole", {}  # `verify` says what is wrong with it
+        return "whole", None  # `verify` says what is wrong with it
 
 
 def _fault(store: Store, entry: Entry) -> str:
     artefact = store.artefact(entry.kind, entry.path.name.rpartition("-")[0], entry.inputs or {})
     if artefact.path != entry.path:
-        return f"{entry.path / MADE} does not hold the inputs that the folder's name stands for."
+        return (
+            f"{entry.path / MADE} does not hold the inputs that the folder's name stands for. Remove it with 'mia-seg "
+            f"store rm {entry.label}'."
+        )
     try:
         artefact.check()
     except MiaSegError as error:
@@ -129,29 +201,33 @@ def _fault(store: Store, entry: Entry) -> str:
     return ""
 
 
-def _key(entry: Entry) -> str:
-    """What names its lock."""
-    if entry.state == "scratch":
-        return entry.path.name
-    return f"{entry.kind}-{entry.digest}"
+def _published(reports: Path) -> list[dict[str, str]]:
+    """The digests that each result and each generator's score names."""
+    return [row for path in sorted(reports.rglob("*.json")) if (row := _digests_of(path))]
 
 
-def _published(reports: Path) -> set[str]:
-    """The digests that results and generators' scores name."""
-    found: set[str] = set()
-    for path in reports.rglob("*.s*.json"):
-        try:
-            found |= set(json.loads(path.read_text(encoding="utf-8"))["digests"].values())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    return found
+def _digests_of(path: Path) -> dict[str, str]:
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MiaSegError(
+            f"{path} is no whole file ({error}), and what it came from is not known. Restore it, or delete it."
+        ) from None
+    named = given.get("digests") if isinstance(given, dict) else None
+    return {k: v for k, v in named.items() if isinstance(v, str)} if isinstance(named, dict) else {}
 
 
-def _reached(found: list[Entry], roots: set[str]) -> set[str]:
-    """What roots came from, and what was measured from these alone."""
+def _reached(found: Sequence[Entry], published: Sequence[dict[str, str]]) -> set[str]:
+    """What published results name, the artefacts that these were copied from, and all that either came from."""
     inputs = {entry.digest: set(_digests(entry.inputs)) for entry in found if entry.inputs}
-    results = {e.digest for e in found if e.kind == "results" and inputs.get(e.digest, set()) & roots}
-    reached, waiting = set(), roots | results
+    measured = [{row[k] for k in ("attacker", "victim_answers") if k in row} for row in published]
+    copied = {
+        entry.digest
+        for entry in found
+        if entry.kind == "results" and any(row and row <= inputs.get(entry.digest, set()) for row in measured)
+    }
+    reached: set[str] = set()
+    waiting = copied.union(*(row.values() for row in published))
     while waiting:
         digest = waiting.pop()
         if digest not in reached:
@@ -163,7 +239,7 @@ def _reached(found: list[Entry], roots: set[str]) -> set[str]:
 def _digests(inputs: Any) -> Iterator[str]:
     """Every text in JSON that looks like a digest."""
     if isinstance(inputs, str):
-        if re.fullmatch(r"[0-9a-f]{12}", inputs):
+        if re.fullmatch(DIGEST, inputs):
             yield inputs
     elif isinstance(inputs, dict | list):
         for inner in inputs.values() if isinstance(inputs, dict) else inputs:
