@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers_datasets import write_downloads
-from helpers_files import Ran, call, forget, write_camvid, write_facades, write_recipes
+from helpers_datasets import write_examples
+from helpers_files import Ran, call, forget, write_recipes
 
 if TYPE_CHECKING:
     from mia_seg.workspace import Workspace
@@ -47,11 +47,9 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def data_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with every data set that is read from files; read it, or take `data_root` to change it."""
+    """A data root with the example of every data set; read it, or take `data_root` to change it."""
     root = tmp_path_factory.mktemp("data")
-    write_facades(root)
-    write_camvid(root)
-    write_downloads(root)
+    write_examples(root)
     return root
 
 

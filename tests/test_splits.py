@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_files import DRIVES, FRAMES, write, write_camvid
+from helpers_datasets import add_val
+from helpers_files import DRIVES, FRAMES, write
 from pydantic import ValidationError
 
 from mia_seg import recipes
@@ -191,7 +192,7 @@ def test_camvid_drives_are_cut_into_blocks(data_template: Path) -> None:
 
 def test_frames_of_one_drive_in_two_folders_are_neighbours(data_root: Path) -> None:
     """CamVid's val frames lie between train frames: as blocks of their own they would be near-duplicates across."""
-    write_camvid(data_root, "val", first=15)
+    add_val(data_root)
     dataset = CamVid(folders=("train", "val"))
     number = {i: int(i[-5:]) for i in dataset.ids(data_root)}
     for seed in SEEDS:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -46,7 +46,10 @@ class Dataset(Component):
         raise NotImplementedError
 
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
-        """The files that a scene is read from, the image first; none for scenes that are made and not read."""
+        """The files that a scene is read from, the image first; none for scenes that are made and not read.
+
+        No other file shapes a scene, though others may say which scenes there are.
+        """
         del data_root, scene_id
         return ()
 
@@ -65,6 +68,15 @@ class Dataset(Component):
     def group(self, scene_id: str) -> str:
         """What the scene shares with others (a drive, a city); its own id where scenes are independent."""
         return scene_id
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """Write a tiny data set as its archives lay it out, below a root, and return the settings that read it.
+
+        Every file lies where it does after extraction, named and stored as there; each call writes the same bytes, and
+        no two images are alike. Two scenes at least have one size. Scenes that are made and not read need no files.
+        """
+        raise NotImplementedError
 
     def survey(self, data_root: Path) -> list[Finding]:
         """What of the data set lies below a root, whatever the settings: what is there, what is not, what is broken.

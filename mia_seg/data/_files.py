@@ -47,7 +47,7 @@ def check_case(parent: Path, name: str) -> None:
     """Refuse a folder of the path `name` that is there in another case: 'leftimg8bit' for 'leftImg8bit'."""
     for step in Path(name).parts:
         if not (parent / step).exists() and parent.is_dir():
-            alike = [found for found in os.listdir(parent) if found.lower() == step.lower()]
+            alike = [found for found in os.listdir(parent) if found != step and found.lower() == step.lower()]
             if alike:
                 raise MiaSegError(f"{parent} has no '{step}'; found '{alike[0]}': rename it to '{step}'.")
         parent /= step

@@ -65,15 +65,16 @@ class Paired(Dataset):
         return sorted(_id(part, stem) for part in self.parts() for stem in pairs(self, root, part))
 
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
-        root = self.root(data_root)
-        part, _, stem = scene_id.partition("/") if self.parts() != ("",) else ("", "", scene_id)
-        pair = pairs(self, root, part).get(stem) if part in self.parts() else None
+        parts = self.parts()
+        part, _, stem = scene_id.partition("/") if parts != ("",) else ("", "", scene_id)
+        pair = pairs_below(self, data_root, part).get(stem) if part in parts else None
         if pair is None:
+            root = self.root(data_root)
             raise MiaSegError(f"{root} has no scene '{scene_id}' under these settings. Correct the id or [data].")
         return pair
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
-        image, labels = self.files(data_root, scene_id)
+        image, labels = self.files(data_root, scene_id)[:2]
         image_HWC, stored = read_pair(image, labels, self.stored_as(), self.resized)
         return Scene(scene_id, image_HWC, self.decode(stored, labels))
 
@@ -119,6 +120,12 @@ class Paired(Dataset):
         ]
         if short:
             yield f"fewer pairs than the whole data set has: {', '.join(short)}"
+
+
+@cache
+def pairs_below(dataset: Paired, data_root: Path | None, part: str) -> dict[str, tuple[Path, Path]]:
+    """`pairs` of the data set below a data root, which is looked for once a process and not for each scene."""
+    return pairs(dataset, dataset.root(data_root), part)
 
 
 @cache

@@ -1,12 +1,13 @@
 """ADE20K (Zhou et al., CVPR 2017) as its scene parsing benchmark has it: 150 classes, photographs of all sizes."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from mia_seg.data import IGNORE
+from mia_seg.data._example import save, save_pair, squares
 from mia_seg.data._files import by_stem, folder, inside
 from mia_seg.data._paired import Found, Paired, look_up
 
@@ -56,6 +57,17 @@ class ADE20K(Paired):
     def find(self, root: Path, part: str) -> Found:
         where, labels = inside(root, f"images/{part}"), inside(root, f"annotations/{part}")
         return where, by_stem(where, ".jpg"), by_stem(labels, ".png")
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """ADEChallengeData2016.zip; a photograph may be grey."""
+        root = data_root / "ADEChallengeData2016"
+        stems = ("training/ADE_train_00000001", "training/ADE_train_00000002", "validation/ADE_val_00000001")
+        for k, stem in enumerate(stems):
+            stored = squares(range(len(CLASSES) + 1), (10, 16), k)
+            save_pair(root / "images" / f"{stem}.jpg", root / "annotations" / f"{stem}.png", stored, seed=k)
+        save(root / "images" / f"{stems[1]}.jpg", squares(range(len(CLASSES) + 1), (10, 16)))
+        return cls()
 
     def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
         return look_up(stored, TO_CLASS, path)

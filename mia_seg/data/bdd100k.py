@@ -1,11 +1,13 @@
 """BDD100K (Yu et al., CVPR 2020), its 10K images with semantic segmentation: Cityscapes' 19 classes, 1280 x 720."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
+from mia_seg.data import IGNORE
+from mia_seg.data._example import save, save_pair, squares
 from mia_seg.data._files import by_stem, check_case, folder, inside
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._paired import Found, Paired, look_up, same
@@ -50,6 +52,23 @@ class BDD100K(Paired):
         where = inside(root, f"{layout}/{part}", "Extract the 10K images there.")
         labels = inside(root, f"{LAYOUTS[layout]}/{part}", "Extract the labels there; colormaps/ holds no ids.")
         return where, by_stem(where, ".jpg"), by_stem(labels, "_train_id.png", ".png")
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """The 10K images with the segmentation labels; colour maps and test images too."""
+        root = data_root / "bdd100k"
+        stems = (
+            "train/0004a4c0-d4dff0ad",
+            "train/0004a4c0-e5c0a3b1",
+            "train/00054602-3bf57337",
+            "val/7d06fefd-f7be05a6",
+        )
+        for k, stem in enumerate(stems):
+            stored, below = squares([*range(len(CITYSCAPES)), IGNORE], (8, 16), k), root / "labels/sem_seg"
+            save_pair(root / f"images/10k/{stem}.jpg", below / f"masks/{stem}.png", stored, seed=k)
+            save(below / f"colormaps/{stem}.png", np.zeros((8, 16, 3), np.uint8))
+        save(root / "images/10k/test/ffffffff-00000000.jpg", np.zeros((8, 16, 3), np.uint8))
+        return cls()
 
     def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
         return look_up(stored, same(len(CITYSCAPES)), path)

@@ -2,12 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from mia_seg.data import IGNORE
+from mia_seg.data._example import save_pair, squares, write
 from mia_seg.data._files import Stored, by_stem, folder, inside
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._paired import Found, Paired, look_up
@@ -54,6 +55,23 @@ class CamVid(Paired):
     def find(self, root: Path, part: str) -> Found:
         where, labels = inside(root, part), inside(root, f"{part}annot")
         return where, by_stem(where, ".png"), by_stem(labels, ".png")
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """train/ with every 30th frame of its three drives, enough of them to be split by blocks."""
+        root = data_root / "camvid"
+        drives = {
+            "0001TP_{:06d}": 6690,
+            "0006R0_f{:05d}": 930,
+            "0016E5_{:05d}": 390,
+        }  # name -> number of its first frame
+        stems = [name.format(first + 30 * k) for name, first in drives.items() for k in range(16)]
+        for k, stem in enumerate(stems):
+            stored = squares(range(VOID + 1), (24, 32), k, side=4)
+            save_pair(root / f"train/{stem}.png", root / f"trainannot/{stem}.png", stored, seed=k)
+        lines = [f"/SegNet/CamVid/train/{stem}.png /SegNet/CamVid/trainannot/{stem}.png\n" for stem in stems]
+        write(root / "train.txt", "".join(lines))
+        return cls()
 
     def stored_as(self) -> Stored:
         return "ids"

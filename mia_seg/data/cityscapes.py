@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from mia_seg.data import IGNORE
+from mia_seg.data._example import save, save_pair, squares, write
 from mia_seg.data._files import by_stem, check_case, entries, inside
 from mia_seg.data._labels import CITYSCAPES, LABEL_IDS
 from mia_seg.data._paired import Found, Paired, look_up, same
@@ -88,6 +89,22 @@ class Cityscapes(Paired):
         beside = inside(root, f"{kind}/{part}", f"Extract {ARCHIVES[kind]} there.")
         labels = _of_cities(beside, f"_{kind}_labelIds.png") | _of_cities(beside, f"_{kind}{TRAIN_IDS}")
         return where, images, labels
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip, a test image without labels too."""
+        root = data_root / "cityscapes"
+        counts = {"train/aachen/aachen": 3, "train/zurich/zurich": 2, "val/munster/munster": 2}
+        stems = [f"{city}_{k:06d}_000019" for city, count in counts.items() for k in range(count)]
+        for k, stem in enumerate(stems):
+            stored, below = squares(range(len(TO_TRAIN_ID)), (8, 16), k), root / "gtFine"
+            image = root / f"{IMAGES}/{stem}_{IMAGES}.png"
+            save_pair(image, below / f"{stem}_gtFine_labelIds.png", stored, seed=k)
+            save(below / f"{stem}_gtFine_instanceIds.png", stored.astype(np.uint16) * 1000)
+            save(below / f"{stem}_gtFine_color.png", np.zeros((8, 16, 4), np.uint8))
+            write(below / f"{stem}_gtFine_polygons.json", "{}")
+        save(root / f"{IMAGES}/test/berlin/berlin_000000_000019_{IMAGES}.png", np.zeros((8, 16, 3), np.uint8))
+        return cls()
 
     def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
         in_train_ids = path.name.lower().endswith(TRAIN_IDS.lower())

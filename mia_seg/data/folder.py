@@ -3,12 +3,13 @@
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mia_seg.data import IGNORE
+from mia_seg.data._example import save_pair, squares
 from mia_seg.data._files import Stored, by_stem, folder, inside
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._paired import Found, Paired
@@ -17,6 +18,7 @@ from mia_seg.plugins import explain
 
 CLASS_MAPS = Path(__file__).parent / "class_maps"
 Byte = Annotated[int, Field(ge=0, le=255)]
+Below = Annotated[str, AfterValidator(lambda path: Path(path).as_posix())]  # 'toy/' and './toy' are 'toy'
 
 
 class Rule(BaseModel):
@@ -58,7 +60,7 @@ class Folder(Paired):
 
     listing: ClassVar[frozenset[str]] = frozenset({"path", "class_map"})
 
-    path: str = Field(description="folder below the data root")
+    path: Below = Field(description="folder below the data root")
     class_map: str = Field(
         description="class map by name (packaged), or a file ending in .toml below the working directory"
     )
@@ -80,6 +82,19 @@ class Folder(Paired):
         fix = "A folder data set needs images/ and labels/ side by side."
         images, labels = inside(root, "images", fix), inside(root, "labels", fix)
         return images, by_stem(images, ".jpg", ".jpeg", ".png"), by_stem(labels, ".png")
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """LabelMeFacade: photographs of several sizes; some labels carry an alpha channel, as the originals do."""
+        rules = _read_map(CLASS_MAPS / "labelmefacade.toml").map
+        colours = np.array([(0, 0, 0), *(rule.colour for rule in rules)], np.uint8)
+        for k in range(24):
+            below = data_root / "labelmefacade"
+            stem = f"static_street_{('boston', 'madrid', 'palma')[k % 3]}__img_{k:04d}"
+            stored = colours[squares(range(len(colours)), (40 + 8 * (k % 4), 64 + 8 * (k % 3)), k, side=8)]
+            mode = "RGBA" if k % 2 else "RGB"
+            save_pair(below / f"images/{stem}.jpg", below / f"labels/{stem}.png", stored, seed=k, mode=mode)
+        return cls(path="labelmefacade", class_map="labelmefacade")
 
     def stored_as(self) -> Stored:
         return "colours" if self._map().by_colour() else "ids"

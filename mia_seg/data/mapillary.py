@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from mia_seg.data import IGNORE, Side
+from mia_seg.data._example import save, save_pair, squares, write
 from mia_seg.data._files import Stored, by_stem, check_case, folder, inside
 from mia_seg.data._labels import CITYSCAPES
-from mia_seg.data._labels_mapillary import LABELS, merge
+from mia_seg.data._labels_mapillary import NAMES, merge
 from mia_seg.data._paired import Found, Paired, look_up
 from mia_seg.errors import MiaSegError
 
@@ -59,18 +60,41 @@ class Mapillary(Paired):
         _table(_config(root, self.version, old), self.version)
         return where, by_stem(where, ".jpg"), by_stem(labels, ".png")
 
+    def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
+        """The config too: its names decide what a label value means."""
+        image, labels = super().files(data_root, scene_id)
+        return image, labels, self._config_of(labels)
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """The archive with v1.2 and v2.0; photographs of several sizes."""
+        root = data_root / "mapillary"
+        keys = (
+            "training/--NSVcUgfVhFd6uzkqHOOg",
+            "training/zDZ-0pmuW1X2XyjwGfjT9w",
+            "validation/-3-MmXdwhyIQhtb4-8NqHQ",
+        )
+        for version, names in NAMES.items():
+            labels = [{"name": name.lower(), "readable": name} for name in names]
+            write(root / f"config_{version}.json", json.dumps({"labels": labels}))
+            for k, key in enumerate(keys):
+                image, below = (root / key.replace("/", f"/{part}/") for part in ("images", f"{version}/labels"))
+                stored = squares(range(len(names)), (12 + 4 * (k % 2), 24), k)
+                save_pair(image.with_suffix(".jpg"), below.with_suffix(".png"), stored, seed=k, mode="P")
+        save(root / "testing/images/AAAAAAAAAAAAAAAAAAAAAA.jpg", np.zeros((8, 16, 3), np.uint8))
+        return cls()
+
     def stored_as(self) -> Stored:
         return "palette ids"
 
     def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
-        old = path.parents[1].name != self.version
-        root = path.parents[2 if old else 3]
-        if self.version == "v1.2" and LABELS["v1.2"] <= stored.max() < LABELS["v2.0"]:
+        count = {version: len(names) for version, names in NAMES.items()}
+        if self.version == "v1.2" and count["v1.2"] <= stored.max() < count["v2.0"]:
             raise MiaSegError(
-                f"{path}: value {stored.max()} is none of the {LABELS['v1.2']} labels of v1.2; it looks like v2.0. "
+                f"{path}: value {stored.max()} is none of the {count['v1.2']} labels of v1.2; it looks like v2.0. "
                 f"Put these files into v2.0/labels/ and set [data] version, or extract those of v1.2."
             )
-        return look_up(stored, _table(_config(root, self.version, old), self.version), path)
+        return look_up(stored, _table(self._config_of(path), self.version), path)
 
     def resized(self, stored: tuple[int, int]) -> tuple[int, int]:
         if self.long_side is None or max(stored) <= self.long_side:
@@ -80,6 +104,11 @@ class Mapillary(Paired):
 
     def variants(self) -> dict[str, Paired]:
         return {version: Mapillary(version=version) for version in get_args(Version)}
+
+    def _config_of(self, labels: Path) -> Path:
+        """The config that names the values of a label file."""
+        old = labels.parents[1].name != self.version
+        return _config(labels.parents[2 if old else 3], self.version, old)
 
     def _in_old_layout(self, root: Path) -> bool:
         """Whether `labels/` lies beside `images/`: so it does in the archive that had v1.2 alone."""
@@ -97,10 +126,10 @@ def _config(root: Path, version: Version, old: bool) -> Path:
 def _table(config: Path, version: Version) -> dict[int, int]:
     """Pixel value -> train id, by the names in the user's config; one of another version is refused."""
     names = _names(config)
-    if len(names) != LABELS[version]:
-        like = next((f"{known}" for known, count in LABELS.items() if count == len(names)), "no known version")
+    if len(names) != len(NAMES[version]):
+        like = next((known for known, theirs in NAMES.items() if len(theirs) == len(names)), "no known version")
         raise MiaSegError(
-            f"{config} lists {len(names)} labels, and {version} has {LABELS[version]}: it looks like {like}. "
+            f"{config} lists {len(names)} labels, and {version} has {len(NAMES[version])}: it looks like {like}. "
             f"Extract the config that belongs to these labels, or set [data] version."
         )
     merged = [merge(name, version) for name in names]

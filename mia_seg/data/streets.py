@@ -1,7 +1,7 @@
 """Procedural street scenes in the 19 Cityscapes train ids, drawn from a seed and an index: nothing to download."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -44,6 +44,12 @@ class Streets(Dataset):
 
     def classes(self) -> tuple[str, ...]:
         return tuple(CITYSCAPES)
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """A few small scenes, which need no files."""
+        del data_root
+        return cls(size=(32, 48), count=5)
 
     def ids(self, data_root: Path | None) -> list[str]:
         """All ids; `data_root` is not used."""

@@ -1,11 +1,13 @@
 """PASCAL VOC 2012 (Everingham et al., IJCV 2010) segmentation: 20 things and background, photographs of all sizes."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from mia_seg.data import IGNORE
+from mia_seg.data._example import save, save_pair, squares, write
 from mia_seg.data._files import Stored, by_stem, folder, inside
 from mia_seg.data._paired import Found, Paired, look_up, same
 from mia_seg.errors import AbsentPart, MiaSegError
@@ -66,6 +68,20 @@ class VOC(Paired):
             )
         images, drawn = ({stem: side[stem] for stem in stems if stem in side} for side in sides)
         return where, images, drawn
+
+    @classmethod
+    def example(cls, data_root: Path) -> Self:
+        """VOCtrainval_11-May-2012.tar: palette labels, lists, and an image that has no dense labels."""
+        root = data_root / "VOCdevkit/VOC2012"
+        lists = {"train": ("2007_000032", "2007_000039"), "val": ("2007_000033",)}
+        lists["trainval"] = tuple(sorted(stem for stems in lists.values() for stem in stems))
+        for name, stems in lists.items():
+            write(root / LISTS / f"{name}.txt", "".join(f"{stem}\n" for stem in stems))
+        for k, stem in enumerate(lists["trainval"]):
+            stored, labels = squares([*range(len(CLASSES)), IGNORE], (8, 16), k), root / f"SegmentationClass/{stem}.png"
+            save_pair(root / f"JPEGImages/{stem}.jpg", labels, stored, seed=k, mode="P")
+        save(root / "JPEGImages/2008_000001.jpg", np.zeros((8, 16, 3), np.uint8))
+        return cls()
 
     def stored_as(self) -> Stored:
         """A palette in VOC's own labels, grey in the augmented ones."""

@@ -1,6 +1,7 @@
 """Results: one small JSON each; the flat list that scripts, CI and the report read."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,8 @@ def read(path: Path) -> Result:
 
 def files(root: Path) -> list[Path]:
     """The files of all results in the tree below `root`, sorted; generators' scores are none."""
-    return sorted(path for path in root.rglob("*.s[0-9]*.json") if path.parent.name != GENERATORS)
+    named = (path for path in root.rglob("*.json") if re.search(r"\.s\d+\.json$", path.name))
+    return sorted(path for path in named if path.parent.name != GENERATORS)
 
 
 def read_all(root: Path, victim: str | None = None) -> list[Result]:

@@ -1,0 +1,192 @@
+"""The folder data set: colours and ids decoded through class maps, and a path in whatever spelling."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_datasets import stored
+from helpers_files import COLOURS, FACADES, VARIOUS, facade_stem, write
+from PIL import Image
+
+from mia_seg.data import IGNORE, Scene, Scenes
+from mia_seg.data._example import save_pair
+from mia_seg.data._labels import CITYSCAPES
+from mia_seg.data.folder import Folder
+from mia_seg.errors import MiaSegError
+
+CLASSES = sorted(COLOURS)
+FACADE = Folder(path="labelmefacade", class_map="labelmefacade")
+
+
+def colours_of(data_root: Path, index: int) -> np.ndarray:
+    """The stored colours [H, W, 3] of a facade."""
+    return stored(data_root / "labelmefacade" / "labels" / f"{facade_stem(index)}.png")[..., :3]
+
+
+def expected_facade(data_root: Path, index: int) -> np.ndarray:
+    colours = colours_of(data_root, index)
+    labels = np.full(colours.shape[:2], IGNORE)
+    for k, name in enumerate(CLASSES):
+        labels[(colours == COLOURS[name]).all(-1)] = k
+    return labels
+
+
+def small_folder(root: Path, pixels: np.ndarray, class_map: str) -> Path:
+    """A folder data set `own/` of one scene under a class map `own.toml` in the working directory."""
+    save_pair(root / "own" / "images" / "a scene.jpeg", root / "own" / "labels" / "a scene.png", pixels, seed=0)
+    return write(Path.cwd() / "own.toml", class_map)
+
+
+def own_scene(root: Path) -> Scene:
+    dataset = Folder(path="own", class_map="own.toml")
+    assert dataset.ids(root) == ["a scene"]
+    return Scenes(dataset, root, ["a scene"])[0]
+
+
+def test_facades_are_decoded_by_colour_and_what_is_unknown_is_ignored(data_template: Path) -> None:
+    assert list(FACADE.classes()) == CLASSES
+    assert FACADE.ids(data_template) == sorted(facade_stem(i) for i in range(FACADES))
+    for index in range(4):  # RGB and RGBA, four sizes
+        scene = FACADE.scene(data_template, facade_stem(index))
+        expected = expected_facade(data_template, index)
+        assert np.array_equal(scene.labels_HW, expected)
+        assert (scene.labels_HW[(colours_of(data_template, index) == VARIOUS).all(-1)] == IGNORE).all()
+        assert set(np.unique(expected)) > {CLASSES.index("window"), CLASSES.index("door"), IGNORE}
+
+
+def test_images_are_the_files_pixels(data_template: Path) -> None:
+    stem = facade_stem(1)
+    pixels = stored(data_template / "labelmefacade" / "images" / f"{stem}.jpg")
+    assert np.array_equal(FACADE.scene(data_template, stem).image_HWC, pixels)
+
+
+@pytest.mark.parametrize("size", [(24, 24), (80, 160), (40, 64)])
+def test_labels_are_resized_to_the_nearest_and_never_mixed(data_template: Path, size: tuple[int, int]) -> None:
+    """A colour between two colours would be ignored, an id between two ids another class."""
+    resized = Folder(path="labelmefacade", class_map="labelmefacade", size=size)
+    for index in range(3):
+        scene, whole = resized.scene(data_template, facade_stem(index)), expected_facade(data_template, index)
+        assert scene.image_HWC.shape == (*size, 3)
+        # The middle of a new pixel may fall between two old ones: either is nearest.
+        nearest = [
+            ((np.arange(new) + 0.5) * old / new + side).astype(int)
+            for new, old in zip(size, whole.shape, strict=True)
+            for side in (-1e-6, 1e-6)
+        ]
+        chosen = [whole[np.ix_(rows, columns)] for rows in nearest[:2] for columns in nearest[2:]]
+        assert np.any([scene.labels_HW == labels for labels in chosen], axis=0).all()
+
+
+def test_own_class_map_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.array([[0, 1, 2], [7, 255, 2]], np.uint8)
+    small_folder(
+        tmp_path, pixels, 'classes = ["soil", "crop"]\nmap = [{name = "crop", id = 2}, {name = "soil", id = 7}]'
+    )
+    scene = own_scene(tmp_path)
+    assert scene.labels_HW.tolist() == [[IGNORE, IGNORE, 1], [0, IGNORE, 1]]
+
+
+def test_own_class_map_into_the_cityscapes_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.array([[[1, 2, 3], [9, 9, 9]], [[4, 5, 6], [1, 2, 3]]], np.uint8)
+    small_folder(
+        tmp_path,
+        pixels,
+        'classes = "cityscapes"\nmap = [{name = "car", colour = [1, 2, 3]}, {name = "road", colour = [4, 5, 6]}]',
+    )
+    assert Folder(path="own", class_map="own.toml").classes() == tuple(CITYSCAPES)
+    assert own_scene(tmp_path).labels_HW.tolist() == [[13, IGNORE], [0, 13]]
+
+
+def test_several_stored_values_may_mean_one_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rules = ", ".join(f'{{name = "any", id = {k}}}' for k in (0, 1))
+    small_folder(tmp_path, np.array([[0, 1, 2]], np.uint8), f'classes = ["any"]\nmap = [{rules}]')
+    assert own_scene(tmp_path).labels_HW.tolist() == [[0, 0, IGNORE]]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('classes = ["a"]\nmap = [{name = "b", id = 1}]', "the map names b; the classes are a"),
+        ('classes = ["a"]\nmap = []', "map"),
+        ('classes = ["a"]\nmap = [{name = "a", id = 1}, {name = "a", colour = [0, 0, 1]}]', "every rule"),
+        ('classes = ["a"]\nmap = [{name = "a"}]', "every rule"),
+        ('classes = ["a"]\nmap = [{name = "a", color = [0, 0, 1]}]', "Did you mean 'colour'?"),
+        ('classes = ["a"]\nmap = [{name = "a", colour = [0, 0, 300]}]', "300"),
+        ('classes = "cityscape"\nmap = [{name = "a", id = 1}]', "cityscape"),
+        ('classes = ["a"\n', "is not valid TOML"),
+    ],
+)
+def test_a_wrong_class_map_names_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = small_folder(tmp_path, np.zeros((4, 4), np.uint8), text)
+    with pytest.raises(MiaSegError) as refused:
+        own_scene(tmp_path)
+    assert str(refused.value).startswith(str(path))
+    assert says in str(refused.value)
+
+
+def test_an_unknown_class_map_is_answered_with_those_there_are() -> None:
+    with pytest.raises(MiaSegError, match=r"facades\.toml is missing\. Name a packaged class map \(.*labelmefacade"):
+        Folder(path="labelmefacade", class_map="facades").classes()
+
+
+def test_colours_under_a_map_of_ids_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_folder(tmp_path, np.zeros((4, 4, 3), np.uint8), 'classes = ["a"]\nmap = [{name = "a", id = 0}]')
+    with pytest.raises(MiaSegError, match=r"a scene\.png holds .* where one byte with a class id is expected"):
+        own_scene(tmp_path)
+
+
+def test_labels_of_another_map_are_refused(data_root: Path) -> None:
+    stem = facade_stem(0)
+    Image.new("RGB", (64, 40), (1, 1, 1)).save(data_root / "labelmefacade" / "labels" / f"{stem}.png")
+    with pytest.raises(MiaSegError, match=f"{stem}.png: no pixel has a value of class map 'labelmefacade'"):
+        FACADE.scene(data_root, stem)
+
+
+@pytest.mark.parametrize("path", ["labelmefacade/", "./labelmefacade", "labelmefacade//.", ".//labelmefacade/"])
+def test_a_path_has_one_name_however_it_is_spelt(data_template: Path, path: str) -> None:
+    spelt = Folder(path=path, class_map="labelmefacade")
+    assert spelt == FACADE
+    assert spelt.files(data_template, facade_stem(0)) == FACADE.files(data_template, facade_stem(0))
+
+
+def test_a_folder_may_be_reached_through_links(data_root: Path) -> None:
+    (data_root / "linked").symlink_to("labelmefacade", target_is_directory=True)
+    (data_root / "apart" / "deep").mkdir(parents=True)
+    for part in ("images", "labels"):
+        (data_root / "apart" / "deep" / part).symlink_to(data_root / "labelmefacade" / part, target_is_directory=True)
+    for path in ("linked", "linked/", "apart/deep"):
+        dataset = Folder(path=path, class_map="labelmefacade")
+        assert dataset.ids(data_root) == FACADE.ids(data_root)
+        assert dataset.origin() == FACADE.origin()
+        assert np.array_equal(
+            dataset.scene(data_root, facade_stem(1)).labels_HW, FACADE.scene(data_root, facade_stem(1)).labels_HW
+        )
+
+
+def test_a_link_that_leads_nowhere_is_a_missing_folder(data_root: Path) -> None:
+    (data_root / "gone").symlink_to("nowhere", target_is_directory=True)
+    with pytest.raises(MiaSegError, match=r"gone does not exist\. Put the data set there"):
+        Folder(path="gone", class_map="labelmefacade").ids(data_root)
+
+
+def test_a_folder_may_be_the_data_root(data_template: Path) -> None:
+    here = Folder(path=".", class_map="labelmefacade")
+    assert here.ids(data_template / "labelmefacade") == FACADE.ids(data_template)
+
+
+def test_the_folder_is_looked_for_once_and_not_for_each_scene(
+    data_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path | None] = []
+    root = Folder.root
+    monkeypatch.setattr(Folder, "root", lambda self, data_root: (looked.append(data_root), root(self, data_root))[1])
+    for _ in range(2):
+        assert len({FACADE.files(data_template, facade_stem(k)) for k in range(FACADES)}) == FACADES
+    assert looked == [data_template]
