@@ -19,6 +19,7 @@ from test_results import KEYS, ROOT
 
 from mia_seg import api, attacks, cli, data, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
+from mia_seg.cli._store import store as store_commands
 from mia_seg.defenses import Defense
 from mia_seg.evaluate import results
 
@@ -51,6 +52,7 @@ COMMANDS = {
     "list": [],
     "check": ["--data-root"],
     "results": ["--reports", "--format", "--json", "--schema"],
+    "store": [],
 }  # fmt: skip
 GRID = [
     "none.image_loss", "none.patch_resnet50-loss",
@@ -70,6 +72,14 @@ def test_commands_and_options_are_frozen() -> None:
         for name, command in typer.main.get_command(cli.app).commands.items()  # type: ignore[attr-defined]
     }
     assert found == COMMANDS
+
+
+def test_commands_of_the_store_are_frozen() -> None:
+    found = typer.main.get_command(store_commands).commands  # type: ignore[attr-defined]
+    assert {name: [max(p.opts, key=len) for p in command.params] for name, command in found.items()} == {
+        "ls": ["--store"], "verify": ["--store"], "gc": ["--store", "--reports", "--older-than", "--yes"],
+        "rm": ["names", "--store"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
