@@ -96,3 +96,31 @@ def test_a_cache_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
     found = Content(written(tmp_path / "a file", "") / "content.json")
     found.of([written(tmp_path / "a", "a")])
     found.save()
+
+
+def test_two_processes_keep_what_either_found(tmp_path: Path, read: list[str]) -> None:
+    paths, cache = [written(tmp_path / name, name) for name in "ab"], tmp_path / "content.json"
+    both = [Content(cache) for _ in paths]
+    for found, path in zip(both, paths, strict=True):
+        found.of([path])
+    for found in both:
+        found.save()
+    read.clear()
+    Content(cache).of(paths)
+    assert read == []
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_remembered(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, plain, found = written(tmp_path / "a", "one"), content_.hash_of, Content(None)
+
+    def changing(path: Path) -> str:
+        known = plain(path)
+        written(path, "two", OLD + 1)
+        return known
+
+    with monkeypatch.context() as patch:
+        patch.setattr(content_, "hash_of", changing)
+        found.of([path])
+    assert found.of([path]) == [hashlib.sha256(b"two").hexdigest()]

@@ -379,6 +379,68 @@ def test_a_whole_store_can_be_read_where_nothing_can_be_written(
     assert artefact.check() == artefact.path
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_what_is_whole_is_not_even_locked(
+    store: Store, artefact: Artefact, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.make([artefact], write)
+    plain = os.open
+
+    def read_only(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(number, os.strerror(number), str(path))
+        return plain(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert store.make([artefact], lambda drafts: pytest.fail("hours of work")) == []
+    with pytest.raises(Unwritable, match=os.strerror(number)):
+        store.make([store.artefact("victims", "other", {})], write)
+
+
+def test_one_that_is_asked_for_twice_is_made_once(store: Store, artefact: Artefact) -> None:
+    assert store.make([artefact, store.artefact("victims", "tiny.s0", INPUTS)], write) == [artefact]
+
+
+def test_equal_inputs_under_two_names_do_not_wait_for_each_other(store: Store) -> None:
+    assert len(store.make([store.artefact("victims", name, INPUTS) for name in "ab"], write)) == 2
+
+
+@pytest.mark.parametrize("value", [(1, 2), {"deeper": ((1,), 2)}, float("nan")], ids=str)
+def test_inputs_that_json_writes_otherwise_are_known_again(store: Store, value: Any) -> None:
+    store.make([store.artefact("victims", "tiny", {"x": value})], write)
+    assert store.artefact("victims", "tiny", {"x": value}).whole
+
+
+@pytest.mark.parametrize("made", [INPUTS, {"format": 3, "inputs": INPUTS, "files": {}}], ids=["older", "newer"])
+def test_what_another_version_wrote_is_refused(store: Store, artefact: Artefact, made: dict[str, Any]) -> None:
+    artefact.path.mkdir(parents=True)
+    write_json(artefact.path / "made.json", made)
+    with pytest.raises(MiaSegError, match=r"made\.json was written by another version of mia-seg\. Remove it"):
+        store.make([artefact], lambda drafts: pytest.fail("hours of work"))
+
+
+def test_who_loses_a_race_made_nothing(store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_, "locked", unlocked)
+
+    def overtaken(drafts: Sequence[Draft]) -> None:
+        write(drafts)
+        assert store.make([artefact], write) == [artefact]
+
+    assert store.make([artefact], overtaken) == []
+    assert len(store.journal()) == 1
+
+
+def test_what_vanishes_after_a_lost_race_is_not_taken_for_there(
+    store: Store, artefact: Artefact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(*_: Any) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+
+    monkeypatch.setattr(store_.os, "rename", rename)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOTEMPTY)):
+        store.make([artefact], write)
+
+
 def test_a_store_of_a_later_version_is_refused(store: Store, artefact: Artefact) -> None:
     store.make([artefact], write)
     assert json.loads((store.root / "store.json").read_text()) == {"format": 2}
@@ -477,6 +539,22 @@ def test_every_way_of_not_writing_is_one_sentence(tmp_path: Path, number: int) -
 def test_other_faults_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(ConnectionResetError), writing(tmp_path):
         raise OSError(errno.ECONNRESET, "reset")
+
+
+@pytest.mark.parametrize("below", ["runs", "runs/victims/.x.part/weights", "."])
+def test_an_error_that_names_a_file_of_the_store_is_about_the_store(tmp_path: Path, below: str) -> None:
+    with pytest.raises(Unwritable), writing(tmp_path / "runs"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / below))
+
+
+def test_a_scene_that_may_not_be_read_says_nothing_of_the_store(
+    store: Store, artefact: Artefact, tmp_path: Path
+) -> None:
+    def refused(drafts: Sequence[Draft]) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "data" / "scene.png"))
+
+    with pytest.raises(PermissionError, match=r"scene\.png"):
+        store.make([artefact], refused)
 
 
 @pytest.mark.parametrize("place", [lambda f: f, lambda f: f / "deeper"], ids=["file", "below a file"])

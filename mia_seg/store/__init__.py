@@ -36,7 +36,11 @@ _verified: set[tuple[str, int, int, int, int]] = set()  # files whose hash this 
 
 def digest(parts: object) -> str:
     """Twelve hex digits of SHA-256 over the canonical JSON of `parts`."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(_canonical(parts).encode()).hexdigest()[:12]
+
+
+def _canonical(parts: object) -> str:
+    return json.dumps(parts, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,10 @@ class Artefact:
             made = self._made()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        if made.get("inputs") != self.inputs:
+        if made.get("format") != FORMAT:
+            raise _altered(self.path, MADE, "was written by another version of mia-seg")
+        # As text: a tuple comes back as a list, and NaN is not equal to itself.
+        if _canonical(made.get("inputs")) != _canonical(self.inputs):
             raise _altered(self.path, MADE, "was made from other inputs than those its name stands for")
         return True
 
@@ -140,13 +147,18 @@ class Store:
     ) -> list[Artefact]:
         """Let `build` fill the drafts of those that are not whole, put each in its place, and say which were made here.
 
-        waiting: called where another process is at work on one. Raises Unwritable where the disk takes no more.
+        waiting: called where another process is at work on one. Raises Unwritable where the disk takes no more. A store
+        that has all of them is not written to.
         """
+        self.check_format()
+        lacking = _lacking(artefacts)
+        if not lacking:
+            return []
         with writing(self.root), ExitStack() as held:
             self._mark()
-            for artefact in sorted(artefacts, key=lambda a: a.lock):
-                held.enter_context(locked(artefact.lock, partial(waiting or _nobody, artefact)))
-            drafts = [_draft(artefact) for artefact in artefacts if not artefact.whole]
+            for lock, artefact in sorted({one.lock: one for one in lacking}.items()):
+                held.enter_context(locked(lock, partial(waiting or _nobody, artefact)))
+            drafts = [_draft(artefact) for artefact in _lacking(lacking)]
             for draft in drafts:
                 _check_free(draft.artefact.path)
             return self._fill(drafts, build) if drafts else []
@@ -175,7 +187,6 @@ class Store:
             return FORMAT
 
     def _mark(self) -> None:
-        self.check_format()
         if not (self.root / STORE).is_file():
             self.root.mkdir(parents=True, exist_ok=True)
             write_json(self.root / STORE, {"format": FORMAT})
@@ -189,21 +200,27 @@ class Store:
                     draft.folder.mkdir(parents=True)
                 build(drafts)
                 sizes = [_seal(draft) for draft in drafts]
-                made = [draft.artefact for draft in drafts if _place(draft)]
+                made = [(draft.artefact, size) for draft, size in zip(drafts, sizes, strict=True) if _place(draft)]
         finally:
             for draft in drafts:
                 shutil.rmtree(draft.folder, ignore_errors=True)
         seconds = (time.monotonic() - started) / len(drafts)
-        for draft, size in zip(drafts, sizes, strict=True):
-            self._note(draft.artefact, seconds, size)
+        for artefact, size in made:
+            self._note(artefact, seconds, size)
+        for draft in drafts:
             shutil.rmtree(draft.artefact.scratch, ignore_errors=True)
-        return made
+        return [artefact for artefact, _ in made]
 
     def _note(self, artefact: Artefact, seconds: float, size: int) -> None:
         row = {"kind": artefact.kind, "name": artefact.name, "digest": artefact.digest, "seconds": round(seconds, 3)}
         line = ("\n" + json.dumps(row | {"bytes": size})).encode()  # ends what a full disk left of an earlier one
         with (self.root / JOURNAL).open("ab", buffering=0) as file:
             file.write(line)  # in one piece: two processes do not mix their lines
+
+
+def _lacking(artefacts: Sequence[Artefact]) -> list[Artefact]:
+    """Those that are not whole, each once."""
+    return [artefact for artefact in {one.path: one for one in artefacts}.values() if not artefact.whole]
 
 
 def _draft(artefact: Artefact) -> Draft:
@@ -267,6 +284,7 @@ def _place(draft: Draft) -> bool:
             raise
         if not draft.artefact.whole:
             _check_free(target)
+            raise
         return False
     settle(target.parent)
     return True

@@ -20,11 +20,15 @@ UNWRITABLE |= {errno.ENOTDIR, errno.EEXIST}  # a file where a folder should be
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk, or a file where a folder should be, into one sentence."""
+    """Turn a full or read-only disk, or a file where a folder should be, into one sentence.
+
+    path: what is written, a file or a folder with all below it. An error that names a file elsewhere passes: a list of
+    scenes that may not be read says nothing of the store.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if error.errno not in UNWRITABLE or not _about(error, path):
             raise
         raise Unwritable(
             f"{path} could not be written ({error.strerror or error}). Free some room or choose another --store "
@@ -41,6 +45,14 @@ def reading(folder: Path) -> Iterator[None]:
         raise MiaSegError(
             f"{folder} is damaged ({error}). Delete this folder and run the same command again: it is made anew."
         ) from error
+
+
+def _about(error: OSError, path: Path) -> bool:
+    """Whether an error is about `path`: what lies in it, beside it or above it, or no file in particular."""
+    if not isinstance(error.filename, str | bytes):
+        return True
+    named, place = Path(os.path.abspath(os.fsdecode(error.filename))), Path(os.path.abspath(path))
+    return place in named.parents or place.parent == named.parent or named in (place, *place.parents)
 
 
 def write_json(path: Path, content: object) -> None:

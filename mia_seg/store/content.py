@@ -43,7 +43,8 @@ class Content:
         """Keep what was found. A store that takes no more loses nothing but time."""
         if self.cache is None or not self._fresh:
             return
-        rows = {path: [*key, known] for path, (key, known) in self._known.items()}
+        both = _read(self.cache) | self._known  # another process may have kept other files meanwhile
+        rows = {path: [*key, known] for path, (key, known) in both.items()}
         with suppress(OSError):
             replace(self.cache, json.dumps(rows).encode())
             self._fresh = False
