@@ -186,3 +186,59 @@ def test_every_segmenter_can_start_from_either(name: str) -> None:
     field = load(segmenters, Segmenter, name).model_fields["pretrained"]
     assert field.default is False
     assert "MIA_SEG_WEIGHTS" in field.description
+
+
+@pytest.mark.parametrize("name", names(segmenters))
+def test_the_file_that_a_backbone_begins_with_is_named(name: str, folder: Path) -> None:
+    random, pretrained = (
+        build(segmenters, Segmenter, name, {"backbone": "resnet18", "pretrained": either}, name)
+        for either in (False, True)
+    )
+    assert pretrained.files() == ()  # timm's cache or hub has them
+    for suffix in (".bin", ".pth", ".safetensors"):  # each goes before those that were there
+        (folder / f"{SMALL}{suffix}").touch()
+        assert pretrained.files() == (folder / f"{SMALL}{suffix}",)
+    assert random.files() == ()
+
+
+@pytest.mark.parametrize("backbone", WEIGHTS)
+def test_each_backbone_has_a_file_of_its_own(backbone: str, folder: Path) -> None:
+    for wanted in WEIGHTS.values():
+        (folder / f"{wanted}.pth").touch()
+    name = next(name for name in names(segmenters) if _takes(name, backbone))
+    settings = {"backbone": backbone, "pretrained": True}
+    assert build(segmenters, Segmenter, name, settings, name).files() == (folder / f"{WEIGHTS[backbone]}.pth",)
+
+
+def _takes(name: str, backbone: str) -> bool:
+    try:
+        build(segmenters, Segmenter, name, {"backbone": backbone}, name)
+    except MiaSegError:
+        return False
+    return True
+
+
+def test_what_is_no_file_or_in_no_folder_is_not_begun_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = build(segmenters, Segmenter, "pspnet", {"backbone": "resnet18", "pretrained": True}, "pspnet")
+    (folder / f"{SMALL}.safetensors").mkdir()
+    (folder / f"{SMALL}.onnx").touch()
+    assert segmenter.files() == ()
+    (folder / f"{SMALL}.pth").touch()
+    assert segmenter.files() == (folder / f"{SMALL}.pth",)
+    for value in ("", str(folder / "nowhere")):
+        monkeypatch.setenv("MIA_SEG_WEIGHTS", value)
+        assert segmenter.files() == ()
+    monkeypatch.delenv("MIA_SEG_WEIGHTS")
+    assert segmenter.files() == ()
+
+
+def test_the_file_that_is_named_is_the_file_that_is_read(folder: Path) -> None:
+    write(folder / f"{SMALL}.bin", planted(SMALL))
+    (folder / f"{SMALL}.pth").write_bytes(b"no weights")
+    segmenter = build(segmenters, Segmenter, "pspnet", {"backbone": "resnet18", "pretrained": True}, "pspnet")
+    (named,) = segmenter.files()
+    with pytest.raises(MiaSegError, match=f"{named} does not hold the weights"):
+        segmenter.build(3)
+    named.unlink()
+    assert segmenter.files() == (folder / f"{SMALL}.bin",)
+    assert_planted(segmenter.build(3).backbone.layer1, "layer1.", planted(SMALL))

@@ -137,7 +137,7 @@ def _check_components(recipe: Recipe, path: str) -> None:
 
 
 def _check_halves(name: str, shadow: ShadowRecipe, victim: VictimRecipe, victim_name: str) -> None:
-    if (shadow.data, shadow.split) != (victim.data, victim.split):
+    if (shadow.dataset(), shadow.split) != (victim.dataset(), victim.split):
         raise MiaSegError(
             f"Shadow '{name}' is a fleet: it trains on halves of the scenes on which victim "
             f"'{victim_name}' is audited. Give it the same [data] and [split]."
