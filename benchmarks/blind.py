@@ -32,12 +32,12 @@ def main() -> None:
     print(f"Flagged: p at or below {ALPHA}. AUC: mean, and the lowest and highest of the seeds.\n")
     print("| members | non-members | flagged | AUC |\n|---|---|---:|---:|")
     for share in (1.0, 0.5, 0.3, 0.2, 0.1):
-        told("day", f"{100 * share:.0f}% night", SEEDS, splits(day_NF, day_NF, dark_NF, round(share * SIDE)))
+        told("day", f"{100 * share:.0f}% night", SEEDS, drawn=splits(day_NF, day_NF, dark_NF, dark=round(share * SIDE)))
     for gain in (1.1, 1.05, 1.03):
         seen_NF = features([redder(scene, gain) for scene in city])
-        told(f"day, red {100 * (gain - 1):.0f}% brighter", "day", SEEDS, splits(seen_NF, day_NF, dark_NF, 0))
-    told("day", "day", SEEDS, splits(day_NF, day_NF, dark_NF, 0))
-    told("day", "day", SOUND_SEEDS, splits(day_NF, day_NF, dark_NF, 0))
+        told(f"day, red {100 * (gain - 1):.0f}% brighter", "day", SEEDS, drawn=splits(seen_NF, day_NF, dark_NF, dark=0))
+    told("day", "day", SEEDS, drawn=splits(day_NF, day_NF, dark_NF, dark=0))
+    told("day", "day", SOUND_SEEDS, drawn=splits(day_NF, day_NF, dark_NF, dark=0))
     seconds = time.process_time() - start
     print(f"\n{seconds:.0f} CPU seconds on {platform.machine()}, numpy {np.__version__}.")
 
@@ -55,7 +55,7 @@ def redder(scene: Scene, gain: float) -> Scene:
     return replace(scene, image_HWC=(scene.image_HWC * [gain, 1, 1]).round().clip(0, 255).astype(np.uint8))
 
 
-def splits(members_NF: np.ndarray, others_NF: np.ndarray, dark_NF: np.ndarray, dark: int) -> Iterator[np.ndarray]:
+def splits(members_NF: np.ndarray, others_NF: np.ndarray, dark_NF: np.ndarray, *, dark: int) -> Iterator[np.ndarray]:
     """Seed after seed, 60 members and 60 non-members, so many of the latter by night."""
     seed = 0
     while True:
@@ -66,8 +66,10 @@ def splits(members_NF: np.ndarray, others_NF: np.ndarray, dark_NF: np.ndarray, d
         seed += 1
 
 
-def told(members: str, others: str, seeds: int, drawn: Iterator[np.ndarray]) -> None:
-    found = [blind(seen_NF, MEMBERS, np.arange(2 * SIDE), seed) for seed, seen_NF in enumerate(islice(drawn, seeds))]
+def told(members: str, others: str, seeds: int, *, drawn: Iterator[np.ndarray]) -> None:
+    found = [
+        blind(seen_NF, MEMBERS, np.arange(2 * SIDE), seed=seed) for seed, seen_NF in enumerate(islice(drawn, seeds))
+    ]
     aucs, flagged = [one["auc"] for one in found], sum(one["confounded"] for one in found)
     print(f"| {members} | {others} | {flagged} of {seeds} | {np.mean(aucs):.2f} ({min(aucs):.2f}–{max(aucs):.2f}) |")
 

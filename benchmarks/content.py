@@ -50,7 +50,7 @@ def again(paths: Sequence[Path], cache: Path) -> None:
     found.save()
 
 
-def measure(folder: Path, count: int, size: int, rounds: int) -> None:
+def measure(folder: Path, count: int, size: int, *, rounds: int) -> None:
     paths, cache = written(folder, count, size), folder / "content.json"
     read(paths)
     plain, hashed, second = [], [], []
@@ -85,7 +85,7 @@ def main() -> None:
         if count < given.files:
             print(f"the disk has room for {count} of {given.files} files")
         content.RACY = -1  # the files were written just now, and nobody changes them
-        measure(Path(folder), count, size, given.rounds)
+        measure(Path(folder), count, size, rounds=given.rounds)
 
 
 if __name__ == "__main__":

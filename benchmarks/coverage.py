@@ -199,7 +199,7 @@ def gaussian_epsilon(sigma: float) -> float:
     return brentq(excess, 0, 100)
 
 
-def simulated(rng: np.random.Generator, audits: int, shape: str, n: int, auc: float) -> dict[str, float]:
+def simulated(rng: np.random.Generator, audits: int, shape: str, *, n: int, auc: float) -> dict[str, float]:
     """Share of audits by number, in percent; no entry where nothing can be resolved."""
     spread, block = SHAPES[shape]
     distance = norm.ppf(auc) * np.hypot(1, spread)
@@ -209,7 +209,7 @@ def simulated(rng: np.random.Generator, audits: int, shape: str, n: int, auc: fl
         noise = np.concatenate([drawn(rng, n, block), drawn(rng, n, block)])
         scores = np.where(members, distance + spread * noise, noise)
         result = measure(scores, members, threshold=distance / 2, groups=groups, rounds=1)
-        for name, inside in holds(result, auc, distance, spread):
+        for name, inside in holds(result, auc, distance, spread=spread):
             held.setdefault(name, []).append(inside)
     return {name: 100 * float(np.mean(inside)) for name, inside in held.items()}
 
@@ -222,7 +222,7 @@ def drawn(rng: np.random.Generator, n: int, block: int) -> np.ndarray:
     return np.sqrt(0.5) * (shared + rng.normal(size=n))
 
 
-def holds(result: Measurement, auc: float, distance: float, spread: float) -> Iterator[tuple[str, bool]]:
+def holds(result: Measurement, auc: float, distance: float, *, spread: float) -> Iterator[tuple[str, bool]]:
     yield "auc", result.auc_low <= auc <= result.auc_high
     for target in TARGETS:
         point = result.tpr_at_fpr[f"{target:g}"]

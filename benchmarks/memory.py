@@ -40,7 +40,7 @@ def measure(count: int) -> int:
     torch.manual_seed(0)
     settings = recipes.load("victim", "demo")
     dataset = settings.dataset()
-    network = plugins.from_section(segmenters, segmenters.Segmenter, settings.segmenter, "").build(19).eval()
+    network = plugins.from_section(segmenters, segmenters.Segmenter, settings.segmenter, where="").build(19).eval()
     scenes = Scenes(dataset, None, dataset.ids(None)[:count])
     with tempfile.TemporaryDirectory() as folder:
         query.query(Undefended().guard(network, None), scenes, 2, 0, Path(folder), "asking")
@@ -48,7 +48,7 @@ def measure(count: int) -> int:
         known = Membership(np.arange(count) % 2 == 0, np.arange(count))
         fabric = Fabric(accelerator="cpu", devices=1)
         for attack in (ImageLoss(), PatchResNet50(patch=(24, 24), epochs=1)):
-            attack.fit(asked, known, 0, fabric).score(asked, 0)
+            attack.fit(asked, known, 0, fabric=fabric).score(asked, 0)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -73,7 +73,7 @@ def network_of(settings, classes: int = 19):
     from mia_seg import plugins, segmenters
 
     section = settings.segmenter | {"pretrained": False}
-    return plugins.from_section(segmenters, segmenters.Segmenter, section, "[segmenter]").build(classes)
+    return plugins.from_section(segmenters, segmenters.Segmenter, section, where="[segmenter]").build(classes)
 
 
 def per_crop(settings):
@@ -151,7 +151,7 @@ def save(image, path: Path) -> None:
     image.save(path)
 
 
-def write_cityscapes(root: Path, index: int, image, labels, section) -> None:
+def write_cityscapes(root: Path, index: int, image, *, labels, section) -> None:
     from PIL import Image
 
     kind = "gtCoarse" if section.get("annotation") == "coarse" else "gtFine"
@@ -162,7 +162,7 @@ def write_cityscapes(root: Path, index: int, image, labels, section) -> None:
         save(Image.fromarray(labels), path)
 
 
-def write_bdd100k(root: Path, index: int, image, labels, section) -> None:
+def write_bdd100k(root: Path, index: int, image, *, labels, section) -> None:
     from PIL import Image
 
     for folder in section["folders"]:
@@ -171,7 +171,7 @@ def write_bdd100k(root: Path, index: int, image, labels, section) -> None:
         save(Image.fromarray(labels), root / "bdd100k" / "labels" / "sem_seg" / "masks" / folder / f"{stem}.png")
 
 
-def write_mapillary(root: Path, index: int, image, labels, section) -> None:
+def write_mapillary(root: Path, index: int, image, *, labels, section) -> None:
     import numpy as np
     from PIL import Image
 

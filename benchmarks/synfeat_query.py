@@ -32,7 +32,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     network = PSPNet(backbone="resnet18").build(CLASSES).to(memory_format=torch.channels_last).eval()
-    settings = plugins.build(generators, Generator, given.generator, {"cells": given.cells}, "here")
+    settings = plugins.build(generators, Generator, given.generator, settings={"cells": given.cells}, where="here")
     generator = settings.build(CLASSES, *cut_of(network)).eval()
     boxes = {
         "undefended": Undefended().guard(network, None),

@@ -72,10 +72,10 @@ def main() -> None:
         seconds, whole = time.monotonic() - started, products(folder / "whole")
         print(f"undisturbed: {len(whole)} files in {seconds:.0f} s", flush=True)
         draw = random.Random(given.seed)
-        kills = sum(killed(folder, f"kill{k}", draw, seconds, whole) for k in range(given.kills))
+        kills = sum(killed(folder, f"kill{k}", draw, seconds=seconds, whole=whole) for k in range(given.kills))
         print(f"{given.kills} runs with {kills} kills in all: products equal, nothing left over", flush=True)
         for k in range(given.pairs):
-            together(folder, f"pair{k}", draw, whole)
+            together(folder, f"pair{k}", draw, whole=whole)
         print(f"{given.pairs} times two processes at once: products equal, nothing left over", flush=True)
         print(f"{flipped(folder, draw, whole)} kinds of file with a byte flipped: each refused by its name", flush=True)
 
@@ -107,7 +107,7 @@ def expect(ran: tuple[int, str], code: int) -> str:
     return ran[1]
 
 
-def killed(folder: Path, store: str, draw: random.Random, seconds: float, whole: dict[str, str]) -> int:
+def killed(folder: Path, store: str, draw: random.Random, *, seconds: float, whole: dict[str, str]) -> int:
     """Kill a run two or three times, then let it end; how often it was alive to be killed."""
     count = 0
     for _ in range(draw.choice((2, 3))):
@@ -124,7 +124,7 @@ def killed(folder: Path, store: str, draw: random.Random, seconds: float, whole:
     return count
 
 
-def together(folder: Path, store: str, draw: random.Random, whole: dict[str, str]) -> None:
+def together(folder: Path, store: str, draw: random.Random, *, whole: dict[str, str]) -> None:
     """Two processes on one request, the second up to two seconds later."""
     first = start(folder, store)
     time.sleep(draw.uniform(0, 2))

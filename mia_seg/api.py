@@ -49,7 +49,7 @@ def audit(
 
     root = None if data_root is None else Path(data_root)
     workspace = Workspace(Store(Path(store)), root, Path(reports), device)
-    return Audit(victim, shadow, defenses, attacks, seeds=seeds, repeats=repeats, workspace=workspace)
+    return Audit(victim, shadow, defenses, attacks=attacks, seeds=seeds, repeats=repeats, workspace=workspace)
 
 
 def results(reports: str | Path = "reports") -> "pd.DataFrame":
@@ -69,7 +69,7 @@ class Audit:
     written: tuple[Path, ...] = ()
 
     def __init__(
-        self, victim: str, shadow: str, defenses: Sequence[str] = (), attacks: Sequence[str] = (), *,
+        self, victim: str, shadow: str, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (), 
         seeds: Sequence[int], repeats: int = 1, workspace: "Workspace",
     ) -> None:  # fmt: skip
         from mia_seg import recipes
@@ -79,7 +79,7 @@ class Audit:
         fleet = isinstance(recipes.load_shadow(shadow).adversary, Fleet)
         usual = FLEET_ATTACKS if fleet else ATTACKS
         self.seeds, self.workspace = tuple(seeds), workspace
-        self.request = checks.request(victim, shadow, defenses or DEFENSES, attacks or usual, repeats=repeats)
+        self.request = checks.request(victim, shadow, defenses or DEFENSES, attacked=attacks or usual, repeats=repeats)
 
     @cached_property
     def stages(self) -> "list[Measured]":

@@ -94,7 +94,7 @@ class Pipeline:
         if settings is None:
             return None
         _, cut = self._victim(settings.of, seed)
-        checks.same_members(name, self.sources.cut(recipe, seed).parts, settings.of, cut.parts)
+        checks.same_members(name, self.sources.cut(recipe, seed).parts, settings.of, others=cut.parts)
         more = None if settings.masks == "members" else self.sources.more(cut, settings.of, settings)
         return Taught(settings, self.generator(self.victim(settings.of, seed)), more)
 
@@ -108,7 +108,7 @@ class Pipeline:
             return cut.with_parts(drawn(cut.parts, adversary.members, seed))
         victim = self.victim(adversary.victim, seed)
         return ShadowMembers(
-            name, cut, adversary.members, self.asked(victim, cut, "pool", UNDEFENDED, adversary.stride)
+            name, cut, adversary.members, self.asked(victim, cut, "pool", defense=UNDEFENDED, stride=adversary.stride)
         )
 
     # What is asked and measured.
@@ -131,7 +131,9 @@ class Pipeline:
         method, stride = cell.attack.component, recipe.adversary.stride
 
         def ask(scenes: Divided, part: Part, transform: str | None = None) -> AskedModel:
-            return self.asked(model, scenes, part, cell.defense, stride, cell.repeats, transform)
+            return self.asked(
+                model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform
+            )
 
         return Seen(
             ask(model.scenes, "asked"),
@@ -151,7 +153,7 @@ class Pipeline:
 
     @once
     def asked(
-        self, model: TrainedModel, scenes: Divided, part: Part, defense: Selected[Defense], stride: int,
+        self, model: TrainedModel, scenes: Divided, part: Part, *, defense: Selected[Defense], stride: int,
         repeats: int = 1, transform: str | None = None,
     ) -> AskedModel:  # fmt: skip
         """What a model answers."""
@@ -161,7 +163,9 @@ class Pipeline:
     @once
     def common_classes(self, victim: TrainedModel, shadow: TrainedModel, stride: int) -> CommonClasses:
         """The classes that both sides show."""
-        return CommonClasses(*(self.asked(m, m.scenes, "asked", UNDEFENDED, stride) for m in (victim, shadow)))
+        return CommonClasses(
+            *(self.asked(m, m.scenes, "asked", defense=UNDEFENDED, stride=stride) for m in (victim, shadow))
+        )
 
     # What all this begins with.
 

@@ -53,9 +53,9 @@ class Selected(Generic[C]):
         return f"{self.name}:{self.variant}" if self.variant else self.name
 
 
-def select(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any] | None = None) -> Selected[C]:
+def select(package: ModuleType, base: type[C], text: str, *, defaults: dict[str, Any] | None = None) -> Selected[C]:
     """`text` parsed, once: from here on a component goes by its value."""
-    component = parse(package, base, text, defaults)
+    component = parse(package, base, text, defaults=defaults)
     return Selected(label(package, base, text), component, changed(package, base, text))
 
 
@@ -86,7 +86,7 @@ def load(package: ModuleType, base: type[C], name: str) -> type[C]:
     return found[0]
 
 
-def build(package: ModuleType, base: type[C], name: str, settings: dict[str, Any], where: str) -> C:
+def build(package: ModuleType, base: type[C], name: str, *, settings: dict[str, Any], where: str) -> C:
     """The component `name` with `settings`; a wrong one is refused naming `where`, the key and the allowed keys."""
     cls = load(package, base, name)
     try:
@@ -95,7 +95,7 @@ def build(package: ModuleType, base: type[C], name: str, settings: dict[str, Any
         raise MiaSegError(explain(error, cls, where)) from None
 
 
-def parse(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any] | None = None) -> C:
+def parse(package: ModuleType, base: type[C], text: str, *, defaults: dict[str, Any] | None = None) -> C:
     """`name`, `name:value` or `name:value,key=other` -> the component; a bare value sets its first field.
 
     defaults: the fields that the text does not set.
@@ -110,7 +110,7 @@ def parse(package: ModuleType, base: type[C], text: str, defaults: dict[str, Any
         raise MiaSegError(
             f"'{text}' sets a field twice. Write '{name}:{fields[0].upper()}' once, others as 'key=value'."
         )
-    return build(package, base, name, (defaults or {}) | settings, f"'{text}'")
+    return build(package, base, name, settings=(defaults or {}) | settings, where=f"'{text}'")
 
 
 def label(package: ModuleType, base: type[C], text: str) -> str:
@@ -136,7 +136,7 @@ def changed(package: ModuleType, base: type[C], text: str) -> str:
     return ",".join(str(own[key]) if key == first else f"{key}={own[key]}" for key in fields if key in own)
 
 
-def from_section(package: ModuleType, base: type[C], section: dict[str, Any], where: str) -> C:
+def from_section(package: ModuleType, base: type[C], section: dict[str, Any], *, where: str) -> C:
     """The component of a recipe's section: its `name` says which, the other keys are its settings."""
     settings = dict(section)
     name = settings.pop("name", None)
@@ -144,7 +144,7 @@ def from_section(package: ModuleType, base: type[C], section: dict[str, Any], wh
         raise MiaSegError(f"{where}: the key 'name' is missing.{nearest('', names(package))}")
     if name not in names(package):
         raise MiaSegError(f"{where}: no {base.__name__.lower()} is called '{name}'.{nearest(name, names(package))}")
-    return build(package, base, name, settings, where)
+    return build(package, base, name, settings=settings, where=where)
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:

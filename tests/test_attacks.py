@@ -56,7 +56,7 @@ LEAKING = [variant for variant in variants() if variant[1] not in CONTROLS]
 def method(variant: tuple[str, str], **settings: Any) -> Attack:
     component = load(attacks, Attack, variant[0])
     wanted = small(component, **(QUICK | settings), **({first(component)[0]: variant[1]} if variant[1] else {}))
-    return build(attacks, Attack, variant[0], wanted, variant[0])
+    return build(attacks, Attack, variant[0], settings=wanted, where=variant[0])
 
 
 TRANSFORMS = sorted({transform for variant in variants() for transform in method(variant).transforms})
@@ -255,7 +255,7 @@ def test_what_validates_is_the_ranking_of_scenes_and_the_loss_of_patches(tmp_pat
             return torch.stack([torch.zeros_like(odds), odds], 1)
 
     settings = method(("patch_resnet50", "loss"), patch=(4, 4), batch=3)
-    found = patch_resnet50._validate(Mean(), side, settings, 0, fabric())
+    found = patch_resnet50._validate(Mean(), side, settings, seed=0, fabric=fabric())
     expected = np.mean([np.log1p(np.exp(x if m else -x)) for x, m in zip(loss, members, strict=True)])
     assert found == pytest.approx((expected, 0.75), rel=1e-3)
 

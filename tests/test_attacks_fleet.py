@@ -91,7 +91,7 @@ def test_every_attack_reaches_its_golden_range_on_a_planted_leak(method: FleetAt
 def test_without_shadows_an_attack_reaches_what_one_model_shows(method: PopulationAttack) -> None:
     """One shadow sets the threshold; the population is what the victim never saw."""
     (shadow, seen), (answers, members) = WORLD.shadow(), WORLD.victim()
-    attacker = method.fit(shadow, Membership(seen, np.arange(400)), 0, Fabric(accelerator="cpu", devices=1))
+    attacker = method.fit(shadow, Membership(seen, np.arange(400)), 0, fabric=Fabric(accelerator="cpu", devices=1))
     scores = attacker.score(answers, 0)
     assert auc(scores.image_N, members) == pytest.approx(LEAK.auc_without_shadows, abs=0.06)
     assert scores.by_shadows == ()

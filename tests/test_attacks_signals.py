@@ -193,7 +193,9 @@ def test_scenes_without_what_does_not_vary_are_combined_too(
     same = statistics.take([0] * 12)
     constant = Answers(Path(), [str(i) for i in range(12)], [(0, 0)] * 12, [0] * 12, CLASSES, tuple(range(4)), same)
     known = Membership(np.arange(12) < 6, np.arange(12))
-    scores = LearnedCombination().fit(constant, known, 0, Fabric(accelerator="cpu", devices=1)).score(constant, 0)
+    scores = (
+        LearnedCombination().fit(constant, known, 0, fabric=Fabric(accelerator="cpu", devices=1)).score(constant, 0)
+    )
     assert scores.image_N == pytest.approx(np.zeros(12), abs=1e-6)
 
 
@@ -201,7 +203,9 @@ def test_a_combination_holds_whole_units_out_and_needs_two_of_each_side() -> Non
     answers, known = world(2.0, 40)
     blocks = np.where(known.members_N, "a", "b")
     with pytest.raises(MiaSegError, match=r"fewer than two groups of members or of non-members.*Give the shadow more"):
-        LearnedCombination().fit(answers, Membership(known.members_N, blocks), 0, Fabric(accelerator="cpu", devices=1))
+        LearnedCombination().fit(
+            answers, Membership(known.members_N, blocks), 0, fabric=Fabric(accelerator="cpu", devices=1)
+        )
 
 
 def test_a_combination_s_threshold_is_chosen_on_units_that_it_was_not_fitted_to() -> None:
@@ -215,7 +219,7 @@ def test_a_combination_s_threshold_is_chosen_on_units_that_it_was_not_fitted_to(
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000, class_weight="balanced"))
     x = features(answers.statistics)
     held = cross_val_predict(model, x, known.members_N, cv=PredefinedSplit(fold), method="decision_function")
-    attacker = LearnedCombination().fit(answers, known, 0, Fabric(accelerator="cpu", devices=1))
+    attacker = LearnedCombination().fit(answers, known, 0, fabric=Fabric(accelerator="cpu", devices=1))
     assert attacker.thresholds.image == pytest.approx(best_threshold(held, known.members_N), abs=1e-3)
     expected = model.fit(x, known.members_N).decision_function(x)
     assert attacker.score(answers, 0).image_N == pytest.approx(expected, abs=1e-3)

@@ -39,7 +39,9 @@ def levels_of(
         monkeypatch.setattr(audit, name, lambda *answers: {})
     attacker: Any = SimpleNamespace(thresholds=Thresholds(threshold))
     model, answers = asked(members, groups), None
-    found: dict[str, Any] = measured(Scores(scores), attacker, model, model, answers, answers)["levels"]  # type: ignore[arg-type]
+    found: dict[str, Any] = measured(
+        Scores(scores), attacker, model, shadow=model, victim_answers=answers, shadow_answers=answers
+    )["levels"]  # type: ignore[arg-type]
     return found
 
 

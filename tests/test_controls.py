@@ -87,7 +87,7 @@ def test_right_pairs_are_those_of_plain_loops() -> None:
 def test_one_shifted_feature_confounds_a_split() -> None:
     seen = noise(0)
     seen[MEMBERS, 3] += 4
-    found = blind(seen, MEMBERS, GROUPS, 0)
+    found = blind(seen, MEMBERS, GROUPS, seed=0)
     assert found["confounded"]
     assert found["p"] == 1 / 1000
     assert found["auc"] > 0.95
@@ -97,12 +97,12 @@ def test_one_shifted_feature_confounds_a_split() -> None:
 def test_a_difference_in_spread_alone_confounds_a_split() -> None:
     seen = noise(0)
     seen[MEMBERS] *= 4
-    assert blind(seen, MEMBERS, GROUPS, 0)["confounded"]
+    assert blind(seen, MEMBERS, GROUPS, seed=0)["confounded"]
 
 
 def test_p_is_uniform_where_sides_are_exchangeable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blind_, "ROUNDS", 99)
-    found = [blind(noise(seed), MEMBERS, GROUPS, seed) for seed in range(80)]
+    found = [blind(noise(seed), MEMBERS, GROUPS, seed=seed) for seed in range(80)]
     assert kstest([one["p"] for one in found], "uniform").pvalue > 0.01
     assert sum(one["p"] <= 0.1 for one in found) <= 16  # 8 are expected, and 17 or more in one of 700 such tests
     assert abs(np.mean([one["auc"] for one in found]) - 0.5) < 0.03
@@ -111,12 +111,12 @@ def test_p_is_uniform_where_sides_are_exchangeable(monkeypatch: pytest.MonkeyPat
 def test_units_are_never_split() -> None:
     # A group's scenes are one picture: whoever has it in training and test recognises it, and membership with it.
     pictures, members, scenes = noise(0, 16)[np.arange(64) // 4], np.arange(64) < 32, np.arange(64)
-    assert not blind(pictures, members, scenes // 4, 0)["confounded"]
-    assert blind(pictures, members, scenes, 0)["confounded"]
+    assert not blind(pictures, members, scenes // 4, seed=0)["confounded"]
+    assert blind(pictures, members, scenes, seed=0)["confounded"]
 
 
 def test_constant_features_say_nothing() -> None:
-    found = blind(np.ones((2 * SIDE, 4)), MEMBERS, GROUPS, 0)
+    found = blind(np.ones((2 * SIDE, 4)), MEMBERS, GROUPS, seed=0)
     assert (found["auc"], found["p"], found["confounded"]) == (0.5, 1.0, False)
 
 
@@ -131,24 +131,24 @@ def test_constant_features_say_nothing() -> None:
     ],
 )
 def test_too_few_units_are_not_tested(groups: np.ndarray, why: str) -> None:
-    assert why in blind(noise(0), MEMBERS, groups, 0)["untested"]
+    assert why in blind(noise(0), MEMBERS, groups, seed=0)["untested"]
 
 
 def test_fewer_units_than_folds_take_fewer_folds() -> None:
     members = np.arange(32) < 16
     seen = noise(1, 32) + 4 * members[:, None]
-    found = blind(seen, members, np.arange(32) // 2, 0)
+    found = blind(seen, members, np.arange(32) // 2, seed=0)
     assert (found["folds"], found["confounded"]) == (4, True)
 
 
 def test_the_null_of_a_constant_score_is_exactly_one_half() -> None:
-    found = shuffled(np.zeros(30), np.arange(30) < 10, np.arange(30), 0)
+    found = shuffled(np.zeros(30), np.arange(30) < 10, np.arange(30), seed=0)
     assert found == {"mean": 0.5, "low": 0.5, "high": 0.5, "p": 1.0}
 
 
 def test_the_null_of_a_score_has_the_moments_of_mann_and_whitney() -> None:
     rng = np.random.default_rng(0)
-    found = shuffled(rng.normal(size=60), np.arange(60) < 24, np.arange(60), 0)
+    found = shuffled(rng.normal(size=60), np.arange(60) < 24, np.arange(60), seed=0)
     deviation = np.sqrt(61 / (12 * 24 * 36))
     assert abs(found["mean"] - 0.5) < 5 * deviation / np.sqrt(1000)
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * deviation, rel=0.1)
@@ -156,16 +156,16 @@ def test_the_null_of_a_score_has_the_moments_of_mann_and_whitney() -> None:
 
 def test_the_p_of_a_score_is_that_of_all_arrangements() -> None:
     # 3 of 6 groups: the true arrangement is the best of 20.
-    found = shuffled(np.arange(6.0), np.arange(6) >= 3, np.arange(6), 0)
+    found = shuffled(np.arange(6.0), np.arange(6) >= 3, np.arange(6), seed=0)
     assert found["p"] == pytest.approx(1 / 20, abs=0.02)
 
 
 def test_whole_units_are_shuffled() -> None:
     groups = np.arange(40) // 10
-    found = shuffled(groups.astype(float), groups >= 2, groups, 0)
+    found = shuffled(groups.astype(float), groups >= 2, groups, seed=0)
     assert found["p"] == pytest.approx(1 / 6, abs=0.04)  # 6 ways to choose two groups of four
     assert found["high"] == 1.0
-    one_a_side = shuffled(np.arange(20.0), MEMBERS[10:30], MEMBERS[10:30], 0)
+    one_a_side = shuffled(np.arange(20.0), MEMBERS[10:30], MEMBERS[10:30], seed=0)
     assert one_a_side["p"] == pytest.approx(1.0)
 
 
@@ -192,7 +192,7 @@ def test_two_styles_of_streets_are_told_apart_and_one_is_not(style: Style, confo
     drawn = [*(members.scene(None, i) for i in members.ids(None)[:SIDE])]
     drawn += [others.scene(None, i) for i in others.ids(None)[SIDE : 2 * SIDE]]
     seen = np.stack([features_of(scene, 19) for scene in drawn])
-    assert blind(seen, MEMBERS, GROUPS, 0)["confounded"] is confounded
+    assert blind(seen, MEMBERS, GROUPS, seed=0)["confounded"] is confounded
 
 
 def two_sides() -> BlindControl:
@@ -211,14 +211,14 @@ def test_a_split_is_read_once_and_its_controls_stand_in_the_result(
     control, workspace, scores = two_sides(), Workspace(Store(workdir / "runs")), np.arange(16.0)
     known = membership_of(control.victim.partition(workspace.store))
     run(Plan((control,), workspace.store), workspace)
-    first = controls(scores, known, control.value(workspace.store), 0)
+    first = controls(scores, known, control.value(workspace.store), seed=0)
     assert json.loads(json.dumps(first)) == first
     assert list(first) == ["blind", "shuffle", "halves"]
     assert first["blind"]["folds"] == 4
     assert first["shuffle"]["p"] == 1.0  # members come first and score lowest
     monkeypatch.setattr(Streets, "scene", None)
     run(Plan((control,), workspace.store), workspace)
-    assert controls(scores, known, control.value(workspace.store), 0) == first
+    assert controls(scores, known, control.value(workspace.store), seed=0) == first
     (kept,) = (workdir / "runs" / "controls").iterdir()
     (kept / "blind.json").write_text("{")
     with pytest.raises(MiaSegError, match="mia-seg store rm controls/tiny"):
@@ -227,6 +227,6 @@ def test_a_split_is_read_once_and_its_controls_stand_in_the_result(
 
 def test_a_confounded_result_says_what_is_above_blind() -> None:
     known, scores = Membership(np.arange(16) < 8, np.arange(16)), np.array([*[2.0] * 8, *[1.0] * 2, *[3.0] * 6])
-    split = blind(np.arange(16.0)[:, None] < 8, known.members_N, known.groups_N, 0)
-    found = controls(scores, known, split, 0)["blind"]
+    split = blind(np.arange(16.0)[:, None] < 8, known.members_N, known.groups_N, seed=0)
+    found = controls(scores, known, split, seed=0)["blind"]
     assert (found["auc"], found["confounded"], found["above"]) == (1.0, True, -0.75)

@@ -27,7 +27,7 @@ ALL = names(defenses)
 
 
 def defense(name: str) -> Defense:
-    return build(defenses, Defense, name, {}, name)
+    return build(defenses, Defense, name, settings={}, where=name)
 
 
 def guarded(name: str, network: Network, classes: int, window: Window | None = None) -> Oracle:

@@ -123,7 +123,7 @@ def test_a_fleet_on_other_scenes_than_its_victim_s_is_refused(workspace: Workspa
 
 def test_a_fleet_attack_on_one_shadow_is_refused_before_training(workspace: Workspace) -> None:
     with pytest.raises(MiaSegError, match=r"'lira' compares with many shadows, and 'tiny_a1' is one.*'halves'"):
-        checks.request("tiny", "tiny_a1", ["none"], ["lira"])
+        checks.request("tiny", "tiny_a1", ["none"], attacked=["lira"])
     assert not workspace.store.root.exists()
 
 
@@ -194,7 +194,7 @@ def check_loss_sheet(found: list[Result], place: Workspace) -> None:
     undefended = plugins.select(defenses, Defense, "none")
 
     def loss(model: TrainedModel, scene: str) -> np.ndarray:
-        asked = pipeline.asked(model, model.scenes, "asked", undefended, 4)
+        asked = pipeline.asked(model, model.scenes, "asked", defense=undefended, stride=4)
         (answer,) = asked.value(place.store).take([scene])
         p_HW = np.take_along_axis(answer.posterior_KHW, answer.labels_HW[None].astype(int) % 255, 0)[0]
         return np.where(answer.labels_HW == 255, 0, -np.log(np.maximum(p_HW, 1e-6)))
@@ -219,7 +219,7 @@ def check_loss_sheet(found: list[Result], place: Workspace) -> None:
 
 def test_a_fleet_that_knows_the_defense_is_asked_behind_it(workspace: Workspace, workdir: Path) -> None:
     write_fleet(workdir, "tiny_folder")
-    audit = Audit("tiny_folder", "tiny_folder_fleet", ["argmax"], ["rmia"], seeds=[0], workspace=workspace)
+    audit = Audit("tiny_folder", "tiny_folder_fleet", ["argmax"], attacks=["rmia"], seeds=[0], workspace=workspace)
     assert [stage.cell.adaptive for stage in audit.stages] == [False, True]
     for stage, known in zip(audit.stages, ("none", "argmax"), strict=True):
         assert {asked.defense.label for asked in stage.seen.asked} == {"argmax"}

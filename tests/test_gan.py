@@ -33,7 +33,14 @@ SIZE = (16, 24)
 
 def bicycle(lr: float = 2e-4, channels: int = 6, decode: Any = None, **settings: Any) -> Bicycle:
     torch.manual_seed(0)
-    return Bicycle(SETTINGS, TrainGenerator(lr=lr, **settings), 3, SETTINGS.build(3, channels, 4), CPU, decode)
+    return Bicycle(
+        SETTINGS,
+        TrainGenerator(lr=lr, **settings),
+        3,
+        generator=SETTINGS.build(3, channels, 4),
+        device=CPU,
+        decode=decode,
+    )
 
 
 def batch(count: int = 4, channels: int = 6, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -124,7 +131,7 @@ def test_the_linear_path_begins_as_the_ridge_regression_on_cells(name: str) -> N
     network, held = toy(3), scenes(4)
     made = recipe().model_copy(update={"generator": {"name": name, "width": 16, "levels": 1, "cells": 3}})
     crops = gan.crops_of(made, held, 0)
-    generator = gan._fresh(made, network, 3, crops, 0).generator
+    generator = gan._fresh(made, network, 3, crops=crops, seed=0).generator
     rows, targets = [], []
     for index in range(len(crops)):
         image, labels = crops[index]
@@ -216,7 +223,7 @@ def test_layouts_are_labels_with_predictions_where_there_are_none() -> None:
     assert torch.equal(layout.argmax(1)[known], labels[known])
     assert torch.equal(layout.argmax(1)[~known], predicted[~known])
     assert torch.equal(feature, network.encode(image))
-    assert torch.equal(pair(network, image, labels, "predictions")[0].argmax(1), predicted)
+    assert torch.equal(pair(network, image, labels, layout="predictions")[0].argmax(1), predicted)
 
 
 def test_the_score_of_real_features_is_the_segmenters_own() -> None:
@@ -226,23 +233,23 @@ def test_the_score_of_real_features_is_the_segmenters_own() -> None:
     half = labels.clone()
     half[0, :, 12:] = IGNORE
     for shown in (labels, half):
-        assert score(network, None, [(layout, feature, shown)], 0)["miou"] == 1
+        assert score(network, None, [(layout, feature, shown)], seed=0)["miou"] == 1
     made = SETTINGS.build(3, 8, 2)
-    generated = score(network, made, [(layout, feature, labels)], 0)
+    generated = score(network, made, [(layout, feature, labels)], seed=0)
     assert generated["miou"] < 1
-    assert generated == score(network, made, [(layout, feature, labels)], 0)
+    assert generated == score(network, made, [(layout, feature, labels)], seed=0)
 
 
 def test_whole_units_are_kept_aside() -> None:
     members = [f"{drive}{k}" for drive in "abcde" for k in range(4)]
     group = {i: i[0] for i in members}
     for share, drives in ((0.01, 1), (0.4, 2)):
-        known, aside = set_aside(members, group, share, 0)
+        known, aside = set_aside(members, group, share, seed=0)
         assert sorted(known + aside) == members
         assert len(aside) == 4 * drives
         assert not {group[i] for i in known} & {group[i] for i in aside}
-        assert set_aside(members, group, share, 0) == (known, aside)
-    assert len({tuple(set_aside(members, group, 0.2, seed)[1]) for seed in range(9)}) > 1
+        assert set_aside(members, group, share, seed=0) == (known, aside)
+    assert len({tuple(set_aside(members, group, 0.2, seed=seed)[1]) for seed in range(9)}) > 1
 
 
 def recipe(**settings: Any) -> Recipe:
@@ -264,7 +271,14 @@ def scenes(count: int, first: int = 0) -> Scenes:
 def run(folder: Path, **settings: Any) -> bytes:
     folder.mkdir(exist_ok=True)
     gan.train(
-        recipe(**settings), toy(3), scenes(5), scenes(2, 5), seed=0, folder=folder, title="a test", model="the digest"
+        recipe(**settings),
+        toy(3),
+        scenes(5),
+        aside=scenes(2, 5),
+        seed=0,
+        folder=folder,
+        title="a test",
+        model="the digest",
     )
     return (folder / gan.WEIGHTS).read_bytes()
 
@@ -302,7 +316,7 @@ def test_a_resumed_training_ends_with_the_bits_of_an_unbroken_one(
 def test_features_are_standardised_by_those_of_the_training_scenes(tmp_path: Path) -> None:
     network, held = toy(3), scenes(5)
     run(tmp_path)
-    made = gan.load(recipe(), network, 3, tmp_path / gan.WEIGHTS, "the digest")
+    made = gan.load(recipe(), network, 3, path=tmp_path / gan.WEIGHTS, model="the digest")
     images = torch.stack([torch.from_numpy(s.image_HWC.copy()).permute(2, 0, 1) / 255 for s in held])
     with torch.no_grad():
         # Whole scenes, some mirrored: what the mirror changes of a channel's mean is small.
@@ -318,13 +332,13 @@ def test_a_generator_of_another_segmenter_or_cut_is_refused_by_name(tmp_path: Pa
     with pytest.raises(
         MiaSegError, match=r"model.safetensors is the generator of the segmenter the digest, and this o"
     ):
-        gan.load(recipe(), toy(3), 3, path, "another")
+        gan.load(recipe(), toy(3), 3, path=path, model="another")
     other = recipe().model_copy(update={"generator": {"name": "bicyclegan", "width": 16}})
     with pytest.raises(MiaSegError, match=r"model.safetensors holds another architecture or cut than the recipe's"):
-        gan.load(other, toy(3), 3, path, "the digest")
+        gan.load(other, toy(3), 3, path=path, model="the digest")
     path.write_bytes(b"no weights")
     with pytest.raises(MiaSegError, match="no whole generator"):
-        gan.load(recipe(), toy(3), 3, path, "the digest")
+        gan.load(recipe(), toy(3), 3, path=path, model="the digest")
 
 
 def test_too_few_scenes_are_refused(tmp_path: Path) -> None:

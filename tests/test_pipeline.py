@@ -50,12 +50,12 @@ def shadow_of(workspace: Workspace, name: str, seed: int = 0) -> TrainedModel:
 
 
 def audit_of(workspace: Workspace, victim: str, shadow: str, attacks: Sequence[str] = ("image_loss",)) -> Audit:
-    return Audit(victim, shadow, ["none"], attacks, seeds=[0], workspace=workspace)
+    return Audit(victim, shadow, ["none"], attacks=attacks, seeds=[0], workspace=workspace)
 
 
 def test_an_undefended_victim_is_attacked_once_and_a_defended_one_by_two_kinds_of_attacker(workdir: Path) -> None:
     asked = checks.request(
-        "tiny", "tiny_a1", ["none", "argmax"], ["image_loss", "patch_resnet50:labels", "image_confidence"]
+        "tiny", "tiny_a1", ["none", "argmax"], attacked=["image_loss", "patch_resnet50:labels", "image_confidence"]
     )
     cells = [(cell.defense.label, cell.attack.called, cell.adaptive) for cell in asked.cells()]
     assert cells == [

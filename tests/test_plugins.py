@@ -92,7 +92,10 @@ def test_text_sets_the_first_field_over_the_defaults(cakes: ModuleType) -> None:
     base = cakes.Cake
     assert parse(cakes, base, "apple").model_dump() == {"slices": 8, "warm": False}
     assert parse(cakes, base, "apple:3").model_dump() == {"slices": 3, "warm": False}
-    assert parse(cakes, base, "apple:3", {"slices": 5, "warm": True}).model_dump() == {"slices": 3, "warm": True}
+    assert parse(cakes, base, "apple:3", defaults={"slices": 5, "warm": True}).model_dump() == {
+        "slices": 3,
+        "warm": True,
+    }
     assert parse(cakes, base, "plain").model_dump() == {}
 
 
@@ -128,7 +131,7 @@ def test_wrong_text_is_refused(cakes: ModuleType, text: str, says: str) -> None:
 
 def test_wrong_defaults_name_the_allowed_keys(cakes: ModuleType) -> None:
     with pytest.raises(MiaSegError, match=r"unknown key 'slice'\. Did you mean 'slices'\? There are: slices, warm\."):
-        parse(cakes, cakes.Cake, "apple", {"slice": 2})
+        parse(cakes, cakes.Cake, "apple", defaults={"slice": 2})
 
 
 @pytest.mark.parametrize(
@@ -144,13 +147,13 @@ def test_wrong_defaults_name_the_allowed_keys(cakes: ModuleType) -> None:
 def test_a_section_is_refused_with_its_place(cakes: ModuleType, section: dict[str, object], says: str) -> None:
     before = dict(section)
     with pytest.raises(MiaSegError) as refused:
-        from_section(cakes, cakes.Cake, section, "a.toml: [cake]")
+        from_section(cakes, cakes.Cake, section, where="a.toml: [cake]")
     assert str(refused.value).startswith(says)
     assert section == before
 
 
 def test_a_component_cannot_be_changed(cakes: ModuleType) -> None:
-    apple = build(cakes, cakes.Cake, "apple", {}, "here")
+    apple = build(cakes, cakes.Cake, "apple", settings={}, where="here")
     with pytest.raises(ValidationError, match="frozen"):
         apple.slices = 2
     assert repr(apple) == "Apple(slices=8, warm=False)"  # what an artefact's digest is made from

@@ -341,7 +341,7 @@ def every() -> Iterator[tuple[str, Segmenter]]:
         offered = (
             get_args(component.model_fields["backbone"].annotation) if "backbone" in component.model_fields else ()
         )
-        yield name, build(segmenters, Segmenter, name, {"backbone": offered[0]} if offered else {}, name)
+        yield name, build(segmenters, Segmenter, name, settings={"backbone": offered[0]} if offered else {}, where=name)
 
 
 @cache

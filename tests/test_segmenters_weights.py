@@ -51,7 +51,9 @@ def write(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def small(name: str, pretrained: bool) -> Network:
-    return build(segmenters, Segmenter, name, {"backbone": "resnet18", "pretrained": pretrained}, name).build(3)
+    return build(
+        segmenters, Segmenter, name, settings={"backbone": "resnet18", "pretrained": pretrained}, where=name
+    ).build(3)
 
 
 def assert_planted(layer: torch.nn.Module, prefix: str, tensors: dict[str, Tensor]) -> None:
@@ -95,7 +97,9 @@ def test_deep_stems_start_from_the_file(name: str, suffix: str, folder: Path) ->
 def test_xceptions_start_from_the_file(name: str, folder: Path) -> None:
     tensors = planted(WEIGHTS[name])
     write(folder / f"{WEIGHTS[name]}.pth", tensors)
-    backbone = build(segmenters, Segmenter, "dpc", {"backbone": name, "pretrained": True}, "").build(3).backbone
+    backbone = (
+        build(segmenters, Segmenter, "dpc", settings={"backbone": name, "pretrained": True}, where="").build(3).backbone
+    )
     place = {"xception65": 1, "xception71": 2}[name]
     assert_planted(backbone.stem, "stem.", tensors)
     assert_planted(backbone.early, "blocks.", tensors)
@@ -191,7 +195,7 @@ def test_every_segmenter_can_start_from_either(name: str) -> None:
 @pytest.mark.parametrize("name", names(segmenters))
 def test_the_file_that_a_backbone_begins_with_is_named(name: str, folder: Path) -> None:
     random, pretrained = (
-        build(segmenters, Segmenter, name, {"backbone": "resnet18", "pretrained": either}, name)
+        build(segmenters, Segmenter, name, settings={"backbone": "resnet18", "pretrained": either}, where=name)
         for either in (False, True)
     )
     assert pretrained.files() == ()  # timm's cache or hub has them
@@ -207,19 +211,23 @@ def test_each_backbone_has_a_file_of_its_own(backbone: str, folder: Path) -> Non
         (folder / f"{wanted}.pth").touch()
     name = next(name for name in names(segmenters) if _takes(name, backbone))
     settings = {"backbone": backbone, "pretrained": True}
-    assert build(segmenters, Segmenter, name, settings, name).files() == (folder / f"{WEIGHTS[backbone]}.pth",)
+    assert build(segmenters, Segmenter, name, settings=settings, where=name).files() == (
+        folder / f"{WEIGHTS[backbone]}.pth",
+    )
 
 
 def _takes(name: str, backbone: str) -> bool:
     try:
-        build(segmenters, Segmenter, name, {"backbone": backbone}, name)
+        build(segmenters, Segmenter, name, settings={"backbone": backbone}, where=name)
     except MiaSegError:
         return False
     return True
 
 
 def test_what_is_no_file_or_in_no_folder_is_not_begun_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    segmenter = build(segmenters, Segmenter, "pspnet", {"backbone": "resnet18", "pretrained": True}, "pspnet")
+    segmenter = build(
+        segmenters, Segmenter, "pspnet", settings={"backbone": "resnet18", "pretrained": True}, where="pspnet"
+    )
     (folder / f"{SMALL}.safetensors").mkdir()
     (folder / f"{SMALL}.onnx").touch()
     assert segmenter.files() == ()
@@ -235,7 +243,9 @@ def test_what_is_no_file_or_in_no_folder_is_not_begun_with(folder: Path, monkeyp
 def test_the_file_that_is_named_is_the_file_that_is_read(folder: Path) -> None:
     write(folder / f"{SMALL}.bin", planted(SMALL))
     (folder / f"{SMALL}.pth").write_bytes(b"no weights")
-    segmenter = build(segmenters, Segmenter, "pspnet", {"backbone": "resnet18", "pretrained": True}, "pspnet")
+    segmenter = build(
+        segmenters, Segmenter, "pspnet", settings={"backbone": "resnet18", "pretrained": True}, where="pspnet"
+    )
     (named,) = segmenter.files()
     with pytest.raises(MiaSegError, match=f"{named} does not hold the weights"):
         segmenter.build(3)

@@ -92,7 +92,7 @@ class Attack(Component):
         """What it asks about each scene beside the scene as it is (`mia_seg.query.transforms`)."""
         return ()
 
-    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> Attacker:
+    def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> Attacker:
         """Learn from the shadow's answers whose membership is known."""
         raise NotImplementedError
 

@@ -23,7 +23,7 @@ class StatisticAttack(Attack):
         """The number of every scene, and whatever else the file says of them."""
         return Scores(self.signal(answers))
 
-    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> "StatisticAttacker":
+    def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "StatisticAttacker":
         del seed, fabric
         scores_N = self.signal(answers)
         return StatisticAttacker(self, Thresholds(best_threshold(scores_N, known.members_N)))

@@ -31,7 +31,7 @@ class LearnedCombination(Attack):
 
     strength: Strength = 0.1
 
-    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> "LinearAttacker":
+    def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "LinearAttacker":
         """The threshold is chosen on scores by weights that were fitted to other groups of the shadow."""
         del seed, fabric
         features_NF, members_N = features(answers.statistics), known.members_N

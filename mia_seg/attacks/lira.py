@@ -72,37 +72,37 @@ class LiRA(FleetAttack):
         pairs = self.pairs(fleet)
         outside = fleet.outside(pairs)
         if self.mode == "offline_cdf":
-            return np.asarray(log_ndtr(self._standard(target.scenes_N, outside, "left out", fleet)[0]))
-        out_N = density(target.scenes_N, outside, "left out", fleet)
+            return np.asarray(log_ndtr(self._standard(target.scenes_N, outside, "left out", fleet=fleet)[0]))
+        out_N = density(target.scenes_N, outside, "left out", fleet=fleet)
         if self.mode == "offline_pdf":
             return -out_N
-        return density(target.scenes_N, fleet.inside(pairs), "trained on", fleet) - out_N
+        return density(target.scenes_N, fleet.inside(pairs), "trained on", fleet=fleet) - out_N
 
-    def _scalar(self, scenes_N: np.ndarray, shadows_RN: np.ndarray, did: str, fleet: Readings) -> np.ndarray:
-        z_N, deviation = self._standard(scenes_N, shadows_RN, did, fleet)
+    def _scalar(self, scenes_N: np.ndarray, shadows_RN: np.ndarray, did: str, *, fleet: Readings) -> np.ndarray:
+        z_N, deviation = self._standard(scenes_N, shadows_RN, did, fleet=fleet)
         return np.asarray(-0.5 * z_N**2 - np.log(deviation) - 0.5 * np.log(2 * np.pi))
 
     def _standard(
-        self, scenes_N: np.ndarray, shadows_RN: np.ndarray, did: str, fleet: Readings
+        self, scenes_N: np.ndarray, shadows_RN: np.ndarray, did: str, *, fleet: Readings
     ) -> tuple[np.ndarray, np.ndarray]:
         """Deviations from the shadows' median, and their unit."""
         deviation = np.asarray(shadows_RN.std(0) if self.variance == "scene" else shadows_RN.std())
         if (flat := deviation <= ROUNDING * np.abs(shadows_RN).max()).any():
-            raise MiaSegError(_no_spread(shadows_RN, flat, did, fleet))
+            raise MiaSegError(_no_spread(shadows_RN, flat, did, fleet=fleet))
         return (scenes_N - np.median(shadows_RN, 0)) / deviation, deviation
 
-    def _vector(self, scenes_ND: np.ndarray, shadows_RND: np.ndarray, did: str, fleet: Readings) -> np.ndarray:
+    def _vector(self, scenes_ND: np.ndarray, shadows_RND: np.ndarray, did: str, *, fleet: Readings) -> np.ndarray:
         """Log-density up to a constant, with the covariance of what is left when each scene's mean is taken off."""
         count, mean_ND = len(shadows_RND), shadows_RND.mean(0)
         rest = (shadows_RND - mean_ND).reshape(-1, mean_ND.shape[1])
         if count < 2 or np.abs(rest).max() <= ROUNDING * np.abs(shadows_RND).max():
-            raise MiaSegError(_no_spread(shadows_RND, np.ones(1, bool), did, fleet))
+            raise MiaSegError(_no_spread(shadows_RND, np.ones(1, bool), did, fleet=fleet))
         factor = cholesky(ledoit_wolf(rest, assume_centered=True)[0] * count / (count - 1), lower=True)
         z_DN = solve_triangular(factor, (scenes_ND - mean_ND).T, lower=True)
         return np.asarray(-0.5 * (z_DN**2).sum(0) - np.log(np.diagonal(factor)).sum())
 
 
-def _no_spread(shadows_RN: np.ndarray, flat: np.ndarray, did: str, fleet: Readings) -> str:
+def _no_spread(shadows_RN: np.ndarray, flat: np.ndarray, did: str, *, fleet: Readings) -> str:
     whose = f"scene '{fleet.ids[int(np.argmax(flat))]}'" if flat.size > 1 else "a scene"
     return (
         f"Attack 'lira' has no variance: the {len(shadows_RN)} shadows that {did} {whose} all read the same. "

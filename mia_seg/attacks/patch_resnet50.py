@@ -48,14 +48,14 @@ class PatchResNet50(Attack):
     weight_decay: float = Field(default=1e-2, ge=0)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
-    def fit(self, answers: Answers, known: Membership, seed: int, fabric: Fabric) -> "PatchAttacker":
+    def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "PatchAttacker":
         """Train on four fifths of the shadow's groups; the rest choose the epoch (by AUC) and the threshold."""
         torch.manual_seed(seed)
         draw = np.random.default_rng(seed)
         network = resnet50(represent(answers[0], self.representation).shape[0])
         held = validation(known, draw)
         fit, check = Side(answers, known, np.flatnonzero(~held)), Side(answers, known, np.flatnonzero(held))
-        network.load_state_dict(_train(network, fit, check, self, draw, fabric))
+        network.load_state_dict(_train(network, fit, check, settings=self, draw=draw, fabric=fabric))
         scores = PatchAttacker(network, self, Thresholds(0.0, 0.0)).score(check.answers(), seed)
         assert scores.patch_NP is not None
         members_NP = np.repeat(check.members[:, None], scores.patch_NP.shape[1], 1)
@@ -194,7 +194,7 @@ def validation(known: Membership, draw: np.random.Generator) -> np.ndarray:
 
 
 def _train(
-    network: nn.Module, fit: Side, check: Side, settings: PatchResNet50, draw: np.random.Generator, fabric: Fabric
+    network: nn.Module, fit: Side, check: Side, *, settings: PatchResNet50, draw: np.random.Generator, fabric: Fabric
 ) -> dict[str, Tensor]:
     """AdamW under a one-cycle schedule; the weights of the epoch with the largest AUC on the scenes held out.
 
@@ -215,7 +215,7 @@ def _train(
                 fabric.backward(loss)
                 optimizer.step()
                 schedule.step()
-            loss_now, auc_now = _validate(wrapped, check, settings, check_seed, fabric)
+            loss_now, auc_now = _validate(wrapped, check, settings, seed=check_seed, fabric=fabric)
             if not np.isfinite(loss_now):
                 raise MiaSegError(
                     f"The attacker's training diverged: its validation loss is {loss_now}. Run the same command again; "
@@ -230,7 +230,7 @@ def _train(
 
 @torch.inference_mode()
 def _validate(
-    network: nn.Module, check: Side, settings: PatchResNet50, seed: int, fabric: Fabric
+    network: nn.Module, check: Side, settings: PatchResNet50, *, seed: int, fabric: Fabric
 ) -> tuple[float, float]:
     """Mean loss of four patches a held-out scene, the same after every epoch; AUC of their mean log-odds."""
     network.eval()

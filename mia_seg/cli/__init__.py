@@ -102,7 +102,8 @@ Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'
 
 STORE, REPORTS = Path("runs"), Path("reports")
 # The toy that is a first-class citizen: the whole line on made-up streets.
-DEMO = "demo", "demo_a1", ("none", "argmax"), ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
+DEMO = "demo", "demo_a1", ("none", "argmax")
+DEMO_ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 
 
 @app.command()
@@ -111,7 +112,7 @@ def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), devic
     from mia_seg.evaluate import results as results_
     from mia_seg.report import words
 
-    audit = Audit(*DEMO, seeds=[0], workspace=_workspace(store, None, reports, device))
+    audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=_workspace(store, None, reports, device=device))
     audit.run(screen.say)
     audit.report()
     screen.out().print(words.leak(list(results_.rows(audit.results))), markup=False)
@@ -123,6 +124,7 @@ def train_victim(
     name: Victim,
     seed: Seeds = None,
     data_root: DataRoot = None,
+    *,
     store: StoreRoot = STORE,
     device: Device = "auto",
     devices: Devices = 1,
@@ -133,7 +135,9 @@ def train_victim(
     """Train the segmenter under attack (or say that it exists). A killed run resumes."""
     from mia_seg.pipeline import Pipeline
 
-    workspace = _workspace(store, data_root, REPORTS, device, devices, workers, precision)
+    workspace = _workspace(
+        store, data_root, REPORTS, device=device, devices=devices, workers=workers, precision=precision
+    )
     pipeline = Pipeline(workspace)
     victims = [pipeline.victim(name, s) for s in seed or [0]]
     if _train(victims, workspace, dry_run):
@@ -145,6 +149,7 @@ def train_shadow(
     name: Shadow,
     seed: Seeds = None,
     data_root: DataRoot = None,
+    *,
     store: StoreRoot = STORE,
     device: Device = "auto",
     devices: Devices = 1,
@@ -155,7 +160,9 @@ def train_shadow(
     """Train the attacker's own segmenter, whose membership it knows; a missing victim is trained first."""
     from mia_seg.pipeline import Pipeline
 
-    workspace = _workspace(store, data_root, REPORTS, device, devices, workers, precision)
+    workspace = _workspace(
+        store, data_root, REPORTS, device=device, devices=devices, workers=workers, precision=precision
+    )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
     if _train(shadows, workspace, dry_run):
@@ -167,6 +174,7 @@ def train_generator(
     name: Victim,
     generator: GeneratorName = None,
     seed: Seeds = None,
+    *,
     data_root: DataRoot = None,
     store: StoreRoot = STORE,
     reports: Reports = REPORTS,
@@ -180,7 +188,7 @@ def train_generator(
     from mia_seg.pipeline import Pipeline
     from mia_seg.stages.generators import TrainedGenerator, with_generator
 
-    workspace = _workspace(store, data_root, reports, device, 1, workers, precision)
+    workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
     pipeline = Pipeline(workspace)
     victims = [pipeline.victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
@@ -195,6 +203,7 @@ def attack(
     victim: Victim,
     shadow: Shadow,
     defense: DefenseNames = None,
+    *,
     attack: AttackNames = None,
     seed: Seeds = None,
     repeats: Repeats = 1,
@@ -207,8 +216,10 @@ def attack(
     dry_run: DryRun = False,
 ) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
-    workspace = _workspace(store, data_root, reports, device, 1, workers, precision)
-    audit = Audit(victim, shadow, defense or (), attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace)
+    workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
+    audit = Audit(
+        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
+    )
     if dry_run:
         return screen.plan(audit.plan())
     if _audit(audit):
@@ -220,6 +231,7 @@ def run(
     victim: Victim,
     shadow: Shadow,
     defense: DefenseNames = None,
+    *,
     attack: AttackNames = None,
     seed: Seeds = None,
     repeats: Repeats = 1,
@@ -232,8 +244,10 @@ def run(
     dry_run: DryRun = False,
 ) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
-    workspace = _workspace(store, data_root, reports, device, 1, workers, precision)
-    audit = Audit(victim, shadow, defense or (), attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace)
+    workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
+    audit = Audit(
+        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
+    )
     if dry_run:
         return screen.plan(audit.plan())
     if _audit(audit):
@@ -245,6 +259,7 @@ def plan(
     victim: Victim,
     shadow: Shadow,
     defense: DefenseNames = None,
+    *,
     attack: AttackNames = None,
     seed: Seeds = None,
     repeats: Repeats = 1,
@@ -254,17 +269,19 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
-    workspace = _workspace(store, data_root, reports, "cpu")
-    audit = Audit(victim, shadow, defense or (), attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace)
+    workspace = _workspace(store, data_root, reports, device="cpu")
+    audit = Audit(
+        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
+    )
     screen.plan(audit.plan(), as_json)
 
 
 @app.command()
 def report(
-    data_root: DataRoot = None, store: StoreRoot = STORE, reports: Reports = REPORTS, device: Device = "auto"
+    data_root: DataRoot = None, store: StoreRoot = STORE, reports: Reports = REPORTS, *, device: Device = "auto"
 ) -> None:
     """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
-    workspace = _workspace(store, data_root, reports, device)
+    workspace = _workspace(store, data_root, reports, device=device)
     screen.following(screen.pages(_report(workspace)), f"open {reports / 'index.html'}")
 
 
@@ -308,6 +325,7 @@ def results(
         typer.Option("--format", help="text and latex: some columns. json and csv: all."),
     ] = Form.TEXT,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    *,
     schema: Annotated[
         bool, typer.Option("--schema", help="The JSON schema of a result's file, and nothing else.")
     ] = False,
@@ -324,7 +342,7 @@ def results(
 
 
 def _workspace(
-    store: Path, data_root: Path | None, reports: Path, device: str, devices: int = 1, workers: int = 0,
+    store: Path, data_root: Path | None, reports: Path, *, device: str, devices: int = 1, workers: int = 0,
     precision: str | None = None,
 ) -> "Workspace":  # fmt: skip
     from mia_seg.recipes import Precision

@@ -46,6 +46,7 @@ def gc(
     root: Root = RUNS,
     reports: Annotated[Path, typer.Option(help="What a result below this folder came from is kept.")] = Path("reports"),
     older_than: Annotated[float, typer.Option(min=0, help="Days that a folder must have been left alone.")] = 1.0,
+    *,
     yes: Annotated[
         bool, typer.Option("--yes", help="Remove what is listed. Without this, nothing is removed.")
     ] = False,

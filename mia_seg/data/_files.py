@@ -97,11 +97,11 @@ def paired(images: Mapping[str, Path], labels: Mapping[str, Path], where: Path) 
 
 
 def read_pair(
-    image: Path, labels: Path, stored: Stored, resized: Callable[[tuple[int, int]], tuple[int, int]]
+    image: Path, labels: Path, stored: Stored, *, resized: Callable[[tuple[int, int]], tuple[int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image (RGB, uint8) and labels of one scene, each resized from its stored (height, width) to `resized` of it."""
     with _pair(image, labels) as (picture, drawn):
-        labels_HW = _ids(drawn, labels, stored, resized)
+        labels_HW = _ids(drawn, labels, stored, resized=resized)
         with _sentence(image):
             return _array(_rgb(picture), resized, Image.Resampling.BILINEAR), labels_HW
 
@@ -109,7 +109,7 @@ def read_pair(
 def read_labels(image: Path, labels: Path, stored: Stored) -> np.ndarray:
     """The labels alone, as stored; of the image only its size is read."""
     with _pair(image, labels) as (_, drawn):
-        return _ids(drawn, labels, stored, lambda size: size)
+        return _ids(drawn, labels, stored, resized=lambda size: size)
 
 
 def _some(stems: list[str]) -> str:
@@ -118,7 +118,7 @@ def _some(stems: list[str]) -> str:
 
 
 def _ids(
-    drawn: Image.Image, path: Path, stored: Stored, resized: Callable[[tuple[int, int]], tuple[int, int]]
+    drawn: Image.Image, path: Path, stored: Stored, *, resized: Callable[[tuple[int, int]], tuple[int, int]]
 ) -> np.ndarray:
     wanted = MODES.get(stored, drawn.mode)
     if drawn.mode != wanted:

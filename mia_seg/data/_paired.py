@@ -75,7 +75,7 @@ class Paired(Dataset):
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         image, labels = self.files(data_root, scene_id)[:2]
-        image_HWC, stored = read_pair(image, labels, self.stored_as(), self.resized)
+        image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized)
         return Scene(scene_id, image_HWC, self.decode(stored, labels))
 
     def survey(self, data_root: Path) -> list[Finding]:

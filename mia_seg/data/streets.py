@@ -78,7 +78,7 @@ class Streets(Dataset):
         dice = Dice(np.random.default_rng(np.random.SeedSequence((STYLES.index(self.style), self.seed, index))))
         size = self._vary(dice) if self.style == "mixed" else self.size
         air, street = self._air(dice), plan(dice, self.style)
-        lens = camera(dice, self.style, street, size)
+        lens = camera(dice, self.style, street, size=size)
         canvas = Canvas(lens, air, paint_sky(dice, air, lens))
         paint_skyline(canvas, dice, street)
         paint_ground(canvas, dice, street)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-import mia_seg
 from mia_seg.attacks import Attack, Attacker, Membership, Scores
 from mia_seg.defenses import Defense
 from mia_seg.metrics import auditing, membership, paired
@@ -73,7 +72,7 @@ def classes_of(victim: Answers, shadow: Answers, names: Sequence[str]) -> dict[s
 def versions() -> dict[str, str]:
     """What computed a result."""
     return {
-        "mia-seg": mia_seg.__version__, "python": platform.python_version(),
+        "mia-seg": version("mia-seg"), "python": platform.python_version(),
         "torch": version("torch"), "timm": version("timm"),
     }  # fmt: skip
 
@@ -82,6 +81,7 @@ def measured(
     scores: Scores,
     attacker: Attacker,
     victim: Subject,
+    *,
     shadow: Subject,
     victim_answers: Answers,
     shadow_answers: Answers,

@@ -41,8 +41,8 @@ def train(
     recipe: Recipe,
     network: Network,
     scenes: Scenes,
-    aside: Scenes,
     *,
+    aside: Scenes,
     seed: int,
     folder: Path,
     title: str,
@@ -60,17 +60,17 @@ def train(
         raise MiaSegError(
             f"{title}: {len(scenes)} scenes do not fill a batch of {settings.batch}. Lower [train_generator] batch."
         )
-    crops, held = crops_of(recipe, scenes, seed), list(_held(recipe, network, aside, seed))
-    bicycle = _fresh(recipe, network, len(scenes.dataset.classes()), crops, seed)
+    crops, held = crops_of(recipe, scenes, seed), list(_held(recipe, network, aside, seed=seed))
+    bicycle = _fresh(recipe, network, len(scenes.dataset.classes()), crops=crops, seed=seed)
     with reading(place):
         rows = _restore(place, bicycle)
     if not held:
         raise MiaSegError(f"{title}: none of the {len(aside)} scenes kept aside has a labelled pixel to score it on.")
-    real, saved = score(network, None, held, seed), time.monotonic()
+    real, saved = score(network, None, held, seed=seed), time.monotonic()
     with Bar(title, settings.epochs, len(rows)) as bar:
         for epoch in range(len(rows), settings.epochs):
-            row = _epoch(bicycle, network, crops, settings, epoch, seed)
-            generated = score(network, bicycle.generator, held, seed)
+            row = _epoch(bicycle, network, crops, settings=settings, epoch=epoch, seed=seed)
+            generated = score(network, bicycle.generator, held, seed=seed)
             rows.append(row | generated | {f"real_{name}": value for name, value in real.items()})
             write_log(place, rows)
             if time.monotonic() - saved > SAVE_EVERY:
@@ -83,7 +83,7 @@ def train(
     (place / STATE).unlink(missing_ok=True)
 
 
-def load(recipe: Recipe, network: Network, classes: int, path: Path, model: str) -> GeneratorNetwork:
+def load(recipe: Recipe, network: Network, classes: int, *, path: Path, model: str) -> GeneratorNetwork:
     """The generator of `network` in evaluation mode. Raises MiaSegError for one of another segmenter or architecture.
 
     model: the digest of the segmenter.
@@ -100,11 +100,13 @@ def load(recipe: Recipe, network: Network, classes: int, path: Path, model: str)
             f"nothing to another. Delete its folder and train again: mia-seg train-generator."
         )
     unfit = f"{path} holds another architecture or cut than the recipe's [generator] and [segmenter]"
-    take_weights(generator, path, unfit, "Delete its folder and train again.")
+    take_weights(generator, path, unfit, fix="Delete its folder and train again.")
     return generator.eval()
 
 
-def set_aside(members: Sequence[str], group: Mapping[str, str], share: float, seed: int) -> tuple[list[str], list[str]]:
+def set_aside(
+    members: Sequence[str], group: Mapping[str, str], share: float, *, seed: int
+) -> tuple[list[str], list[str]]:
     """A segmenter's members for training its generator, and those to score it: whole groups, at least one."""
     groups = sorted({group[i] for i in members})
     random.Random(seed).shuffle(groups)
@@ -113,7 +115,7 @@ def set_aside(members: Sequence[str], group: Mapping[str, str], share: float, se
 
 
 @torch.no_grad()
-def pair(network: Network, images_N3HW: Tensor, labels_NHW: Tensor, layout: str = "labels") -> tuple[Tensor, Tensor]:
+def pair(network: Network, images_N3HW: Tensor, labels_NHW: Tensor, *, layout: str = "labels") -> tuple[Tensor, Tensor]:
     """One-hot layouts [N, K, H, W] and features at the cut [N, C, h, w], float32, on the network's device.
 
     layout: "labels", where ignored pixels take the network's prediction; "predictions", where all do.
@@ -134,7 +136,7 @@ def one_hot(labels_NHW: Tensor, classes: int) -> Tensor:
 
 @torch.no_grad()
 def score(
-    network: Network, generator: GeneratorNetwork | None, held: Sequence[tuple[Tensor, Tensor, Tensor]], seed: int
+    network: Network, generator: GeneratorNetwork | None, held: Sequence[tuple[Tensor, Tensor, Tensor]], *, seed: int
 ) -> dict[str, float]:
     """The PSPNet-score (thesis, table 6.2): utility of what the network reads out of generated features.
 
@@ -159,16 +161,16 @@ def rate(settings: TrainGenerator, epoch: int) -> float:
 
 
 def _settings(recipe: Recipe) -> Generator:
-    return plugins.from_section(generators_, Generator, recipe.generator, "[generator]")
+    return plugins.from_section(generators_, Generator, recipe.generator, where="[generator]")
 
 
-def crops_of(recipe: Recipe, scenes: Scenes, seed: int, flip: bool = True) -> Crops:
+def crops_of(recipe: Recipe, scenes: Scenes, seed: int, *, flip: bool = True) -> Crops:
     """The victim's crops without its rescaling: a service sees scenes at one scale."""
     flip = flip and recipe.train.flip
     return Crops(scenes, recipe.train.model_copy(update={"scale": (1.0, 1.0), "flip": flip}), seed)
 
 
-def _held(recipe: Recipe, network: Network, aside: Scenes, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _held(recipe: Recipe, network: Network, aside: Scenes, *, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Layout, feature and labels of one unmirrored crop of each scene kept aside, the same at every epoch."""
     crops = crops_of(recipe, aside, seed, flip=False)
     for index in range(len(crops)):
@@ -177,7 +179,7 @@ def _held(recipe: Recipe, network: Network, aside: Scenes, seed: int) -> Iterato
             yield *pair(network, image[None], labels[None]), labels[None]
 
 
-def _fresh(recipe: Recipe, network: Network, classes: int, crops: Crops, seed: int) -> Bicycle:
+def _fresh(recipe: Recipe, network: Network, classes: int, *, crops: Crops, seed: int) -> Bicycle:
     torch.manual_seed(seed)
     settings, device = _settings(recipe), next(network.parameters()).device
     generator = settings.build(classes, *cut_of(network))
@@ -185,9 +187,9 @@ def _fresh(recipe: Recipe, network: Network, classes: int, crops: Crops, seed: i
     generator.mean_C.copy_(mean)
     generator.deviation_C.copy_(deviation)
     if generator.linear is not None:
-        _fit(generator, generator.linear, network, crops, recipe.train_generator.layout)
+        _fit(generator, generator.linear, network, crops=crops, layout=recipe.train_generator.layout)
     decode = _decoding(network, generator) if recipe.train_generator.decoding else None
-    return Bicycle(settings, recipe.train_generator, classes, generator, device, decode)
+    return Bicycle(settings, recipe.train_generator, classes, generator=generator, device=device, decode=decode)
 
 
 def _decoding(network: Network, generator: GeneratorNetwork) -> Callable[[Tensor], Tensor]:
@@ -209,13 +211,13 @@ def _statistics(network: Network, crops: Crops, device: torch.device) -> tuple[T
 
 
 @torch.no_grad()
-def _fit(generator: GeneratorNetwork, linear: nn.Conv2d, network: Network, crops: Crops, layout: str) -> None:
+def _fit(generator: GeneratorNetwork, linear: nn.Conv2d, network: Network, *, crops: Crops, layout: str) -> None:
     """Begin with the ridge regression of standardised features on the layout's cells, over one crop of every scene."""
     side, rows = linear.kernel_size[0], linear.weight[0].numel() + 1
     square, cross = torch.zeros(rows, rows).double(), torch.zeros(rows, linear.out_channels).double()
     for index in range(len(crops)):
         image, labels = crops[index]
-        shown, feature = (t.cpu() for t in pair(network, image[None], labels[None], layout))
+        shown, feature = (t.cpu() for t in pair(network, image[None], labels[None], layout=layout))
         # As the convolution pads: what lies beyond the edge holds no class.
         seen = F.unfold(generator.reader.cells(shown), side, padding=side // 2)[0].double()
         seen = torch.cat([seen, torch.ones(1, seen.shape[1]).double()])
@@ -227,7 +229,7 @@ def _fit(generator: GeneratorNetwork, linear: nn.Conv2d, network: Network, crops
 
 
 def _epoch(
-    bicycle: Bicycle, network: Network, crops: Crops, settings: TrainGenerator, epoch: int, seed: int
+    bicycle: Bicycle, network: Network, crops: Crops, *, settings: TrainGenerator, epoch: int, seed: int
 ) -> dict[str, Any]:
     """One pass over the scenes; the mean of every loss."""
     started, total, lr = time.monotonic(), dict[str, float](), rate(settings, epoch)
@@ -237,7 +239,7 @@ def _epoch(
     batches = list(_batches(order_of(len(crops), seed, epoch), settings.batch))
     for batch in batches:
         images, labels = (torch.stack(part) for part in zip(*(crops[i] for i in batch), strict=True))
-        layout, feature = pair(network, images, labels, settings.layout)
+        layout, feature = pair(network, images, labels, layout=settings.layout)
         terms = bicycle.step(layout, bicycle.generator.standardise(feature))
         total = {name: total.get(name, 0.0) + value for name, value in terms.items()}
     losses = {name: value / len(batches) for name, value in total.items()}

@@ -16,7 +16,7 @@ SHARE = 0.5
 class Encoder(nn.Module):
     """Features -> mean and log variance of z (BicycleGAN's resnet encoder: the feature is all that it sees)."""
 
-    def __init__(self, channels: int, width: int, levels: int, latent: int) -> None:
+    def __init__(self, channels: int, width: int, levels: int, *, latent: int) -> None:
         super().__init__()
         widths = [width * min(2**level, 4) for level in range(levels + 1)]
         self.enter = nn.Conv2d(channels, width, 3, padding=1)
@@ -64,10 +64,10 @@ class Discriminator(nn.Module):
 
 def encoder(settings: Generator, channels: int) -> Encoder:
     """A freshly drawn encoder that fits the generator."""
-    return draw(Encoder(channels, settings.width // 2, settings.levels, settings.latent))
+    return draw(Encoder(channels, settings.width // 2, settings.levels, latent=settings.latent))
 
 
-def discriminator(settings: Generator, classes: int, channels: int, stride: int) -> Discriminator:
+def discriminator(settings: Generator, classes: int, channels: int, *, stride: int) -> Discriminator:
     """A freshly drawn discriminator that fits the generator."""
     reader = settings.reader(classes, stride, SHARE)
     return draw(Discriminator(reader, channels, max(16, settings.width // 2 // 16 * 16)))

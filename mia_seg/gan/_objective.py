@@ -34,8 +34,8 @@ class Bicycle:
     """
 
     def __init__(
-        self, settings: Generator, how: TrainGenerator, classes: int, generator: GeneratorNetwork, device: torch.device,
-        decode: Callable[[Tensor], Tensor] | None = None,
+        self, settings: Generator, how: TrainGenerator, classes: int, *, generator: GeneratorNetwork,
+        device: torch.device, decode: Callable[[Tensor], Tensor] | None = None,
     ) -> None:  # fmt: skip
         channels, stride = generator.channels, generator.stride
         self.generator, self.device, self.decode = generator, device, decode
@@ -43,8 +43,8 @@ class Bicycle:
         self.networks: dict[str, nn.Module] = {
             "generator": generator,
             "encoder": encoder(settings, channels),
-            "discriminator": discriminator(settings, classes, channels, stride),
-            "discriminator2": discriminator(settings, classes, channels, stride),
+            "discriminator": discriminator(settings, classes, channels, stride=stride),
+            "discriminator2": discriminator(settings, classes, channels, stride=stride),
         }
         for network in self.networks.values():
             network.to(device).train()

@@ -41,9 +41,9 @@ class Generator(Component):
     def build(self, classes: int, channels: int, stride: int) -> "GeneratorNetwork":
         """A freshly drawn network for features of `channels` at `stride` (torch's global generator draws)."""
         reader = self.reader(classes, stride)
-        unet = UNet(reader.channels, channels, self.width, self.levels, self.latent)
+        unet = UNet(reader.channels, channels, self.width, levels=self.levels, latent=self.latent)
         linear = nn.Conv2d(classes, channels, self.cells, padding="same") if self.cells else None
-        return GeneratorNetwork(reader, draw(unet), channels, stride, linear)
+        return GeneratorNetwork(reader, draw(unet), channels, stride=stride, linear=linear)
 
 
 class GeneratorNetwork(nn.Module):
@@ -52,7 +52,9 @@ class GeneratorNetwork(nn.Module):
     mean_C: Tensor
     deviation_C: Tensor
 
-    def __init__(self, reader: Reader, unet: UNet, channels: int, stride: int, linear: nn.Conv2d | None = None) -> None:
+    def __init__(
+        self, reader: Reader, unet: UNet, channels: int, *, stride: int, linear: nn.Conv2d | None = None
+    ) -> None:
         super().__init__()
         self.linear = linear
         self.reader, self.unet, self.channels, self.stride = reader, unet, channels, stride

@@ -16,7 +16,7 @@ M = TypeVar("M", bound=nn.Module)
 class UNet(nn.Module):
     """Down, then up with a skip at every level; z is tiled and joined to every level's input on the way down."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, levels: int, latent: int) -> None:
+    def __init__(self, inputs: int, outputs: int, width: int, *, levels: int, latent: int) -> None:
         super().__init__()
         self.latent = latent
         widths = [width * min(2**level, 4) for level in range(levels + 1)]
@@ -37,7 +37,7 @@ class UNet(nn.Module):
         return self.leave(x)
 
 
-def block(inputs: int, outputs: int, stride: int = 1, dilation: int = 1, slope: float = SLOPE) -> nn.Sequential:
+def block(inputs: int, outputs: int, stride: int = 1, *, dilation: int = 1, slope: float = SLOPE) -> nn.Sequential:
     """A 3x3 convolution, group norm, (leaky) ReLU; at stride 2 a side of s becomes ceil(s / 2), as in backbones."""
     convolution = nn.Conv2d(inputs, outputs, 3, stride, dilation, dilation, bias=False)
     return nn.Sequential(convolution, nn.GroupNorm(GROUPS, outputs), nn.LeakyReLU(slope, inplace=True))

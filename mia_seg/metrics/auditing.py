@@ -51,10 +51,10 @@ def epsilon_bound(
     _require(randomised, delta, level)
     scores_N, members_N = checked(np.asarray(scores, np.float64), np.asarray(members))
     choosing_N = _half(members_N, np.random.default_rng(seed))
-    threshold = _best(scores_N[choosing_N], members_N[choosing_N], delta, level)
+    threshold = _best(scores_N[choosing_N], members_N[choosing_N], delta, level=level)
     called_N, kept_N = (scores_N >= threshold)[~choosing_N], members_N[~choosing_N]
     counts = int(kept_N.sum()), int((~kept_N).sum())
-    return float(_epsilons([called_N[kept_N].sum()], [called_N[~kept_N].sum()], counts, delta, level)[0])
+    return float(_epsilons([called_N[kept_N].sum()], [called_N[~kept_N].sum()], counts, delta=delta, level=level)[0])
 
 
 def epsilon_one_run(
@@ -85,11 +85,11 @@ def epsilon_one_run(
     order_N, half = np.lexsort((np.random.default_rng(seed).permutation(len(scores_N)), -scores_N)), guesses // 2
     right = int(members_N[order_N[:half]].sum() + (~members_N[order_N[-half:]]).sum())
     low, high = 0.0, LARGEST_EPSILON
-    if _chance(low, right, guesses, len(scores_N), delta) > 1 - level:
+    if _chance(low, right, guesses, scenes=len(scores_N), delta=delta) > 1 - level:
         return 0.0
     for _ in range(60):
         middle = (low + high) / 2
-        rejected = _chance(middle, right, guesses, len(scores_N), delta) <= 1 - level
+        rejected = _chance(middle, right, guesses, scenes=len(scores_N), delta=delta) <= 1 - level
         low, high = (middle, high) if rejected else (low, middle)
     return low
 
@@ -155,16 +155,16 @@ def _half(members_N: Booleans, rng: np.random.Generator) -> Booleans:
     return half_N
 
 
-def _best(scores_N: Floats, members_N: Booleans, delta: float, level: float) -> float:
+def _best(scores_N: Floats, members_N: Booleans, delta: float, *, level: float) -> float:
     """The threshold with the largest bound: what it promises here is not kept, only where it lies."""
     ranking = rank(scores_N, members_N)
     tp, fp = called(ranking)
-    bounds_S = _epsilons(tp[1:], fp[1:], (int(tp[-1]), int(fp[-1])), delta, level)
+    bounds_S = _epsilons(tp[1:], fp[1:], (int(tp[-1]), int(fp[-1])), delta=delta, level=level)
     return float(ranking.scores_S[int(np.argmax(bounds_S))])
 
 
 def _epsilons(
-    hits: Iterable[int], alarms: Iterable[int], counts: tuple[int, int], delta: float, level: float
+    hits: Iterable[int], alarms: Iterable[int], counts: tuple[int, int], *, delta: float, level: float
 ) -> Floats:
     """The larger of both ratios' bounds for hits of counts[0] members and alarms of counts[1] non-members."""
     tail = (1 - level) / 2
@@ -174,7 +174,7 @@ def _epsilons(
     return np.log(np.maximum.reduce([np.ones_like(tpr), (tpr - delta) / fpr, (1 - fpr - delta) / (1 - tpr)]))
 
 
-def _chance(epsilon: float, right: int, guesses: int, scenes: int, delta: float) -> float:
+def _chance(epsilon: float, right: int, guesses: int, *, scenes: int, delta: float) -> float:
     """At most how likely `right` of `guesses` are right under (epsilon, delta)-privacy."""
     share = 1 / (1 + np.exp(-epsilon))
     just_below = np.cumsum(binom.pmf(np.arange(right - 1, -1, -1), guesses, share))

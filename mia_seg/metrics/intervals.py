@@ -91,7 +91,7 @@ def ranks_around(rate: float, count: float) -> tuple[float, float, float]:
     return few, float(bdtrik(1 - tail, count, rate)) + 1, tail
 
 
-def auc_interval(area: float, above_N: Floats, below_M: Floats, slots: tuple[Integers, Integers]) -> Interval:
+def auc_interval(area: float, above_N: Floats, below_M: Floats, *, slots: tuple[Integers, Integers]) -> Interval:
     """The AUC's, from what each member and each non-member adds to it.
 
     above_N: the share of non-members that each member outranks, ties counting half; below_M: the share of members that

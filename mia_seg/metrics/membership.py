@@ -189,18 +189,18 @@ def measure(
     ranking = rank(scores, members)
     drawn = groups_of(ranking, groups)
     tp, fp = called(ranking)
-    samples_R = _bootstrap(ranking, drawn, seed, rounds)
-    precision, precision_low, precision_high = _precision_at_recall(tp, fp, samples_R, drawn.fewest)
+    samples_R = _bootstrap(ranking, drawn, seed, rounds=rounds)
+    precision, precision_low, precision_high = _precision_at_recall(tp, fp, samples_R, groups=drawn.fewest)
     return Measurement(
         n_members=int(tp[-1]),
         n_nonmembers=int(fp[-1]),
         n_member_groups=drawn.members,
         n_nonmember_groups=drawn.nonmembers,
-        **_ranked(ranking, tp, fp, drawn),
+        **_ranked(ranking, tp, fp, groups=drawn),
         precision_at_recall_80=precision,
         precision_at_recall_80_low=precision_low,
         precision_at_recall_80_high=precision_high,
-        **_at_threshold(ranking, tp, fp, threshold, drawn),
+        **_at_threshold(ranking, tp, fp, threshold=threshold, groups=drawn),
         roc_points=_roc_points(tp, fp),
         pr_points=_pr_points(tp, fp),
     )
@@ -211,13 +211,13 @@ def ranked(
 ) -> dict[str, Any]:
     """What `measure` says of the order of the scores alone: auc, auc_low, auc_high and tpr_at_fpr."""
     ranking = rank(scores, members)
-    return _ranked(ranking, *called(ranking), groups_of(ranking, groups))
+    return _ranked(ranking, *called(ranking), groups=groups_of(ranking, groups))
 
 
-def _ranked(ranking: Ranking, tp: Integers, fp: Integers, groups: Groups) -> dict[str, Any]:
+def _ranked(ranking: Ranking, tp: Integers, fp: Integers, *, groups: Groups) -> dict[str, Any]:
     area = float(area_under(tp, fp))
-    low, high = auc_interval(area, *placements(ranking, tp, fp), groups.slots)
-    rates = {f"{target:g}": _rate_at_fpr(ranking, tp, fp, target, groups) for target in TARGETS}
+    low, high = auc_interval(area, *placements(ranking, tp, fp), slots=groups.slots)
+    rates = {f"{target:g}": _rate_at_fpr(ranking, tp, fp, target=target, groups=groups) for target in TARGETS}
     return {"auc": area, "auc_low": low, "auc_high": high, "tpr_at_fpr": rates}
 
 
@@ -228,7 +228,7 @@ def _precision_where_recalled(tp: Integers, fp: Integers) -> Floats:
     return np.where(tp[..., 1:] / tp[..., -1:] >= RECALL, precision, 0.0)
 
 
-def _bootstrap(ranking: Ranking, groups: Groups, seed: int, rounds: int) -> Floats:
+def _bootstrap(ranking: Ranking, groups: Groups, seed: int, *, rounds: int) -> Floats:
     """Precision at recall 0.8 [R] with groups drawn again, members and non-members separately."""
     drawn = (called(ranking, draws[:, groups.slots_N]) for draws in groups.draws(seed, rounds))
     return np.concatenate([_precision_where_recalled(tp, fp).max(-1) for tp, fp in drawn])
@@ -242,7 +242,7 @@ def _widened(samples_R: Floats, exact: tuple[float, float], groups: int) -> tupl
     return min(low, exact[0]), max(high, exact[1])
 
 
-def _precision_at_recall(tp: Integers, fp: Integers, samples_R: Floats, groups: int) -> tuple[float, float, float]:
+def _precision_at_recall(tp: Integers, fp: Integers, samples_R: Floats, *, groups: int) -> tuple[float, float, float]:
     """The best precision with recall >= 0.8 and its bounds, as `measure` defines them."""
     precision_S = _precision_where_recalled(tp, fp)
     # Of equally precise thresholds the lowest: it calls the most members.
@@ -253,7 +253,7 @@ def _precision_at_recall(tp: Integers, fp: Integers, samples_R: Floats, groups: 
     return precision, float(max(min(low, 2 * precision - high), tp[-1] / (tp[-1] + fp[-1]))), float(high)
 
 
-def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, groups: Groups) -> RateAtFpr | str:
+def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, *, target: float, groups: Groups) -> RateAtFpr | str:
     member_slots, slots = groups.slots
     worst = kish(slots)
     if worst * target < 1 - 1e-9:
@@ -264,7 +264,7 @@ def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, gr
     tpr, fpr = float(tp[point] / tp[-1]), float(fp[point] / fp[-1])
     count = count_of(called_N[~ranking.members_N], slots)
     few, many, tail = ranks_around(target, count)
-    moved = _tpr_at_rank(tp, fp, few, count, beside=False), _tpr_at_rank(tp, fp, many, count, beside=True)
+    moved = _tpr_at_rank(tp, fp, few, count=count, beside=False), _tpr_at_rank(tp, fp, many, count=count, beside=True)
     called_members = count_of(called_N[ranking.members_N], member_slots)
     low, high = square_and_add(tpr, wilson(tpr, called_members, ndtri(1 - tail)), moved)
     fpr_low, fpr_high = clopper_pearson(fpr, worst)
@@ -274,7 +274,7 @@ def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, target: float, gr
     }  # fmt: skip
 
 
-def _tpr_at_rank(tp: Integers, fp: Integers, rank: float, count: float, beside: bool) -> float:
+def _tpr_at_rank(tp: Integers, fp: Integers, rank: float, *, count: float, beside: bool) -> float:
     """The TPR at a rank of the non-members, that count for so many: on a straight line between whole ranks."""
     whole = np.floor(rank) + np.arange(2)
     # Of scores in groups a rank is worth several; members beside the last of these count or do not.
@@ -284,7 +284,7 @@ def _tpr_at_rank(tp: Integers, fp: Integers, rank: float, count: float, beside: 
     return float(np.interp(rank, whole, shares))
 
 
-def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, threshold: float, groups: Groups) -> dict[str, Any]:
+def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, *, threshold: float, groups: Groups) -> dict[str, Any]:
     """What holds at the attacker's own threshold: both rates, balanced accuracy and predictive values."""
     if not np.isfinite(threshold):
         raise MiaSegError(f"The threshold is {threshold}; it must be finite.")

@@ -46,7 +46,10 @@ def above(
     first, second = rank(scores, members), rank(others, members)
     drawn = groups_of(first, groups)
     both = Groups(_unranked(first, drawn.slots_N), drawn.members, drawn.nonmembers)
-    areas, rates = [float(area_under(*called(r))) for r in (first, second)], _rates(first, second, both, seed, rounds)
+    areas, rates = (
+        [float(area_under(*called(r))) for r in (first, second)],
+        _rates(first, second, both, seed=seed, rounds=rounds),
+    )
     resolved = kish(both.slots[1]) * np.array(TARGETS) >= 1 - 1e-9
     return {
         "auc": _rate(areas[0] - areas[1], _interval(areas[0] - areas[1], _added(first) - _added(second), both)),
@@ -86,7 +89,7 @@ def _interval(value: float, difference_N: Floats, groups: Groups) -> Interval:
     return value - half, value + half
 
 
-def _rates(first: Ranking, second: Ranking, groups: Groups, seed: int, rounds: int) -> list[tuple[float, Floats]]:
+def _rates(first: Ranking, second: Ranking, groups: Groups, *, seed: int, rounds: int) -> list[tuple[float, Floats]]:
     """For each target the difference of the TPRs, and those of groups drawn again [R]."""
     values = [_tpr(*called(first), target) - _tpr(*called(second), target) for target in TARGETS]
     passes = []

@@ -53,7 +53,7 @@ def utility(confusion_KK: Integers) -> dict[str, float]:
 
 
 def utility_interval(
-    confusion_NKK: Integers, groups: Iterable[Hashable] | None = None, seed: int = 0, rounds: int = 1000
+    confusion_NKK: Integers, groups: Iterable[Hashable] | None = None, seed: int = 0, *, rounds: int = 1000
 ) -> dict[str, tuple[float, float]]:
     """95% percentile bootstrap (Efron & Tibshirani 1993, chapter 13) of every `utility`, as name -> (low, high).
 

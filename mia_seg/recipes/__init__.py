@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field, ValidationError, model_validator
 
-import mia_seg
 from mia_seg import data, plugins
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
@@ -40,7 +39,7 @@ class Recipe(Section):
 
     def dataset(self) -> Dataset:
         """The data set that `[data]` names, with its settings."""
-        return plugins.from_section(data, Dataset, self.data, "[data]")
+        return plugins.from_section(data, Dataset, self.data, where="[data]")
 
     def inputs(self, *sections: str) -> dict[str, Any]:
         """The named sections as JSON, without what is at its default: a new key with a default changes nothing."""
@@ -84,12 +83,12 @@ def _component(section: str, given: Any) -> dict[str, Any] | None:
     package, base = COMPONENTS[section]
     module = import_module(f"mia_seg.{package}")  # by name: what a recipe shapes comes after it in the line
     cls: type[Component] = getattr(module, base)
-    return plugins.settings_of(plugins.from_section(module, cls, given, f"[{section}]"))
+    return plugins.settings_of(plugins.from_section(module, cls, given, where=f"[{section}]"))
 
 
 def folders(kind: Kind) -> list[Path]:
     """Where recipes of a kind are looked for: the working directory first, then what came with mia-seg."""
-    package = Path(mia_seg.__file__).parent
+    package = Path(__file__).parents[1]
     # An installed wheel carries the recipes inside the package; a checkout has them beside it.
     return [Path.cwd() / f"{kind}s", package / f"{kind}s", package.parent / f"{kind}s"]
 
@@ -141,5 +140,5 @@ def _load(kind: Kind, cls: type[R], name: str) -> R:
         recipe = cls(**given)
     except ValidationError as error:
         raise MiaSegError(plugins.explain(error, cls, str(path))) from None
-    plugins.from_section(data, Dataset, recipe.data, f"{path}: [data]")
+    plugins.from_section(data, Dataset, recipe.data, where=f"{path}: [data]")
     return recipe

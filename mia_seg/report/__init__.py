@@ -85,7 +85,7 @@ def write(
     # One look for all victims: a defense has the same colour on the whole page.
     shared = look(defenses_of(cells(rows)))
     victims = [
-        _victim(reports, name, mine, (cams.get(name), losses.get(name)), _of(scores, name), shared)
+        _victim(reports, name, mine, sheets=(cams.get(name), losses.get(name)), scores=_of(scores, name), shared=shared)
         for name, mine in by_victim.items()
     ]
     more = more_table(reports, others) if others else None
@@ -115,6 +115,7 @@ def _victim(
     reports: Path,
     name: str,
     results: Results,
+    *,
     sheets: "tuple[CamSheet | None, LossSheet | None]",
     scores: Scores,
     shared: Look,
@@ -136,7 +137,7 @@ def _victim(
             *figures.confidences(folder, rows), *figures.parts(folder, rows),
             *figures.training_of_generators(folder, scores),
         ],
-        shadows=[_shadow(folder, shadow, [r for r in rows if r["shadow"] == shadow], shared) for shadow in names],
+        shadows=[_shadow(folder, name, [r for r in rows if r["shadow"] == name], shared=shared) for name in names],
         sheets=[*figures.cam(folder, sheets[0]), *figures.losses(folder, sheets[1])],
         details=[
             tables.counts(rows), tables.shadow_utility(results), tables.settings(results),
@@ -145,7 +146,7 @@ def _victim(
     )  # fmt: skip
 
 
-def _shadow(folder: Path, name: str, rows: list[Row], shared: Look) -> Shadow:
+def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow:
     found = cells(rows)
     image = [cell for cell in found if cell.level == "image"]
     levels = [level for level in figures.LEVELS if any(cell.level == level for cell in found)]
@@ -157,7 +158,7 @@ def _shadow(folder: Path, name: str, rows: list[Row], shared: Look) -> Shadow:
         name=name,
         about=words.adversary(rows),
         defended=words.defended(rows) + ([sources.source_sentence(seen)] if seen else []),
-        figures=figures.draw(folder, name, found, shared, words.drawn_from(found)),
+        figures=figures.draw(folder, name, found, look=shared, note=words.drawn_from(found)),
         compared=weighed + split + ([shadows.shadows_table(many)] if many else []),
         tables=[*(tables.attacks(found, level) for level in levels), *tables.rare(found), *tables.privacy(found)],
     )

@@ -1,7 +1,7 @@
 """ROC and precision-recall curves: a row an attack, a curve a defense (thesis figures 7.5 and 7.6)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,15 +26,21 @@ class Panel:
     log: bool
 
 
+class Draw(Protocol):
+    """Draws the cells of one panel."""
+
+    def __call__(self, ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None: ...
+
+
 def roc_figure(cells: list[Cell], look: Look) -> Figure:
     """True over false positive rate, then the same with the rare false positives spread out."""
     panels = [Panel(side, log) for log in (False, True) for side in _sides(cells)]
-    return _grid(cells, panels, look, _roc_panel)
+    return _grid(cells, panels, look, draw=_roc_panel)
 
 
 def pr_figure(cells: list[Cell], look: Look) -> Figure:
     """Precision over recall."""
-    return _grid(cells, [Panel(side, False) for side in _sides(cells)], look, _pr_panel)
+    return _grid(cells, [Panel(side, False) for side in _sides(cells)], look, draw=_pr_panel)
 
 
 def _sides(cells: list[Cell]) -> list[bool]:
@@ -42,9 +48,7 @@ def _sides(cells: list[Cell]) -> list[bool]:
     return sorted({cell.adaptive for cell in cells if cell.defense != UNDEFENDED}) or [False]
 
 
-def _grid(
-    cells: list[Cell], panels: list[Panel], look: Look, draw: Callable[[Axes, list[Cell], Panel, Look], None]
-) -> Figure:
+def _grid(cells: list[Cell], panels: list[Panel], look: Look, *, draw: Draw) -> Figure:
     attacks = attacks_of(cells)
     drawn = figure(0.9 + 2.02 * len(panels), 1.2 + 1.9 * len(attacks))
     axes = drawn.subplots(len(attacks), len(panels), squeeze=False, sharex="col", sharey=True)
@@ -53,7 +57,7 @@ def _grid(
             # The undefended model is drawn beside both kinds of attacker: it is what a defense is compared with.
             shown = [c for c in cells if (c.attack, c.representation) == attack and c.defense == UNDEFENDED]
             shown += [c for c in cells if (c.attack, c.representation) == attack and _belongs(c, panel)]
-            draw(ax, shown, panel, look)
+            draw(ax, shown, panel, look=look)
             ax.label_outer()
         _name_row(row[0], attack_name(*attack))
     if any(cell.defense != UNDEFENDED for cell in cells):
@@ -71,12 +75,12 @@ def _name_row(ax: Axes, text: str) -> None:
     ax.annotate(text, (-0.3, 0.5), xycoords=ax.yaxis.label, rotation=90, fontweight="bold", va="center", ha="right")
 
 
-def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, look: Look) -> None:
+def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None:
     lowest = min((1 / cell.runs[0]["n_nonmember_groups"] for cell in cells), default=0.01)
     grid = np.geomspace(lowest, 1, LOG_STEPS) if panel.log else LINEAR
     ax.plot(grid, grid, color=GREY, linestyle=":", linewidth=1)
     for cell in cells:
-        _band(ax, grid, [_tpr(run, grid) for run in cell.runs], cell, look)
+        _band(ax, grid, [_tpr(run, grid) for run in cell.runs], cell=cell, look=look)
     ax.set_ylim(-0.02, 1.02)
     ax.set_xticks([0, 0.5, 1])
     ax.set_xlabel("False positive rate" + (", log scale" if panel.log else ""))
@@ -88,10 +92,10 @@ def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, look: Look) -> None:
         ax.set_xlim(lowest, 1)
 
 
-def _pr_panel(ax: Axes, cells: list[Cell], panel: Panel, look: Look) -> None:
+def _pr_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None:
     del panel
     for cell in cells:
-        _band(ax, RECALL, [_precision(run, RECALL) for run in cell.runs], cell, look)
+        _band(ax, RECALL, [_precision(run, RECALL) for run in cell.runs], cell=cell, look=look)
     shares = [run["n_members"] / (run["n_members"] + run["n_nonmembers"]) for cell in cells for run in cell.runs]
     if shares:
         ax.axhline(float(np.mean(shares)), color=GREY, linestyle=":", linewidth=1)
@@ -101,7 +105,7 @@ def _pr_panel(ax: Axes, cells: list[Cell], panel: Panel, look: Look) -> None:
     ax.set_ylabel("Precision")
 
 
-def _band(ax: Axes, grid: np.ndarray, curves: list[np.ndarray], cell: Cell, look: Look) -> None:
+def _band(ax: Axes, grid: np.ndarray, curves: list[np.ndarray], *, cell: Cell, look: Look) -> None:
     """The mean over seeds, and from the lowest to the highest seed."""
     stack, colour = np.stack(curves), look.colours[cell.defense]
     style = "-" if cell.adaptive or cell.defense == UNDEFENDED else (0, (4, 1.5))

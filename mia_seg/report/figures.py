@@ -78,14 +78,14 @@ class Figure:
         return quote(f"{self.path.parent.name}/{self.path.name}.{ending}")
 
 
-def draw(folder: Path, shadow: str, cells: list[Cell], look: Look, note: str) -> list[Figure]:
+def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str) -> list[Figure]:
     """Draw what the results of one shadow allow."""
     seen = [cell for cell in cells if not cell.control]
     made = []
     for name, title, reading, left_out, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
         about = f"{note} {left_out}".strip()
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about), drawn))
-    made += _frontier(folder / f"{shadow}.frontier", [cell for cell in seen if cell.level == "image"], look, note)
+    made += _frontier(folder / f"{shadow}.frontier", [cell for cell in seen if cell.level == "image"], look, note=note)
     made += _shadows(folder / f"{shadow}.shadows", [cell for cell in seen if cell.level == "image"], note)
     for name, title, reading, left_out, drawn in _curves(seen, look):
         about = f"{note} {left_out}".strip()
@@ -139,7 +139,7 @@ def _new_or_kept(made: Figure, sheet: S | None, draw: Callable[[S], Drawn]) -> l
     return [made] if made.files[0].is_file() else []
 
 
-def _frontier(path: Path, cells: list[Cell], look: Look, note: str) -> list[Figure]:
+def _frontier(path: Path, cells: list[Cell], look: Look, *, note: str) -> list[Figure]:
     """Only where an attacker adapted to a defense."""
     found = frontier.points(cells)
     if not found:

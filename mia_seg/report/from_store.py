@@ -58,7 +58,7 @@ def cam_sheets(results: Sequence[Result], store: Store, data_root: Path | None) 
     for victim in sorted({r.victim for r in results}):
         shown = _shown([r for r in results if r.victim == victim])
         folders = [folder for r in shown for folder in _folders(r, store)]
-        if shown and _whole("CAM", victim, folders, data_root):
+        if shown and _whole("CAM", victim, folders, data_root=data_root):
             sheets[victim] = _sheet(shown, store, data_root)
     return sheets
 
@@ -68,7 +68,7 @@ def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None)
     sheets = {}
     for victim in sorted({r.victim for r in results}):
         asked = _undefended([r for r in results if r.victim == victim])
-        if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root):
+        if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root=data_root):
             sheets[victim] = _loss_sheet(asked, store, data_root)
     return sheets
 
@@ -103,7 +103,7 @@ def _answers(result: Result, store: Store) -> Path:
     return store.root / "answers" / name
 
 
-def _whole(what: str, victim: str, folders: list[Path], data_root: Path | None) -> bool:
+def _whole(what: str, victim: str, folders: list[Path], *, data_root: Path | None) -> bool:
     """Whether all that a sheet is made of is here; if not, a line says so."""
     whole = all(folder.is_dir() for folder in folders) and _at_hand(victim, data_root)
     if not whole:

@@ -115,11 +115,11 @@ def frontier_figure(found: list[Point], look: Look) -> Figure:
     drawn = figure(7, 4.4)
     ax = drawn.subplots()
     for family, marker in _markers(found).items():
-        _settings(ax, [one for one in found if one.family == family], marker, look)
+        _settings(ax, [one for one in found if one.family == family], marker, look=look)
     ax.margins(0.09)
     ax.set_xlim(min(LEFT, ax.get_xlim()[0]), min(RIGHT, ax.get_xlim()[1]))
     optimum(ax, [one.cell for one in found])
-    _strengths(ax, found, _front(ax, front(found)), look)
+    _strengths(ax, found, _front(ax, front(found)), look=look)
     ax.axvline(CHANCE, color=GREY, linestyle=":", linewidth=1, zorder=0)
     ax.set_xlabel("AUC of the strongest attack that adapts (0.5 is best)")
     ax.set_ylabel("mIoU on non-members, % (more is better)")
@@ -180,7 +180,7 @@ def _markers(found: list[Point]) -> dict[str, str]:
     return {UNDEFENDED: "o"} | {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(dict.fromkeys(families))}
 
 
-def _settings(ax: Axes, found: list[Point], marker: str, look: Look) -> None:
+def _settings(ax: Axes, found: list[Point], marker: str, *, look: Look) -> None:
     """One family: its settings with their intervals, joined in order of strength."""
     places = [(one.auc.value, 100 * one.miou.value) for one in found]
     for one, (x, y) in zip(found, places, strict=True):
@@ -206,7 +206,7 @@ def _front(ax: Axes, kept: list[Point]) -> np.ndarray:
     return corners
 
 
-def _strengths(ax: Axes, found: list[Point], corners: np.ndarray, look: Look) -> None:
+def _strengths(ax: Axes, found: list[Point], corners: np.ndarray, *, look: Look) -> None:
     """Beside each point its strength, clear of points, other strengths and the front; weak ones are no paler."""
     strongest_of = {one.family: one.defense for one in found}
     scale = 72 / ax.figure.dpi
@@ -215,7 +215,7 @@ def _strengths(ax: Axes, found: list[Point], corners: np.ndarray, look: Look) ->
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
     taken += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(stairs)]
     for one, (x, y) in zip(found, spots, strict=True):
-        boxes = [_box(x + dx, y + dy, dx, one.strength) for dx, dy in PLACES]
+        boxes = [_box(x + dx, y + dy, dx, text=one.strength) for dx, dy in PLACES]
         place = min(range(len(PLACES)), key=lambda i: boxes[i].count_overlaps(taken))
         taken.append(boxes[place])
         text = ax.annotate(
@@ -225,7 +225,7 @@ def _strengths(ax: Axes, found: list[Point], corners: np.ndarray, look: Look) ->
         text.set_in_layout(False)
 
 
-def _box(x: float, y: float, dx: float, text: str) -> Bbox:
+def _box(x: float, y: float, dx: float, *, text: str) -> Bbox:
     """Where a text would stand, in points of type."""
     width = WIDE * len(text)
     return Bbox.from_bounds(x - {"left": 0, "center": width / 2, "right": width}[_side(dx)], y, width, HIGH)

@@ -50,13 +50,21 @@ def sheet_figure(sheet: "CamSheet") -> Figure:
     defenses = sorted(sheet.maps, key=by_strength)
     end = _end(chain.from_iterable(sheet.maps.values()))
     norm = Normalize(-end, end)
-    columns = {defense_name(name): _overlays(sheet.images, sheet.maps[name], norm, EVIDENCE) for name in defenses}
+    columns = {
+        defense_name(name): _overlays(sheet.images, sheet.maps[name], norm, colours=EVIDENCE) for name in defenses
+    }
     drawn, axes = _grid(sheet, list(map(_short, sheet.scene_ids)), columns)
     for column, name in zip(axes.T[2:], defenses, strict=True):
         for ax, score in zip(column, sheet.scores[name], strict=True):
             _write(ax, f"score {score:+.1f}")
     note = f"\n{sheet.note}" if sheet.note else ""
-    _bar(drawn, axes, norm, EVIDENCE, f"evidence for “non-member” (blue) and “member” (red), log-odds{note}")
+    _bar(
+        drawn,
+        axes,
+        norm,
+        colours=EVIDENCE,
+        label=f"evidence for “non-member” (blue) and “member” (red), log-odds{note}",
+    )
     return drawn
 
 
@@ -66,15 +74,15 @@ def loss_figure(sheet: LossSheet) -> Figure:
     above = [theirs - mine for theirs, mine in zip(outside, sheet.losses, strict=False)]
     end = _end(above) if above else 1.0
     loss, known = Normalize(0, _end([*sheet.losses, *outside])), Normalize(-end, end)
-    columns = {"victim's loss": _overlays(sheet.images, sheet.losses, loss, LOSS)}
+    columns = {"victim's loss": _overlays(sheet.images, sheet.losses, loss, colours=LOSS)}
     if outside:
-        columns["shadows' loss"] = _overlays(sheet.images, outside, loss, LOSS)
-        columns["difference"] = _overlays(sheet.images, above, known, EVIDENCE)
+        columns["shadows' loss"] = _overlays(sheet.images, outside, loss, colours=LOSS)
+        columns["difference"] = _overlays(sheet.images, above, known, colours=EVIDENCE)
     sides = ["member" if member else "non-member" for member in sheet.members]
     drawn, axes = _grid(sheet, [f"{s}\n{_short(i)}" for s, i in zip(sides, sheet.scene_ids, strict=True)], columns)
-    _bar(drawn, axes[:, :4], loss, LOSS, "loss: -log p of the label")
+    _bar(drawn, axes[:, :4], loss, colours=LOSS, label="loss: -log p of the label")
     if outside:
-        _bar(drawn, axes[:, 4:], known, EVIDENCE, "shadows' less victim's")
+        _bar(drawn, axes[:, 4:], known, colours=EVIDENCE, label="shadows' less victim's")
     return drawn
 
 
@@ -127,12 +135,14 @@ def _coloured(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     return np.asarray(small.resize(image.shape[1::-1], Image.Resampling.NEAREST))
 
 
-def _overlays(images: list[np.ndarray], maps: list[np.ndarray], norm: Normalize, colours: str) -> Iterator[np.ndarray]:
+def _overlays(
+    images: list[np.ndarray], maps: list[np.ndarray], norm: Normalize, *, colours: str
+) -> Iterator[np.ndarray]:
     """The images in pale grey, each tinted by its map: no colour where the map is 0."""
-    return (_overlay(image, one, norm, colours) for image, one in zip(images, maps, strict=True))
+    return (_overlay(image, one, norm, colours=colours) for image, one in zip(images, maps, strict=True))
 
 
-def _overlay(image: np.ndarray, values: np.ndarray, norm: Normalize, colours: str) -> np.ndarray:
+def _overlay(image: np.ndarray, values: np.ndarray, norm: Normalize, *, colours: str) -> np.ndarray:
     raised = np.asarray(
         Image.fromarray(values.astype(np.float32)).resize(image.shape[1::-1], Image.Resampling.BILINEAR)
     )
@@ -140,7 +150,7 @@ def _overlay(image: np.ndarray, values: np.ndarray, norm: Normalize, colours: st
     return grey * mpl.colormaps[colours](norm(raised))[..., :3]
 
 
-def _bar(drawn: Figure, axes: np.ndarray, norm: Normalize, colours: str, label: str) -> None:
+def _bar(drawn: Figure, axes: np.ndarray, norm: Normalize, *, colours: str, label: str) -> None:
     extend = "both" if norm.vmin else "max"
     bar = drawn.colorbar(
         ScalarMappable(norm, colours),

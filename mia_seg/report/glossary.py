@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import mia_seg
 from mia_seg.report.cells import UNDEFENDED, Row
 
 SEES = {
@@ -38,7 +37,7 @@ def glossary(rows: Iterable[Row]) -> list[Entry]:
 
 def _first_line(folder: str, name: str) -> str:
     """Read, not imported: components import torch, and a report needs none."""
-    file = Path(mia_seg.__file__).parent / folder / f"{name}.py"
+    file = Path(__file__).parents[1] / folder / f"{name}.py"
     if not file.is_file():
         return ""
     text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""

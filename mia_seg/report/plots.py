@@ -32,7 +32,7 @@ def forest_figure(cells: list[Cell], look: Look) -> Figure:
     axes = drawn.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
     for cell, place in zip(cells, places, strict=True):
         column, row = place[::-1] if turned else place
-        _interval(axes[column], row, cell, look)
+        _interval(axes[column], row, cell, look=look)
     for ax, name in zip(axes, columns, strict=True):
         _chance(ax)
         _head(ax, name)
@@ -74,7 +74,7 @@ def optimum(ax: Axes, cells: list[Cell]) -> None:
         text.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
-def _interval(ax: Axes, place: int, cell: Cell, look: Look) -> None:
+def _interval(ax: Axes, place: int, cell: Cell, *, look: Look) -> None:
     shift = 0 if cell.defense == UNDEFENDED else SPREAD * (1 if cell.adaptive else -1)
     colour, auc, y = look.colours[cell.defense], cell.auc, place + shift
     ax.plot([auc.low, auc.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")

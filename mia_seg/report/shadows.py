@@ -51,7 +51,7 @@ def shadows_figure(found: list[Cell]) -> Figure:
     axes = drawn.subplots(1, 1 + len(TARGETS), sharex=True)
     for ax, (target, title) in zip(axes, {"": "AUC", **TARGETS}.items(), strict=True):
         for place, cell in enumerate(found):
-            _line(ax, cell, target, place, len(found))
+            _line(ax, cell, target, place=place, count=len(found))
         _loss(ax, found[0], target)
         ax.axhline(float(target or CHANCE), color=GREY, linestyle=":", linewidth=1)
         ax.set_title(title, fontweight="bold")
@@ -117,7 +117,7 @@ def _measure(measured: list[dict[str, Any]], target: str) -> Estimate | None:
     return over_runs([{"value": one["auc"], "low": one["auc_low"], "high": one["auc_high"]} for one in measured])
 
 
-def _line(ax: Axes, cell: Cell, target: str, place: int, count: int) -> None:
+def _line(ax: Axes, cell: Cell, target: str, *, place: int, count: int) -> None:
     """Intervals stand beside each other where points would."""
     colour = sns.color_palette("colorblind").as_hex()[HUES[place % len(HUES)]]
     points = {trained: _measure(measured, target) for trained, measured in curve(cell).items()}

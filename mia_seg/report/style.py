@@ -91,7 +91,7 @@ def svg(drawn: Figure) -> bytes:
     return re.sub(r' d="([^"]*)"', lambda path: f' d="{_shorter(path[1])}"', text).encode()
 
 
-def legend(drawn: Figure, cells: Iterable[Cell], look_: Look, markers: bool) -> None:
+def legend(drawn: Figure, cells: Iterable[Cell], look_: Look, *, markers: bool) -> None:
     """One legend for all panels, above them: a colour a defense."""
     names = sorted({cell.defense for cell in cells}, key=by_strength)
     handles = [

@@ -174,7 +174,7 @@ def _verdict(judged: Cell, without: Estimate | None) -> str:
     if auc.verdict == "inverted":
         return f"{name} turns the ranking of {who} around: {reached} lies wholly below 0.5. {FLIP}"
     if auc.verdict == "not shown":
-        return _at_chance(name, f"{who} is at {reached}; the interval includes 0.5, a coin flip", auc, without)
+        return _at_chance(name, f"{who} is at {reached}; the interval includes 0.5, a coin flip", auc, without=without)
     if without is None:
         return f"{name} does not stop {who}: {reached}."
     if auc.overlaps(without):
@@ -185,7 +185,7 @@ def _verdict(judged: Cell, without: Estimate | None) -> str:
     return f"{name}{lowers} {effect} {who}: {reached}, {without} without the defense."
 
 
-def _at_chance(name: str, reached: str, auc: Estimate, without: Estimate | None) -> str:
+def _at_chance(name: str, reached: str, auc: Estimate, *, without: Estimate | None) -> str:
     """A defense gets credit only for a leak that was there and that visibly went."""
     if without is None:
         return f"With {name}, no leak was shown: {reached}."

@@ -132,7 +132,7 @@ class FittedAttacker(Stage[Attacker]):
             attacker = self.method.fit_fleet(Fleet(answers, np.stack([m.members_N for m in known])))
         else:
             fabric = workspace.fabric(self._precision)
-            attacker = self.method.fit(self.seen[0].value(store), known[0], self._seed, fabric)
+            attacker = self.method.fit(self.seen[0].value(store), known[0], self._seed, fabric=fabric)
         attacker.save(draft.folder)
 
     def load(self, folder: Path) -> Attacker:

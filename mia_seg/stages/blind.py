@@ -37,7 +37,7 @@ class BlindControl(Stage[dict[str, Any]]):
         parts = self.victim.partition(workspace.store)
         scenes, known = Scenes(self.victim.dataset, workspace.data_root, parts.asked), membership_of(parts)
         seen_NF = features.features(scenes, f"  blind control of {self.victim.recipe_name}")
-        write_json(draft.folder / FILE, blind.blind(seen_NF, known.members_N, known.groups_N, self.victim.seed))
+        write_json(draft.folder / FILE, blind.blind(seen_NF, known.members_N, known.groups_N, seed=self.victim.seed))
 
     def load(self, folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))

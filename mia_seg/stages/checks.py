@@ -45,16 +45,17 @@ class Request:
         return cells + [Cell(UNDEFENDED, attack, False) for attack in self.attacks if attack.variant == CONTROL]
 
 
-def request(victim: str, shadow: str, defended: Sequence[str], attacked: Sequence[str], *, repeats: int = 1) -> Request:
+def request(victim: str, shadow: str, defended: Sequence[str], *, attacked: Sequence[str], repeats: int = 1) -> Request:
     """The request, once all that it names is known to be there, spelt right and of one piece."""
     ours, theirs = victim_of(victim), shadow_of(shadow)
-    check_match(shadow, theirs, victim, ours)
+    check_match(shadow, theirs, victim, victim=ours)
     found = Request(
         victim,
         shadow,
         tuple(plugins.select(defenses, Defense, text) for text in defended),
         tuple(
-            plugins.select(attacks, Attack, text, theirs.attacks.get(text.partition(":")[0], {})) for text in attacked
+            plugins.select(attacks, Attack, text, defaults=theirs.attacks.get(text.partition(":")[0], {}))
+            for text in attacked
         ),
         repeats,
     )
@@ -77,9 +78,9 @@ def shadow_of(name: str) -> ShadowRecipe:
     _check_starts(found, [])
     _check_components(found, f"{path}")
     for method, values in found.attacks.items():
-        plugins.from_section(attacks, Attack, values | {"name": method}, f"{path}: [attacks.{method}]")
+        plugins.from_section(attacks, Attack, values | {"name": method}, where=f"{path}: [attacks.{method}]")
     if isinstance(found.adversary, Fleet):
-        _check_halves(name, found, recipes.load_victim(found.adversary.victim), found.adversary.victim)
+        _check_halves(name, found, recipes.load_victim(found.adversary.victim), victim_name=found.adversary.victim)
     return found
 
 
@@ -88,7 +89,7 @@ def recipe_of(kind: Kind, name: str) -> Recipe:
     return victim_of(name) if kind == "victim" else shadow_of(name)
 
 
-def same_members(name: str, own: Partition, base: str, others: Partition) -> None:
+def same_members(name: str, own: Partition, base: str, *, others: Partition) -> None:
     """A training with synthetic features goes on with the scenes of the victim that they come from."""
     if own.members != others.members:
         raise MiaSegError(
@@ -97,7 +98,7 @@ def same_members(name: str, own: Partition, base: str, others: Partition) -> Non
         )
 
 
-def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, victim: VictimRecipe) -> None:
+def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, victim: VictimRecipe) -> None:
     """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError."""
     # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
     asked = {victim_name} | ({victim.synthetic.of} if victim.synthetic else set())
@@ -132,11 +133,11 @@ def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) ->
 
 
 def _check_components(recipe: Recipe, path: str) -> None:
-    plugins.from_section(segmenters, Segmenter, recipe.segmenter, f"{path}: [segmenter]")
-    plugins.from_section(generators, Generator, recipe.generator, f"{path}: [generator]")
+    plugins.from_section(segmenters, Segmenter, recipe.segmenter, where=f"{path}: [segmenter]")
+    plugins.from_section(generators, Generator, recipe.generator, where=f"{path}: [generator]")
 
 
-def _check_halves(name: str, shadow: ShadowRecipe, victim: VictimRecipe, victim_name: str) -> None:
+def _check_halves(name: str, shadow: ShadowRecipe, victim: VictimRecipe, *, victim_name: str) -> None:
     if (shadow.dataset(), shadow.split) != (victim.dataset(), victim.split):
         raise MiaSegError(
             f"Shadow '{name}' is a fleet: it trains on halves of the scenes on which victim "

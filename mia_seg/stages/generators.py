@@ -46,7 +46,7 @@ class TrainedGenerator(Stage[Path]):
             self.recipe,
             network,
             known,
-            aside,
+            aside=aside,
             seed=self._seed,
             folder=draft.folder,
             scratch=draft.scratch,
@@ -61,12 +61,12 @@ class TrainedGenerator(Stage[Path]):
     def set_aside(self, store: Store) -> tuple[list[str], list[str]]:
         """The members that it learns from, and those that it is scored on."""
         parts, share = self.model.partition(store), self.recipe.train_generator.held_out
-        return gan.set_aside(parts.members, parts.group, share, self.model.seed)
+        return gan.set_aside(parts.members, parts.group, share, seed=self.model.seed)
 
     def paired(self, store: Store) -> Paired:
         """The trained network with its generator; what the service draws is keyed by the generator's digest."""
         network, model = self.model.network(store), self.model
-        drawn = gan.load(self.recipe, network, model.classes, self.value(store), model.digest)
+        drawn = gan.load(self.recipe, network, model.classes, path=self.value(store), model=model.digest)
         return Paired(network, drawn, self.digest)
 
     def score(self, store: Store) -> dict[str, Any]:
@@ -93,5 +93,5 @@ def with_generator(recipe: Recipe, text: str | None) -> Recipe:
     if text is None:
         return recipe
     others = {key: value for key, value in recipe.generator.items() if key != "name"}
-    chosen = plugins.parse(generators, Generator, text, others)
+    chosen = plugins.parse(generators, Generator, text, defaults=others)
     return recipe.model_copy(update={"generator": plugins.settings_of(chosen)})

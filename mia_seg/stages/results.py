@@ -76,10 +76,11 @@ class Measured(Stage[Result]):
         victim, shadow = self._subject(self.victim, store), self._subject(self.shadow, store)
         scores = attacker.score(answers, victim.seed)
         both = self.seen.audited.value(store), self.attacker.seen[0].audited.value(store)
-        found = measured(scores, attacker, victim, shadow, *both) | {"tuned": tuned(method, attacker)}
+        sides = {"victim_answers": both[0], "shadow_answers": both[1]}
+        found = measured(scores, attacker, victim, shadow=shadow, **sides) | {"tuned": tuned(method, attacker)}
         if method.needs_fleet:
             found |= many_shadows(scores, victim, answers)
-        found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), victim.seed)}
+        found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), seed=victim.seed)}
         found |= {"classes": classes_of(*both, self.victim.dataset.classes())}
         settings = {"settings": method.model_dump(mode="json"), "versions": versions()}
         write_json(draft.folder / FILE, Result.model_validate(self._told() | settings | found).dump())

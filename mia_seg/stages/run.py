@@ -63,7 +63,7 @@ def run(plan: Plan, workspace: Workspace, say: Say = silent) -> Outcome:
             outcome.left.append(key(remaining.pop(0)))
             continue
         batch = [stage for stage in remaining if _beside(stage, first, undone)]
-        _make(batch, workspace, outcome, say)
+        _make(batch, workspace, outcome, say=say)
         undone -= {key(stage) for stage in batch}
         remaining = [stage for stage in remaining if stage not in batch]
     return outcome
@@ -77,7 +77,7 @@ def _beside(stage: Stage[Any], first: Stage[Any], undone: set[str]) -> bool:
     return alike and not any(key(other) in undone for other in stage.needs)
 
 
-def _make(batch: Sequence[Stage[Any]], workspace: Workspace, outcome: Outcome, say: Say) -> None:
+def _make(batch: Sequence[Stage[Any]], workspace: Workspace, outcome: Outcome, *, say: Say) -> None:
     store = workspace.store
     by_digest = {stage.digest: stage for stage in batch}
 

@@ -62,7 +62,7 @@ class Sources:
         # Of another data set too: [synthetic.data] may name the same one, resized.
         used = {base.pictures[i] for i in (*parts.members, *parts.nonmembers, *parts.pool)}
         if settings.data is not None:
-            dataset = plugins.from_section(data, Dataset, settings.data, "[synthetic.data]")
+            dataset = plugins.from_section(data, Dataset, settings.data, where="[synthetic.data]")
         if dataset.classes() != base.dataset.classes():
             raise MiaSegError(f"[synthetic.data] has other classes than '{name}'. Merge its labels into the same ones.")
         every = dataset.ids(self.workspace.data_root)
@@ -77,7 +77,7 @@ class Sources:
 
     def pretrained(self, recipe: Recipe) -> tuple[str, ...]:
         """Hashes of the local files whose weights a backbone begins with."""
-        segmenter = plugins.from_section(segmenters, Segmenter, recipe.segmenter, "[segmenter]")
+        segmenter = plugins.from_section(segmenters, Segmenter, recipe.segmenter, where="[segmenter]")
         return tuple(self.content.of(segmenter.files()))
 
     def _cut(self, dataset: Dataset, parts: Partition) -> Cut:

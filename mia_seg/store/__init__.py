@@ -88,7 +88,7 @@ class Artefact:
         if strays := sorted(set(_names(self.path)) ^ set(files)):
             raise _altered(self.path, strays[0], "is not one of the files that were written, or is missing")
         for name, (size, known) in files.items():
-            _verify(self.path, name, size, known)
+            _verify(self.path, name, size, known=known)
         return self.path
 
     @property
@@ -305,7 +305,7 @@ def _names(folder: Path) -> list[str]:
     return sorted(name for name in found if name != MADE)
 
 
-def _verify(folder: Path, name: str, size: int, known: str) -> None:
+def _verify(folder: Path, name: str, size: int, *, known: str) -> None:
     path = folder / name
     stat = path.stat()
     key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)

@@ -87,7 +87,7 @@ def needless(store: Store, reports: Path, older_than: float = 0.0) -> Needless:
     found, published = entries(store), _published(reports)
     whole = {entry.digest for entry in found if entry.state == "whole"}
     stale = {path for kind in {entry.path.parent for entry in found} for path in stale_drafts(kind)}
-    spared = _spared(store, found, reports, bool(published))
+    spared = _spared(store, found, reports, published=bool(published))
     needed = whole if spared else _reached(found, published)
 
     def serves(entry: Entry) -> bool:
@@ -130,7 +130,7 @@ def named(store: Store, names: Sequence[str]) -> list[Entry]:
     return [there[name] for name in wanted]
 
 
-def _spared(store: Store, found: Sequence[Entry], reports: Path, published: bool) -> str:
+def _spared(store: Store, found: Sequence[Entry], reports: Path, *, published: bool) -> str:
     if not published:
         return (
             f"{reports} holds no results, so that whole artefacts stay. Name the folder of the results with --reports."

@@ -111,7 +111,7 @@ def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
     network = _build({key: value for key, value in recipe.segmenter.items() if key != "pretrained"}, classes)
     take_weights(
         network, path, f"{path} holds another architecture than the recipe's [segmenter]",
-        "Delete its folder and train again, or correct the recipe.",
+        fix="Delete its folder and train again, or correct the recipe.",
     )  # fmt: skip
     return network.to(memory_format=torch.channels_last).eval()
 
@@ -125,7 +125,7 @@ class Objective(nn.Module):
 
     def forward(
         self, image_N3HW: Tensor, labels_NHW: Tensor, feature_MCHW: Tensor | None = None,
-        layout_MHW: Tensor | None = None, smoothing: float = 0.0,
+        *, layout_MHW: Tensor | None = None, smoothing: float = 0.0,
     ) -> Pair:  # fmt: skip
         """Loss and logits of a batch, with synthetic features in it or without."""
         if feature_MCHW is None or layout_MHW is None:
@@ -160,11 +160,11 @@ class Training:
         if start is not None:
             take_weights(
                 self.network, start, f"{self.title}: the weights of [train] start = '{self.settings.start}' do not fit",
-                "Name a victim of the same [segmenter] and classes.",
+                fix="Name a victim of the same [segmenter] and classes.",
             )  # fmt: skip
         optimizer = _optimizer(self.network, self.settings)
         with reading(self.folder):
-            restore(self.folder, self.network, optimizer, self.done, self.fabric)
+            restore(self.folder, self.network, optimizer, done=self.done, fabric=self.fabric)
         self.done.confusion_KK = self.done.confusion_KK.to(self.fabric.device)
         network = normalise_jointly(self.network, self.fabric)
         self.objective, self.optimizer = self.fabric.setup(Objective(network), optimizer)
@@ -240,7 +240,7 @@ class Training:
         """Save the state now and then, and before stopping."""
         done = self.done
         if self.fabric.is_global_zero and (stop or time.monotonic() - self.saved > SAVE_EVERY):
-            save_state(self.folder, self.network, self.optimizer, done, self.fabric)
+            save_state(self.folder, self.network, self.optimizer, done=done, fabric=self.fabric)
             self.saved = time.monotonic()
         if stop:
             self.fabric.barrier()  # a launcher ends all processes when one ends: not before the state is saved
@@ -265,7 +265,7 @@ def poly(settings: Train, step: int, steps: int) -> float:
 
 
 def _build(section: dict[str, Any], classes: int) -> Network:
-    return plugins.from_section(segmenters, Segmenter, section, "[segmenter]").build(classes)
+    return plugins.from_section(segmenters, Segmenter, section, where="[segmenter]").build(classes)
 
 
 def _fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:

@@ -39,7 +39,10 @@ def crop(scene: Scene, settings: Train) -> tuple[Tensor, Tensor]:
     size = stored if factor == 1 else tuple(max(1, round(s * factor)) for s in stored)
     top, left = (int(torch.randint(max(s - c, 0) + 1, ())) for c, s in zip(settings.crop, size, strict=True))
     rows, columns = slice(top, top + settings.crop[0]), slice(left, left + settings.crop[1])
-    image, labels = _image(scene.image_HWC, size, rows, columns), _labels(scene.labels_HW, size, rows, columns)
+    image, labels = (
+        _image(scene.image_HWC, size, rows, columns=columns),
+        _labels(scene.labels_HW, size, rows, columns=columns),
+    )
     lacking = [c - s for c, s in zip(settings.crop, labels.shape, strict=True)]
     if any(lacking):
         padding = [0, 0, lacking[1], lacking[0]]
@@ -50,7 +53,7 @@ def crop(scene: Scene, settings: Train) -> tuple[Tensor, Tensor]:
     return image.float().div_(255), labels.long()
 
 
-def _image(image_HWC: np.ndarray, size: tuple[int, ...], rows: slice, columns: slice) -> Tensor:
+def _image(image_HWC: np.ndarray, size: tuple[int, ...], rows: slice, *, columns: slice) -> Tensor:
     """The window of the image at `size`, to the bit as if it were cut from the image resized whole: uint8 [3, h, w].
 
     Bytes are resized along rows, rounded, and resized along columns; each pass can do without what no pixel of the
@@ -72,7 +75,7 @@ def _resize(image_3HW: Tensor, height: int, width: int) -> Tensor:
     return resized
 
 
-def _labels(labels_HW: np.ndarray, size: tuple[int, ...], rows: slice, columns: slice) -> Tensor:
+def _labels(labels_HW: np.ndarray, size: tuple[int, ...], rows: slice, *, columns: slice) -> Tensor:
     """The window of the labels at `size`, without the rest: uint8 [h, w]."""
     places = (_nearest(window, s, into) for window, s, into in zip((rows, columns), labels_HW.shape, size, strict=True))
     return torch.from_numpy(labels_HW[next(places)][:, next(places)])

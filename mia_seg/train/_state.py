@@ -46,7 +46,7 @@ class Done:
         self.confusion_KK = torch.zeros_like(self.confusion_KK)
 
 
-def save_state(folder: Path, network: nn.Module, optimizer: Any, done: Done, fabric: Fabric) -> None:
+def save_state(folder: Path, network: nn.Module, optimizer: Any, *, done: Done, fabric: Fabric) -> None:
     """Weights, momentum and sums in one file, replaced in one step: a kill leaves the previous state or this one."""
     tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
     for name, parameter in network.named_parameters():
@@ -61,7 +61,7 @@ def save_state(folder: Path, network: nn.Module, optimizer: Any, done: Done, fab
     replace(folder / STATE, packed(tensors, {key: json.dumps(value) for key, value in told.items()}))
 
 
-def restore(folder: Path, network: nn.Module, optimizer: torch.optim.SGD, done: Done, fabric: Fabric) -> None:
+def restore(folder: Path, network: nn.Module, optimizer: torch.optim.SGD, *, done: Done, fabric: Fabric) -> None:
     """Bring all to the point where the last state was saved, if there is one."""
     if not (folder / STATE).is_file():
         return
@@ -108,7 +108,7 @@ def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     return save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
 
 
-def take_weights(network: nn.Module, path: Path, unfit: str, fix: str) -> None:
+def take_weights(network: nn.Module, path: Path, unfit: str, *, fix: str) -> None:
     """Load weights from a safetensors file: nothing in it is executed."""
     try:
         with safe_open(path, "pt") as file:

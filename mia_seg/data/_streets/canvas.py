@@ -104,13 +104,15 @@ class Canvas:
         """Label a polygon of the world and leave its colours: what shows through a fence is still the fence."""
         self._tag.polygon(self.camera.project(points).ravel().tolist(), fill=label)
 
-    def face(self, points: Floats, colour: RGB, label: int | None = None, light: float = 1.0, alpha: int = 255) -> None:
+    def face(
+        self, points: Floats, colour: RGB, label: int | None = None, *, light: float = 1.0, alpha: int = 255
+    ) -> None:
         """Fill a polygon (N, 3) of the world."""
         depth = float(points[0, 2] + points[len(points) // 2, 2]) / 2
         pixel = self.air.shade(colour, depth, light)
         self.polygon(self.camera.project(points), (*pixel, alpha), label)
 
-    def ground(self, points: Floats, colour: RGB, label: int | None = None, alpha: int = 255) -> None:
+    def ground(self, points: Floats, colour: RGB, label: int | None = None, *, alpha: int = 255) -> None:
         """Fill a polygon (N, 3) that lies flat; it gets its haze row by row when the scene is developed."""
         self.polygon(self.camera.project(points), (*self.air.shade(colour, 0), alpha), label)
 
@@ -120,14 +122,14 @@ class Canvas:
             self._tag.ellipse(box, fill=label)
 
     def ring(
-        self, box: tuple[float, float, float, float], pixel: tuple[int, ...], label: int | None, width: int
+        self, box: tuple[float, float, float, float], pixel: tuple[int, ...], label: int | None, *, width: int
     ) -> None:
         """A hoop in colour, a full disc in labels: annotators fill wheels."""
         self._pen.ellipse(box, outline=pixel, width=width)
         if label is not None:
             self._tag.ellipse(box, fill=label)
 
-    def line(self, flat: list[float], pixel: tuple[int, ...], label: int | None, width: float) -> None:
+    def line(self, flat: list[float], pixel: tuple[int, ...], label: int | None, *, width: float) -> None:
         """A stroke through pixels [u, v, u, v, ...]."""
         self._pen.line(flat, fill=pixel, width=max(1, round(width)))
         if label is not None:
@@ -145,8 +147,8 @@ class Stamp:
         canvas: Canvas,
         x: float,
         z: float,
-        label: int,
         *,
+        label: int,
         squeeze: float = 1.0,
         light: float = 1.0,
         ground: float = 0.0,
@@ -170,28 +172,28 @@ class Stamp:
         uv = np.array([self.at(x, y) for x, y in points])
         self.canvas.polygon(uv, self.pixel(colour), self.label)
 
-    def box(self, x: float, y: float, width: float, height: float, colour: RGB) -> None:
+    def box(self, x: float, y: float, width: float, *, height: float, colour: RGB) -> None:
         """A rectangle around (x, y)."""
         w, h = width / 2, height / 2
         self.poly(((x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)), colour)
 
-    def _bounds(self, x: float, y: float, rx: float, ry: float) -> tuple[float, float, float, float]:
+    def _bounds(self, x: float, y: float, rx: float, *, ry: float) -> tuple[float, float, float, float]:
         u, v = self.at(x, y)
         half = max(abs(rx * self.across), 0.5)
         return (u - half, v - ry * self.scale, u + half, v + ry * self.scale)
 
-    def oval(self, x: float, y: float, rx: float, ry: float, colour: RGB) -> None:
-        self.canvas.oval(self._bounds(x, y, rx, ry), self.pixel(colour), self.label)
+    def oval(self, x: float, y: float, rx: float, *, ry: float, colour: RGB) -> None:
+        self.canvas.oval(self._bounds(x, y, rx, ry=ry), self.pixel(colour), self.label)
 
-    def wheel(self, x: float, y: float, r: float, colour: RGB, width: float) -> None:
+    def wheel(self, x: float, y: float, r: float, *, colour: RGB, width: float) -> None:
         thick = max(1, round(width * self.scale))
-        self.canvas.ring(self._bounds(x, y, r, r), self.pixel(colour), self.label, thick)
+        self.canvas.ring(self._bounds(x, y, r, ry=r), self.pixel(colour), self.label, width=thick)
 
     def line(self, points: Points, width: float, colour: RGB) -> None:
         flat = [c for x, y in points for c in self.at(x, y)]
-        self.canvas.line(flat, self.pixel(colour), self.label, width * self.scale)
+        self.canvas.line(flat, self.pixel(colour), self.label, width=width * self.scale)
 
-    def lamp(self, x: float, y: float, radius: float, colour: RGB, flood: float = 0.1) -> None:
+    def lamp(self, x: float, y: float, radius: float, *, colour: RGB, flood: float = 0.1) -> None:
         """A small light, and its glow by night; `radius` in metres is the glow's."""
         u, v = self.at(x, y)
         r = max(0.8, radius * self.scale / 6)

@@ -38,7 +38,7 @@ TILE = 256  # a power of two, so that a mask wraps it
 GROUND = (ROAD, PAVEMENT, TERRAIN)
 
 
-def noise(rng: np.random.Generator, height: int, width: int, cell: float) -> Pixels:
+def noise(rng: np.random.Generator, height: int, width: int, *, cell: float) -> Pixels:
     """Smooth noise of unit variance or so, whose bumps are `cell` pixels wide."""
     rows, columns = int(height / cell) + 2, int(width / cell) + 2
     coarse = Image.fromarray(rng.standard_normal((rows, columns), dtype=np.float32))
@@ -51,10 +51,10 @@ def paint_sky(dice: Dice, air: Air, camera: Camera) -> Image.Image:
     horizon = camera.horizon / SUPERSAMPLE
     low = np.clip(np.arange(height, dtype=np.float32) / max(horizon, 1), 0, 1)[:, None, None]
     sky = np.array(air.sky, np.float32) * (1 - low**1.5) + np.array(air.haze, np.float32) * low**1.5
-    cover = sum(noise(dice.rng, height, width, width / n) / n for n in (3, 7, 16, 34)) * 2.2 + air.clouds - 0.6
+    cover = sum(noise(dice.rng, height, width, cell=width / n) / n for n in (3, 7, 16, 34)) * 2.2 + air.clouds - 0.6
     cloud = np.array(mixed(air.haze, (250, 250, 252), 0.5 * (1 - air.dark)), np.float32)
     share = np.clip(cover, 0, 1)[..., None] * (0.75 - 0.5 * air.dark)
-    sky = sky * (1 - share) + cloud * share * (1 + 0.12 * noise(dice.rng, height, width, width / 9)[..., None])
+    sky = sky * (1 - share) + cloud * share * (1 + 0.12 * noise(dice.rng, height, width, cell=width / 9)[..., None])
     if air.sunny > 0.5 and dice.chance(0.35):
         u, v = width * (0.5 + 0.6 * air.sun), horizon * dice.between(0.1, 0.8)
         far = np.hypot(np.arange(width) - u, np.arange(height)[:, None] - v) / width
@@ -69,7 +69,7 @@ def develop(canvas: Canvas, dice: Dice) -> tuple[Bytes, Bytes]:
     image *= _texture(canvas, dice, labels)[..., None]
     image = _haze(canvas, image, labels)
     if canvas.air.wet:
-        image = _wet(canvas, dice, image, labels)
+        image = _wet(canvas, dice, image, labels=labels)
     if canvas.air.dark > 0.2:
         image = _night(canvas, image, labels)
     if canvas.air.rain:
@@ -94,8 +94,8 @@ def _texture(canvas: Canvas, dice: Dice, labels: Bytes) -> Pixels:
     # Details are as large in the scene as in the world, so they grow with the picture.
     unit = max(1.0, height / 110)
     texture = 1 + _amplitude(GRAIN, labels) * dice.rng.standard_normal((height, width), dtype=np.float32)
-    texture += _amplitude(BLOTCH, labels) * noise(dice.rng, height, width, 2.2 * unit)
-    texture += _amplitude(STAIN, labels) * noise(dice.rng, height, width, width / 7)
+    texture += _amplitude(BLOTCH, labels) * noise(dice.rng, height, width, cell=2.2 * unit)
+    texture += _amplitude(STAIN, labels) * noise(dice.rng, height, width, cell=width / 7)
     texture += _amplitude(PAVED, labels, 0.0) * _ground(canvas.camera, dice, labels)
     texture += _amplitude(BUILT, labels, 0.0) * _masonry(canvas.camera, dice, labels)
     return np.clip(texture, 0.3, 1.9)
@@ -140,14 +140,14 @@ def _masonry(camera: Camera, dice: Dice, labels: Bytes) -> Pixels:
     return np.asarray(tile[course, stone] * fade, np.float32)
 
 
-def _wet(canvas: Canvas, dice: Dice, image: Pixels, labels: Bytes) -> Pixels:
+def _wet(canvas: Canvas, dice: Dice, image: Pixels, *, labels: Bytes) -> Pixels:
     """Roads mirror what stands above the horizon, smeared downwards and broken by puddles."""
     height, width = labels.shape
     horizon = int(np.clip(canvas.camera.horizon / SUPERSAMPLE, 1, height - 1))
     mirror = _picture(image[np.clip(2 * horizon - np.arange(height), 0, height - 1)])
     # Squashing the rows and stretching them again smears the mirror image downwards.
     smear = mirror.resize((width, max(3, height // 9))).resize((width, height), Image.Resampling.BICUBIC)
-    puddles = np.clip(0.55 + 0.4 * noise(dice.rng, height, width, width / 6), 0, 1)
+    puddles = np.clip(0.55 + 0.4 * noise(dice.rng, height, width, cell=width / 6), 0, 1)
     share = canvas.air.wet * 0.65 * puddles * ((labels == ROAD) + 0.4 * (labels == PAVEMENT))
     share = share[..., None].astype(np.float32)
     return np.asarray(image * (1 - 0.2 * share) * (1 - share) + np.asarray(smear) * share)
@@ -159,13 +159,13 @@ def _night(canvas: Canvas, image: Pixels, labels: Bytes) -> Pixels:
     ground = np.isin(labels, GROUND)
     middle = np.array(((canvas.camera.centre / SUPERSAMPLE, height * 1.02),))
     reach = np.array(((width * 0.42, height * 0.34),))
-    beam = _bumps(ground.shape, middle, reach, np.array(((1.3, 1.25, 1.1),)) * (0.5 + 0.9 * canvas.air.dark))
+    beam = _bumps(ground.shape, middle, reach, colours=np.array(((1.3, 1.25, 1.1),)) * (0.5 + 0.9 * canvas.air.dark))
     image = image * (1 + beam * np.where(ground, 1.0, 0.45)[..., None])
     lamps = [lamp for lamp in canvas.lamps if _shines(canvas, lamp)]
-    return _lamplight(canvas.air, lamps, image, labels) if lamps else image
+    return _lamplight(canvas.air, lamps, image, labels=labels) if lamps else image
 
 
-def _lamplight(air: Air, lamps: list[Lamp], image: Pixels, labels: Bytes) -> Pixels:
+def _lamplight(air: Air, lamps: list[Lamp], image: Pixels, *, labels: Bytes) -> Pixels:
     """Pools of light on the ground, glows around the lamps, and their streaks on wet roads."""
     height, width = labels.shape
     spot = np.array([(lamp.u, lamp.v) for lamp in lamps]) / SUPERSAMPLE
@@ -174,11 +174,13 @@ def _lamplight(air: Air, lamps: list[Lamp], image: Pixels, labels: Bytes) -> Pix
     radius = np.clip(radius, 1.0, width / 12) * (1.0, 1.0)
     colour = np.array([lamp.colour for lamp in lamps]) * (0.3 + 0.4 * air.dark)
     flood = np.array([[lamp.flood] for lamp in lamps])
-    pool = _bumps(labels.shape, foot, radius * (5, 1.8), colour * flood / 70)
+    pool = _bumps(labels.shape, foot, radius * (5, 1.8), colours=colour * flood / 70)
     image = image * (1 + pool * np.where(np.isin(labels, GROUND), 1.0, 0.5)[..., None])
-    glow = _bumps(labels.shape, spot, radius * 0.55, colour) + _bumps(labels.shape, spot, radius * 2.2, colour * 0.13)
+    glow = _bumps(labels.shape, spot, radius * 0.55, colours=colour) + _bumps(
+        labels.shape, spot, radius * 2.2, colours=colour * 0.13
+    )
     streak = colour * 0.45 * (0.05 + 0.95 * air.wet)
-    glow += _bumps(labels.shape, foot, radius * 0.5 + (0, height / 9), streak) * (labels == ROAD)[..., None]
+    glow += _bumps(labels.shape, foot, radius * 0.5 + (0, height / 9), colours=streak) * (labels == ROAD)[..., None]
     # Many lamps saturate the eye instead of adding up.
     return image + 200 * (1 - np.exp(-glow / 200))
 
@@ -188,7 +190,7 @@ def _shines(canvas: Canvas, lamp: Lamp) -> bool:
     return inside and canvas.labels.getpixel((int(lamp.u), int(lamp.v))) == lamp.label
 
 
-def _bumps(shape: tuple[int, ...], spots: Pixels, radii: Pixels, colours: Pixels) -> Pixels:
+def _bumps(shape: tuple[int, ...], spots: Pixels, radii: Pixels, *, colours: Pixels) -> Pixels:
     """A sum of N Gaussian spots (u, v), radii (across, down) and colours as an image: (H, W, 3)."""
     across = np.exp(-(((np.arange(shape[1]) - spots[:, :1]) / radii[:, :1]) ** 2)).astype(np.float32)
     down = np.exp(-(((np.arange(shape[0]) - spots[:, 1:]) / radii[:, 1:]) ** 2)).astype(np.float32)
@@ -203,7 +205,7 @@ def _rain(air: Air, dice: Dice, image: Pixels) -> Pixels:
     for n in range(max(3, height // 22)):
         veil |= np.roll(starts, (n, n // 3), (0, 1))
     image = image + 26 * air.rain * (1 - 0.5 * air.dark) * veil[..., None]
-    drops = np.clip(noise(dice.rng, height, width, max(3.0, height / 24)) - 1.75 + 0.5 * air.rain, 0, 1)
+    drops = np.clip(noise(dice.rng, height, width, cell=max(3.0, height / 24)) - 1.75 + 0.5 * air.rain, 0, 1)
     soft = np.asarray(_picture(image).filter(ImageFilter.GaussianBlur(height / 30)))
     share = np.minimum(drops * 2.5, 0.85)[..., None]
     return np.asarray(image * (1 - share) + soft * (1.1 * share))

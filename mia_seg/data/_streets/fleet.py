@@ -20,19 +20,19 @@ LIVERIES: tuple[RGB, ...] = (
 GLASS: RGB = (46, 54, 62)
 
 
-def _box(left: float, right: float, low: float, high: float) -> Points:
+def _box(left: float, right: float, low: float, *, high: float) -> Points:
     return ((left, low), (right, low), (right, high), (left, high))
 
 
 def _plates(width: float, low: float) -> tuple[Patch, ...]:
     """Bumper, number plate and the tyres' ends."""
     half = width / 2
-    tyres = tuple((_box(s * half - 0.12 - 0.1 * s, s * half + 0.12 - 0.1 * s, 0, 0.4), DARK) for s in (-1, 1))
+    tyres = tuple((_box(s * half - 0.12 - 0.1 * s, s * half + 0.12 - 0.1 * s, 0, high=0.4), DARK) for s in (-1, 1))
     return (
-        (_box(-half + 0.1, half - 0.1, 0.14, low - 0.12), DARK),
+        (_box(-half + 0.1, half - 0.1, 0.14, high=low - 0.12), DARK),
         *tyres,
-        (_box(-half + 0.05, half - 0.05, low - 0.05, low + 0.18), (64, 64, 68)),
-        (_box(-0.28, 0.28, low + 0.12, low + 0.26), (226, 224, 210)),
+        (_box(-half + 0.05, half - 0.05, low - 0.05, high=low + 0.18), (64, 64, 68)),
+        (_box(-0.28, 0.28, low + 0.12, high=low + 0.26), (226, 224, 210)),
     )
 
 
@@ -51,7 +51,7 @@ def draw_car(dice: Dice) -> list[Body]:
     sides: tuple[Patch, ...] = (
         (((back + 0.2, belt), (left + 0.05, head), (pillar - 0.05, head), (pillar - 0.05, belt)), GLASS),
         (((pillar + 0.05, belt), (pillar + 0.05, head), (right - 0.02, head), (front - 0.15, belt)), GLASS),
-        (_box(-half + 0.1, half - 0.1, 0.26, 0.38), scaled(paint, 0.45)),
+        (_box(-half + 0.1, half - 0.1, 0.26, high=0.38), scaled(paint, 0.45)),
     )
     return [
         Body(
@@ -76,7 +76,7 @@ def draw_van(dice: Dice) -> list[Body]:
     head = roof - 0.25
     panes: list[Points] = [((half - 2.0, 1.15), (half - 2.0, head), (half - 1.6, head), (half - 1.05, 1.15))]
     if dice.chance(0.4):
-        panes.append(_box(-half + 0.3, half - 2.2, 1.15, head))
+        panes.append(_box(-half + 0.3, half - 2.2, 1.15, high=head))
     return [
         Body(
             label=CAR,
@@ -86,7 +86,7 @@ def draw_van(dice: Dice) -> list[Body]:
             paint=paint,
             waist=1.2,
             sides=tuple((pane, GLASS) for pane in panes),
-            rear=((_box(-0.7, 0.7, roof * 0.58, roof - 0.2), GLASS), *_plates(width, 0.45)),
+            rear=((_box(-0.7, 0.7, roof * 0.58, high=roof - 0.2), GLASS), *_plates(width, 0.45)),
             front=_plates(width, 0.42),
             wheels=(-half + 0.9, half - 0.85),
             tyre=0.36,
@@ -100,15 +100,18 @@ def draw_truck(dice: Dice) -> list[Body]:
     long, roof, width = dice.between(3.5, 9), dice.between(2.6, 3.7), dice.between(2.2, 2.5)
     if dice.chance(0.25):
         roof *= 0.55
-    stripe = (_box(-long + 0.4, -0.4, roof * 0.45, roof * 0.7), mixed(box, dice.pick(LIVERIES), dice.between(0, 1)))
-    doors = ((_box(-0.03, 0.03, 0.9, roof - 0.1), scaled(box, 0.6)), *_plates(width, 0.55))
+    stripe = (
+        _box(-long + 0.4, -0.4, roof * 0.45, high=roof * 0.7),
+        mixed(box, dice.pick(LIVERIES), dice.between(0, 1)),
+    )
+    doors = ((_box(-0.03, 0.03, 0.9, high=roof - 0.1), scaled(box, 0.6)), *_plates(width, 0.55))
     load = Body(
         label=TRUCK,
         width=width,
         outline=((-long, 0.75), (-long, roof), (-0.1, roof), (-0.1, 0.75)),
         skins=(box, box, box),
         paint=box,
-        sides=(stripe, (_box(-long, -0.1, 0.35, 0.9), (44, 44, 48))),
+        sides=(stripe, (_box(-long, -0.1, 0.35, high=0.9), (44, 44, 48))),
         rear=doors,
         wheels=(-long + 0.8, -long + 1.9),
         tyre=0.48,
@@ -132,7 +135,7 @@ def draw_truck(dice: Dice) -> list[Body]:
 
 def draw_bus(dice: Dice) -> list[Body]:
     half, paint = dice.between(4.5, 6.2), dice.near(dice.pick(LIVERIES))
-    return [_coach(dice, BUS, -half, half, roof=dice.between(2.9, 3.4), paint=paint, ends=(True, True))]
+    return [_coach(dice, BUS, -half, front=half, roof=dice.between(2.9, 3.4), paint=paint, ends=(True, True))]
 
 
 def draw_tram(dice: Dice) -> list[Body]:
@@ -142,25 +145,25 @@ def draw_tram(dice: Dice) -> list[Body]:
     start = -count * section / 2
     cuts = [start + n * section for n in range(count + 1)]
     return [
-        _coach(dice, TRAIN, left + 0.15, right - 0.15, roof=roof, paint=paint, ends=(n == 0, n == count - 1))
+        _coach(dice, TRAIN, left + 0.15, front=right - 0.15, roof=roof, paint=paint, ends=(n == 0, n == count - 1))
         for n, (left, right) in enumerate(pairwise(cuts))
     ]
 
 
 def _coach(
-    dice: Dice, label: int, rear: float, front: float, *, roof: float, paint: RGB, ends: tuple[bool, bool]
+    dice: Dice, label: int, rear: float, *, front: float, roof: float, paint: RGB, ends: tuple[bool, bool]
 ) -> Body:
     """A long box with windows, doors, a band and a destination board; `ends`: whether it has a rear and a front."""
     band = dice.pick((paint, scaled(paint, 0.6), (236, 234, 228), (50, 54, 60)))
     low, high = 1.25, roof - 0.65
     bay = dice.between(1.1, 1.8)
-    panes: list[Patch] = [(_box(rear + 0.1, front - 0.1, 0.3, 0.75), band)]
+    panes: list[Patch] = [(_box(rear + 0.1, front - 0.1, 0.3, high=0.75), band)]
     panes += [
-        (_box(x + 0.1, x + bay - 0.08, low, high), GLASS) for x in np.arange(rear + 0.3, front - bay, bay).tolist()
+        (_box(x + 0.1, x + bay - 0.08, low, high=high), GLASS) for x in np.arange(rear + 0.3, front - bay, bay).tolist()
     ]
-    panes += [(_box(x, x + 1.1, 0.45, high), scaled(GLASS, 0.7)) for x in (rear + 1.4, front - 2.0)]
-    board: Patch = (_box(-0.8, 0.8, roof - 0.45, roof - 0.15), (236, 170, 50) if dice.chance(0.7) else DARK)
-    window: Patch = (_box(-1.05, 1.05, 1.2, roof - 0.55), GLASS)
+    panes += [(_box(x, x + 1.1, 0.45, high=high), scaled(GLASS, 0.7)) for x in (rear + 1.4, front - 2.0)]
+    board: Patch = (_box(-0.8, 0.8, roof - 0.45, high=roof - 0.15), (236, 170, 50) if dice.chance(0.7) else DARK)
+    window: Patch = (_box(-1.05, 1.05, 1.2, high=roof - 0.55), GLASS)
     end = (window, board, *_plates(2.5, 0.5))
     slant = 0.25 if ends[1] else 0.0
     return Body(

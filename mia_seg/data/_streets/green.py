@@ -6,10 +6,10 @@ from mia_seg.data._streets.canvas import VEGETATION, Canvas, Stamp
 from mia_seg.data._streets.dice import RGB, Dice, scaled
 
 
-def paint_tree(canvas: Canvas, dice: Dice, x: float, z: float, height: float) -> None:
+def paint_tree(canvas: Canvas, dice: Dice, x: float, *, z: float, height: float) -> None:
     if not canvas.camera.sees(x, z, height / 2):
         return
-    stamp = Stamp(canvas, x, z, VEGETATION)
+    stamp = Stamp(canvas, x, z, label=VEGETATION)
     bark = dice.near((84, 70, 58))
     bole, thick = height * dice.between(0.22, 0.42), 0.05 + height * 0.02
     lean = dice.between(-0.05, 0.05) * height
@@ -19,20 +19,20 @@ def paint_tree(canvas: Canvas, dice: Dice, x: float, z: float, height: float) ->
         stamp.line(((lean * 0.7, bole), tip), thick * 0.6, bark)
     crown = (height - bole) / 2
     radii = (crown * dice.between(0.6, 1.1), crown)
-    _clusters(stamp, dice, (lean, bole + crown), radii, dice.near(canvas.air.green, 8))
+    _clusters(stamp, dice, (lean, bole + crown), radii=radii, green=dice.near(canvas.air.green, 8))
 
 
 def paint_bush(
-    canvas: Canvas, dice: Dice, x: float, z: float, size: float, *, base: float = 0.0, green: RGB | None = None
+    canvas: Canvas, dice: Dice, x: float, *, z: float, size: float, base: float = 0.0, green: RGB | None = None
 ) -> None:
     """A bush `size` metres high whose foot is `base` above the ground."""
     if z < 1 or not canvas.camera.sees(x, z, size):
         return
-    stamp = Stamp(canvas, x, z, VEGETATION, ground=base)
-    _clusters(stamp, dice, (0, size / 2), (size * 0.6, size / 2), green or dice.near(canvas.air.green, 10))
+    stamp = Stamp(canvas, x, z, label=VEGETATION, ground=base)
+    _clusters(stamp, dice, (0, size / 2), radii=(size * 0.6, size / 2), green=green or dice.near(canvas.air.green, 10))
 
 
-def _clusters(stamp: Stamp, dice: Dice, middle: tuple[float, float], radii: tuple[float, float], green: RGB) -> None:
+def _clusters(stamp: Stamp, dice: Dice, middle: tuple[float, float], *, radii: tuple[float, float], green: RGB) -> None:
     """Leaf clusters inside an ellipse; the bigger it is on the canvas, the more of them."""
     (x, y), (rx, ry) = middle, radii
     n = int(np.clip(ry * stamp.scale * 0.9, 5, 130))
@@ -45,4 +45,6 @@ def _clusters(stamp: Stamp, dice: Dice, middle: tuple[float, float], radii: tupl
     for k in np.argsort(dy).tolist():
         lit = 0.8 + 0.28 * dy[k] + 0.22 * sun * dx[k]
         size = cluster * dice.between(0.6, 1.2)
-        stamp.oval(x + dx[k] * rx * 0.85, y + dy[k] * ry * 0.85, rx * size, ry * size, scaled(green, lit * grain[k]))
+        stamp.oval(
+            x + dx[k] * rx * 0.85, y + dy[k] * ry * 0.85, rx * size, ry=ry * size, colour=scaled(green, lit * grain[k])
+        )

@@ -15,7 +15,7 @@ PAVING: tuple[RGB, ...] = ((150, 146, 140), (168, 160, 150), (134, 134, 136), (1
 GRASS: tuple[RGB, ...] = ((104, 118, 62), (128, 130, 78), (150, 138, 100), (88, 108, 58), (142, 120, 88))
 
 
-def strip(left: float, right: float, near: float = NEAR, far: float = FAR) -> Floats:
+def strip(left: float, right: float, near: float = NEAR, *, far: float = FAR) -> Floats:
     """A band of ground between two x, as a polygon with enough corners to follow the bend."""
     if far < near + 8:  # too short to bend
         return np.array(((left, 0.0, near), (left, 0.0, far), (right, 0.0, far), (right, 0.0, near)))
@@ -31,8 +31,8 @@ def paint_ground(canvas: Canvas, dice: Dice, street: Plan) -> None:
     _sides(canvas, dice, street)
     canvas.ground(strip(-street.kerb, street.kerb), asphalt, ROAD)
     if math.isfinite(street.junction):
-        canvas.ground(strip(-120, 120, street.junction, street.junction + 8), asphalt, ROAD)
-    _wear(canvas, dice, street, asphalt)
+        canvas.ground(strip(-120, 120, street.junction, far=street.junction + 8), asphalt, ROAD)
+    _wear(canvas, dice, street, asphalt=asphalt)
     _markings(canvas, dice, street)
     if street.tram:
         _rails(canvas, street)
@@ -58,7 +58,7 @@ def _sides(canvas: Canvas, dice: Dice, street: Plan) -> None:
         canvas.ground(strip(side * street.kerb, side * street.front), paving, PAVEMENT)
         for z in np.arange(1.5, 20, dice.between(0.8, 2.5)).tolist():
             canvas.ground(
-                strip(side * (street.kerb + street.verge), side * street.front, z, z + 0.05),
+                strip(side * (street.kerb + street.verge), side * street.front, z, far=z + 0.05),
                 scaled(paving, 0.8),
                 alpha=120,
             )
@@ -68,7 +68,7 @@ def _sides(canvas: Canvas, dice: Dice, street: Plan) -> None:
         canvas.ground(strip(side * (street.kerb - 0.06), side * (street.kerb + 0.02)), scaled(kerb, 0.55), PAVEMENT)
 
 
-def _wear(canvas: Canvas, dice: Dice, street: Plan, asphalt: RGB) -> None:
+def _wear(canvas: Canvas, dice: Dice, street: Plan, *, asphalt: RGB) -> None:
     """Wheel tracks, patches, cracks and manholes: no two roads are worn alike."""
     dark, light = scaled(asphalt, 0.7), mixed(asphalt, (200, 200, 196), 0.4)
     for lane in range(-street.lanes, street.lanes):
@@ -79,7 +79,7 @@ def _wear(canvas: Canvas, dice: Dice, street: Plan, asphalt: RGB) -> None:
         x, z = dice.between(-street.kerb, street.kerb), dice.between(2.5, 25)
         wide, long = dice.between(0.4, 2.0), dice.between(0.6, 6)
         canvas.ground(
-            strip(x, min(x + wide, street.kerb), z, z + long), dice.pick((dark, light)), alpha=dice.whole(30, 90)
+            strip(x, min(x + wide, street.kerb), z, far=z + long), dice.pick((dark, light)), alpha=dice.whole(30, 90)
         )
     for _ in range(dice.whole(0, 4)):
         x, z = dice.between(-street.kerb, street.kerb - 0.7), dice.between(3, 14)
@@ -87,15 +87,15 @@ def _wear(canvas: Canvas, dice: Dice, street: Plan, asphalt: RGB) -> None:
         lid = np.stack((x + 0.35 * np.cos(angle), np.zeros(8), z + 0.35 * np.sin(angle)), -1)
         canvas.ground(lid, scaled(dark, 0.75), alpha=200)
     for _ in range(dice.whole(1, 5)):
-        _crack(canvas, dice, street, dark)
+        _crack(canvas, dice, street, colour=dark)
 
 
-def _crack(canvas: Canvas, dice: Dice, street: Plan, colour: RGB) -> None:
+def _crack(canvas: Canvas, dice: Dice, street: Plan, *, colour: RGB) -> None:
     n = 6
     x = dice.between(-street.kerb, street.kerb) + np.cumsum(dice.rng.normal(0, 0.4, n))
     z = dice.between(2.5, 14) + np.cumsum(dice.rng.normal(0.4, 0.5, n))
     uv = canvas.camera.project(np.stack((np.clip(x, -street.kerb, street.kerb), np.zeros(n), np.maximum(z, 2)), -1))
-    canvas.line(uv.ravel().tolist(), (*canvas.air.shade(scaled(colour, 0.8), 5), 150), None, 1)
+    canvas.line(uv.ravel().tolist(), (*canvas.air.shade(scaled(colour, 0.8), 5), 150), None, width=1)
 
 
 def _markings(canvas: Canvas, dice: Dice, street: Plan) -> None:
@@ -105,25 +105,25 @@ def _markings(canvas: Canvas, dice: Dice, street: Plan) -> None:
     dash, gap, phase = dice.between(1.5, 5), dice.between(2, 7), dice.between(0, 6)
     solid = street.lanes > 1 or dice.chance(0.3)
     if not street.tram:
-        _line(canvas, 0.0, paint, fade, None if solid else (dash, gap, phase))
+        _line(canvas, 0.0, paint, fade=fade, dashes=None if solid else (dash, gap, phase))
     for side in (-1, 1):
         for lane in range(1, street.lanes):
-            _line(canvas, side * lane * street.lane, paint, fade, (dash, gap, phase))
+            _line(canvas, side * lane * street.lane, paint, fade=fade, dashes=(dash, gap, phase))
         if street.parking or dice.chance(0.5):
-            _line(canvas, side * (street.lanes * street.lane - 0.15), paint, fade, None)
+            _line(canvas, side * (street.lanes * street.lane - 0.15), paint, fade=fade, dashes=None)
     if dice.chance(0.18):
         _cycle_lane(canvas, dice, street)
     if dice.chance(0.3):
-        _arrow(canvas, (dice.whole(1, street.lanes) - 0.5) * street.lane, dice.between(5, 14), paint)
+        _arrow(canvas, (dice.whole(1, street.lanes) - 0.5) * street.lane, dice.between(5, 14), paint=paint)
 
 
-def _line(canvas: Canvas, x: float, paint: RGB, fade: int, dashes: tuple[float, float, float] | None) -> None:
+def _line(canvas: Canvas, x: float, paint: RGB, *, fade: int, dashes: tuple[float, float, float] | None) -> None:
     if dashes is None:
         canvas.ground(strip(x - 0.08, x + 0.08), paint, alpha=fade)
         return
     dash, gap, phase = dashes
     for z in np.arange(1 + phase, 70, dash + gap).tolist():
-        canvas.ground(strip(x - 0.08, x + 0.08, z, z + dash), paint, alpha=fade)
+        canvas.ground(strip(x - 0.08, x + 0.08, z, far=z + dash), paint, alpha=fade)
 
 
 def _cycle_lane(canvas: Canvas, dice: Dice, street: Plan) -> None:
@@ -131,8 +131,8 @@ def _cycle_lane(canvas: Canvas, dice: Dice, street: Plan) -> None:
     canvas.ground(strip(right - 1.3, right), dice.near((150, 78, 66)), alpha=dice.whole(90, 220))
 
 
-def _arrow(canvas: Canvas, x: float, z: float, paint: RGB) -> None:
-    canvas.ground(strip(x - 0.08, x + 0.08, z, z + 2.5), paint, alpha=210)
+def _arrow(canvas: Canvas, x: float, z: float, *, paint: RGB) -> None:
+    canvas.ground(strip(x - 0.08, x + 0.08, z, far=z + 2.5), paint, alpha=210)
     head = np.array(((x - 0.4, 0, z + 2.3), (x + 0.4, 0, z + 2.3), (x, 0, z + 4)))
     canvas.ground(head, paint, alpha=210)
 
@@ -149,8 +149,8 @@ def _rails(canvas: Canvas, street: Plan) -> None:
 def _zebra(canvas: Canvas, dice: Dice, street: Plan) -> None:
     near, fade = max(4.0, street.crossing), dice.whole(140, 240)
     for x in np.arange(-street.kerb + 0.3, street.kerb - 0.4, 1.0).tolist():
-        canvas.ground(strip(x, x + 0.5, near, near + 3), WHITE, alpha=fade)
-    canvas.ground(strip(0.2, street.lanes * street.lane, near - 1.6, near - 1.2), WHITE, alpha=fade)
+        canvas.ground(strip(x, x + 0.5, near, far=near + 3), WHITE, alpha=fade)
+    canvas.ground(strip(0.2, street.lanes * street.lane, near - 1.6, far=near - 1.2), WHITE, alpha=fade)
 
 
 def _shadows(canvas: Canvas, dice: Dice, street: Plan) -> None:
@@ -161,6 +161,6 @@ def _shadows(canvas: Canvas, dice: Dice, street: Plan) -> None:
     reach = dice.between(0.1, 1.1) * 2 * street.front
     while z < 80:
         length = dice.between(4, 25)
-        shade = strip(side * (street.front - reach * dice.between(0.6, 1.0)), side * street.front, z, z + length)
+        shade = strip(side * (street.front - reach * dice.between(0.6, 1.0)), side * street.front, z, far=z + length)
         canvas.ground(shade, (30, 32, 44), alpha=alpha)
         z += length + dice.between(0, 5)

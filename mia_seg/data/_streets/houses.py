@@ -41,7 +41,7 @@ class House:
     balconies: bool
 
 
-def draw_house(dice: Dice, side: int, near: float, far: float, front: float, *, tall: bool) -> House:
+def draw_house(dice: Dice, side: int, near: float, *, far: float, front: float, tall: bool) -> House:
     """Roll a building for a plot on the left (-1) or right (1)."""
     storey = dice.between(2.7, 3.9)
     storeys = dice.whole(3, 8) if tall else dice.whole(1, 3)
@@ -74,12 +74,12 @@ def paint_house(canvas: Canvas, dice: Dice, house: House) -> None:
     facing, along = 0.84 - 0.1 * abs(sun), 0.92 - 0.3 * sun * side
     blank = replace(house, shop=False, balconies=False)
     _gable(canvas, house, facing)
-    _front(canvas, dice, blank, (house.x, house.near), (house.back, house.near), light=facing)
-    _roof(canvas, dice, house, along)
-    _front(canvas, dice, house, (house.x, house.near), (house.x, house.far), light=along)
+    _front(canvas, dice, blank, a=(house.x, house.near), b=(house.back, house.near), light=facing)
+    _roof(canvas, dice, house, light=along)
+    _front(canvas, dice, house, a=(house.x, house.near), b=(house.x, house.far), light=along)
 
 
-def _quad(a: Spot, b: Spot, low: float, high: float) -> Floats:
+def _quad(a: Spot, b: Spot, low: float, *, high: float) -> Floats:
     """An upright rectangle from a to b."""
     return np.array(((a[0], low, a[1]), (b[0], low, b[1]), (b[0], high, b[1]), (a[0], high, a[1])))
 
@@ -87,31 +87,33 @@ def _quad(a: Spot, b: Spot, low: float, high: float) -> Floats:
 def _gable(canvas: Canvas, house: House, light: float) -> None:
     top = house.eaves + house.ridge
     peak = ((house.x, house.eaves), (house.back, house.eaves), ((house.x + house.back) / 2, top))
-    canvas.face(np.array([(x, y, house.near) for x, y in peak]), house.wall, BUILDING, light)
+    canvas.face(np.array([(x, y, house.near) for x, y in peak]), house.wall, BUILDING, light=light)
 
 
-def _roof(canvas: Canvas, dice: Dice, house: House, light: float) -> None:
+def _roof(canvas: Canvas, dice: Dice, house: House, *, light: float) -> None:
     middle, top = (house.x + house.back) / 2, house.eaves + house.ridge
     slope = ((house.x, house.eaves, house.near), (house.x, house.eaves, house.far))
-    canvas.face(np.array((*slope, (middle, top, house.far), (middle, top, house.near))), house.roof, BUILDING, light)
+    canvas.face(
+        np.array((*slope, (middle, top, house.far), (middle, top, house.near))), house.roof, BUILDING, light=light
+    )
     for _ in range(dice.whole(0, 3)):
         z, share = dice.between(house.near, house.far), dice.between(0.3, 1.0)
         x, y = house.x + (middle - house.x) * share, house.eaves + house.ridge * share
-        stack = _quad((x, z), (x + 0.7, z), y - 0.5, y + dice.between(0.5, 1.5))
+        stack = _quad((x, z), (x + 0.7, z), y - 0.5, high=y + dice.between(0.5, 1.5))
         canvas.face(stack, scaled(house.wall, 0.7), BUILDING)
 
 
-def _front(canvas: Canvas, dice: Dice, house: House, a: Spot, b: Spot, *, light: float) -> None:
+def _front(canvas: Canvas, dice: Dice, house: House, *, a: Spot, b: Spot, light: float) -> None:
     """One wall from a to b with all that hangs on it."""
-    canvas.face(_quad(a, b, 0, house.eaves), house.wall, BUILDING, light)
-    canvas.face(_quad(a, b, house.eaves - 0.35, house.eaves), house.trim, None, light)
-    canvas.face(_quad(a, b, 0, 0.6), scaled(house.wall, 0.75), None, light)
+    canvas.face(_quad(a, b, 0, high=house.eaves), house.wall, BUILDING, light=light)
+    canvas.face(_quad(a, b, house.eaves - 0.35, high=house.eaves), house.trim, None, light=light)
+    canvas.face(_quad(a, b, 0, high=0.6), scaled(house.wall, 0.75), None, light=light)
     base = house.storey if house.shop else 0.0
     if house.shop:
-        _shop(canvas, dice, house, a, b, light=light)
+        _shop(canvas, dice, house, a=a, b=b, light=light)
     wide = float(np.hypot(b[0] - a[0], b[1] - a[1]))
     columns, rows = max(1, int(wide / house.bay)), max(1, int((house.eaves - base) / house.storey))
-    _windows(canvas, dice, house, _grid(house, a, b, base=base, columns=columns, rows=rows), light)
+    _windows(canvas, dice, house, corners=_grid(house, a, b, base=base, columns=columns, rows=rows), light=light)
 
 
 def _grid(house: House, a: Spot, b: Spot, *, base: float, columns: int, rows: int) -> Floats:
@@ -125,7 +127,7 @@ def _grid(house: House, a: Spot, b: Spot, *, base: float, columns: int, rows: in
     return corners.reshape(-1, 4, 3)
 
 
-def _windows(canvas: Canvas, dice: Dice, house: House, corners: Floats, light: float) -> None:
+def _windows(canvas: Canvas, dice: Dice, house: House, *, corners: Floats, light: float) -> None:
     """Every window with its own reflection, blind or lamp; those too small to tell apart are left out."""
     uv = canvas.camera.project(corners)
     low, high = uv.min(axis=1), uv.max(axis=1)
@@ -136,9 +138,9 @@ def _windows(canvas: Canvas, dice: Dice, house: House, corners: Floats, light: f
         z = float(corners[n, 0, 2])
         if size[n].min() > 5:
             _frame(canvas, uv[n], canvas.air.shade(house.trim, z, light))
-        canvas.polygon(uv[n], _glass(canvas, dice, house, z, light))
+        canvas.polygon(uv[n], _glass(canvas, dice, house, z=z, light=light))
         if house.balconies and size[n].min() > 3:
-            _balcony(canvas, corners[n], house.trim, light)
+            _balcony(canvas, corners[n], house.trim, light=light)
 
 
 def _frame(canvas: Canvas, uv: Floats, pixel: tuple[int, int, int]) -> None:
@@ -146,22 +148,22 @@ def _frame(canvas: Canvas, uv: Floats, pixel: tuple[int, int, int]) -> None:
     canvas.polygon(middle + (uv - middle) * 1.28, pixel)
 
 
-def _glass(canvas: Canvas, dice: Dice, house: House, z: float, light: float) -> tuple[int, int, int]:
+def _glass(canvas: Canvas, dice: Dice, house: House, *, z: float, light: float) -> tuple[int, int, int]:
     if dice.chance(0.3 * canvas.air.dark):
         return canvas.air.shade(scaled(dice.pick(LIT), dice.between(0.4, 1.0) / max(canvas.air.ambient)), z)
     blind = 0.75 * dice.chance(0.2)
     return canvas.air.shade(mixed(scaled(house.glass, dice.between(0.5, 1.5)), house.trim, blind), z, light)
 
 
-def _balcony(canvas: Canvas, corners: Floats, trim: RGB, light: float) -> None:
+def _balcony(canvas: Canvas, corners: Floats, trim: RGB, *, light: float) -> None:
     rail = corners.copy()
     rail[2:, 1] = rail[0, 1] + 0.5
     rail[:2, 1] -= 0.5
     rail[:, 0] *= 0.93  # it stands out into the street
-    canvas.face(rail, scaled(trim, 0.75), BUILDING, light)
+    canvas.face(rail, scaled(trim, 0.75), BUILDING, light=light)
 
 
-def _shop(canvas: Canvas, dice: Dice, house: House, a: Spot, b: Spot, *, light: float) -> None:
+def _shop(canvas: Canvas, dice: Dice, house: House, *, a: Spot, b: Spot, light: float) -> None:
     """A ground floor of shop windows, name boards and awnings."""
     wide = float(np.hypot(b[0] - a[0], b[1] - a[1]))
     units = max(1, int(wide / dice.between(4, 9)))
@@ -171,13 +173,13 @@ def _shop(canvas: Canvas, dice: Dice, house: House, a: Spot, b: Spot, *, light: 
             continue
         board = dice.near(dice.pick(SIGNS))
         glow = dice.between(0.4, 1.0) / max(canvas.air.ambient) if dice.chance(canvas.air.dark * 0.6) else 0.0
-        _display(canvas, dice, house, left, right, light=light, glow=glow)
-        canvas.face(_quad(left, right, 2.55, 3.1), scaled(board, max(1.0, glow)), None, light)
+        _display(canvas, dice, house, left=left, right=right, light=light, glow=glow)
+        canvas.face(_quad(left, right, 2.55, high=3.1), scaled(board, max(1.0, glow)), None, light=light)
         if dice.chance(0.3):
-            _awning(canvas, left, right, dice.near(dice.pick(SIGNS)), light)
+            _awning(canvas, left, right, colour=dice.near(dice.pick(SIGNS)), light=light)
 
 
-def _display(canvas: Canvas, dice: Dice, house: House, left: Spot, right: Spot, *, light: float, glow: float) -> None:
+def _display(canvas: Canvas, dice: Dice, house: House, *, left: Spot, right: Spot, light: float, glow: float) -> None:
     """Panes with goods behind them, one of them a door; `glow` is the shop's own light, 0 without."""
     panes = dice.whole(2, 5)
     for n in range(panes):
@@ -185,16 +187,18 @@ def _display(canvas: Canvas, dice: Dice, house: House, left: Spot, right: Spot, 
         pane = (
             scaled(dice.pick(LIT), glow * dice.between(0.7, 1)) if glow else scaled(house.glass, dice.between(0.6, 1.7))
         )
-        canvas.face(_quad(a, b, 0.1 if dice.chance(0.3) else 0.5, 2.5), pane, None, light)
+        canvas.face(_quad(a, b, 0.1 if dice.chance(0.3) else 0.5, high=2.5), pane, None, light=light)
         goods = mixed(pane, dice.near(dice.pick(SIGNS), 20), 0.55)
-        canvas.face(_quad(_along(a, b, 0.15), _along(a, b, 0.8), 0.6, dice.between(0.8, 1.6)), goods, None, light)
+        canvas.face(
+            _quad(_along(a, b, 0.15), _along(a, b, 0.8), 0.6, high=dice.between(0.8, 1.6)), goods, None, light=light
+        )
 
 
 def _along(a: Spot, b: Spot, share: float) -> Spot:
     return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
 
 
-def _awning(canvas: Canvas, left: Spot, right: Spot, colour: RGB, light: float) -> None:
-    awning = _quad(left, right, 2.0, 2.7)
+def _awning(canvas: Canvas, left: Spot, right: Spot, *, colour: RGB, light: float) -> None:
+    awning = _quad(left, right, 2.0, high=2.7)
     awning[:2, 0] *= 0.86
-    canvas.face(awning, colour, BUILDING, light)
+    canvas.face(awning, colour, BUILDING, light=light)

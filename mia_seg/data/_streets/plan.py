@@ -58,7 +58,7 @@ def plan(dice: Dice, style: str) -> Plan:
     )
 
 
-def camera(dice: Dice, style: str, street: Plan, size: tuple[int, int]) -> Camera:
+def camera(dice: Dice, style: str, street: Plan, *, size: tuple[int, int]) -> Camera:
     """Where the scene is seen from: a car's roof or windscreen; in mixed scenes also on foot and from above."""
     height, width = size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE
     view = dice.weighted({"drive": 5, "foot": 3, "above": 2}) if style == "mixed" else "drive"

@@ -55,56 +55,58 @@ def _row(dice: Dice, street: Plan, side: int) -> list[Plot]:
     return plots
 
 
-def _lawn(canvas: Canvas, dice: Dice, plot: Plot, paved: float = 0.15) -> None:
+def _lawn(canvas: Canvas, dice: Dice, plot: Plot, *, paved: float = 0.15) -> None:
     label, colours = (PAVEMENT, PAVING) if dice.chance(paved) else (TERRAIN, GRASS)
     near = max(plot.near, 0.4)
-    ground = strip(plot.side * plot.front, plot.side * (plot.front + 150), near, plot.far)
+    ground = strip(plot.side * plot.front, plot.side * (plot.front + 150), near, far=plot.far)
     canvas.ground(ground, dice.near(dice.pick(colours)), label)
 
 
 def _block(canvas: Canvas, dice: Dice, plot: Plot) -> None:
-    paint_house(canvas, dice, draw_house(dice, plot.side, plot.near, plot.far, plot.front, tall=True))
+    paint_house(canvas, dice, draw_house(dice, plot.side, plot.near, far=plot.far, front=plot.front, tall=True))
 
 
 def _hall(canvas: Canvas, dice: Dice, plot: Plot) -> None:
     """A low, long building behind a yard: a warehouse, a petrol station."""
-    _lawn(canvas, dice, plot, 0.6)
+    _lawn(canvas, dice, plot, paved=0.6)
     setback = plot.front + dice.between(2, 12)
-    paint_house(canvas, dice, draw_house(dice, plot.side, plot.near, plot.far, setback, tall=False))
+    paint_house(canvas, dice, draw_house(dice, plot.side, plot.near, far=plot.far, front=setback, tall=False))
 
 
 def _garden_house(canvas: Canvas, dice: Dice, plot: Plot) -> None:
     _lawn(canvas, dice, plot)
     setback = dice.between(1.5, 6)
-    paint_house(canvas, dice, draw_house(dice, plot.side, plot.near, plot.far, plot.front + setback, tall=False))
+    paint_house(
+        canvas, dice, draw_house(dice, plot.side, plot.near, far=plot.far, front=plot.front + setback, tall=False)
+    )
     for _ in range(dice.whole(0, 2)):
         x = plot.front + dice.between(0.6, setback)
-        paint_bush(canvas, dice, plot.side * x, dice.between(plot.near, plot.far), dice.between(0.6, 2.2))
-    dice.pick((_hedge_row, _fence_row, _wall_row, _nothing))(canvas, dice, plot, 1.1)
+        paint_bush(canvas, dice, plot.side * x, z=dice.between(plot.near, plot.far), size=dice.between(0.6, 2.2))
+    dice.pick((_hedge_row, _fence_row, _wall_row, _nothing))(canvas, dice, plot, height=1.1)
 
 
-def _nothing(canvas: Canvas, dice: Dice, plot: Plot, height: float) -> None:
+def _nothing(canvas: Canvas, dice: Dice, plot: Plot, *, height: float) -> None:
     """An open front garden."""
     del canvas, dice, plot, height
 
 
 def _walled(canvas: Canvas, dice: Dice, plot: Plot) -> None:
     _park(canvas, dice, plot)
-    _wall_row(canvas, dice, plot, dice.between(1.2, 4.0))
+    _wall_row(canvas, dice, plot, height=dice.between(1.2, 4.0))
 
 
 def _fenced(canvas: Canvas, dice: Dice, plot: Plot) -> None:
     _park(canvas, dice, plot)
-    _fence_row(canvas, dice, plot, dice.between(0.9, 2.2))
+    _fence_row(canvas, dice, plot, height=dice.between(0.9, 2.2))
 
 
 def _hedge(canvas: Canvas, dice: Dice, plot: Plot) -> None:
     _lawn(canvas, dice, plot)
-    _hedge_row(canvas, dice, plot, dice.between(1.0, 3.0))
+    _hedge_row(canvas, dice, plot, height=dice.between(1.0, 3.0))
 
 
 def _gap(canvas: Canvas, dice: Dice, plot: Plot) -> None:
-    _lawn(canvas, dice, plot, 0.4)
+    _lawn(canvas, dice, plot, paved=0.4)
 
 
 def _park(canvas: Canvas, dice: Dice, plot: Plot) -> None:
@@ -114,12 +116,12 @@ def _park(canvas: Canvas, dice: Dice, plot: Plot) -> None:
         if z < 2:
             continue
         if dice.chance(0.3):
-            paint_bush(canvas, dice, plot.side * (plot.front + x), z, dice.between(0.8, 2.5))
+            paint_bush(canvas, dice, plot.side * (plot.front + x), z=z, size=dice.between(0.8, 2.5))
         else:
-            paint_tree(canvas, dice, plot.side * (plot.front + x), z, dice.between(5, 14))
+            paint_tree(canvas, dice, plot.side * (plot.front + x), z=z, height=dice.between(5, 14))
 
 
-def _edge(plot: Plot, near: float, far: float, low: float, high: float) -> Floats:
+def _edge(plot: Plot, near: float, far: float, *, low: float, high: float) -> Floats:
     """An upright rectangle along the plot's street edge."""
     x = plot.side * (plot.front + 0.1)
     return np.array(((x, low, near), (x, low, far), (x, high, far), (x, high, near)))
@@ -129,47 +131,47 @@ def _along(canvas: Canvas, plot: Plot) -> float:
     return 0.92 - 0.3 * canvas.air.sun * canvas.air.sunny * plot.side
 
 
-def _wall_row(canvas: Canvas, dice: Dice, plot: Plot, height: float) -> None:
+def _wall_row(canvas: Canvas, dice: Dice, plot: Plot, *, height: float) -> None:
     """A free-standing wall with courses, a cap, and sometimes the plaster or graffiti of a house."""
     light, near = _along(canvas, plot), max(plot.near, 0.5)
     stone = dice.near(dice.pick(WALLS if dice.chance(0.3) else STONES))
-    canvas.face(_edge(plot, near, plot.far, 0, height), stone, WALL, light)
+    canvas.face(_edge(plot, near, plot.far, low=0, high=height), stone, WALL, light=light)
     for y in np.arange(0.4, height, dice.between(0.4, 0.9)).tolist():
-        canvas.face(_edge(plot, near, plot.far, y, y + 0.05), scaled(stone, 0.8), None, light)
-    canvas.face(_edge(plot, near, plot.far, height - 0.12, height), scaled(stone, 1.2), None, light)
+        canvas.face(_edge(plot, near, plot.far, low=y, high=y + 0.05), scaled(stone, 0.8), None, light=light)
+    canvas.face(_edge(plot, near, plot.far, low=height - 0.12, high=height), scaled(stone, 1.2), None, light=light)
     if dice.chance(0.3):
         z = dice.between(near, plot.far)
         tag = dice.near((128, 90, 140), 50)
-        canvas.face(_edge(plot, z, z + 2, 0.3, height * 0.7), tag, None, light, alpha=150)
+        canvas.face(_edge(plot, z, z + 2, low=0.3, high=height * 0.7), tag, None, light=light, alpha=150)
 
 
-def _fence_row(canvas: Canvas, dice: Dice, plot: Plot, height: float) -> None:
+def _fence_row(canvas: Canvas, dice: Dice, plot: Plot, *, height: float) -> None:
     """Boards, or bars that leave the garden visible: all of it is labelled fence."""
     light, near = _along(canvas, plot), max(plot.near, 0.8)
     colour = dice.near(dice.pick(FENCES))
-    area = _edge(plot, near, plot.far, 0, height)
+    area = _edge(plot, near, plot.far, low=0, high=height)
     if dice.chance(0.3):
-        canvas.face(area, colour, FENCE, light)
+        canvas.face(area, colour, FENCE, light=light)
     else:
         canvas.mark(area, FENCE)
-        canvas.face(area, colour, None, light, alpha=dice.whole(50, 130))
+        canvas.face(area, colour, None, light=light, alpha=dice.whole(50, 130))
     for y in (height * 0.15, height - 0.1):
-        canvas.face(_edge(plot, near, plot.far, y, y + 0.08), colour, None, light)
+        canvas.face(_edge(plot, near, plot.far, low=y, high=y + 0.08), colour, None, light=light)
     step = dice.between(0.25, 0.6)
     for z in np.arange(near, min(plot.far, 45), step).tolist():
         shade = scaled(colour, dice.between(0.6, 1.1))
-        canvas.face(_edge(plot, z, z + 0.35 * step, 0, height), shade, None, light)
+        canvas.face(_edge(plot, z, z + 0.35 * step, low=0, high=height), shade, None, light=light)
 
 
-def _hedge_row(canvas: Canvas, dice: Dice, plot: Plot, height: float) -> None:
+def _hedge_row(canvas: Canvas, dice: Dice, plot: Plot, *, height: float) -> None:
     light, near = _along(canvas, plot), max(plot.near, 0.8)
     green = dice.near(canvas.air.green, 10)
-    canvas.face(_edge(plot, near, plot.far, 0, height * 0.9), scaled(green, 0.75), VEGETATION, light)
+    canvas.face(_edge(plot, near, plot.far, low=0, high=height * 0.9), scaled(green, 0.75), VEGETATION, light=light)
     # Further away the tufts merge, so they may stand further apart.
     z = plot.far
     while z > max(near, 1.5):
         tuft = dice.between(0.3, 0.5) * height
-        paint_bush(canvas, dice, plot.side * (plot.front + 0.2), z, tuft, base=height - tuft, green=green)
+        paint_bush(canvas, dice, plot.side * (plot.front + 0.2), z=z, size=tuft, base=height - tuft, green=green)
         z -= 0.4 + z / 12
 
 

@@ -57,13 +57,13 @@ class Pose:
         return points
 
 
-def paint_vehicle(canvas: Canvas, dice: Dice, parts: list[Body], pose: Pose) -> None:
+def paint_vehicle(canvas: Canvas, dice: Dice, parts: list[Body], *, pose: Pose) -> None:
     if not canvas.camera.sees(pose.x, pose.z, margin=max(x for body in parts for x, _ in body.outline) + 1):
         return
     _ground_shadow(canvas, parts, pose)
     lit = canvas.air.dark > 0.2 or dice.chance(0.25)
     for body in sorted(parts, key=lambda body: -_depth(body, pose)):
-        _paint_body(canvas, body, pose, lit)
+        _paint_body(canvas, body, pose, lit=lit)
 
 
 def _depth(body: Body, pose: Pose) -> float:
@@ -82,7 +82,7 @@ def _ground_shadow(canvas: Canvas, parts: list[Body], pose: Pose) -> None:
     canvas.ground(ground, (12, 12, 16), alpha=205)
 
 
-def _paint_body(canvas: Canvas, body: Body, pose: Pose, lit: bool) -> None:
+def _paint_body(canvas: Canvas, body: Body, pose: Pose, *, lit: bool) -> None:
     """The segments that face the camera from far to near, then the side that does."""
     xs, ys = (np.array(c, dtype=float) for c in zip(*body.outline, strict=True))
     half = np.array([body.half(y) for y in ys])
@@ -91,12 +91,12 @@ def _paint_body(canvas: Canvas, body: Body, pose: Pose, lit: bool) -> None:
     uv = canvas.camera.project(hulls)
     shown = np.flatnonzero(_turn(uv) > 0)
     for n in sorted(shown.tolist(), key=lambda n: -float(hulls[n, :, 2].mean())):
-        _segment(canvas, body, hulls[n], uv[n], n)
+        _segment(canvas, body, hulls[n], uv=uv[n], n=n)
     for outline, sign in ((left, -1), (right, 1)):
         if _area(canvas.camera.project(outline)) * sign > 0:
-            _side(canvas, body, pose, outline, sign)
+            _side(canvas, body, pose, outline=outline, sign=sign)
     if canvas.camera.scale(pose.z) > 5:
-        _ends(canvas, body, pose, lit)
+        _ends(canvas, body, pose, lit=lit)
 
 
 def _turn(uv: Floats) -> Floats:
@@ -110,16 +110,16 @@ def _area(uv: Floats) -> float:
     return float(np.sum(u * np.roll(v, -1) - v * np.roll(u, -1)))
 
 
-def _segment(canvas: Canvas, body: Body, hull: Floats, uv: Floats, n: int) -> None:
+def _segment(canvas: Canvas, body: Body, hull: Floats, *, uv: Floats, n: int) -> None:
     rising = hull[:, 1].max() - hull[:, 1].min() > 0.75 * np.ptp(hull[:2, 2])
     light = 0.85 if rising else 1.15 + 0.1 * canvas.air.sunny
     pixel = canvas.air.shade(body.skins[n], float(hull[:, 2].mean()), light)
     canvas.polygon(uv, pixel, body.label)
 
 
-def _side(canvas: Canvas, body: Body, pose: Pose, outline: Floats, sign: int) -> None:
+def _side(canvas: Canvas, body: Body, pose: Pose, *, outline: Floats, sign: int) -> None:
     light = 0.85 - 0.2 * sign * canvas.air.sun * canvas.air.sunny * np.cos(pose.heading)
-    canvas.face(outline, body.paint, body.label, light)
+    canvas.face(outline, body.paint, body.label, light=light)
     if canvas.camera.scale(pose.z) < 4:
         return
     patches = [*body.sides, *(patch for hub in body.wheels for patch in _wheel(hub, body.tyre))]
@@ -138,7 +138,7 @@ def _wheel(hub: float, tyre: float) -> tuple[Patch, Patch]:
     return (rim, DARK), (disc, (120, 122, 124))
 
 
-def _ends(canvas: Canvas, body: Body, pose: Pose, lit: bool) -> None:
+def _ends(canvas: Canvas, body: Body, pose: Pose, *, lit: bool) -> None:
     """Lamps, plate, bumper and tyres of the end that is seen."""
     away = np.cos(pose.heading) > 0.15
     towards = np.cos(pose.heading) < -0.15
@@ -147,12 +147,12 @@ def _ends(canvas: Canvas, body: Body, pose: Pose, lit: bool) -> None:
     x = min(p[0] for p in body.outline) - 0.02 if away else max(p[0] for p in body.outline) + 0.02
     for points, colour in body.rear if away else body.front:
         across, ys = (np.array(c, dtype=float) for c in zip(*points, strict=True))
-        canvas.face(pose.place(np.full_like(ys, x), ys, across), colour, body.label, 0.9)
+        canvas.face(pose.place(np.full_like(ys, x), ys, across), colour, body.label, light=0.9)
     if body.lights[0 if away else 1]:
-        _lamps(canvas, body, pose, x, away=away, lit=lit)
+        _lamps(canvas, body, pose, x=x, away=away, lit=lit)
 
 
-def _lamps(canvas: Canvas, body: Body, pose: Pose, x: float, *, away: bool, lit: bool) -> None:
+def _lamps(canvas: Canvas, body: Body, pose: Pose, *, x: float, away: bool, lit: bool) -> None:
     colour: RGB = (255, 44, 32) if away else (255, 248, 226)
     reach = body.width / 2 - 0.28
     ends = pose.place(np.full(2, x), np.full(2, 0.78), np.array((-reach, reach)))

@@ -13,7 +13,7 @@ from mia_seg.evaluate.controls import nulls
 from mia_seg.metrics import membership
 
 
-def controls(scores_N: np.ndarray, known: Membership, blind: dict[str, Any], seed: int) -> dict[str, Any]:
+def controls(scores_N: np.ndarray, known: Membership, blind: dict[str, Any], *, seed: int) -> dict[str, Any]:
     """The controls of an attack's scores [N], one for each scene of `known`, plain JSON.
 
     {"blind": ..., "shuffle": ..., "halves": ...} as `blind.blind`, `nulls.shuffled` and `nulls.halves` return them.
@@ -25,6 +25,6 @@ def controls(scores_N: np.ndarray, known: Membership, blind: dict[str, Any], see
     others = ~known.members_N
     return {
         "blind": split,
-        "shuffle": nulls.shuffled(scores_N, known.members_N, known.groups_N, seed),
+        "shuffle": nulls.shuffled(scores_N, known.members_N, known.groups_N, seed=seed),
         "halves": nulls.halves(scores_N[others], known.groups_N[others], seed),
     }

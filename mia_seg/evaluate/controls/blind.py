@@ -22,7 +22,7 @@ ALPHA = 0.01
 PENALTIES = np.array([0.01, 0.1, 1.0, 10.0])  # a training scene
 
 
-def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, seed: int) -> dict[str, Any]:
+def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, *, seed: int) -> dict[str, Any]:
     """AUC of features [N, F] for memberships [N] (bool), cross-validated by groups [N], and its p-value.
 
     Folds hold whole groups, member and non-member groups evenly. Under the null the groups of a fold are exchangeable:

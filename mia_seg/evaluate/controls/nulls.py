@@ -9,7 +9,7 @@ from mia_seg.evaluate.controls._ranks import central, p_value, right_pairs
 ROUNDS = 1000
 
 
-def shuffled(scores_N: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, seed: int) -> dict[str, float]:
+def shuffled(scores_N: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, *, seed: int) -> dict[str, float]:
     """AUC of scores [N] when memberships [N] (bool) are dealt out anew among the groups [N], whole groups each.
 
     Returns the `mean` of 1,000 deals, `low` and `high` of their middle 95%, and `p` of the true memberships' AUC, one
