@@ -68,7 +68,7 @@ def main() -> None:
 
 def lines(audits: int) -> Iterator[str]:
     rng = np.random.default_rng(0)
-    cells = {cell: simulated(rng, audits, *cell) for cell in product(SHAPES, SIDES, AUCS)}
+    cells = {cell: simulated(rng, audits, cell) for cell in product(SHAPES, SIDES, AUCS)}
     yield f"""# How often a 95% interval holds the truth
 
 Percent of {audits:,} simulated audits a cell; `benchmarks/coverage.py` writes this and says how. The aim is
@@ -111,7 +111,7 @@ Other {audits:,} audits of each cell that is bold above.
 | number | scores | scenes a side | AUC | first | again |
 |---|---|---|---|---:|---:|"""
     for title, name, cell in fallen:
-        share = simulated(np.random.default_rng(1), audits, *cell)[name]
+        share = simulated(np.random.default_rng(1), audits, cell)[name]
         yield f"| {title} | {' | '.join(map(str, cell))} | {cells[cell][name]:.1f} | {marked(share)} |"
     yield ""
 
@@ -199,8 +199,9 @@ def gaussian_epsilon(sigma: float) -> float:
     return brentq(excess, 0, 100)
 
 
-def simulated(rng: np.random.Generator, audits: int, shape: str, *, n: int, auc: float) -> dict[str, float]:
+def simulated(rng: np.random.Generator, audits: int, cell: tuple[str, int, float]) -> dict[str, float]:
     """Share of audits by number, in percent; no entry where nothing can be resolved."""
+    shape, n, auc = cell
     spread, block = SHAPES[shape]
     distance = norm.ppf(auc) * np.hypot(1, spread)
     members, groups = np.arange(2 * n) < n, np.concatenate([np.arange(n) // block, n + np.arange(n) // block])

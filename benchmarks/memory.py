@@ -34,7 +34,8 @@ def measure(count: int) -> int:
     from mia_seg.attacks.image_loss import ImageLoss
     from mia_seg.attacks.patch_resnet50 import PatchResNet50
     from mia_seg.data import Scenes
-    from mia_seg.defenses.none import Undefended
+    from mia_seg.oracles import as_is
+    from mia_seg.oracles.network import NetworkOracle
     from mia_seg.query import answers
 
     torch.manual_seed(0)
@@ -43,7 +44,8 @@ def measure(count: int) -> int:
     network = plugins.from_section(segmenters, segmenters.Segmenter, settings.segmenter, where="").build(19).eval()
     scenes = Scenes(dataset, None, dataset.ids(None)[:count])
     with tempfile.TemporaryDirectory() as folder:
-        query.query(Undefended().guard(network, None), scenes, 2, 0, Path(folder), "asking")
+        recordings = [query.Recording(Path(folder), as_is)]
+        query.query(NetworkOracle(network, None), scenes, recordings, stride=2, seed=0, title="asking")
         asked = answers.load(Path(folder))
         known = Membership(np.arange(count) % 2 == 0, np.arange(count))
         fabric = Fabric(accelerator="cpu", devices=1)

@@ -104,7 +104,8 @@ def measure(name):
 
     from mia_seg import query, train
     from mia_seg.data import Scenes
-    from mia_seg.defenses.none import Undefended
+    from mia_seg.oracles import as_is
+    from mia_seg.oracles.network import NetworkOracle
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     settings = load(name)
@@ -121,9 +122,10 @@ def measure(name):
         start = time.monotonic()
         train.train(settings, Scenes(dataset, root, ids[:BATCH]), seed=0, folder=out, fabric=fabric, title=name)
         trained = time.monotonic() - start
-        box = Undefended().guard(train.load_network(settings, 19, out / train.WEIGHTS), settings.window)
+        box = NetworkOracle(train.load_network(settings, 19, out / train.WEIGHTS), settings.window)
         start = time.monotonic()
-        query.query(box, Scenes(dataset, root, ids[BATCH : BATCH + 1]), 8, 0, out, name)
+        scenes = Scenes(dataset, root, ids[BATCH : BATCH + 1])
+        query.query(box, scenes, [query.Recording(out, as_is)], stride=8, seed=0, title=name)
         asked = time.monotonic() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"step": trained / STEPS, "query": asked, "peak": peak}
@@ -143,7 +145,7 @@ def write(root: Path, section, crop) -> None:
         scene = streets.scene(None, scene_id)
         image = Image.fromarray(scene.image_HWC).resize(size[::-1], Image.Resampling.BICUBIC)
         labels = np.array(Image.fromarray(scene.labels_HW).resize(size[::-1], Image.Resampling.NEAREST))
-        WRITERS[section["name"]](root, index, image, labels, section)
+        WRITERS[section["name"]](root, index, image, labels=labels, section=section)
 
 
 def save(image, path: Path) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from mia_seg import generators, plugins
-from mia_seg.defenses.none import Undefended
 from mia_seg.defenses.synfeat import SynFeat
 from mia_seg.generators import Generator, Paired, cut_of
+from mia_seg.oracles.network import NetworkOracle
 from mia_seg.segmenters.pspnet import PSPNet
 
 CLASSES, SIZE = 8, (96, 128)
@@ -35,7 +35,7 @@ def main() -> None:
     settings = plugins.build(generators, Generator, given.generator, settings={"cells": given.cells}, where="here")
     generator = settings.build(CLASSES, *cut_of(network)).eval()
     boxes = {
-        "undefended": Undefended().guard(network, None),
+        "undefended": NetworkOracle(network, None),
         "synfeat": SynFeat().guard(Paired(network, generator, "a secret"), None),
     }
     image = np.random.default_rng(0).integers(256, size=(*SIZE, 3), dtype=np.uint8)

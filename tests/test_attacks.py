@@ -120,7 +120,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     @cache
     def attacker(variant: tuple[str, str]) -> Attacker:
         hurried = {"epochs": 3} if variant[1] in CONTROLS else {}
-        return method(variant, **hurried).fit(*shadow, 0, fabric())
+        return method(variant, **hurried).fit(*shadow, 0, fabric=fabric())
 
     return World(shadow, victim, tight, attacker)
 
@@ -158,7 +158,7 @@ def test_a_control_that_never_sees_the_model_stays_at_chance(world: World, varia
 
 @pytest.mark.parametrize("variant", variants())
 def test_a_shadow_that_does_not_leak_teaches_nothing(world: World, tmp_path: Path, variant: tuple[str, str]) -> None:
-    attacker = method(variant, epochs=1, batch=12).fit(*planted(tmp_path, 15, 3, leak=False), 0, fabric())
+    attacker = method(variant, epochs=1, batch=12).fit(*planted(tmp_path, 15, 3, leak=False), 0, fabric=fabric())
     low, _, high = image_auc(attacker, *world.tight)
     assert low < 0.5 < high
 
@@ -201,23 +201,23 @@ def test_scores_are_one_an_image_finite_and_the_same_under_a_seed(world: World, 
 @pytest.mark.parametrize("variant", variants())
 def test_every_attack_is_fitted_the_same_under_a_seed(tmp_path: Path, variant: tuple[str, str]) -> None:
     shadow, quick = planted(tmp_path, 4, 5, leak=True), method(variant, epochs=1)
-    first = quick.fit(*shadow, 3, fabric())
+    first = quick.fit(*shadow, 3, fabric=fabric())
     torch.rand(3)
-    second = quick.fit(*shadow, 3, fabric())
+    second = quick.fit(*shadow, 3, fabric=fabric())
     assert first.thresholds == second.thresholds
     assert (first.score(shadow[0], 0).image_N == second.score(shadow[0], 0).image_N).all()
 
 
 def test_another_seed_fits_another_patch_attacker(tmp_path: Path) -> None:
     shadow, quick = planted(tmp_path, 4, 5, leak=True), method(("patch_resnet50", "loss"), epochs=1)
-    first, second = (quick.fit(*shadow, seed, fabric()).score(shadow[0], 0).image_N for seed in (3, 4))
+    first, second = (quick.fit(*shadow, seed, fabric=fabric()).score(shadow[0], 0).image_N for seed in (3, 4))
     assert (first != second).any()
 
 
 def test_a_training_that_diverges_is_refused_and_not_kept(tmp_path: Path) -> None:
     shadow, wild = planted(tmp_path, 4, 5, leak=True), method(("patch_resnet50", "loss"), epochs=2, lr=1e30)
     with pytest.raises(MiaSegError, match=r"training diverged: its validation loss is (nan|inf).* lower 'lr'"):
-        wild.fit(*shadow, 3, fabric())
+        wild.fit(*shadow, 3, fabric=fabric())
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_the_epoch_that_ranks_the_held_out_scenes_best_is_kept(
 
     monkeypatch.setattr(patch_resnet50, "_validate", validate)
     shadow, quick = planted(tmp_path, 4, 5, leak=True), method(("patch_resnet50", "loss"), epochs=len(heard))
-    found = quick.fit(*shadow, 3, fabric())
+    found = quick.fit(*shadow, 3, fabric=fabric())
     assert isinstance(found, PatchAttacker)
     assert all((tensor == seen[kept][name]).all() for name, tensor in found.network.state_dict().items())
 
@@ -437,7 +437,7 @@ def test_a_patch_larger_than_the_answer_is_refused(world: World, patch: tuple[in
     for attempt in (
         lambda: by_mean(patch=patch).score(world.victim[0], 0),
         lambda: by_mean(patch=patch, fuse="windows").score(world.victim[0], 0),
-        lambda: PatchResNet50(patch=patch, epochs=1).fit(*world.shadow, 0, fabric()),
+        lambda: PatchResNet50(patch=patch, epochs=1).fit(*world.shadow, 0, fabric=fabric()),
     ):
         with pytest.raises(MiaSegError, match=r"\(14, 18\) cells is smaller than the attack's patch.*Lower 'patch'"):
             attempt()

@@ -178,7 +178,7 @@ def world(
 @pytest.mark.parametrize("shift", [0.0, 2.0, 4.0])
 def test_attacks_on_one_shadow_reach_their_golden_range(attack: ImageLoss, shift: float) -> None:
     """What the best of them can reach is known in closed form; all of them follow the scene's one logit."""
-    attacker = attack.fit(*world(shift, transforms=attack.transforms), 0, Fabric(accelerator="cpu", devices=1))
+    attacker = attack.fit(*world(shift, transforms=attack.transforms), 0, fabric=Fabric(accelerator="cpu", devices=1))
     answers, known = world(shift, 800, seed=1, transforms=attack.transforms)
     assert auc(attacker.score(answers, 0).image_N, known.members_N) == pytest.approx(
         Leak(shift).auc_without_shadows, abs=0.05

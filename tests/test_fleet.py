@@ -169,11 +169,11 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert lira.image_loss
     assert lira.above_loss
     last, image = lira.by_shadows[-1], lira.dump()["levels"]["image"]
-    assert (last["trained"], last["compared"], len(lira.by_shadows)) == (4, 4, 2)
-    assert all(last[name] == image[name] for name in ("auc", "auc_low", "auc_high", "tpr_at_fpr"))
+    assert (last.trained, last.compared, len(lira.by_shadows)) == (4, 4, 2)
+    assert all(last.model_dump()[name] == image[name] for name in ("auc", "auc_low", "auc_high", "tpr_at_fpr"))
     loss = found["tiny_folder_fleet.none.image_loss.s0.json"]
-    assert lira.image_loss["auc"] == loss.levels["image"].auc
-    assert lira.above_loss["auc"]["value"] == pytest.approx(last["auc"] - lira.image_loss["auc"])
+    assert lira.image_loss.auc == loss.levels["image"].auc
+    assert lira.above_loss.auc.value == pytest.approx(last.auc - lira.image_loss.auc)
     assert loss.above_loss is None
     assert lira.tuned == {"variance": "fixed"}
     assert loss.tuned == {}

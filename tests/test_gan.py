@@ -289,10 +289,10 @@ def test_a_resumed_training_ends_with_the_bits_of_an_unbroken_one(
     unbroken = run(tmp_path / "unbroken")
     epoch = gan._epoch
 
-    def stopped(*arguments: Any) -> dict[str, Any]:
-        if arguments[4] == 2:
+    def stopped(*things: Any, **named: Any) -> dict[str, Any]:
+        if named["epoch"] == 2:
             raise KeyboardInterrupt
-        return epoch(*arguments)
+        return epoch(*things, **named)
 
     monkeypatch.setattr(gan, "SAVE_EVERY", -1.0)
     monkeypatch.setattr(gan, "_epoch", stopped)
@@ -300,7 +300,9 @@ def test_a_resumed_training_ends_with_the_bits_of_an_unbroken_one(
         run(tmp_path / "broken")
     assert not (tmp_path / "broken" / gan.WEIGHTS).exists()
     epochs: list[int] = []
-    monkeypatch.setattr(gan, "_epoch", lambda *arguments: (epochs.append(arguments[4]), epoch(*arguments))[1])
+    monkeypatch.setattr(
+        gan, "_epoch", lambda *things, **named: (epochs.append(named["epoch"]), epoch(*things, **named))[1]
+    )
     assert run(tmp_path / "broken") == unbroken
     assert epochs == [2]
     assert {path.name for path in (tmp_path / "broken").iterdir()} == {gan.WEIGHTS, gan.LOG}

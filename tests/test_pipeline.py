@@ -279,7 +279,8 @@ def test_an_independent_attack_looks_at_the_classes_of_both_sides(audit: Trained
         found = results.read(path)
         assert (found.adversary, found.choose, found.queries) == ("A2", "", 12)
         assert (found.dataset, found.shadow_dataset) == ("streets", "streets (night)")
-        members, others = ((found.confidence or {})[side] for side in ("members", "nonmembers"))
+        assert found.confidence
+        members, others = found.confidence.members, found.confidence.nonmembers
         assert sum(members) == sum(others) > 0, "as many cells of as many scenes of one size"
         seen = found.classes
         assert len(seen.both) > 1

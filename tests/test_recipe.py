@@ -190,6 +190,12 @@ def test_the_adversary_belongs_to_shadows_alone(elsewhere: Path, victim: Path) -
     assert refusal() == f"{victim}: a victim must not have a section [adversary]."
 
 
+def test_a_recipe_is_not_called_as_the_folder_of_scores_is(elsewhere: Path) -> None:
+    path = write(elsewhere / "shadows" / "generators.toml", shadow_text())
+    says = f"{path}: 'generators' names the folder of generators' scores in reports. Rename the recipe."
+    assert refusal("shadow", "generators") == says
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -368,8 +368,9 @@ def test_more_shadows_are_drawn_beside_the_loss_and_their_gain_has_a_table(
         "lira (offline_cdf)": "4 of 8",
         "attack p": "none",
     }
-    difference = (found[0].above_loss or {})["auc"]
-    told = f"{difference['value']:+.2f} [{difference['low']:+.2f}, {difference['high']:+.2f}]"
+    assert found[0].above_loss
+    difference = found[0].above_loss.auc
+    told = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
     for page in ("index.html", "README.md"):
         text = (tmp_path / page).read_text()
         assert "What more shadows buy" in text

@@ -223,8 +223,8 @@ def test_a_window_of_a_resized_scene_is_that_of_the_scene_resized_whole(size: tu
     ]
     for top, left in [(0, 0), (1, 3), (5, 6)]:
         window = slice(top, top + 6), slice(left, left + 20)
-        assert torch.equal(_crops._image(image, size, *window), whole[0][:, *window])
-        assert torch.equal(_crops._labels(labels, size, *window), whole[1][window])
+        assert torch.equal(_crops._image(image, size, window[0], columns=window[1]), whole[0][:, *window])
+        assert torch.equal(_crops._labels(labels, size, window[0], columns=window[1]), whole[1][window])
 
 
 @pytest.mark.parametrize("stored", [32, 683, 1024, 2048])

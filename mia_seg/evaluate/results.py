@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
+from mia_seg.recipes import RESERVED
 from mia_seg.store import replace, writing
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ NAMES = (
     "victim", "shadow", "dataset", "adversary", "choose", "defense", "attack", "representation", "adaptive", "seed",
 )  # fmt: skip
 CURVES = {"roc_points", "pr_points"}
-GENERATORS = "generators"  # the folder of a victim's generators' scores, which are no results
 
 
 def slug(text: str) -> str:
@@ -57,9 +57,9 @@ def read(path: Path) -> Result:
 
 
 def files(root: Path) -> list[Path]:
-    """The files of all results in the tree below `root`, sorted; generators' scores are none."""
-    named = (path for path in root.rglob("*.json") if re.search(r"\.s\d+\.json$", path.name))
-    return sorted(path for path in named if path.parent.name != GENERATORS)
+    """The files of all results in the tree below `root`, sorted; generators' scores and dot files are none."""
+    named = (path for path in root.rglob("[!.]*.json") if re.search(r"\.s\d+\.json$", path.name))
+    return sorted(path for path in named if path.parent.name != RESERVED)
 
 
 def read_all(root: Path, victim: str | None = None) -> list[Result]:
@@ -71,7 +71,7 @@ def write_generator(reports: Path, score: dict[str, Any]) -> Path:
     """Store the score of a generator beside its victim's results; its settings are part of the file's name."""
     settings = dict(score["generator"])
     name = slug(",".join([settings.pop("name"), *(f"{key}={value}" for key, value in sorted(settings.items()))]))
-    return _put(reports / score["victim"] / GENERATORS / f"{name}.s{score['seed']}.json", score)
+    return _put(reports / score["victim"] / RESERVED / f"{name}.s{score['seed']}.json", score)
 
 
 def read_generators(reports: Path) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def read_generators(reports: Path) -> list[dict[str, Any]]:
     Each holds `real` and, epoch after epoch, generated `utility` on held-out layouts. Raises MiaSegError for a file
     that does not.
     """
-    return [_read_generator(path) for path in sorted(reports.glob(f"*/{GENERATORS}/*.s*.json"))]
+    return [_read_generator(path) for path in sorted(reports.glob(f"*/{RESERVED}/*.s*.json"))]
 
 
 def _read_generator(path: Path) -> dict[str, Any]:
@@ -135,11 +135,12 @@ def row(result: Result, level: LevelName) -> dict[str, Any]:
 
 def _controls(result: Result, level: LevelName) -> dict[str, Any]:
     """None for what was not tested, and in results from before; what is of the split is that of every level."""
-    blind = result.controls.blind if result.controls else {}
-    split = {"blind_auc": blind.get("auc"), "blind_p": blind.get("p"), "confounded": blind.get("confounded")}
-    shuffle = result.controls.shuffle if result.controls and level == "image" else {}
+    blind = result.controls.blind if result.controls else None
+    split = {f"blind_{name}": getattr(blind, name, None) for name in ("auc", "p")}
+    split["confounded"] = getattr(blind, "confounded", None)
+    shuffle = result.controls.shuffle if result.controls and level == "image" else None
     low = result.epsilon.low if result.epsilon and level == "image" else None
-    return split | {"shuffle_p": shuffle.get("p"), "epsilon_low": low}
+    return split | {"shuffle_p": shuffle and shuffle.p, "epsilon_low": low}
 
 
 def _put(path: Path, content: object) -> Path:

@@ -1,6 +1,6 @@
 """What a result holds, as one typed model, and how results of earlier ages become it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,80 +14,88 @@ RENAMED = {"unit": "group", "n_member_units": "n_member_groups", "n_nonmember_un
 # Absent from levels that were measured before there were any.
 LATER = ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv")
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
 
 class Part(BaseModel):
-    """Unknown keys are refused: a result says nothing that no reader knows of."""
+    """Unknown keys are refused: a result says nothing that no reader knows of. No number is a text, NaN or infinite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Rate(Part):
     """A rate and its 95% interval."""
 
-    value: float
-    low: float
-    high: float
+    value: Share
+    low: Share
+    high: Share
 
 
 class RateAtFpr(Part):
     """An operating point, as `metrics.membership` defines it; its FPR has no bounds in results from before them."""
 
-    tpr: float
-    low: float
-    high: float
-    realised_fpr: float
-    false_positives: int
-    fpr_low: float | None
-    fpr_high: float | None
+    tpr: Share
+    low: Share
+    high: Share
+    realised_fpr: Share
+    false_positives: Count
+    fpr_low: Share | None
+    fpr_high: Share | None
 
 
-class Level(Part):
+class Ranked(Part):
+    """What the order of scores says, whatever the threshold."""
+
+    auc: Share
+    auc_low: Share
+    auc_high: Share
+    tpr_at_fpr: dict[str, RateAtFpr | str]
+
+
+class Level(Ranked):
     """What an attack achieved on images, groups or patches, as `metrics.membership.Measurement` has it.
 
     Rates at the attacker's threshold and predictive values are None in results from before there were any.
     """
 
-    n_members: int
-    n_nonmembers: int
-    n_member_groups: int
-    n_nonmember_groups: int
-    auc: float
-    auc_low: float
-    auc_high: float
-    precision_at_recall_80: float
-    precision_at_recall_80_low: float
-    precision_at_recall_80_high: float
-    tpr_at_fpr: dict[str, RateAtFpr | str]
+    n_members: Count
+    n_nonmembers: Count
+    n_member_groups: Count
+    n_nonmember_groups: Count
+    precision_at_recall_80: Share
+    precision_at_recall_80_low: Share
+    precision_at_recall_80_high: Share
     threshold: float
-    balanced_accuracy: float
-    balanced_accuracy_low: float
-    balanced_accuracy_high: float
-    tpr: float | None
-    tpr_low: float | None
-    tpr_high: float | None
-    fpr: float | None
-    fpr_low: float | None
-    fpr_high: float | None
+    balanced_accuracy: Share
+    balanced_accuracy_low: Share
+    balanced_accuracy_high: Share
+    tpr: Share | None
+    tpr_low: Share | None
+    tpr_high: Share | None
+    fpr: Share | None
+    fpr_low: Share | None
+    fpr_high: Share | None
     ppv: dict[str, Rate | str] | None
-    roc_points: list[list[float]]
-    pr_points: list[list[float]]
+    roc_points: list[list[Share]]
+    pr_points: list[list[Share]]
 
 
 class Utility(Part):
     """Quality of the predictions on one side of a split: shares in [0, 1] with 95% intervals."""
 
-    pix_acc: float
-    cls_acc: float
-    miou: float
-    fwiou: float
-    pix_acc_low: float
-    pix_acc_high: float
-    cls_acc_low: float
-    cls_acc_high: float
-    miou_low: float
-    miou_high: float
-    fwiou_low: float
-    fwiou_high: float
+    pix_acc: Share
+    cls_acc: Share
+    miou: Share
+    fwiou: Share
+    pix_acc_low: Share
+    pix_acc_high: Share
+    cls_acc_low: Share
+    cls_acc_high: Share
+    miou_low: Share
+    miou_high: Share
+    fwiou_low: Share
+    fwiou_high: Share
 
 
 class Utilities(Part):
@@ -122,23 +130,111 @@ class Digests(Part):
     shadow_answers: str
 
 
-class Controls(Part):
-    """What `evaluate.controls` found, each with numbers or the reason why it was `untested`."""
+class Untested(Part):
+    """Why a control says nothing."""
 
-    blind: dict[str, Any]
-    shuffle: dict[str, Any]
-    halves: dict[str, Any]
+    untested: str
+
+
+class Blind(Part):
+    """What `controls.blind` found; above: where the split is confounded, AUC less the blind attacker's."""
+
+    auc: Share
+    low: Share
+    high: Share
+    p: Share
+    confounded: bool
+    alpha: Share
+    folds: Count
+    features: Count
+    above: float | None = None
+
+
+class Shuffle(Part):
+    """What `controls.nulls.shuffled` found."""
+
+    mean: Share
+    low: Share
+    high: Share
+    p: Share
+
+
+class Halves(Part):
+    """What `controls.nulls.halves` found."""
+
+    distance: Share
+    low: Share
+    high: Share
+    by_order: Share
+    p_order: Share
+
+
+class Controls(Part):
+    """What `evaluate.controls` found."""
+
+    blind: Blind | Untested
+    shuffle: Shuffle
+    halves: Halves | Untested
 
 
 class Epsilon(Part):
     """The bound on epsilon, or None and the reason why there is none."""
 
-    low: float | None
+    low: Annotated[float, Field(ge=0)] | None
     reason: str | None = None
-    delta: float | None = None
-    guesses: int | None = None
-    level: float | None = None
+    delta: Share | None = None
+    guesses: Count | None = None
+    level: Share | None = None
     design: str | None = None
+
+
+class Exposed(Part):
+    """Members that stand out from the non-members, the most exposed first; fdr: how many of them are none, at most."""
+
+    fdr: Share
+    tested: Count
+    scenes: list[str]
+
+
+class Confidence(Part):
+    """How many cells have their largest posterior in each equal bin of [0, 1]."""
+
+    members: list[Count]
+    nonmembers: list[Count]
+
+
+class PartOfScenes(Part):
+    """The leak of one part of the scenes alone; None where too few groups have it."""
+
+    cut: str
+    part: str
+    auc: Share | None
+    low: Share | None
+    high: Share | None
+    members: Count
+    nonmembers: Count
+
+
+class BySize(Ranked):
+    """What an attack achieves with so many of the shadows. compared: those that a scene is compared with."""
+
+    trained: Count
+    compared: Count
+
+
+class Difference(Part):
+    """A difference of two rates and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class AboveLoss(Part):
+    """How far an attack is above the image loss of the same answers."""
+
+    auc: Difference
+    tpr_at_fpr: dict[str, Difference | str]
 
 
 class Result(Part):
@@ -160,9 +256,9 @@ class Result(Part):
     attack: str
     representation: str
     adaptive: bool
-    seed: int
-    repeats: int
-    queries: int
+    seed: Count
+    repeats: Annotated[int, Field(ge=1)]
+    queries: Count
     segmenters: Sides
     classes: Classes
     levels: dict[LevelName, Level]
@@ -170,12 +266,12 @@ class Result(Part):
     shadow_utility: Utilities
     controls: Controls | None
     epsilon: Epsilon | None
-    exposed: dict[str, Any] | None
-    confidence: dict[str, list[int]] | None
-    where: list[dict[str, Any]]
-    by_shadows: list[dict[str, Any]] | None = None
-    image_loss: dict[str, Any] | None = None
-    above_loss: dict[str, Any] | None = None
+    exposed: Exposed | None
+    confidence: Confidence | None
+    where: list[PartOfScenes]
+    by_shadows: list[BySize] | None = None
+    image_loss: Ranked | None = None
+    above_loss: AboveLoss | None = None
     settings: dict[str, Any]
     tuned: dict[str, Any]
     versions: dict[str, str]

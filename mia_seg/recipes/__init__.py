@@ -67,6 +67,7 @@ class ShadowRecipe(Recipe):
 
 
 RECIPES: dict[Kind, type[Recipe]] = {"victim": VictimRecipe, "shadow": ShadowRecipe}
+RESERVED = "generators"  # no recipe's name: reports/<victim>/generators/ holds the scores of generators
 # Sections that only the other kind has.
 FOREIGN = {
     "victim": {"adversary": "a victim must not have a section [adversary]"},
@@ -127,6 +128,8 @@ def load(kind: Kind, name: str) -> Recipe:
 
 def _load(kind: Kind, cls: type[R], name: str) -> R:
     path = find(kind, name)
+    if name == RESERVED:
+        raise MiaSegError(f"{path}: '{name}' names the folder of generators' scores in reports. Rename the recipe.")
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

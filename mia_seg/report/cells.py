@@ -10,6 +10,7 @@ from mia_seg.evaluate.results import Result
 Row = dict[str, Any]
 
 UNDEFENDED = "none"
+OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
 CHANCE = 0.5
 KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
@@ -107,10 +108,10 @@ def enriched(results: Iterable[Result]) -> list[Row]:
     return [
         results_.row(result, level)
         | {name: getattr(result.levels[level], name) for name in results_.CURVES}
-        | {name: getattr(result, name) for name in ("confidence", "by_shadows", "image_loss", "above_loss")}
+        | result.model_dump(include={"confidence", "by_shadows", "image_loss", "above_loss"})
         | {"mode": result.settings.get("mode", "")}
-        | {name: getattr(result, name) if level == "image" else None for name in ("exposed", "where")}
-        | {"untested": result.controls.blind.get("untested") if result.controls else None}
+        | {name: found if level == "image" else None for name, found in result.model_dump(include=OF_IMAGES).items()}
+        | {"untested": getattr(result.controls and result.controls.blind, "untested", None)}
         for result in results
         for level in results_.LEVELS
         if level in result.levels

@@ -1,10 +1,9 @@
 """What the controls of results say: was the split recognisable without the model, and does chance look like chance."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from mia_seg.evaluate.results import Result
-from mia_seg.evaluate.schema import Controls
+from mia_seg.evaluate.schema import Blind, Controls, Halves, Untested
 from mia_seg.report.cells import Cell, Row, attack_name, attacker_name, by_strength, defense_name
 from mia_seg.report.tables import Table
 
@@ -90,18 +89,18 @@ def _rest(runs: list[Row], tested: list[Row]) -> str:
     return f" ({len(runs) - len(tested)} of {len(runs)} seeds not tested)" if len(tested) < len(runs) else ""
 
 
-def _split(seed: int, blind: dict[str, Any]) -> list[str]:
-    if "untested" in blind:
-        return [str(seed), f"not tested: {blind['untested']}", "–", "–", "–", "–", "–"]
-    verdict = "CONFOUNDED" if blind["confounded"] else "sound"
-    null = f"[{blind['low']:.2f}, {blind['high']:.2f}]"
-    numbers = [f"{blind['auc']:.2f}", null, f"{blind['p']:.2g}", str(blind["folds"]), str(blind["features"])]
+def _split(seed: int, blind: Blind | Untested) -> list[str]:
+    if isinstance(blind, Untested):
+        return [str(seed), f"not tested: {blind.untested}", "–", "–", "–", "–", "–"]
+    verdict = "CONFOUNDED" if blind.confounded else "sound"
+    null = f"[{blind.low:.2f}, {blind.high:.2f}]"
+    numbers = [f"{blind.auc:.2f}", null, f"{blind.p:.2g}", str(blind.folds), str(blind.features)]
     return [str(seed), verdict, *numbers]
 
 
 def _null(result: Result, found: Controls) -> list[str]:
     blind, shuffle = found.blind, found.shuffle
-    above = f"{blind['above']:+.2f}" if "above" in blind else "–"
+    above = "–" if isinstance(blind, Untested) or blind.above is None else f"{blind.above:+.2f}"
     return [
         result.shadow,
         attack_name(result.attack, result.representation),
@@ -110,17 +109,17 @@ def _null(result: Result, found: Controls) -> list[str]:
         str(result.seed),
         f"{result.levels['image'].auc:.2f}",
         above,
-        f"{shuffle['mean']:.2f} [{shuffle['low']:.2f}, {shuffle['high']:.2f}]",
-        f"{shuffle['p']:.2g}",
+        f"{shuffle.mean:.2f} [{shuffle.low:.2f}, {shuffle.high:.2f}]",
+        f"{shuffle.p:.2g}",
         *_halves(found.halves),
     ]
 
 
-def _halves(halves: dict[str, Any]) -> list[str]:
-    if "untested" in halves:
-        return [f"not tested: {halves['untested']}", "–", "–"]
-    spread = f"{halves['distance']:.2f} [{halves['low']:.2f}, {halves['high']:.2f}]"
-    return [spread, f"{halves['by_order']:.2f}", f"{halves['p_order']:.2g}"]
+def _halves(halves: Halves | Untested) -> list[str]:
+    if isinstance(halves, Untested):
+        return [f"not tested: {halves.untested}", "–", "–"]
+    spread = f"{halves.distance:.2f} [{halves.low:.2f}, {halves.high:.2f}]"
+    return [spread, f"{halves.by_order:.2f}", f"{halves.p_order:.2g}"]
 
 
 def _order(result: Result) -> tuple[object, ...]:
