@@ -229,7 +229,7 @@ def test_the_epoch_that_ranks_the_held_out_scenes_best_is_kept(
     """Though its loss is the largest; of equal ones the last."""
     seen: list[dict[str, torch.Tensor]] = []
 
-    def validate(network: torch.nn.Module, *rest: object) -> tuple[float, float]:
+    def validate(network: torch.nn.Module, *rest: object, **more: object) -> tuple[float, float]:
         # The network comes wrapped by Fabric; its weights are named as those of the attacker.
         seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
         return heard[len(seen) - 1] + 1, heard[len(seen) - 1]

@@ -1,6 +1,5 @@
 """Scenes as inputs of stages: what is in the files counts; a folder's name or a file's does not."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from mia_seg.recipes.splits import Partition
 from mia_seg.stages.scenes import Cut, check_apart, read_cut
 from mia_seg.stages.sources import Sources
 from mia_seg.store import Store
+from mia_seg.store import content as content_
 from mia_seg.store.content import Content
 from mia_seg.workspace import Workspace
 
@@ -122,10 +122,9 @@ def test_membership_is_of_sides_and_groups_and_no_content(data_root: Path) -> No
 def test_a_file_is_read_once_and_again_when_it_changed(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
     keep = Content._keep
+    monkeypatch.setattr(content_, "RACY", -1)  # the files are as young as the test
     monkeypatch.setattr(Content, "_keep", lambda self, path, *a: (read.append(path), keep(self, path, *a))[1])
     files = [path(data_root, stem) for stem in STEMS for path in (image_of, labels_of)]
-    for path in files:
-        os.utime(path, (10**9, 10**9))
     content = Content(None)
     for _ in range(2):
         read_cut(FACADE, partition(STEMS), data_root, content=content)
