@@ -17,6 +17,11 @@ def show(shown: bool = True) -> None:
     console.quiet = not shown
 
 
+def say(line: str) -> None:
+    """One line, where progress is shown."""
+    console.print(line, markup=False, soft_wrap=True)
+
+
 class Bar:
     """One line of progress; `note` says how it is going."""
 
@@ -44,7 +49,7 @@ class Bar:
             self._said = time.monotonic()
             left = (self._said - self._start) / (self.done - self._first) * (self.total - self.done)
             line = f"{self.title}  {self.done}/{self.total}  {note}  {left:.0f} s left"
-            console.print(line, markup=False, soft_wrap=True)
+            say(line)
 
 
 def track(items: Iterable[T], title: str, total: int) -> Iterator[T]:

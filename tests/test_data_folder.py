@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from helpers_datasets import stored
 from helpers_files import COLOURS, FACADES, VARIOUS, facade_stem, write
-from PIL import Image
 
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.data._example import save_pair
@@ -102,7 +101,7 @@ def test_own_class_map_into_the_cityscapes_space(tmp_path: Path, monkeypatch: py
 def test_several_stored_values_may_mean_one_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rules = ", ".join(f'{{name = "any", id = {k}}}' for k in (0, 1))
-    small_folder(tmp_path, np.array([[0, 1, 2]], np.uint8), f'classes = ["any"]\nmap = [{rules}]')
+    small_folder(tmp_path, np.array([[0, 1, 2]], np.uint8), f'classes = ["any", "other"]\nmap = [{rules}]')
     assert own_scene(tmp_path).labels_HW.tolist() == [[0, 0, IGNORE]]
 
 
@@ -117,6 +116,15 @@ def test_several_stored_values_may_mean_one_class(tmp_path: Path, monkeypatch: p
         ('classes = ["a"]\nmap = [{name = "a", colour = [0, 0, 300]}]', "300"),
         ('classes = "cityscape"\nmap = [{name = "a", id = 1}]', "cityscape"),
         ('classes = ["a"\n', "is not valid TOML"),
+        ('classes = ["a"]\nmap = [{name = "a", id = 0}]', "there are 1 classes; a segmenter tells 2 to 254 apart"),
+        ('classes = ["a", "a"]\nmap = [{name = "a", id = 0}]', "the classes name a twice; leave one out"),
+        ('classes = ["a", "b"]\nmap = [{name = "a", id = 3}, {name = "b", id = 3}]', "the map has id 3 twice"),
+        (
+            'classes = ["a", "b"]\nmap = [{name = "a", colour = [1, 2, 3]}, {name = "a", colour = [1, 2, 3]}]',
+            "the map has colour (1, 2, 3) twice",
+        ),
+        (f"classes = {[f'c{k}' for k in range(255)]}\nmap = [{{name = 'c0', id = 0}}]", "there are 255 classes"),
+        ('classes = ["a", "b"]\nmap = [{name = "a", id = 0}]\nother = "b"', "other"),
     ],
 )
 def test_a_wrong_class_map_names_its_file(
@@ -137,16 +145,43 @@ def test_an_unknown_class_map_is_answered_with_those_there_are() -> None:
 
 def test_colours_under_a_map_of_ids_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    small_folder(tmp_path, np.zeros((4, 4, 3), np.uint8), 'classes = ["a"]\nmap = [{name = "a", id = 0}]')
+    small_folder(tmp_path, np.zeros((4, 4, 3), np.uint8), 'classes = ["a", "b"]\nmap = [{name = "a", id = 0}]')
     with pytest.raises(MiaSegError, match=r"a scene\.png holds .* where one byte with a class id is expected"):
         own_scene(tmp_path)
 
 
-def test_labels_of_another_map_are_refused(data_root: Path) -> None:
-    stem = facade_stem(0)
-    Image.new("RGB", (64, 40), (1, 1, 1)).save(data_root / "labelmefacade" / "labels" / f"{stem}.png")
-    with pytest.raises(MiaSegError, match=f"{stem}.png: no pixel has a value of class map 'labelmefacade'"):
-        FACADE.scene(data_root, stem)
+IDS = 'classes = ["soil", "crop"]\nmap = [{name = "crop", id = 2}, {name = "soil", id = 7}]'
+
+
+@pytest.mark.parametrize(
+    ("pixels", "text", "unknown"),
+    [
+        ([[0, 1, 2], [7, 255, 1]], IDS, {"0": 1, "1": 2}),
+        ([[0, 1, 2], [7, 255, 1]], IDS.replace("id = 7", "id = 255"), {"0": 1, "1": 2, "7": 1}),
+        (
+            [[[1, 2, 3], [9, 0, 1]]],
+            'classes = "cityscapes"\nmap = [{name = "car", colour = [1, 2, 3]}]',
+            {"(9, 0, 1)": 1},
+        ),
+    ],
+)
+def test_stored_values_that_no_rule_names_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: list[list[int]], text: str, unknown: dict[str, int]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_folder(tmp_path, np.array(pixels, np.uint8), text)
+    labels_HW, found = Folder(path="own", class_map="own.toml").labels_of(tmp_path, "a scene")
+    assert np.array_equal(labels_HW, own_scene(tmp_path).labels_HW)
+    assert found == unknown
+
+
+def test_what_other_values_mean_shapes_no_scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_folder(tmp_path, np.zeros((1, 2), np.uint8), IDS)
+    write(tmp_path / "told.toml", IDS + '\nother = "ignore"')
+    plain, told = Folder(path="own", class_map="own.toml"), Folder(path="own", class_map="told.toml")
+    assert (plain.ignores_unknown, told.ignores_unknown) == (False, True)
+    assert plain.origin() == told.origin()
 
 
 @pytest.mark.parametrize("path", ["labelmefacade/", "./labelmefacade", "labelmefacade//.", ".//labelmefacade/"])

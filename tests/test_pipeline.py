@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Audit as Trained
 from helpers_files import ATTACK, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, call, edit, forget, victim_text, write
+from PIL import Image
 from safetensors import safe_open
 
 from mia_seg import train
@@ -138,6 +139,12 @@ def test_the_graph_of_an_audit_is_known_before_anything_runs(workspace: Workspac
     assert not list(workspace.store.root.glob("*/*"))
 
 
+def turn(path: Path) -> None:
+    with Image.open(path) as stored:
+        turned = stored.transpose(Image.Transpose.ROTATE_180)
+    turned.save(path)
+
+
 def test_images_and_labels_count_by_what_is_in_them(workspace: Workspace, data_root: Path) -> None:
     """Another image or label under the same name makes another victim; the same files elsewhere do not."""
     workspace = replace(workspace, data_root=data_root)
@@ -148,13 +155,12 @@ def test_images_and_labels_count_by_what_is_in_them(workspace: Workspace, data_r
     image, labels = before.dataset.files(data_root, scene)
     for path in (image, labels):
         kept = path.read_bytes()
-        other = before.dataset.files(data_root, before.partition(workspace.store).members[1])
-        path.write_bytes(other[path == labels].read_bytes())
+        turn(path)
         assert victim_of(workspace, "tiny_folder").digest != before.digest
         path.write_bytes(kept)
     assert victim_of(workspace, "tiny_folder").digest == before.digest
     pool = before.partition(workspace.store).pool[0]
-    before.dataset.files(data_root, pool)[0].write_bytes(image.read_bytes()[:-1] + b"x")
+    turn(before.dataset.files(data_root, pool)[0])
     assert victim_of(workspace, "tiny_folder").digest == before.digest, "the attacker's scenes are none of the victim's"
 
 
@@ -165,8 +171,9 @@ def test_a_copy_of_a_victims_scene_under_another_name_is_found_in_the_pool(
     random_shadow(workdir, 6, "tiny_folder")
     victim = victim_of(workspace, "tiny_folder")
     parts = victim.partition(workspace.store)
-    source, target = (victim.dataset.files(data_root, i)[0] for i in (parts.members[0], parts.pool[0]))
-    shutil.copy(source, target)
+    theirs, mine = (victim.dataset.files(data_root, i) for i in (parts.members[0], parts.pool[0]))
+    for source, target in zip(theirs, mine, strict=True):
+        shutil.copy(source, target)
     says = rf"The pool of shadow 'tiny_folder_a1' .* share 1 scenes \('{parts.pool[0]}' is '{parts.members[0]}'\)"
     with pytest.raises(MiaSegError, match=says):
         shadow_of(workspace, "tiny_folder_a1")

@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -344,6 +345,21 @@ def test_a_smaller_label_space_ignores_the_rest_and_sums_to_one_again(tmp_path: 
     assert np.allclose(kept.mean_loss(), (-np.log(0.25) - np.log(1e-6)) / 2)
     assert seen.take(seen.ids)[0].posterior_KHW.shape == seen[0].posterior_KHW.shape
     assert np.array_equal(whole[0].posterior_KHW, posterior.astype(np.float16).astype(np.float32))
+
+
+def test_scenes_that_show_none_of_the_classes_are_left_out_with_all_that_stands_beside_them(tmp_path: Path) -> None:
+    """The first scene has pixels of class 0 alone, the second of class 1 alone, the third of none."""
+    even = np.full((2, 1, 2), 0.5, np.float32)
+    labels = [np.array([row], np.uint8) for row in ([0, 0], [1, IGNORE], [IGNORE, IGNORE])]
+    whole = written(tmp_path, [even] * 3, labels)
+    assert whole.only([0]).labelled().ids == whole.ids[:1]
+    first, second = whole.ids[:2]
+    seen = replace(whole, difficulty_N=np.arange(3.0)).labelled()
+    assert (seen.ids, seen.difficulty_N.tolist()) == ([first, second], [0.0, 1.0])  # type: ignore[union-attr]
+    assert len(seen.statistics) == 2
+    moved = replace(whole, transforms={"shift:1": whole.only([1]).statistics}).labelled()
+    assert moved.ids == [second], "a loss of a transform that shows no label is none"
+    assert seen.labelled() is seen
 
 
 PLAIN = ("none", "argmax", "gaussian:0.25", "gaussian:0.5", "gaussian:1.0")

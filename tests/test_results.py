@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 KEYS = [
     "victim", "shadow", "dataset", "adversary", "choose", "defense", "attack", "representation", "adaptive", "seed",
     "level",
+    "left_out_members", "left_out_nonmembers",
     "n_members", "n_nonmembers", "n_member_groups", "n_nonmember_groups", "auc", "auc_low", "auc_high",
     "precision_at_recall_80", "precision_at_recall_80_low", "precision_at_recall_80_high", "tpr_at_fpr",
     "threshold", "balanced_accuracy", "balanced_accuracy_low", "balanced_accuracy_high",

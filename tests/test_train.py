@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torchvision.transforms import InterpolationMode
 
 from mia_seg import train
 from mia_seg.data import IGNORE, Scene, Scenes
+from mia_seg.data.streets import Streets
 from mia_seg.errors import MiaSegError
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, Train
@@ -101,6 +103,30 @@ def drawn(scene: Scene, wanted: Train, seed: int) -> tuple[np.ndarray, np.ndarra
         image, labels = crop(scene, wanted)
     assert (image.dtype, labels.dtype) == (torch.float32, torch.int64)
     return (image * 255).round().byte().numpy(), labels.numpy()
+
+
+def test_an_epoch_whose_crops_see_no_label_trains_on_and_says_so(
+    folder: Path, tiny: list[Toy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of three epochs; weights stay finite and the log has nulls there alone."""
+    scene = Streets.scene
+
+    def sparse(self: Streets, root: Path | None, scene_id: str) -> Scene:
+        found = scene(self, root, scene_id)
+        return replace(found, labels_HW=np.full_like(found.labels_HW, IGNORE)) if asked["epoch"] == 1 else found
+
+    asked, epoch = {"epoch": -1}, train.Training.epoch
+
+    def counted(self: train.Training, stop: list[str]) -> dict[str, Any]:
+        asked["epoch"] += 1
+        return epoch(self, stop)
+
+    monkeypatch.setattr(Streets, "scene", sparse)
+    monkeypatch.setattr(train.Training, "epoch", counted)
+    run(recipe(), folder)
+    assert [row["miou"] == "null" for row in log(folder)] == [False, True, False]
+    assert [row["loss"] == "null" for row in log(folder)] == [False, True, False]
+    assert all(torch.isfinite(weight).all() for weight in tiny[-1].state_dict().values())
 
 
 # The schedule.

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,20 @@ def results(found: "Sequence[Result]") -> None:
 
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
     if found:
-        table(columns, [_result(row) for row in results_.rows(found)])
+        rows = list(results_.rows(found))
+        for line in _left_out(rows):
+            out().print(line, markup=False)
+        table(columns, [_result(row) for row in rows])
+
+
+def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
+    """A line a victim that lost scenes."""
+    from mia_seg.report.controls import left_out
+
+    for victim in dict.fromkeys(row["victim"] for row in rows):
+        said, _ = left_out(row for row in rows if row["victim"] == victim)
+        if said:
+            yield f"{victim}: {said}"
 
 
 def as_json(found: "Sequence[Result]") -> None:

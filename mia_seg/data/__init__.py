@@ -53,6 +53,18 @@ class Dataset(Component):
         del data_root, scene_id
         return ()
 
+    def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
+        """The labels of a scene alone, as `scene` has them, and stored values that mean nothing here: value -> pixels.
+
+        Such pixels are IGNORE. Values are texts, as a message calls them.
+        """
+        return self.scene(data_root, scene_id).labels_HW, {}
+
+    @property
+    def ignores_unknown(self) -> bool:
+        """Whether its maker says that values which mean nothing here are to be ignored, however many they are."""
+        return False
+
     def origin(self) -> dict[str, Any]:
         """What shapes a scene beside its files: the settings that are not at their defaults.
 

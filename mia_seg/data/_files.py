@@ -106,10 +106,12 @@ def read_pair(
             return _array(_rgb(picture), resized, Image.Resampling.BILINEAR), labels_HW
 
 
-def read_labels(image: Path, labels: Path, stored: Stored) -> np.ndarray:
-    """The labels alone, as stored; of the image only its size is read."""
+def read_labels(
+    image: Path, labels: Path, stored: Stored, *, resized: Callable[[tuple[int, int]], tuple[int, int]]
+) -> np.ndarray:
+    """The labels alone, as `read_pair` has them; of the image only its size is read."""
     with _pair(image, labels) as (_, drawn):
-        return _ids(drawn, labels, stored, resized=lambda size: size)
+        return _ids(drawn, labels, stored, resized=resized)
 
 
 def _some(stems: list[str]) -> str:

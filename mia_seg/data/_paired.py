@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
 from mia_seg.data._files import Stored, paired, read_labels, read_pair
+from mia_seg.data._values import LabelValues
 from mia_seg.errors import AbsentPart, MiaSegError
 
 SAMPLE = 20  # label files of a folder that a survey reads
@@ -48,6 +49,11 @@ class Paired(Dataset):
         """Stored values -> class ids [H, W] with IGNORE; `path` is the label file, for the sentence."""
         raise NotImplementedError
 
+    def unknown(self, stored: np.ndarray, labels_HW: np.ndarray) -> dict[str, int]:
+        """Stored values that `decode` ignored without being told to: value -> pixels. Most data sets refuse them."""
+        del stored, labels_HW
+        return {}
+
     def stored_as(self) -> Stored:
         """What a label file must be, before `decode`."""
         return "grey ids"
@@ -78,6 +84,14 @@ class Paired(Dataset):
         image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized)
         return Scene(scene_id, image_HWC, self.decode(stored, labels))
 
+    def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
+        return self._labels(*self.files(data_root, scene_id)[:2])
+
+    def _labels(self, image: Path, labels: Path) -> tuple[np.ndarray, dict[str, int]]:
+        stored = read_labels(image, labels, self.stored_as(), resized=self.resized)
+        labels_HW = self.decode(stored, labels)
+        return labels_HW, self.unknown(stored, labels_HW)
+
     def survey(self, data_root: Path) -> list[Finding]:
         root = self.root(data_root)
         looks = [v._look(root, name, part) for name, v in self.variants().items() for part in v.parts()]
@@ -89,26 +103,25 @@ class Paired(Dataset):
         try:
             found = pairs(self, root, part)
             image, labels = (path.relative_to(root) for path in next(iter(found.values())))
-            yield "ok", f"{what}{len(found)} pairs, as {image} with {labels}; {self._classes_in(found)}"
+            yield "ok", f"{what}{len(found)} pairs, as {image} with {labels}; {self._labels_in(found)}"
             yield from (("absent", f"{what}{lacks}") for lacks in self._lacking(part, found))
         except AbsentPart as error:
             yield "absent", f"{what}{error}"
         except MiaSegError as error:
             yield "problem", f"{what}{error}"
 
-    def _classes_in(self, found: dict[str, tuple[Path, Path]]) -> str:
-        """The classes that some label files hold, spread evenly over the listing."""
+    def _labels_in(self, found: dict[str, tuple[Path, Path]]) -> str:
+        """What some label files hold, spread evenly over the listing."""
         every = list(found.values())
         sample = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, SAMPLE).astype(int))]
-        seen = np.zeros(256, bool)
-        for image, labels in sample:
-            seen |= (
-                np.bincount(self.decode(read_labels(image, labels, self.stored_as()), labels).ravel(), minlength=256)
-                > 0
-            )
-        names = [name for k, name in enumerate(self.classes()) if seen[k]]
+        values = LabelValues.total(LabelValues.of(*self._labels(*pair)) for pair in sample)
+        values.check(self.ignores_unknown, f"In a sample of {len(sample)} label files")
+        names = [name for k, name in enumerate(self.classes()) if k in values.classes]
         listed = f": {', '.join(names)}" if len(self.classes()) <= LISTED and names else ""
-        return f"{len(names)} of {len(self.classes())} classes occur in a sample of {len(sample)}{listed}"
+        return (
+            f"in a sample of {len(sample)}, {values.says()} and {len(names)} of {len(self.classes())} classes "
+            f"occur{listed}"
+        )
 
     def _lacking(self, part: str, found: Iterable[str]) -> Iterator[str]:
         """Where fewer pairs lie than the whole data set has."""

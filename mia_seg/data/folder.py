@@ -1,6 +1,7 @@
 """Any `images/` + `labels/` tree whose file stems match, read through a small class map."""
 
 import tomllib
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -29,13 +30,28 @@ class Rule(BaseModel):
     colour: tuple[Byte, Byte, Byte] | None = None
     id: Byte | None = None
 
+    @property
+    def value(self) -> str:
+        """The stored value as a message calls it."""
+        return f"colour {self.colour}" if self.colour else f"id {self.id}"
+
+    @property
+    def packed(self) -> int:
+        """The stored value as `_packed` has it."""
+        return int.from_bytes(self.colour) if self.colour else int(self.id or 0)
+
 
 class ClassMap(BaseModel):
-    """`classes`: names in the order of their ids, or 'cityscapes'; `map`: stored value -> class, the rest ignored."""
+    """`classes`: names in the order of their ids, or 'cityscapes'; `map`: stored value -> class.
+
+    Of ids, 255 is ignored where no rule names it. Any other value that no rule names is an error of the files or of the
+    map, unless `other` says that it is to be ignored.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     classes: tuple[str, ...] | Literal["cityscapes"]
     map: tuple[Rule, ...] = Field(min_length=1)
+    other: Literal["ignore"] | None = Field(default=None, description="what becomes of values that no rule names")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "ClassMap":
@@ -44,6 +60,18 @@ class ClassMap(BaseModel):
             raise ValueError(f"the map names {', '.join(strays)}; the classes are {', '.join(self.names())}")
         if {(rule.colour is None, rule.id is None) for rule in self.map} not in ({(False, True)}, {(True, False)}):
             raise ValueError("every rule must have a colour, or every rule must have an id")
+        return self
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> "ClassMap":
+        names, values = self.names(), [rule.value for rule in self.map]
+        for what, given in (("the classes name", names), ("the map has", values)):
+            if twice := [each for each, count in Counter(given).items() if count > 1]:
+                raise ValueError(f"{what} {twice[0]} twice; leave one out")
+        if not 2 <= len(names) <= IGNORE - 1:
+            raise ValueError(
+                f"there are {len(names)} classes; a segmenter tells 2 to {IGNORE - 1} apart, 255 is ignore"
+            )
         return self
 
     def names(self) -> tuple[str, ...]:
@@ -70,7 +98,8 @@ class Folder(Paired):
 
     def origin(self) -> dict[str, Any]:
         """The class map counts by what it says."""
-        return super().origin() | {"map": self._map().model_dump(mode="json", exclude_defaults=True)}
+        said = self._map().model_dump(mode="json", exclude_defaults=True, exclude={"other"})  # `other` changes no label
+        return super().origin() | {"map": said}
 
     def parts(self) -> tuple[str, ...]:
         return ("",)
@@ -100,13 +129,24 @@ class Folder(Paired):
         return "colours" if self._map().by_colour() else "ids"
 
     def decode(self, stored: np.ndarray, path: Path) -> np.ndarray:
-        labels = _decode(stored, self._map())
-        if (labels == IGNORE).all():
-            raise MiaSegError(
-                f"{path}: no pixel has a value of class map '{self.class_map}'. Name the map that "
-                f"these labels were made with in [data] class_map, or remove the pair."
-            )
-        return labels
+        del path
+        labels_HW = np.full(stored.shape[:2], IGNORE, np.uint8)
+        packed_HW, names = _packed(stored), self._map().names()
+        for rule in self._map().map:
+            labels_HW[packed_HW == rule.packed] = names.index(rule.name)
+        return labels_HW
+
+    def unknown(self, stored: np.ndarray, labels_HW: np.ndarray) -> dict[str, int]:
+        values, counts = np.unique(_packed(stored)[labels_HW == IGNORE], return_counts=True)
+        found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        if not self._map().by_colour():
+            found.pop(IGNORE, None)
+            return {str(value): count for value, count in found.items()}
+        return {str((v >> 16, v >> 8 & 255, v & 255)): count for v, count in found.items()}
+
+    @property
+    def ignores_unknown(self) -> bool:
+        return self._map().other == "ignore"
 
     def _map(self) -> ClassMap:
         if not self.class_map.endswith(".toml"):
@@ -129,10 +169,9 @@ def _read_map(path: Path) -> ClassMap:
         raise MiaSegError(explain(error, ClassMap, str(path))) from None
 
 
-def _decode(stored: np.ndarray, class_map: ClassMap) -> np.ndarray:
-    """Stored colours [H, W, 3] or ids [H, W] -> class ids [H, W]; one comparison a rule, never in place."""
-    labels = np.full(stored.shape[:2], IGNORE, np.uint8)
-    for rule in class_map.map:
-        is_rule = (stored == rule.colour).all(-1) if rule.colour is not None else stored == rule.id
-        labels[is_rule] = class_map.names().index(rule.name)
-    return labels
+def _packed(stored: np.ndarray) -> np.ndarray:
+    """Colours [H, W, 3] as one number each [H, W], so that one comparison tells them apart; ids as they are."""
+    if stored.ndim == 2:
+        return stored
+    red, green, blue = np.moveaxis(stored.astype(np.uint32), 2, 0)
+    return red << 16 | green << 8 | blue

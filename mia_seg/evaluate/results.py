@@ -129,6 +129,7 @@ def row(result: Result, level: LevelName) -> dict[str, Any]:
             "victim_digest": result.digests.victim,
             "shadow_digest": result.digests.shadow,
         }
+        | {f"left_out_{side}": len(getattr(result.left_out, side, ())) for side in ("members", "nonmembers")}
         | _controls(result, level)
     )
 

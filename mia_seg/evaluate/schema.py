@@ -112,6 +112,13 @@ class Sides(Part):
     shadow: str
 
 
+class LeftOut(Part):
+    """Scenes without a labelled pixel that the attack sees: they have no loss, and no score."""
+
+    members: list[str]
+    nonmembers: list[str]
+
+
 class Classes(Part):
     """Names of the classes in the labels of both sides, of the victim's alone, of the shadow's alone."""
 
@@ -240,9 +247,9 @@ class AboveLoss(Part):
 class Result(Part):
     """One cell of the grid, measured on one seed: a JSON file of numbers, seeds, digests and versions.
 
-    controls, epsilon, confidence: None in results from before them. exposed: None also where scenes come in groups.
-    by_shadows, image_loss, above_loss: of attacks that compare with a fleet. where: the leak of each part of the
-    scenes. tuned: settings of the attacker where they are not those that were asked for.
+    controls, epsilon, confidence, left_out: None in results from before them. exposed: None also where scenes come in
+    groups. by_shadows, image_loss, above_loss: of attacks that compare with a fleet. where: the leak of each part of
+    the scenes. tuned: settings of the attacker where they are not those that were asked for.
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
@@ -261,6 +268,7 @@ class Result(Part):
     queries: Count
     segmenters: Sides
     classes: Classes
+    left_out: LeftOut | None = None
     levels: dict[LevelName, Level]
     utility: Utilities
     shadow_utility: Utilities

@@ -129,6 +129,12 @@ class Answers(Sequence[Answer]):
             difficulty_N=None if self.difficulty_N is None else self.difficulty_N[rows],
         )
 
+    def labelled(self) -> "Answers":
+        """Those to scenes with a labelled pixel in the classes shown, in every transform: the others have no loss."""
+        every = [self.statistics, *self.transforms.values()]
+        has_N = np.all([statistics.pixels_NK.any(1) for statistics in every], axis=0)
+        return self if has_N.all() else self.take([scene for scene, has in zip(self.ids, has_N, strict=True) if has])
+
     def occurring(self) -> set[int]:
         """The stored classes that have a pixel in these scenes' labels."""
         return {self.kept[k] for k in np.flatnonzero(self.statistics.pixels_NK.any(0))}

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 from pathlib import Path
@@ -33,6 +33,12 @@ class Partition:
     def asked(self) -> list[str]:
         """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
         return sorted(self.members + self.nonmembers)
+
+    def only(self, ids: Collection[str]) -> "Partition":
+        """The same parts, of these scenes alone."""
+        kept = set(ids)
+        members, nonmembers, pool = ([i for i in getattr(self, part) if i in kept] for part in PARTS)
+        return Partition(members, nonmembers, pool, self.group)
 
 
 class SplitRule(BaseModel):

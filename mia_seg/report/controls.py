@@ -8,6 +8,8 @@ from mia_seg.report.cells import Cell, Row, attack_name, attacker_name, by_stren
 from mia_seg.report.tables import Table
 
 Results = Sequence[Result]
+SIDES = ("members", "members"), ("nonmembers", "non-members")
+MANY_LOST = 0.01  # of a side; an audit that loses more says so before anything else
 MISSING = (
     "Members and non-members may differ without any model: these results are from before that was tested. Delete them "
     "and run the same command again; the models are reused."
@@ -44,6 +46,22 @@ def warning(best: Cell) -> str:
         f"CONFOUNDED: this is no measure of the leak, because an attacker who never sees the model reaches AUC "
         f"{blind:.2f} by images and labels alone; the attack is {above:+.2f} from there."
     )
+
+
+def left_out(rows: Iterable[Row]) -> tuple[str, bool]:
+    """The sentence about scenes that no attack could score, of the seed that lost most; whether they are many."""
+    images = [row for row in rows if row["level"] == "image"]
+    worst = max(images, key=_lost, default=None)
+    if worst is None or not _lost(worst):
+        return "", False
+    lost = {name: (worst[f"left_out_{side}"], worst[f"n_{side}"]) for side, name in SIDES}
+    counts = ", ".join(f"{out} of {out + scored} {name}" for name, (out, scored) in lost.items())
+    return f"Left out, because they have no labelled pixel and so no loss: {counts}.", _lost(worst) > MANY_LOST
+
+
+def _lost(row: Row) -> float:
+    """The larger of the two sides' shares."""
+    return max(row[f"left_out_{side}"] / (row[f"left_out_{side}"] + row[f"n_{side}"]) for side, _ in SIDES)
 
 
 def control_tables(results: Results) -> list[Table]:

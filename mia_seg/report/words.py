@@ -14,7 +14,7 @@ from mia_seg.report.cells import (
     strongest,
     strongest_like,
 )
-from mia_seg.report.controls import blind_sentence, warning
+from mia_seg.report.controls import blind_sentence, left_out, warning
 
 FLIP = (
     "Scores that rank backwards still tell the two apart: whoever turns them around is right where this one is wrong."
@@ -24,7 +24,12 @@ LIMIT = "That is no proof of privacy: a better attack may find what these did no
 
 def leak(rows: Iterable[Row]) -> str:
     """The opening of a victim's section: what the strongest attack on the undefended model achieves."""
-    found = _image(rows)
+    kept = list(rows)
+    lost, many = left_out(kept)
+    return f"{lost} {_leak(_image(kept))}" if many else _leak(_image(kept))
+
+
+def _leak(found: list[Cell]) -> str:
     undefended = [cell for cell in found if cell.defense == UNDEFENDED]
     best = _reference(undefended)
     if best is None:
@@ -51,7 +56,8 @@ def controls(rows: Iterable[Row]) -> list[str]:
     kept = list(rows)
     found = _image(kept)
     blind = [_blind(cell) for cell in found if cell.control and cell.defense == UNDEFENDED]
-    return [*blind, blind_sentence(kept), *_choices(found)]
+    lost, many = left_out(kept)
+    return [*blind, blind_sentence(kept), *([lost] if lost and not many else []), *_choices(found)]
 
 
 def adversary(rows: Iterable[Row]) -> str:

@@ -73,7 +73,9 @@ class Seen:
             "audited": self.audited, "transforms": dict(self.transforms), "population": self.population,
             "difficulty": self.difficulty, "classes": self.classes,
         }  # fmt: skip
-        return {name: value for name, value in given.items() if value}
+        # Of other scenes than those that show such a class an attack sees nothing since it is told here.
+        alone = {"labelled": True} if self.classes else {}
+        return {name: value for name, value in given.items() if value} | alone
 
     @property
     def asked(self) -> list[AskedModel]:
@@ -90,9 +92,9 @@ class Seen:
         )
 
     def value(self, store: Store) -> Answers:
-        """What the attack is given: the whole, in the classes that both sides show."""
+        """What the attack is given: the whole, in the classes that both sides show; scenes without any are left out."""
         answers = self.whole(store)
-        return answers.only(self.classes.value(store)) if self.classes else answers
+        return (answers.only(self.classes.value(store)) if self.classes else answers).labelled()
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,13 +128,14 @@ class FittedAttacker(Stage[Attacker]):
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store = workspace.store
-        known = [membership_of(shadow.partition(store)) for shadow in self.shadows]
+        answers = tuple(seen.value(store) for seen in self.seen)
+        sides = [shadow.partition(store).only(of.ids) for shadow, of in zip(self.shadows, answers, strict=True)]
+        known = [membership_of(parts) for parts in sides]
         if self.method.needs_fleet:
-            answers = tuple(seen.value(store) for seen in self.seen)
             attacker = self.method.fit_fleet(Fleet(answers, np.stack([m.members_N for m in known])))
         else:
             fabric = workspace.fabric(self._precision)
-            attacker = self.method.fit(self.seen[0].value(store), known[0], self._seed, fabric=fabric)
+            attacker = self.method.fit(answers[0], known[0], self._seed, fabric=fabric)
         attacker.save(draft.folder)
 
     def load(self, folder: Path) -> Attacker:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from lightning_fabric import Fabric
 
-from mia_seg import train
+from mia_seg import progress, train
 from mia_seg.data import Dataset, Scenes
 from mia_seg.recipes import Recipe
 from mia_seg.recipes.splits import Partition
@@ -17,6 +17,7 @@ from mia_seg.store import Draft, Store
 from mia_seg.workspace import Workspace
 
 Role = Literal["victims", "shadows"]
+NAMED = 5  # scenes that a line names
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
 
 
@@ -87,6 +88,7 @@ class TrainedModel(Stage[Path]):
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members
         fabric = workspace.fabric(self.recipe.train.precision, joint=True)
+        self._say_labels()
         train.train(
             self.recipe,
             Scenes(self.dataset, workspace.data_root, members, room=CACHE_BYTES),
@@ -99,6 +101,15 @@ class TrainedModel(Stage[Path]):
             start=self._beginning.value(store) if self._beginning else None,
             source=self.taught.source(workspace, fabric) if self.taught else None,
         )
+
+    def _say_labels(self) -> None:
+        """What the labels' values came to, where somebody reads along."""
+        cut = self.scenes.cut
+        if cut.labels is not None:
+            progress.say(f"  {self.title}: of the labels, {cut.labels.says()}")
+        if lost := [i for part in cut.left_out.values() for i in part]:
+            named = f"{', '.join(lost[:NAMED])}{', ...' if len(lost) > NAMED else ''}"
+            progress.say(f"  {self.title}: left out for want of a labelled pixel, {len(lost)} scenes: {named}")
 
     @property
     def _beginning(self) -> "TrainedModel | None":

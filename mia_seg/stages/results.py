@@ -1,9 +1,11 @@
 """Results: what an attacker's scores come to once the victim's membership is joined back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.audit import (
     Cell,
@@ -19,6 +21,7 @@ from mia_seg.evaluate.audit import (
 from mia_seg.evaluate.controls import controls
 from mia_seg.evaluate.results import Result, slug
 from mia_seg.recipes import ShadowRecipe
+from mia_seg.recipes.splits import Partition
 from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker, Seen
@@ -73,15 +76,20 @@ class Measured(Stage[Result]):
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, method = workspace.store, self.cell.attack.component
         attacker, answers = self.attacker.attacker(workspace), self.seen.value(store)
-        victim, shadow = self._subject(self.victim, store), self._subject(self.shadow, store)
+        learnt = self.attacker.seen[0]
+        victim = self._subject(self.victim, answers.ids, store)
+        shadow = self._subject(self.shadow, learnt.value(store).ids, store)
         scores = attacker.score(answers, victim.seed)
-        both = self.seen.audited.value(store), self.attacker.seen[0].audited.value(store)
-        sides = {"victim_answers": both[0], "shadow_answers": both[1]}
+        mine, theirs = (
+            side.audited.value(store).take(of.parts.asked) for side, of in ((self.seen, victim), (learnt, shadow))
+        )
+        sides = {"victim_answers": mine, "shadow_answers": theirs}
         found = measured(scores, attacker, victim, shadow=shadow, **sides) | {"tuned": tuned(method, attacker)}
         if method.needs_fleet:
             found |= many_shadows(scores, victim, answers)
         found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), seed=victim.seed)}
-        found |= {"classes": classes_of(*both, self.victim.dataset.classes())}
+        found |= {"classes": classes_of(mine, theirs, self.victim.dataset.classes())}
+        found |= {"left_out": self._left_out(victim.parts, store)}
         settings = {"settings": method.model_dump(mode="json"), "versions": versions()}
         write_json(draft.folder / FILE, Result.model_validate(self._told() | settings | found).dump())
 
@@ -118,8 +126,24 @@ class Measured(Stage[Result]):
         models = [model.digest for model in self.attacker.shadows]
         return digest(models) if self.cell.attack.component.needs_fleet else models[0]
 
-    def _subject(self, model: TrainedModel, store: Store) -> Subject:
-        return Subject(model.recipe_name, model.recipe, model.seed, model.partition(store))
+    def _subject(self, model: TrainedModel, ids: Sequence[str], store: Store) -> Subject:
+        """A model with the scenes of its audit that have a score."""
+        parts = model.partition(store).only(ids)
+        if not (parts.members and parts.nonmembers):
+            lacking = "non-members" if parts.members else "members"
+            raise MiaSegError(
+                f"None of the {lacking} of '{model.recipe_name}' has a labelled pixel of a class that both sides show. "
+                f"Take a shadow whose scenes show what the victim's do."
+            )
+        return Subject(model.recipe_name, model.recipe, model.seed, parts)
+
+    def _left_out(self, scored: Partition, store: Store) -> dict[str, list[str]]:
+        """Scenes of the victim's split that have no score, because the attack sees no labelled pixel of them."""
+        asked, earlier = self.victim.partition(store), self.victim.scenes.cut.left_out
+        return {
+            side: sorted({*getattr(asked, side), *earlier.get(side, ())}.difference(getattr(scored, side)))
+            for side in ("members", "nonmembers")
+        }
 
 
 def _count(asked: AskedModel) -> int:

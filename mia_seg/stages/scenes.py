@@ -1,12 +1,13 @@
 """Scenes as inputs: which ones, and what is in their files. A folder's path and a file's name are no content."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mia_seg.data import Dataset
+from mia_seg.data._values import LabelValues
 from mia_seg.errors import MiaSegError
 from mia_seg.recipes.splits import Partition
 from mia_seg.store import Store, digest
@@ -22,6 +23,10 @@ class Divided(Protocol):
     def dataset(self) -> Dataset:
         """The data set that they are of."""
 
+    @property
+    def cut(self) -> "Cut":
+        """Where they were cut from a data set."""
+
     def given(self, part: Part) -> Any:
         """What stands for a part among the inputs of a stage."""
 
@@ -31,12 +36,22 @@ class Divided(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A partition of some scenes. content: what a scene's files hold, by id; pictures: what its image alone does."""
+    """A partition of some scenes. content: what a scene's files hold, by id; pictures: what its image alone does.
+
+    labels: what their label values came to. left_out: scenes of each part that have no labelled pixel, and so no loss.
+    """
 
     dataset: Dataset
     parts: Partition
     content: dict[str, str]
     pictures: dict[str, str]
+    labels: LabelValues | None = None
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def cut(self) -> "Cut":
+        """Itself."""
+        return self
 
     def given(self, part: Part) -> str:
         """A digest: of settings, ids and content for scenes; of ids, sides and groups for "membership"."""
@@ -52,7 +67,7 @@ class Cut:
 
     def with_parts(self, parts: Partition) -> "Cut":
         """The same scenes, divided otherwise."""
-        return Cut(self.dataset, parts, self.content, self.pictures)
+        return replace(self, parts=parts)
 
     @cached_property
     def _digests(self) -> dict[str, str]:

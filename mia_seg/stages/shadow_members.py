@@ -44,6 +44,11 @@ class ShadowMembers(Stage[Partition]):
         return self.pool.dataset
 
     @property
+    def cut(self) -> Cut:
+        """The pool with what else was cut."""
+        return self.pool
+
+    @property
     def name(self) -> str:
         return f"{self.shadow}.s{self.answers.model.seed}"
 

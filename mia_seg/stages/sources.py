@@ -10,6 +10,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.recipes import Recipe, Synthetic
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
+from mia_seg.stages.labels import labelled
 from mia_seg.stages.scenes import Cut, read_cut
 from mia_seg.store.content import Content
 from mia_seg.workspace import Workspace
@@ -83,4 +84,4 @@ class Sources:
     def _cut(self, dataset: Dataset, parts: Partition) -> Cut:
         found = read_cut(dataset, parts, self.workspace.data_root, content=self.content)
         self.content.save()
-        return found
+        return labelled(found, self.workspace)

@@ -89,7 +89,7 @@ def train(
         while done.epochs < plan.epochs:
             row = training.epoch(asked)
             if fabric.is_global_zero:
-                bar.step(f"loss {row['loss']:.3f}  mIoU {row['miou']:.3f}  {row['scenes_per_second']:.3g} scenes/s")
+                bar.step(_note(row))
     if fabric.is_global_zero:
         write_log(folder, done.rows)
         write_weights(folder, training)
@@ -252,11 +252,19 @@ class Training:
 
     def _row(self) -> dict[str, Any]:
         done, steps = self.done, self.plan.steps_of(self.done.epochs)
+        confusion_KK = done.confusion_KK.cpu().numpy()
+        seen = confusion_KK.any()  # crops of sparse labels may all have missed them
         return {
-            "epoch": done.epochs + 1, "lr": self._rate(steps - 1), "loss": done.loss / steps,
-            "miou": utility(done.confusion_KK.cpu().numpy())["miou"], "seconds": done.seconds,
+            "epoch": done.epochs + 1, "lr": self._rate(steps - 1), "loss": done.loss / steps if seen else None,
+            "miou": utility(confusion_KK)["miou"] if seen else None, "seconds": done.seconds,
             "scenes_per_second": steps * self.settings.batch / done.seconds, "memory_mib": _memory(self.fabric),
         }  # fmt: skip
+
+
+def _note(row: dict[str, Any]) -> str:
+    """How an epoch went, for the bar."""
+    learnt = "no labelled pixel" if row["miou"] is None else f"loss {row['loss']:.3f}  mIoU {row['miou']:.3f}"
+    return f"{learnt}  {row['scenes_per_second']:.3g} scenes/s"
 
 
 def poly(settings: Train, step: int, steps: int) -> float:

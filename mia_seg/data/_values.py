@@ -1,0 +1,92 @@
+"""What becomes of label values: pixels that are a class, pixels that are ignored, values that nobody said a word of."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
+
+EXAMPLES = 5  # unknown values that are named
+FEW = 1e-3  # share of pixels up to which unknown values are said and no more
+
+
+@dataclass(frozen=True)
+class LabelValues:
+    """Of one scene or of several. classes: ids that have a pixel. labelled, ignored, unknown: pixels.
+
+    Unknown pixels are ignored ones whose stored value the data set does not know; most: the commonest of these values
+    with their pixels.
+    """
+
+    classes: frozenset[int] = frozenset()
+    labelled: int = 0
+    ignored: int = 0
+    unknown: int = 0
+    most: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, labels_HW: np.ndarray, unknown: dict[str, int]) -> Self:
+        """Of labels uint8 [H, W]. unknown: stored values that are none of the data set's, with their pixels."""
+        counts_V = np.bincount(labels_HW.ravel(), minlength=IGNORE + 1)
+        classes, ignored = np.flatnonzero(counts_V[:IGNORE]).tolist(), int(counts_V[IGNORE])
+        total = sum(unknown.values())
+        return cls(frozenset(classes), labels_HW.size - ignored, ignored, total, _most(unknown))
+
+    @classmethod
+    def total(cls, several: Iterable["LabelValues"]) -> Self:
+        """Of all these scenes."""
+        every, most = list(several), Counter[str]()
+        for one in every:
+            most.update(one.most)
+        classes = frozenset[int]().union(*(one.classes for one in every))
+        labelled, ignored, unknown = (
+            sum(getattr(one, name) for one in every) for name in ("labelled", "ignored", "unknown")
+        )
+        return cls(classes, labelled, ignored, unknown, _most(most))
+
+    def check(self, ignores_unknown: bool, what: str) -> None:
+        """Raise MiaSegError where more than a few pixels are unknown and nobody said that they are to be ignored."""
+        if ignores_unknown or self.unknown <= FEW * self.pixels:
+            return
+        raise MiaSegError(
+            f"{what}, {self.says()}. Correct the labels, or add rules for these values to the class map; "
+            f"other = 'ignore' there says that they are meant to be ignored."
+        )
+
+    @property
+    def pixels(self) -> int:
+        """All of them."""
+        return self.labelled + self.ignored
+
+    def row(self) -> list[Any]:
+        """JSON that `read` takes."""
+        return [sorted(self.classes), self.labelled, self.ignored, self.unknown, self.most]
+
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> Self:
+        """What `row` gave."""
+        classes, *counts = row
+        return cls(frozenset(classes), *counts)
+
+    def says(self) -> str:
+        """'12.3% of pixels are ignored (0.20% as no rule of the class map names them: 7 (0.15%), 9 (0.05%))'."""
+        said = f"{_share(self.ignored, self.pixels)} of pixels are ignored"
+        if not self.unknown:
+            return said
+        named = ", ".join(f"{value} ({_share(count, self.pixels)})" for value, count in self.most.items())
+        more = ", ..." if sum(self.most.values()) < self.unknown else ""
+        return f"{said} ({_share(self.unknown, self.pixels)} as no rule of the class map names them: {named}{more})"
+
+
+def _most(counts: dict[str, int]) -> dict[str, int]:
+    return dict(Counter(counts).most_common(EXAMPLES))
+
+
+def _share(part: int, whole: int) -> str:
+    """A share that is not nothing does not read as nothing."""
+    percent = 100 * part / max(whole, 1)
+    return "<0.01%" if 0 < percent < 0.01 else f"{percent:.{2 if percent < 1 else 1}f}%"
