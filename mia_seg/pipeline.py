@@ -5,10 +5,11 @@ Building it runs nothing; `mia_seg.stages.run` makes what a store lacks of it.
 
 from collections.abc import Sequence
 
+from mia_seg import recipes
 from mia_seg.defenses import Defense
 from mia_seg.evaluate.audit import Cell
 from mia_seg.plugins import Selected
-from mia_seg.recipes import Recipe, ShadowRecipe, VictimRecipe
+from mia_seg.recipes import DoorRecipe, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A1, A2, Fleet
 from mia_seg.stages import checks
 from mia_seg.stages.answers import AskedModel
@@ -16,6 +17,7 @@ from mia_seg.stages.attackers import CommonClasses, FittedAttacker, Seen
 from mia_seg.stages.blind import BlindControl
 from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.difficulty import Difficulty
+from mia_seg.stages.existing import ExistingModel, Model, door_of
 from mia_seg.stages.generators import TrainedGenerator
 from mia_seg.stages.models import Role, TrainedModel
 from mia_seg.stages.results import Measured
@@ -49,13 +51,22 @@ class Pipeline:
     # The models.
 
     @once
-    def victim(self, name: str, seed: int) -> TrainedModel:
-        """The segmenter under attack, trained on its members."""
+    def victim(self, name: str, seed: int) -> Model:
+        """The segmenter under attack: one that exists, behind its door, or one that is trained on its members."""
         recipe, cut = self._victim(name, seed)
+        if isinstance(recipe, DoorRecipe):
+            return ExistingModel(name, recipe, seed, cut, self.sources.behind(door_of(recipe)))
         model = self._model(name, recipe, cut, seed=seed, weight_seed=seed, role="victims")
         if model.start:
             what, others = f"Non-members of '{name}'", (model.start.recipe_name, START_SEED)
             self._check_apart(what, cut, cut.parts.nonmembers, victim=others, part="members")
+        return model
+
+    def trained_victim(self, name: str, seed: int) -> TrainedModel:
+        """A victim whose weights are needed. Raises MiaSegError for one behind a door."""
+        recipes.load_trained(name)
+        model = self.victim(name, seed)
+        assert isinstance(model, TrainedModel)
         return model
 
     @once
@@ -84,7 +95,7 @@ class Pipeline:
     def _model(
         self, name: str, recipe: Recipe, scenes: Divided, *, seed: int, weight_seed: int, role: Role
     ) -> TrainedModel:
-        start = self.victim(recipe.train.start, START_SEED) if recipe.train.start else None
+        start = self.trained_victim(recipe.train.start, START_SEED) if recipe.train.start else None
         taught, files = self._taught(name, recipe, seed), self.sources.pretrained(recipe)
         return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, taught, files)
 
@@ -96,7 +107,7 @@ class Pipeline:
         _, cut = self._victim(settings.of, seed)
         checks.same_members(name, self.sources.cut(recipe, seed).parts, settings.of, others=cut.parts)
         more = None if settings.masks == "members" else self.sources.more(cut, settings.of, settings)
-        return Taught(settings, self.generator(self.victim(settings.of, seed)), more)
+        return Taught(settings, self.generator(self.trained_victim(settings.of, seed)), more)
 
     def _chosen(self, name: str, adversary: A1, cut: Cut, *, seed: int) -> Divided:
         """Adversary A1's members out of its pool."""
@@ -113,9 +124,7 @@ class Pipeline:
 
     # What is asked and measured.
 
-    def measured(
-        self, victim: TrainedModel, shadows: Sequence[TrainedModel], recipe: ShadowRecipe, *, cell: Cell
-    ) -> Measured:
+    def measured(self, victim: Model, shadows: Sequence[TrainedModel], recipe: ShadowRecipe, *, cell: Cell) -> Measured:
         """Fit on the shadows' answers, score the victim's, join the victim's membership, measure."""
         attacking = tuple(shadows) if cell.attack.component.needs_fleet else (shadows[0],)
         known = cell if cell.adaptive else cell.unaware(UNDEFENDED)
@@ -124,9 +133,7 @@ class Pipeline:
         told = self.seen(victim, victim, shadows[0], recipe=recipe, cell=cell)
         return Measured(cell, victim, recipe, attacker, told, BlindControl(victim))
 
-    def seen(
-        self, model: TrainedModel, victim: TrainedModel, shadow: TrainedModel, *, recipe: ShadowRecipe, cell: Cell
-    ) -> Seen:
+    def seen(self, model: Model, victim: Model, shadow: TrainedModel, *, recipe: ShadowRecipe, cell: Cell) -> Seen:
         """All that an attack sees of a model; adversary A2 sees the classes that both sides show."""
         method, stride = cell.attack.component, recipe.adversary.stride
 
@@ -144,7 +151,7 @@ class Pipeline:
         )
 
     def _population(
-        self, model: TrainedModel, victim: TrainedModel, shadow: TrainedModel, *, recipe: ShadowRecipe
+        self, model: Model, victim: Model, shadow: TrainedModel, *, recipe: ShadowRecipe
     ) -> tuple[Divided, Part]:
         """Scenes like the audited ones that a model never trained on: of A1's one shadow, which has the pool, those."""
         if isinstance(recipe.adversary, A1) and model is shadow:
@@ -153,15 +160,18 @@ class Pipeline:
 
     @once
     def asked(
-        self, model: TrainedModel, scenes: Divided, part: Part, *, defense: Selected[Defense], stride: int,
+        self, model: Model, scenes: Divided, part: Part, *, defense: Selected[Defense], stride: int,
         repeats: int = 1, transform: str | None = None,
     ) -> AskedModel:  # fmt: skip
         """What a model answers."""
-        generator = self.generator(model) if getattr(defense.component, "needs_generator", False) else None
+        generator = None
+        if getattr(defense.component, "needs_generator", False):
+            assert isinstance(model, TrainedModel), "a door has no network: refused before"
+            generator = self.generator(model)
         return AskedModel(model, scenes, part, defense, stride, generator, repeats, transform)
 
     @once
-    def common_classes(self, victim: TrainedModel, shadow: TrainedModel, stride: int) -> CommonClasses:
+    def common_classes(self, victim: Model, shadow: TrainedModel, stride: int) -> CommonClasses:
         """The classes that both sides show."""
         return CommonClasses(
             *(self.asked(m, m.scenes, "asked", defense=UNDEFENDED, stride=stride) for m in (victim, shadow))
@@ -170,7 +180,7 @@ class Pipeline:
     # What all this begins with.
 
     @once
-    def _victim(self, name: str, seed: int) -> tuple[Recipe, Cut]:
+    def _victim(self, name: str, seed: int) -> tuple[VictimRecipe | DoorRecipe, Cut]:
         recipe = self.sources.recipe(checks.victim_of(name))
         return recipe, self.sources.cut(recipe, seed)
 

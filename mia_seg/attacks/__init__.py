@@ -80,12 +80,13 @@ class Attack(Component):
 
     needs_fleet: it is fitted on many shadows (`fit_fleet`) and not on one (`fit`). needs_population: it compares with
     answers to scenes that no model of the audit trained on. needs_difficulty: it compares with how hard the labels are
-    to predict from the images (`mia_seg.query.difficulty`).
+    to predict from the images (`mia_seg.query.difficulty`). needs_posterior: it reads more than predicted labels.
     """
 
     needs_fleet: ClassVar[bool] = False
     needs_population: ClassVar[bool] = False
     needs_difficulty: ClassVar[bool] = False
+    needs_posterior: ClassVar[bool] = True
 
     @property
     def transforms(self) -> tuple[str, ...]:

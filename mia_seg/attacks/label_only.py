@@ -7,7 +7,7 @@ Choquette-Choo et al. (ICML 2021, arXiv 2007.14321) with mIoU for "right", and "
 in random directions, for each pixel: how much noise its label bears.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -22,6 +22,8 @@ LEVELS = (0.05, 0.1, 0.2, 0.4)
 
 class LabelOnly(StatisticAttack):
     """The scene's own utility, or how firm it is."""
+
+    needs_posterior: ClassVar[bool] = False
 
     statistic: Literal["miou", "accuracy", "augmented", "distance"] = Field(
         default="miou",

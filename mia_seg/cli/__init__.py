@@ -139,7 +139,7 @@ def train_victim(
         store, data_root, REPORTS, device=device, devices=devices, workers=workers, precision=precision
     )
     pipeline = Pipeline(workspace)
-    victims = [pipeline.victim(name, s) for s in seed or [0]]
+    victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     if _train(victims, workspace, dry_run):
         screen.following(_places(victims, workspace), f"mia-seg run {name} SHADOW")
 
@@ -190,7 +190,7 @@ def train_generator(
 
     workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
     pipeline = Pipeline(workspace)
-    victims = [pipeline.victim(name, s) for s in seed or [0]]
+    victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
     if _train(made, workspace, dry_run):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]

@@ -14,7 +14,7 @@ from mia_seg.metrics import auditing, membership, paired
 from mia_seg.metrics.segmentation import utility, utility_interval
 from mia_seg.plugins import Selected
 from mia_seg.query.answers import Answers
-from mia_seg.recipes import Recipe
+from mia_seg.recipes import AuditedRecipe
 from mia_seg.recipes.splits import Partition
 
 BINS = 20
@@ -27,7 +27,7 @@ class Subject:
     """A model that is judged, victim or shadow, with the scenes whose membership it settles."""
 
     name: str
-    recipe: Recipe
+    recipe: AuditedRecipe
     seed: int
     parts: Partition
 
@@ -231,12 +231,7 @@ def _with_interval(confusion_NKK: np.ndarray, groups_N: np.ndarray) -> dict[str,
     return values | ends
 
 
-def data_name(settings: Recipe) -> str:
+def data_name(settings: AuditedRecipe) -> str:
     """What a reader knows the data as: 'labelmefacade', 'camvid', 'streets (night)'."""
     name = str(settings.data.get("path", settings.data["name"]))
     return f"{name} ({settings.data['style']})" if "style" in settings.data else name
-
-
-def architecture(settings: Recipe) -> str:
-    """'pspnet resnet18'."""
-    return " ".join(str(settings.segmenter[key]) for key in ("name", "backbone") if key in settings.segmenter)

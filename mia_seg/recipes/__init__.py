@@ -16,26 +16,26 @@ from mia_seg.recipes.sections import Precision, Section, Synthetic, Train, Train
 from mia_seg.recipes.splits import SplitRule
 
 __all__ = [
-    "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic", "Train", "TrainGenerator", "VictimRecipe", "Window",
-    "find", "folders", "load", "load_shadow", "load_victim", "names",
+    "AuditedRecipe", "DoorRecipe", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic", "Train",
+    "TrainGenerator", "VictimRecipe", "Window", "find", "folders", "load", "load_shadow", "load_trained",
+    "load_victim", "names",
 ]  # fmt: skip
 
 Kind = Literal["victim", "shadow"]
-R = TypeVar("R", bound="Recipe")
+R = TypeVar("R", bound="AuditedRecipe")
 # Sections that name a component: the package that holds it, and the class that it is of.
-COMPONENTS = {"segmenter": ("segmenters", "Segmenter"), "generator": ("generators", "Generator")}
+COMPONENTS = {
+    "segmenter": ("segmenters", "Segmenter"), "generator": ("generators", "Generator"),
+    "door": ("oracles.doors", "Door"),
+}  # fmt: skip
 
 
-class Recipe(Section):
-    """What shapes a model and its generator, whoever trains it."""
+class AuditedRecipe(Section):
+    """What an audit needs to know of a model, whoever made it: its scenes, who is a member, how an image is read."""
 
     data: dict[str, Any]
     split: SplitRule
-    segmenter: dict[str, Any]
-    train: Train
     window: Window | None = None
-    generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
-    train_generator: TrainGenerator = TrainGenerator()
 
     def dataset(self) -> Dataset:
         """The data set that `[data]` names, with its settings."""
@@ -45,6 +45,35 @@ class Recipe(Section):
         """The named sections as JSON, without what is at its default: a new key with a default changes nothing."""
         given = self.model_dump(mode="json", exclude_defaults=True)
         return {name: _component(name, getattr(self, name)) or given.get(name, {}) for name in sections}
+
+    @property
+    def architecture(self) -> str:
+        """'pspnet resnet18'."""
+        raise NotImplementedError
+
+
+class DoorRecipe(AuditedRecipe):
+    """A victim that exists already: `[door]` says how it is asked."""
+
+    door: dict[str, Any]
+
+    @property
+    def architecture(self) -> str:
+        """'callable door': what is behind it is not known."""
+        return f"{self.door.get('name')} door"
+
+
+class Recipe(AuditedRecipe):
+    """What shapes a model and its generator, whoever trains it."""
+
+    segmenter: dict[str, Any]
+    train: Train
+    generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
+    train_generator: TrainGenerator = TrainGenerator()
+
+    @property
+    def architecture(self) -> str:  # noqa: D102 (AuditedRecipe describes it)
+        return " ".join(str(self.segmenter[key]) for key in ("name", "backbone") if key in self.segmenter)
 
 
 class VictimRecipe(Recipe):
@@ -66,13 +95,14 @@ class ShadowRecipe(Recipe):
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
 
 
-RECIPES: dict[Kind, type[Recipe]] = {"victim": VictimRecipe, "shadow": ShadowRecipe}
+TRAINED = ("segmenter", "train", "generator", "train_generator", "synthetic")  # sections of what mia-seg trains
 RESERVED = "generators"  # no recipe's name: reports/<victim>/generators/ holds the scores of generators
 # Sections that only the other kind has.
 FOREIGN = {
     "victim": {"adversary": "a victim must not have a section [adversary]"},
     "shadow": {
-        "synthetic": "[synthetic] goes on from a victim's weights, and no attacker has them: leave it out of a shadow"
+        "door": "[door] is how a victim that exists is asked: a shadow is trained here, by [segmenter] and [train]",
+        "synthetic": "[synthetic] goes on from a victim's weights, and no attacker has them: leave it out of a shadow",
     },
 }
 
@@ -107,26 +137,40 @@ def find(kind: Kind, name: str) -> Path:
     raise MiaSegError(f"No {kind} recipe is called '{name}'.{plugins.nearest(name, names(kind))}")
 
 
-def load_victim(name: str) -> VictimRecipe:
+def load_victim(name: str) -> VictimRecipe | DoorRecipe:
     """The validated victim recipe `name`; a wrong key or value is refused naming file, key and the allowed keys."""
-    return _load("victim", VictimRecipe, name)
+    given, path = _given("victim", name)
+    if "door" not in given:
+        return _checked(VictimRecipe, given, path)
+    if own := [section for section in TRAINED if section in given]:
+        raise MiaSegError(f"{path}: a victim with [door] exists already: leave out [{own[0]}].")
+    return _checked(DoorRecipe, given, path)
+
+
+def load_trained(name: str) -> VictimRecipe:
+    """A victim recipe that mia-seg trains itself: one with weights. Raises MiaSegError for one behind a door."""
+    found = load_victim(name)
+    if isinstance(found, DoorRecipe):
+        raise MiaSegError(f"Victim '{name}' is behind a door: it has no weights here. Name a victim with [train].")
+    return found
 
 
 def load_shadow(name: str) -> ShadowRecipe:
     """The validated shadow recipe `name`, likewise."""
-    return _load("shadow", ShadowRecipe, name)
+    return _checked(ShadowRecipe, *_given("shadow", name))
 
 
 @overload
-def load(kind: Literal["victim"], name: str) -> VictimRecipe: ...
+def load(kind: Literal["victim"], name: str) -> VictimRecipe | DoorRecipe: ...
 @overload
 def load(kind: Literal["shadow"], name: str) -> ShadowRecipe: ...
-def load(kind: Kind, name: str) -> Recipe:
+def load(kind: Kind, name: str) -> AuditedRecipe:
     """The validated recipe `name` of a kind."""
     return load_victim(name) if kind == "victim" else load_shadow(name)
 
 
-def _load(kind: Kind, cls: type[R], name: str) -> R:
+def _given(kind: Kind, name: str) -> tuple[dict[str, Any], Path]:
+    """What a recipe's file says, and the file."""
     path = find(kind, name)
     if name == RESERVED:
         raise MiaSegError(f"{path}: '{name}' names the folder of generators' scores in reports. Rename the recipe.")
@@ -139,6 +183,10 @@ def _load(kind: Kind, cls: type[R], name: str) -> R:
             raise MiaSegError(f"{path}: {says}.")
     if kind == "shadow" and "adversary" not in given:
         raise MiaSegError(f"{path}: a shadow needs a section [adversary].")
+    return given, path
+
+
+def _checked(cls: type[R], given: dict[str, Any], path: Path) -> R:
     try:
         recipe = cls(**given)
     except ValidationError as error:

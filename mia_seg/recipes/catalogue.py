@@ -10,7 +10,7 @@ from typing import Any
 from mia_seg import data, plugins, recipes
 from mia_seg.data import Dataset, Finding
 from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
-from mia_seg.recipes import Kind, Recipe, ShadowRecipe
+from mia_seg.recipes import AuditedRecipe, Kind, ShadowRecipe
 from mia_seg.recipes.adversaries import A2
 
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
@@ -18,6 +18,7 @@ PACKAGES = {
     "data sets": "data",
     "segmenters": "segmenters",
     "generators": "generators",
+    "doors": "oracles.doors",
     "defenses": "defenses",
     "attacks": "attacks",
 }
@@ -46,7 +47,7 @@ def survey(data_root: Path) -> Iterator[Finding]:
         yield "absent", f"not below {data_root}: {', '.join(absent)}"
 
 
-def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterator[Finding]:
+def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None) -> Iterator[Finding]:
     """A line and whether it is sound, for every recipe: its keys, its data, its split, its first scene.
 
     `load` comes from the pipeline, so that lists need not import what a recipe's sections are checked against.
@@ -64,7 +65,7 @@ def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterat
                 yield "problem", f"{kind} {name}: {error}"
 
 
-def _check(settings: Recipe, data_root: Path | None) -> str:
+def _check(settings: AuditedRecipe, data_root: Path | None) -> str:
     dataset = settings.dataset()
     parts = settings.split.cut(dataset, data_root, 0)
     scene = data.Scenes(dataset, data_root, parts.members)[0]

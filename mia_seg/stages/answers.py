@@ -10,11 +10,11 @@ from mia_seg.data import Dataset, Scenes
 from mia_seg.defenses import AnswerDefense, Defense, NetworkDefense
 from mia_seg.evaluate.results import slug
 from mia_seg.oracles import Oracle, as_is
-from mia_seg.oracles.network import NetworkOracle
 from mia_seg.plugins import Selected, settings_of
 from mia_seg.query import Recording, answers, transforms
 from mia_seg.query.answers import Answers
 from mia_seg.stages import Stage, settled
+from mia_seg.stages.existing import Model
 from mia_seg.stages.generators import TrainedGenerator
 from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.scenes import Divided, Part
@@ -33,7 +33,7 @@ class AskedModel(Stage[Answers]):
     kind = "answers"
     device = True
 
-    model: TrainedModel
+    model: Model
     scenes: Divided
     part: Part
     defense: Selected[Defense]
@@ -106,10 +106,12 @@ class AskedModel(Stage[Answers]):
         return defense.release if isinstance(defense, AnswerDefense) else as_is
 
     def _oracle(self, workspace: Workspace) -> Oracle:
-        store, window = workspace.store, self.model.recipe.window
-        network = self.generator.paired(store) if self.generator else self.model.network(store)
+        model, defense = self.model, self.defense.component
+        if not isinstance(defense, NetworkDefense):
+            _, ids = self.ids(workspace.store)
+            return model.oracle(workspace, {query.key(i, model.seed): i for i in ids})
+        assert isinstance(model, TrainedModel), "a door has no network: refused before"
+        store = workspace.store
+        network = self.generator.paired(store) if self.generator else model.network(store)
         workspace.fabric("32-true").to_device(network)
-        defense = self.defense.component
-        if isinstance(defense, NetworkDefense):
-            return defense.guard(network, window)
-        return NetworkOracle(network, window)
+        return defense.guard(network, model.recipe.window)

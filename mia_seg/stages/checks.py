@@ -7,12 +7,14 @@ from itertools import product
 from mia_seg import attacks, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack
-from mia_seg.defenses import Defense
+from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.audit import Cell
 from mia_seg.generators import Generator
+from mia_seg.oracles import doors
+from mia_seg.oracles.doors import Door
 from mia_seg.plugins import Selected
-from mia_seg.recipes import Kind, Recipe, ShadowRecipe, VictimRecipe
+from mia_seg.recipes import AuditedRecipe, DoorRecipe, Kind, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A2, Fleet
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
@@ -61,14 +63,19 @@ def request(victim: str, shadow: str, defended: Sequence[str], *, attacked: Sequ
     )
     for attack in found.attacks:
         _check_shadows(attack, shadow, theirs)
+    if isinstance(ours, DoorRecipe):
+        _check_door(victim, ours, found)
     return found
 
 
-def victim_of(name: str) -> VictimRecipe:
-    """A victim's recipe, once what it says in [segmenter] and [generator] is known to be there and spelt right."""
-    found = recipes.load_victim(name)
-    _check_starts(found, [name])
-    _check_components(found, f"{recipes.find('victim', name)}")
+def victim_of(name: str) -> VictimRecipe | DoorRecipe:
+    """A victim's recipe, once what it names as components is known to be there and spelt right."""
+    found, path = recipes.load_victim(name), recipes.find("victim", name)
+    if isinstance(found, DoorRecipe):
+        plugins.from_section(doors, Door, found.door, where=f"{path}: [door]")
+    else:
+        _check_starts(found, [name])
+        _check_components(found, f"{path}")
     return found
 
 
@@ -84,7 +91,7 @@ def shadow_of(name: str) -> ShadowRecipe:
     return found
 
 
-def recipe_of(kind: Kind, name: str) -> Recipe:
+def recipe_of(kind: Kind, name: str) -> AuditedRecipe:
     """The recipe of a victim or shadow, checked."""
     return victim_of(name) if kind == "victim" else shadow_of(name)
 
@@ -98,10 +105,11 @@ def same_members(name: str, own: Partition, base: str, *, others: Partition) -> 
         )
 
 
-def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, victim: VictimRecipe) -> None:
+def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, victim: VictimRecipe | DoorRecipe) -> None:
     """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError."""
     # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
-    asked = {victim_name} | ({victim.synthetic.of} if victim.synthetic else set())
+    synthetic = victim.synthetic if isinstance(victim, VictimRecipe) else None
+    asked = {victim_name} | ({synthetic.of} if synthetic else set())
     if not isinstance(shadow.adversary, A2) and shadow.adversary.victim not in asked:
         raise MiaSegError(
             f"Shadow '{shadow_name}' was made for victim '{shadow.adversary.victim}', not '{victim_name}': "
@@ -132,12 +140,28 @@ def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) ->
         )
 
 
+def _check_door(name: str, victim: DoorRecipe, asked: Request) -> None:
+    """Behind a door there is no network to change, and perhaps no posterior to read."""
+    for defense in asked.defenses:
+        if isinstance(defense.component, NetworkDefense):
+            raise MiaSegError(
+                f"Defense '{defense.name}' changes the forward pass, and victim '{name}' is behind a door. Choose one "
+                f"that changes the answer alone: none, argmax, gaussian."
+            )
+    for attack in asked.attacks:
+        if victim.door["answers"] == "labels" and attack.component.needs_posterior:
+            raise MiaSegError(
+                f"Attack '{attack.name}' reads posteriors, and victim '{name}' answers labels alone. Choose one that "
+                f"reads labels: label_only."
+            )
+
+
 def _check_components(recipe: Recipe, path: str) -> None:
     plugins.from_section(segmenters, Segmenter, recipe.segmenter, where=f"{path}: [segmenter]")
     plugins.from_section(generators, Generator, recipe.generator, where=f"{path}: [generator]")
 
 
-def _check_halves(name: str, shadow: ShadowRecipe, victim: VictimRecipe, *, victim_name: str) -> None:
+def _check_halves(name: str, shadow: ShadowRecipe, victim: AuditedRecipe, *, victim_name: str) -> None:
     if (shadow.dataset(), shadow.split) != (victim.dataset(), victim.split):
         raise MiaSegError(
             f"Shadow '{name}' is a fleet: it trains on halves of the scenes on which victim "
@@ -153,7 +177,7 @@ def _check_starts(recipe: Recipe, seen: list[str]) -> None:
             continue
         if name in seen:
             raise MiaSegError(f"{key} goes round in a circle: {' -> '.join([*seen, name])}. Break it.")
-        _check_starts(recipes.load_victim(name), [*seen, name])
+        _check_starts(recipes.load_trained(name), [*seen, name])
 
 
 def _few(classes: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Trained segmenters: victims and shadows go through the same stage, and nothing in it asks which one it holds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -8,6 +9,8 @@ from lightning_fabric import Fabric
 
 from mia_seg import progress, train
 from mia_seg.data import Dataset, Scenes
+from mia_seg.oracles import Oracle
+from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import Recipe
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Network
@@ -122,6 +125,13 @@ class TrainedModel(Stage[Path]):
     def network(self, store: Store) -> Network:
         """The trained network, in evaluation mode."""
         return train.load_network(self.recipe, self.classes, self.value(store))
+
+    def oracle(self, workspace: Workspace, scenes: Mapping[int, str]) -> Oracle:
+        """The network as a service, on the workspace's device."""
+        del scenes
+        network = self.network(workspace.store)
+        workspace.fabric("32-true").to_device(network)
+        return NetworkOracle(network, self.recipe.window)
 
     def partition(self, store: Store) -> Partition:
         """Whose membership it settles."""

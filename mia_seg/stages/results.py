@@ -10,7 +10,6 @@ from mia_seg.evaluate import results
 from mia_seg.evaluate.audit import (
     Cell,
     Subject,
-    architecture,
     classes_of,
     data_name,
     many_shadows,
@@ -26,6 +25,7 @@ from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker, Seen
 from mia_seg.stages.blind import BlindControl
+from mia_seg.stages.existing import Model
 from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.scenes import Cut
 from mia_seg.stages.shadow_members import ShadowMembers
@@ -47,7 +47,7 @@ class Measured(Stage[Result]):
     device = True
 
     cell: Cell
-    victim: TrainedModel
+    victim: Model
     shadow_recipe: ShadowRecipe
     attacker: FittedAttacker
     seen: Seen
@@ -111,7 +111,7 @@ class Measured(Stage[Result]):
             "victim": self.victim.recipe_name, "shadow": self.shadow.recipe_name, "seed": self.victim.seed,
             "dataset": data_name(sides["victim"]), "shadow_dataset": data_name(sides["shadow"]),
             "adversary": adversary.kind, "choose": adversary.choose, "repeats": cell.repeats, "queries": self.queries,
-            "segmenters": {side: architecture(recipe) for side, recipe in sides.items()},
+            "segmenters": {side: recipe.architecture for side, recipe in sides.items()},
             "defense": cell.defense.label, "attack": cell.attack.name, "representation": cell.attack.variant,
             "adaptive": cell.adaptive,
             "digests": {
@@ -126,7 +126,7 @@ class Measured(Stage[Result]):
         models = [model.digest for model in self.attacker.shadows]
         return digest(models) if self.cell.attack.component.needs_fleet else models[0]
 
-    def _subject(self, model: TrainedModel, ids: Sequence[str], store: Store) -> Subject:
+    def _subject(self, model: Model, ids: Sequence[str], store: Store) -> Subject:
         """A model with the scenes of its audit that have a score."""
         parts = model.partition(store).only(ids)
         if not (parts.members and parts.nonmembers):

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Hashable
 from functools import wraps
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from mia_seg import data, plugins, segmenters
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
-from mia_seg.recipes import Recipe, Synthetic
+from mia_seg.oracles.doors import Door
+from mia_seg.recipes import AuditedRecipe, Recipe, Synthetic
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
 from mia_seg.stages.labels import labelled
@@ -18,7 +20,7 @@ from mia_seg.workspace import Workspace
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
-R = TypeVar("R", bound=Recipe)
+R = TypeVar("R", bound=AuditedRecipe)
 
 
 def once(build: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
@@ -44,12 +46,12 @@ class Sources:
 
     def recipe(self, recipe: R) -> R:
         """The recipe at the precision that the workspace asks for; it shapes the model."""
-        if self.workspace.precision is None:
+        if self.workspace.precision is None or not isinstance(recipe, Recipe):
             return recipe
         train = recipe.train.model_copy(update={"precision": self.workspace.precision})
         return recipe.model_copy(update={"train": train})
 
-    def cut(self, recipe: Recipe, seed: int) -> Cut:
+    def cut(self, recipe: AuditedRecipe, seed: int) -> Cut:
         """A recipe's scenes, cut by its rule."""
         dataset = recipe.dataset()
         return self._cut(dataset, recipe.split.cut(dataset, self.workspace.data_root, seed))
@@ -80,6 +82,12 @@ class Sources:
         """Hashes of the local files whose weights a backbone begins with."""
         segmenter = plugins.from_section(segmenters, Segmenter, recipe.segmenter, where="[segmenter]")
         return tuple(self.content.of(segmenter.files()))
+
+    def behind(self, door: Door) -> tuple[str, ...]:
+        """Hashes of the files behind a door."""
+        found = tuple(self.content.of(door.files(Path.cwd())))
+        self.content.save()
+        return found
 
     def _cut(self, dataset: Dataset, parts: Partition) -> Cut:
         found = read_cut(dataset, parts, self.workspace.data_root, content=self.content)

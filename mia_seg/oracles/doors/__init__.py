@@ -6,7 +6,7 @@ door's settings and never guessed; `mia_seg.oracles.door` makes posteriors of it
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,6 +63,8 @@ class Output(Settings):
 
 class Door(Component):
     """Settings of a door. `answers` is what the model gives: scores of either kind, or one class id a pixel."""
+
+    outside: ClassVar[frozenset[str]] = frozenset({"examples"})  # settings that change no answer
 
     answers: Form = Field(description="logits, posterior, or labels (one class a pixel)")
     input: Input = Input()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,13 @@ SUFFIXES = (".npy", ".npz", ".png")
 class Folder(Door):
     """`path` holds `<scene id>.npy`, `.npz` (one array) or `.png` (an index image). Nothing else can be asked."""
 
+    outside: ClassVar[frozenset[str]] = Door.outside | {"path"}
+
     path: str = Field(description="folder, from the working directory on")
+
+    def files(self, base: Path) -> tuple[Path, ...]:
+        """Every answer."""
+        return tuple(sorted(path for path in (base / self.path).rglob("*") if path.suffix in SUFFIXES))
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         def ask(given: np.ndarray, key: int) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""Models that exist already, behind a door: looked at closely before anything is concluded from what they answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mia_seg import plugins, query
+from mia_seg.data import Dataset, Scenes
+from mia_seg.oracles import Oracle, doors
+from mia_seg.oracles.door import DoorOracle
+from mia_seg.oracles.doors import Door
+from mia_seg.oracles.verify import FILE, TEN, Verified, verify
+from mia_seg.recipes import DoorRecipe
+from mia_seg.recipes.splits import Partition
+from mia_seg.stages import Stage
+from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.scenes import Cut
+from mia_seg.store import Draft, Store, write_json
+from mia_seg.workspace import Workspace
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ExistingModel(Stage[Verified]):
+    """A victim behind a door; making it asks about ten of its scenes and refuses what cannot be right.
+
+    content: hashes of the files behind the door.
+    """
+
+    kind = "doors"
+
+    recipe_name: str
+    recipe: DoorRecipe
+    seed: int
+    scenes: Cut
+    content: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe_name}.s{self.seed}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.recipe_name}, seed {self.seed}"
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set that it is asked about."""
+        return self.scenes.dataset
+
+    @property
+    def door(self) -> Door:
+        """How it is asked."""
+        return door_of(self.recipe)
+
+    def inputs(self) -> dict[str, Any]:
+        settings = {k: v for k, v in plugins.settings_of(self.door).items() if k not in self.door.outside}
+        known = {"classes": list(self.dataset.classes()), "scenes": self.scenes.given("asked"), "seed": self.seed}
+        return {"door": settings, "files": list(self.content), "version": VERSION} | known
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        asked = self.scenes.parts.asked
+        ids = asked[:: max(1, len(asked) // TEN)][:TEN]
+        oracle = self.oracle(workspace, {query.key(i, self.seed): i for i in ids})
+        found = verify(
+            oracle, self.door, Scenes(self.dataset, workspace.data_root, ids), title=self.title, seed=self.seed
+        )
+        write_json(draft.folder / FILE, found.model_dump(mode="json"))
+
+    def load(self, folder: Path) -> Verified:
+        return Verified.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+
+    def oracle(self, workspace: Workspace, scenes: Mapping[int, str]) -> Oracle:
+        """It as a service. scenes: the scene that each key is of."""
+        del workspace
+        return DoorOracle(self.door, self.door.open(Path.cwd(), scenes), self.dataset.classes())
+
+    def partition(self, store: Store) -> Partition:
+        """Whose membership it settles."""
+        return self.scenes.partition(store)
+
+
+Model = TrainedModel | ExistingModel
+
+
+def door_of(recipe: DoorRecipe) -> Door:
+    """The door that `[door]` names."""
+    return plugins.from_section(doors, Door, recipe.door, where="[door]")
