@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mia_seg import cli
-from mia_seg.data import _files, _paired
+from mia_seg.data import _files, _paired, table
 from mia_seg.data import folder as folder_
 
 FACADES = 24
@@ -104,7 +104,7 @@ class Ran:
 
 def forget() -> None:
     """Listings and class maps live as long as a process, which is one command."""
-    for kept in (_files.entries, _paired.pairs, _paired.pairs_below, folder_._read_map):
+    for kept in (_files.entries, _paired.pairs, _paired.pairs_below, folder_._read_map, table._rows):
         kept.cache_clear()
 
 

@@ -126,7 +126,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
             "epoch = 1",
             "unknown key 'train.epoch'. Did you mean 'epochs'? There are: epochs, steps,",
         ),
-        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: data, split, segmenter, train,"),
+        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: data, split, window, segmenter, train,"),
         ("pool = 12", "pol = 12", "unknown key 'split.pol'. Did you mean 'pool'? There are: rule, members,"),
         ("size = ", "sise = ", "[data]: unknown key 'sise'. Did you mean 'size'? There are: size, style, count, seed."),
         (
@@ -157,7 +157,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
         (
             '"random"',
             '"radnom"',
-            "'split.rule' = 'radnom': Input should be 'random', 'coin', 'blocks', 'groups', 'order' or",
+            "'split.rule' = 'radnom': Input should be 'random', 'coin', 'blocks', 'groups', 'order', 'lists' or",
         ),
         ("size = [32, 48]", "size = [8, 48]", "[data]: 'size.0' = 8: Input should be greater than or equal to 32."),
         ('"resnet18"', '"resnet19"', "[segmenter]: 'backbone' = 'resnet19': Input should be 'resnet18',"),

@@ -353,7 +353,7 @@ def test_too_few_scenes_are_refused_and_one_more_is_enough(split: SplitRule, cou
         ({"pool": -1}, "pool = -1 is an empty split"),
         ({"members": "a.txt"}, "members must be a count under rule 'random'"),
         ({"rule": "lists"}, "members must be a file under rule 'lists'"),
-        ({"rule": "radnom"}, "'random', 'coin', 'blocks', 'groups', 'order' or 'lists'"),
+        ({"rule": "radnom"}, "'random', 'coin', 'blocks', 'groups', 'order', 'lists' or 'stated'"),
         ({"block": 0}, "greater than or equal to 1"),
         ({"gap": -1}, "greater than or equal to 0"),
         ({"guard": 1}, "Extra inputs"),

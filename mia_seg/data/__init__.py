@@ -13,6 +13,7 @@ from mia_seg.plugins import Component, settings_of
 
 IGNORE = 255
 Side = Annotated[int, Field(ge=1)]
+Part = Literal["members", "nonmembers", "pool"]
 Finding = tuple[Literal["ok", "absent", "problem"], str]  # what a check found, in one line
 
 
@@ -80,6 +81,11 @@ class Dataset(Component):
     def group(self, scene_id: str) -> str:
         """What the scene shares with others (a drive, a city); its own id where scenes are independent."""
         return scene_id
+
+    def stated(self, data_root: Path | None) -> dict[str, tuple[Part, str]] | None:
+        """Where the data set itself says who is a member: the part and the group of each scene, by id."""
+        del data_root
+        return None
 
     @classmethod
     def example(cls, data_root: Path) -> Self:

@@ -3,8 +3,10 @@
 from pydantic import BaseModel
 
 from mia_seg.data import Scenes
+from mia_seg.metrics.segmentation import confusion, utility
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.doors import Door
+from mia_seg.query import key
 
 FILE, TEN = "verified.json", 10
 
@@ -17,4 +19,9 @@ class Verified(BaseModel):
 
 
 def verify(oracle: Oracle, door: Door, scenes: Scenes, *, title: str, seed: int) -> Verified:
-    raise NotImplementedError
+    """TEMP."""
+    total = 0
+    for scene in scenes:
+        p = oracle(scene.image_HWC, key(scene.id, seed))
+        total = total + confusion(scene.labels_HW, p.argmax(0).numpy(), len(scenes.dataset.classes()))
+    return Verified(scenes=len(scenes), miou=utility(total)["miou"])

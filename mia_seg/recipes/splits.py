@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 from pathlib import Path
@@ -11,10 +11,9 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mia_seg import data
-from mia_seg.data import Dataset
+from mia_seg.data import Dataset, Part
 from mia_seg.errors import MiaSegError
 
-Part = Literal["members", "nonmembers", "pool"]
 PARTS: tuple[Part, ...] = get_args(Part)
 SAID: dict[Part, str] = {"members": "members", "nonmembers": "non-members", "pool": "pool"}
 PUBLISHED = Path(data.__file__).parent / "splits"  # id lists that no rule gives
@@ -52,13 +51,16 @@ class SplitRule(BaseModel):
     groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
     order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
     lists: text files with one scene id a line, below the data root or packaged; the seed changes nothing.
+    stated: as the data set itself says (a table); no counts are given, and the seed changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    rule: Literal["random", "coin", "blocks", "groups", "order", "lists"]
-    members: int | str = Field(description="scenes the victim trains on: a count, or a file under rule 'lists'")
-    nonmembers: int | str = Field(description="scenes the victim never sees, for the audit")
-    pool: int | str = Field(description="scenes that belong to the attacker; 0 where it brings its own data")
+    rule: Literal["random", "coin", "blocks", "groups", "order", "lists", "stated"]
+    members: int | str = Field(
+        default=0, description="the victim trains on these: a count, or a file under rule 'lists'"
+    )
+    nonmembers: int | str = Field(default=0, description="scenes the victim never sees, for the audit")
+    pool: int | str = Field(default=0, description="scenes that belong to the attacker; 0 where it brings its own data")
     block: int = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
     gap: int = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
     of: str | None = Field(
@@ -70,7 +72,12 @@ class SplitRule(BaseModel):
 
     @model_validator(mode="after")
     def _counts_or_files(self) -> "SplitRule":
-        for name in PARTS:
+        given = self.model_fields_set.intersection(PARTS)
+        if self.rule == "stated" and given:
+            raise ValueError(f"{sorted(given)[0]} is said by the data set under rule 'stated': leave it out")
+        if self.rule != "stated" and (lacking := [name for name in PARTS if name not in given]):
+            raise ValueError(f"rule '{self.rule}' needs {', '.join(lacking)}")
+        for name in PARTS if self.rule != "stated" else ():
             value = getattr(self, name)
             if isinstance(value, str) and self.rule != "lists":
                 raise ValueError(f"{name} must be a count under rule '{self.rule}'")
@@ -86,7 +93,14 @@ class SplitRule(BaseModel):
 
     def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Partition:
         """The parts under `seed`. Raises MiaSegError for too few scenes, unknown ids or overlapping parts."""
-        ids = dataset.ids(data_root)
+        ids, stated = dataset.ids(data_root), dataset.stated(data_root)
+        if (stated is None) == (self.rule == "stated"):
+            raise MiaSegError(
+                f"[split] rule '{self.rule}': the data set {'does not say' if stated is None else 'says itself'} who "
+                f"is a member. {'Choose another rule' if stated is None else 'Set the rule to stated'}."
+            )
+        if stated is not None:
+            return _stated(stated)
         ids = ids if self.of is None else read_ids(data_root, self.of, ids)
         if self.rule == "lists":
             parts = [read_ids(data_root, f, ids) if isinstance(f, str) else [] for f in self._sizes()]
@@ -145,6 +159,24 @@ class SplitRule(BaseModel):
                 f"hash to {self.sha256[name][:12]}...). Restore what the archive holds and remove what it does not, "
                 f"or leave out [split.sha256] if another split is meant."
             )
+
+
+def _stated(stated: Mapping[str, tuple[Part, str]]) -> Partition:
+    """The parts that a data set states. Raises MiaSegError for an empty side and for a group on both."""
+    sides: dict[str, set[Part]] = {}
+    for part, group in stated.values():
+        sides.setdefault(group, set()).add(part)
+    if mixed := sorted(group for group, parts in sides.items() if len(parts) > 1):
+        raise MiaSegError(
+            f"Group '{mixed[0]}' lies in {' and '.join(SAID[p] for p in sorted(sides[mixed[0]]))}. Scenes of a group "
+            f"look alike: put each group into one part."
+        )
+    members, nonmembers, pool = ([i for i, (part, _) in stated.items() if part == name] for name in PARTS)
+    if not (members and nonmembers):
+        raise MiaSegError(
+            f"The data set states {len(members)} members and {len(nonmembers)} non-members. An audit needs both."
+        )
+    return Partition(members, nonmembers, pool, {i: group for i, (_, group) in stated.items()})
 
 
 def _toss(ids: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
