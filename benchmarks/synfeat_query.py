@@ -14,7 +14,7 @@ import torch
 
 from mia_seg import generators, plugins
 from mia_seg.defenses.synfeat import SynFeat
-from mia_seg.generators import Generator, Paired, cut_of
+from mia_seg.generators import Generator, WithGenerator, cut_of
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.segmenters.pspnet import PSPNet
 
@@ -36,7 +36,7 @@ def main() -> None:
     generator = settings.build(CLASSES, *cut_of(network)).eval()
     boxes = {
         "undefended": NetworkOracle(network, None),
-        "synfeat": SynFeat().guard(Paired(network, generator, "a secret"), None),
+        "synfeat": SynFeat().guard(WithGenerator(network, generator, "a secret"), None),
     }
     image = np.random.default_rng(0).integers(256, size=(*SIZE, 3), dtype=np.uint8)
     rounds = [

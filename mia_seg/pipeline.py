@@ -13,9 +13,10 @@ from mia_seg.recipes import DoorRecipe, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A1, A2, Fleet
 from mia_seg.stages import checks
 from mia_seg.stages.answers import AskedModel
-from mia_seg.stages.attackers import CommonClasses, FittedAttacker, Seen
+from mia_seg.stages.attackers import FittedAttacker, Seen
 from mia_seg.stages.blind import BlindControl
 from mia_seg.stages.checks import UNDEFENDED, Request
+from mia_seg.stages.classes import CommonClasses
 from mia_seg.stages.difficulty import Difficulty
 from mia_seg.stages.existing import ExistingModel, Model, door_of
 from mia_seg.stages.generators import TrainedGenerator

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE, Dataset, Scene, Scenes
 from mia_seg.defenses import AnswerDefense, Defense, NetworkDefense
-from mia_seg.generators import Paired, cut_of
+from mia_seg.generators import WithGenerator, cut_of
 from mia_seg.generators.dfgan import DFGAN
 from mia_seg.oracles import Oracle, as_is
 from mia_seg.oracles.network import NetworkOracle
@@ -71,7 +71,7 @@ def toy(classes: int, dropout: float | None = 0.1, scale: float = 4.0) -> Toy:
     return network
 
 
-def paired(network: Network, classes: int, seed: int = 0) -> Paired:
+def paired(network: Network, classes: int, seed: int = 0) -> WithGenerator:
     """A network with a tiny generator that was never trained, but whose features depend on layout and z."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -80,7 +80,7 @@ def paired(network: Network, classes: int, seed: int = 0) -> Paired:
         for layer in generator.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.weight *= 50  # what training makes of Xavier's 0.02
-    return Paired(network, generator, "a secret")
+    return WithGenerator(network, generator, "a secret")
 
 
 def picture(seed: int, size: tuple[int, int]) -> np.ndarray:

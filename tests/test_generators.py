@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mia_seg import generators, segmenters
 from mia_seg.errors import MiaSegError
-from mia_seg.generators import Generator, Paired, cut_of
+from mia_seg.generators import Generator, WithGenerator, cut_of
 from mia_seg.generators.bicyclegan import BicycleGAN
 from mia_seg.generators.dfgan import DFGAN
 from mia_seg.plugins import load, names
@@ -117,4 +117,4 @@ def test_a_generator_of_another_cut_is_refused() -> None:
     with pytest.raises(
         MiaSegError, match=r"of 8 channels at stride 4, and the segmenter is cut where it has 8 at stri"
     ):
-        Paired(toy(3), drawn, "a secret")
+        WithGenerator(toy(3), drawn, "a secret")

@@ -32,7 +32,7 @@ class AnswerDefense(Defense):
 
 
 class NetworkDefense(Defense):
-    """A defense inside the forward pass. needs_generator: `guard` takes a network with its generator (`Paired`)."""
+    """A defense inside the forward pass. needs_generator: `guard` takes a `WithGenerator`."""
 
     needs_generator: ClassVar[bool] = False
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mia_seg.defenses import NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.gan import one_hot
-from mia_seg.generators import Paired
+from mia_seg.generators import WithGenerator
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import Window
@@ -32,7 +32,7 @@ class SynFeat(NetworkDefense):
     )
 
     def guard(self, network: Network, window: Window | None) -> Oracle:
-        if not isinstance(network, Paired):
+        if not isinstance(network, WithGenerator):
             raise MiaSegError(
                 "Defense 'synfeat' needs the segmenter's generator of features. Train it: mia-seg train-generator."
             )
@@ -42,7 +42,7 @@ class SynFeat(NetworkDefense):
 class SynFeatOracle(NetworkOracle):
     """Draws and mixes inside each window; the windows' mixtures are then averaged. Memory is that of a window."""
 
-    def __init__(self, network: Paired, window: Window | None, settings: SynFeat) -> None:
+    def __init__(self, network: WithGenerator, window: Window | None, settings: SynFeat) -> None:
         super().__init__(network, window)
         self.paired, self.settings = network, settings
 

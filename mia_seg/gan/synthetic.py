@@ -8,7 +8,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from mia_seg.gan import one_hot, pair
-from mia_seg.generators import Paired
+from mia_seg.generators import WithGenerator
 from mia_seg.recipes import Synthetic
 from mia_seg.segmenters import Drawn, Network
 from mia_seg.train import Crops
@@ -35,7 +35,7 @@ class Masks:
 class Source:
     """Draws features for layouts. What it draws depends on the key alone, and on the layouts found hard before."""
 
-    def __init__(self, settings: Synthetic, paired: Paired, masks: Masks) -> None:
+    def __init__(self, settings: Synthetic, paired: WithGenerator, masks: Masks) -> None:
         self.settings, self.paired, self.masks = settings, paired, masks
 
     def draw(self, scenes: int, key: tuple[int, int, str], hard_MHW: Tensor | None) -> Drawn:

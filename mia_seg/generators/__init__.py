@@ -84,7 +84,7 @@ class GeneratorNetwork(nn.Module):
         return (feature_NCHW - self.mean_C[:, None, None]) / self.deviation_C[:, None, None]
 
 
-class Paired(Network):
+class WithGenerator(Network):
     """A segmenter and the generator of its features, kept together by the provider; answers as the segmenter does.
 
     secret: keys what the service draws for an image; an attacker does not know it.

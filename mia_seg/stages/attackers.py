@@ -1,6 +1,5 @@
 """Fitted attackers, and the answers that they see."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,50 +10,19 @@ from lightning_fabric import Fabric
 
 from mia_seg.attacks import Attack, Attacker
 from mia_seg.attacks._readings import Fleet
-from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.audit import membership_of
 from mia_seg.evaluate.results import slug
 from mia_seg.plugins import settings_of
 from mia_seg.query.answers import Answers
 from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
+from mia_seg.stages.classes import CommonClasses
 from mia_seg.stages.difficulty import Difficulty
 from mia_seg.stages.models import TrainedModel
-from mia_seg.store import Draft, Store, write_json
+from mia_seg.store import Draft, Store
 from mia_seg.workspace import Workspace
 
 VERSION = 3
-FILE = "classes.json"
-
-
-@dataclass(frozen=True, eq=False)
-class CommonClasses(Stage[list[int]]):
-    """The classes that occur in the labels of both sides: of the others an independent attacker cannot have learnt."""
-
-    kind = "classes"
-
-    victim: AskedModel
-    shadow: AskedModel
-
-    @property
-    def name(self) -> str:
-        return f"{self.shadow.model.name}.{self.victim.model.name}"
-
-    def inputs(self) -> dict[str, Any]:
-        return {"victim": self.victim, "shadow": self.shadow}
-
-    def make(self, draft: Draft, workspace: Workspace) -> None:
-        victim, shadow = (side.value(workspace.store).occurring() for side in (self.victim, self.shadow))
-        if len(common := sorted(victim & shadow)) < 2:
-            raise MiaSegError(
-                f"Shadow '{self.shadow.model.recipe_name}' and the victim share {len(common)} classes with a labelled "
-                f"pixel; an attack needs two. Take a shadow whose scenes show what the victim's do."
-            )
-        write_json(draft.folder / FILE, common)
-
-    def load(self, folder: Path) -> list[int]:
-        found: list[int] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return found
 
 
 @dataclass(frozen=True, eq=False)

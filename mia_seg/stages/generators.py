@@ -6,7 +6,7 @@ from typing import Any
 
 from mia_seg import gan, generators, plugins
 from mia_seg.data import Scenes
-from mia_seg.generators import Generator, Paired
+from mia_seg.generators import Generator, WithGenerator
 from mia_seg.recipes import Recipe
 from mia_seg.stages import Stage
 from mia_seg.stages.models import CACHE_BYTES, TrainedModel
@@ -63,11 +63,11 @@ class TrainedGenerator(Stage[Path]):
         parts, share = self.model.partition(store), self.recipe.train_generator.held_out
         return gan.set_aside(parts.members, parts.group, share, seed=self.model.seed)
 
-    def paired(self, store: Store) -> Paired:
+    def paired(self, store: Store) -> WithGenerator:
         """The trained network with its generator; what the service draws is keyed by the generator's digest."""
         network, model = self.model.network(store), self.model
         drawn = gan.load(self.recipe, network, model.classes, path=self.value(store), model=model.digest)
-        return Paired(network, drawn, self.digest)
+        return WithGenerator(network, drawn, self.digest)
 
     def score(self, store: Store) -> dict[str, Any]:
         """How well the segmenter reads its features, epoch by epoch, and what reads out of real ones."""
