@@ -23,11 +23,15 @@ FLEET_ATTACKS = (
     "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline", "learned_calibration",
 )  # fmt: skip
 
+# What needs no shadow, and what needs scenes that nobody trained on beside.
+SCREEN = ("image_loss", "label_only", "image_confidence", "predictability_error")
+WITH_POOL = ("attack_p", "quantile_regression")
+
 
 def audit(
     *,
     victim: str,
-    shadow: str,
+    shadow: str | None = None,
     defenses: Sequence[str] = (),
     attacks: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
@@ -39,7 +43,9 @@ def audit(
 ) -> "Audit":
     """An audit of the victim recipe through a shadow recipe; nothing runs until its results are asked for.
 
-    defenses, attacks: 'name' or 'name:value'; none: `DEFENSES`, and `ATTACKS` or, through a fleet, `FLEET_ATTACKS`.
+    shadow: None looks at the victim alone and trains nothing but it: the screen. defenses, attacks: 'name' or
+    'name:value'; none: `DEFENSES`, and `ATTACKS` or, through a fleet, `FLEET_ATTACKS`; of the screen, no defense and
+    `SCREEN`, with `WITH_POOL` where [split] has a pool.
     repeats: how often each scene is asked about. data_root: the folder of the data sets. store: where models and
     answers are kept and reused. reports: where results are written. device: cpu, cuda, mps or auto.
     Raises MiaSegError for what is misspelt, missing or does not belong together.
@@ -59,6 +65,25 @@ def results(reports: str | Path = "reports") -> "pd.DataFrame":
     return results_.frame(results_.read_all(Path(reports)))
 
 
+def _usual_screen(victim: str, data_root: Path | None) -> tuple[str, ...]:
+    """What is tried on a victim alone, as far as it answers with posteriors and there is a pool."""
+    from mia_seg import recipes
+    from mia_seg.recipes import DoorRecipe
+
+    recipe = recipes.load_victim(victim)
+    if isinstance(recipe, DoorRecipe) and recipe.door.get("answers") == "labels":
+        return ("label_only",)
+    pool = recipe.split.cut(recipe.dataset(), data_root, 0).pool
+    return (*SCREEN, *WITH_POOL) if pool else SCREEN
+
+
+def _usual(shadow: str) -> tuple[str, ...]:
+    from mia_seg import recipes
+    from mia_seg.recipes.adversaries import Fleet
+
+    return FLEET_ATTACKS if isinstance(recipes.load_shadow(shadow).adversary, Fleet) else ATTACKS
+
+
 class Audit:
     """Victims and shadows of some seeds under a grid of defenses and attacks.
 
@@ -69,17 +94,18 @@ class Audit:
     written: tuple[Path, ...] = ()
 
     def __init__(
-        self, victim: str, shadow: str, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (), 
+        self, victim: str, shadow: str | None, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (),
         seeds: Sequence[int], repeats: int = 1, workspace: "Workspace",
     ) -> None:  # fmt: skip
-        from mia_seg import recipes
-        from mia_seg.recipes.adversaries import Fleet
         from mia_seg.stages import checks
 
-        fleet = isinstance(recipes.load_shadow(shadow).adversary, Fleet)
-        usual = FLEET_ATTACKS if fleet else ATTACKS
         self.seeds, self.workspace = tuple(seeds), workspace
-        self.request = checks.request(victim, shadow, defenses or DEFENSES, attacked=attacks or usual, repeats=repeats)
+        if shadow is None:
+            tried = attacks or _usual_screen(victim, workspace.data_root)
+            self.request = checks.screen(victim, defenses or ("none",), attacked=tried, repeats=repeats)
+        else:
+            tried = attacks or _usual(shadow)
+            self.request = checks.request(victim, shadow, defenses or DEFENSES, attacked=tried, repeats=repeats)
 
     @cached_property
     def stages(self) -> "list[Measured]":

@@ -6,11 +6,12 @@ Building it runs nothing; `mia_seg.stages.run` makes what a store lacks of it.
 from collections.abc import Sequence
 
 from mia_seg import recipes
+from mia_seg.attacks._threshold import StatisticAttack
 from mia_seg.defenses import Defense
 from mia_seg.evaluate.audit import Cell
 from mia_seg.plugins import Selected
 from mia_seg.recipes import DoorRecipe, Recipe, ShadowRecipe, VictimRecipe
-from mia_seg.recipes.adversaries import A1, A2, Fleet
+from mia_seg.recipes.adversaries import A1, A2, Fleet, Screen
 from mia_seg.stages import checks
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker, Seen
@@ -23,6 +24,7 @@ from mia_seg.stages.generators import TrainedGenerator
 from mia_seg.stages.models import Role, TrainedModel
 from mia_seg.stages.results import Measured
 from mia_seg.stages.scenes import Cut, Divided, Part, check_apart
+from mia_seg.stages.screen import CrossFitted
 from mia_seg.stages.shadow_members import ShadowMembers, check_room, drawn, halves, listed
 from mia_seg.stages.sources import Sources, once
 from mia_seg.stages.synthetic import Taught
@@ -42,6 +44,8 @@ class Pipeline:
 
     def audit(self, request: Request, seed: int) -> list[Measured]:
         """One result for every defense, attack and kind of attacker."""
+        if request.shadow is None:
+            return [self.screened(self.victim(request.victim, seed), cell) for cell in request.cells()]
         recipe, cut = self._shadow(request.shadow, seed)
         if isinstance(recipe.adversary, A2 | Fleet):  # of A1 the pool is looked at where its members are chosen
             own = cut.parts.pool if isinstance(recipe.adversary, Fleet) else cut.parts.asked
@@ -132,11 +136,29 @@ class Pipeline:
         own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=known) for shadow in attacking)
         attacker = FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
         told = self.seen(victim, victim, shadows[0], recipe=recipe, cell=cell)
-        return Measured(cell, victim, recipe, attacker, told, BlindControl(victim))
+        return Measured(cell, victim, recipe.adversary, attacker, told, BlindControl(victim))
+
+    def screened(self, victim: Model, cell: Cell) -> Measured:
+        """Score the victim's answers by themselves, join its membership, measure."""
+        attack, adversary = cell.attack, Screen()
+        checks.has_pool(attack, victim.scenes.cut.parts)
+        told = self._seen(victim, cell, stride=adversary.stride, population=(victim.scenes, "pool"))
+        assert isinstance(attack.component, StatisticAttack), "others learn from shadows: refused before"
+        attacker = CrossFitted(attack.called, attack.component, victim, told)
+        return Measured(cell, victim, adversary, attacker, told, BlindControl(victim))
 
     def seen(self, model: Model, victim: Model, shadow: TrainedModel, *, recipe: ShadowRecipe, cell: Cell) -> Seen:
         """All that an attack sees of a model; adversary A2 sees the classes that both sides show."""
-        method, stride = cell.attack.component, recipe.adversary.stride
+        stride = recipe.adversary.stride
+        classes = self.common_classes(victim, shadow, stride) if isinstance(recipe.adversary, A2) else None
+        population = self._population(model, victim, shadow, recipe=recipe)
+        return self._seen(model, cell, stride=stride, population=population, classes=classes)
+
+    def _seen(
+        self, model: Model, cell: Cell, *, stride: int, population: tuple[Divided, Part],
+        classes: CommonClasses | None = None,
+    ) -> Seen:  # fmt: skip
+        method = cell.attack.component
 
         def ask(scenes: Divided, part: Part, transform: str | None = None) -> AskedModel:
             return self.asked(
@@ -146,9 +168,9 @@ class Pipeline:
         return Seen(
             ask(model.scenes, "asked"),
             {transform: ask(model.scenes, "asked", transform) for transform in method.transforms},
-            ask(*self._population(model, victim, shadow, recipe=recipe)) if method.needs_population else None,
+            ask(*population) if method.needs_population else None,
             Difficulty(str(model.recipe.data["name"]), model.scenes) if method.needs_difficulty else None,
-            self.common_classes(victim, shadow, stride) if isinstance(recipe.adversary, A2) else None,
+            classes,
         )
 
     def _population(

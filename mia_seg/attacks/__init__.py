@@ -35,13 +35,14 @@ class Scores:
     by_shadows: of an attack that compares with shadows, the scores with fewer of them; the last are image_N itself.
     parts: by cut and part, one score a scene [N] from the pixels of that part alone, NaN where the scene has none;
     empty for an attack that does not look at parts. A part is a class, by its stored number under the cut "class", or
-    a name in `answers.CUTS`.
+    a name in `answers.CUTS`. threshold_N: where each scene is judged at a threshold of its own [N].
     """
 
     image_N: np.ndarray
     patch_NP: np.ndarray | None = None
     by_shadows: tuple[ShadowCurvePoint, ...] = ()
     parts: dict[tuple[str, int | str], np.ndarray] = field(default_factory=dict)
+    threshold_N: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mia_seg.api import ATTACKS, DEFENSES, Audit
+from mia_seg.cli import _audit as asked
 from mia_seg.cli import _screen as screen
 from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
@@ -109,13 +110,10 @@ DEMO_ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 @app.command()
 def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), device: Device = "auto") -> None:
     """Attack a small segmenter of made-up streets, end to end, in minutes: no data, no network, two CPU cores."""
-    from mia_seg.evaluate import results as results_
-    from mia_seg.report import words
-
     audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=_workspace(store, None, reports, device=device))
     audit.run(screen.say)
     audit.report()
-    screen.out().print(words.leak(list(results_.rows(audit.results))), markup=False)
+    screen.verdict(audit.results)
     screen.following([reports / "index.html"], "mia-seg list, then mia-seg run VICTIM SHADOW --data-root FOLDER")
 
 
@@ -252,6 +250,43 @@ def run(
         return screen.plan(audit.plan())
     if _audit(audit):
         screen.following(screen.pages(_report(workspace)), "mia-seg results, or open the page")
+
+
+@app.command()
+def audit(
+    victim: Annotated[str | None, typer.Argument(help="A victim recipe; or describe a model with --door.")] = None,
+    door: asked.DoorText = None,
+    answers: asked.Answers = None,
+    *,
+    members: asked.Members = None,
+    class_map: asked.ClassMap = None,
+    name: asked.Name = "mine",
+    defense: DefenseNames = None,
+    attack: AttackNames = None,
+    seed: Seeds = None,
+    data_root: DataRoot = None,
+    store: StoreRoot = STORE,
+    reports: Reports = REPORTS,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+) -> None:
+    """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members."""
+    if (victim is None) == (door is None):
+        raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
+    if door is not None:
+        root = data_root or (members.parent if members else Path())
+        written = asked.recipe_for(name, door, answers=answers, members=members, class_map=class_map, data_root=root)
+        screen.following([written], f"mia-seg audit {name} --data-root {root}")
+        victim, data_root = name, root
+    workspace = _workspace(store, data_root, reports, device=device)
+    looked = Audit(
+        str(victim), None, defense or (), attacks=attack or (), seeds=seed or [0], repeats=1, workspace=workspace
+    )
+    if dry_run:
+        return screen.plan(looked.plan())
+    if _audit(looked):
+        screen.verdict(looked.results)
+        screen.following(screen.pages(_report(workspace)), f"open the page, or mia-seg run {victim} SHADOW")
 
 
 @app.command()

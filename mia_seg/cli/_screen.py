@@ -100,6 +100,14 @@ def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
             yield f"{victim}: {said}"
 
 
+def verdict(found: "Sequence[Result]") -> None:
+    """What the strongest attack achieves, in words."""
+    from mia_seg.evaluate import results as results_
+    from mia_seg.report import words
+
+    out().print(words.leak(list(results_.rows(found))), markup=False)
+
+
 def as_json(found: "Sequence[Result]") -> None:
     """A list of flat rows."""
     from mia_seg.evaluate import results as results_

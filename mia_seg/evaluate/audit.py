@@ -19,6 +19,11 @@ from mia_seg.recipes.splits import Partition
 
 BINS = 20
 FALSE_DISCOVERIES = 0.1
+# What hangs on a threshold, and not on the order of scores alone.
+AT_THRESHOLD = (
+    "tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "balanced_accuracy", "balanced_accuracy_low",
+    "balanced_accuracy_high", "ppv",
+)  # fmt: skip
 LEVEL = 0.95  # of confidence, one-sided, in the bound on epsilon
 
 
@@ -92,14 +97,13 @@ def measured(
     """
     known = victim.known()
     measure = membership.measure
-    image = measure(
-        scores.image_N, known.members_N, threshold=attacker.thresholds.image, groups=known.groups_N, seed=victim.seed
-    )
-    levels = {"image": asdict(image)}
+    own_N = np.full(len(scores.image_N), attacker.thresholds.image)
+    threshold_N = own_N if scores.threshold_N is None else scores.threshold_N
+    levels = {"image": judged(scores.image_N, known.members_N, threshold_N, groups=known.groups_N, seed=victim.seed)}
     if _grouped(known):
         scores_U, members_U = by_group(scores.image_N, known)
-        group = measure(scores_U, members_U, threshold=attacker.thresholds.image, seed=victim.seed)
-        levels["group"] = asdict(group)
+        threshold_U, _ = by_group(threshold_N, known)
+        levels["group"] = judged(scores_U, members_U, threshold_U, groups=None, seed=victim.seed)
     if scores.patch_NP is not None and attacker.thresholds.patch is not None:
         repeat = scores.patch_NP.shape[1]
         groups, members = known.groups_N.repeat(repeat), known.members_N.repeat(repeat)
@@ -113,6 +117,18 @@ def measured(
         "utility": _utility(victim_answers, known), "shadow_utility": _utility(shadow_answers, shadow.known()),
         "confidence": confidence(victim_answers, known.members_N), "where": _where(scores, victim, known),
     }  # fmt: skip
+
+
+def judged(
+    scores_N: np.ndarray, members_N: np.ndarray, threshold_N: np.ndarray, *, groups: np.ndarray | None, seed: int
+) -> dict[str, Any]:
+    """What scores achieve: by their order, and each at its threshold."""
+    common = float(threshold_N.mean())
+    ordered = asdict(membership.measure(scores_N, members_N, threshold=common, groups=groups, seed=seed))
+    if (threshold_N == threshold_N[0]).all():
+        return ordered
+    shifted = asdict(membership.measure(scores_N - threshold_N, members_N, threshold=0.0, groups=groups, seed=seed))
+    return ordered | {name: shifted[name] for name in AT_THRESHOLD}
 
 
 def by_group(scores_N: np.ndarray, known: Membership) -> tuple[np.ndarray, np.ndarray]:

@@ -71,6 +71,18 @@ class A2(Section):
         return ""
 
 
+class Screen(Section):
+    """No adversary: who audits a model of their own knows its members, asks it alone, and trains nothing."""
+
+    kind: Literal["screen"] = "screen"
+    stride: int = STRIDE
+
+    @property
+    def choose(self) -> str:
+        """Nothing is chosen."""
+        return ""
+
+
 def _keys(given: dict[str, Any], count: str, other: str) -> dict[str, Any]:
     """Adversary A1's keys are all there, and none of its other form."""
     if other in given:

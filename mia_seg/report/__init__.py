@@ -41,6 +41,17 @@ class Shadow:
     figures: list[Figure]
     compared: list[Table]
     tables: list[Table]
+    screen: bool = False
+
+    @property
+    def heading(self) -> str:
+        """How the victim was attacked."""
+        return "looked at alone" if self.screen else f"attacked through {self.name}"
+
+    @property
+    def way(self) -> str:
+        """The same in a table's title."""
+        return "alone" if self.screen else f"through {self.name}"
 
 
 @dataclass(frozen=True)
@@ -161,6 +172,7 @@ def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow
         figures=figures.draw(folder, name, found, look=shared, note=words.drawn_from(found)),
         compared=weighed + split + ([shadows.shadows_table(many)] if many else []),
         tables=[*(tables.attacks(found, level) for level in levels), *tables.rare(found), *tables.privacy(found)],
+        screen=all(row["adversary"] == "screen" for row in rows),
     )
 
 

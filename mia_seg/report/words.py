@@ -19,6 +19,11 @@ from mia_seg.report.controls import blind_sentence, left_out, warning
 FLIP = (
     "Scores that rank backwards still tell the two apart: whoever turns them around is right where this one is wrong."
 )
+SCREENED = (
+    "No shadow was trained. Each attack reads one number of the victim's own answers, and its threshold for a scene is "
+    "the best one on the other half of the scenes, whose membership is known: AUCs need no threshold at all. An "
+    "attacker with shadows may do better."
+)
 LIMIT = "That is no proof of privacy: a better attack may find what these did not."
 
 
@@ -63,6 +68,8 @@ def controls(rows: Iterable[Row]) -> list[str]:
 def adversary(rows: Iterable[Row]) -> str:
     """Who attacks through one shadow."""
     row = next(iter(rows))
+    if row["adversary"] == "screen":
+        return SCREENED
     knows = {
         "A1": "knows the architecture and has data of the same kind (adversary A1)",
         "A2": "knows the task and the labels only: it has other data and never asked the victim before (adversary A2)",
@@ -131,9 +138,10 @@ def _cases(best: Cell) -> str:
 def _pairs(best: Cell, tried: int) -> str:
     which = f"the strongest of {tried} attacks" if tried > 1 else "the only attack tried"
     name = attack_name(best.attack, best.representation)
+    through = "no shadow" if best.runs[0]["adversary"] == "screen" else f"shadow {best.shadow}"
     return (
         f"Of a member and a non-member it ranks the member higher in {100 * best.auc.value:.0f} of 100 pairs: AUC "
-        f"{best.auc} ({name}, {which}; shadow {best.shadow}, {over_seeds(best)})."
+        f"{best.auc} ({name}, {which}; {through}, {over_seeds(best)})."
     )
 
 

@@ -82,6 +82,11 @@ class FittedAttacker(Stage[Attacker]):
         return f"{self.shadows[0].recipe_name}.{slug(self.called)}"
 
     @property
+    def shadow_name(self) -> str:
+        """The recipe of what it learnt from."""
+        return self.shadows[0].recipe_name
+
+    @property
     def title(self) -> str:
         return f"{self.called} on {self.shadows[0].title}, {self.seen[0].audited.defense.label}"
 

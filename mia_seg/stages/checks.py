@@ -7,6 +7,7 @@ from itertools import product
 from mia_seg import attacks, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack
+from mia_seg.attacks._threshold import StatisticAttack
 from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.audit import Cell
@@ -28,7 +29,7 @@ class Request:
     """What is asked for, read and checked: names of recipes, defenses and attacks."""
 
     victim: str
-    shadow: str
+    shadow: str | None  # None: the screen, which asks the victim alone
     defenses: tuple[Selected[Defense], ...]
     attacks: tuple[Selected[Attack], ...]
     repeats: int = 1
@@ -42,9 +43,45 @@ class Request:
         cells = [
             Cell(defense, attack, adaptive, self.repeats)
             for defense, attack in product(self.defenses, seen)
-            for adaptive in ((False,) if defense == UNDEFENDED else (False, True))
+            for adaptive in self._kinds(defense)
         ]
         return cells + [Cell(UNDEFENDED, attack, False) for attack in self.attacks if attack.variant == CONTROL]
+
+    def _kinds(self, defense: Selected[Defense]) -> tuple[bool, ...]:
+        """Whether an attacker trains against a defense. Whoever screens chooses thresholds on what is released."""
+        if defense == UNDEFENDED:
+            return (False,)
+        return (True,) if self.shadow is None else (False, True)
+
+
+def screen(victim: str, defended: Sequence[str], *, attacked: Sequence[str], repeats: int = 1) -> Request:
+    """The request to look at a victim without a shadow, checked likewise."""
+    ours = victim_of(victim)
+    found = Request(
+        victim, None, _defenses(defended), tuple(plugins.select(attacks, Attack, a) for a in attacked), repeats
+    )
+    for attack in found.attacks:
+        if not isinstance(attack.component, StatisticAttack):
+            raise MiaSegError(
+                f"Attack '{attack.called}' learns from a shadow, and the screen has none. Leave it out, or run "
+                f"'mia-seg run {victim} SHADOW'."
+            )
+    if isinstance(ours, DoorRecipe):
+        _check_door(victim, ours, found)
+    return found
+
+
+def has_pool(attack: Selected[Attack], parts: Partition) -> None:
+    """What the attack compares with will be there, where a victim is looked at alone."""
+    if attack.component.needs_population and not parts.pool:
+        raise MiaSegError(
+            f"Attack '{attack.called}' compares with scenes that nobody trained on, and there are none. Give [split] a "
+            f"pool, or leave the attack out."
+        )
+
+
+def _defenses(texts: Sequence[str]) -> tuple[Selected[Defense], ...]:
+    return tuple(plugins.select(defenses, Defense, text) for text in texts)
 
 
 def request(victim: str, shadow: str, defended: Sequence[str], *, attacked: Sequence[str], repeats: int = 1) -> Request:
@@ -54,7 +91,7 @@ def request(victim: str, shadow: str, defended: Sequence[str], *, attacked: Sequ
     found = Request(
         victim,
         shadow,
-        tuple(plugins.select(defenses, Defense, text) for text in defended),
+        _defenses(defended),
         tuple(
             plugins.select(attacks, Attack, text, defaults=theirs.attacks.get(text.partition(":")[0], {}))
             for text in attacked

@@ -19,15 +19,15 @@ from mia_seg.evaluate.audit import (
 )
 from mia_seg.evaluate.controls import controls
 from mia_seg.evaluate.results import Result, slug
-from mia_seg.recipes import ShadowRecipe
+from mia_seg.recipes.adversaries import A1, A2, Fleet, Screen
 from mia_seg.recipes.splits import Partition
 from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker, Seen
 from mia_seg.stages.blind import BlindControl
 from mia_seg.stages.existing import Model
-from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.scenes import Cut
+from mia_seg.stages.screen import CrossFitted
 from mia_seg.stages.shadow_members import ShadowMembers
 from mia_seg.store import Draft, Store, digest, write_json
 from mia_seg.workspace import Workspace
@@ -40,7 +40,7 @@ FILE = "result.json"
 class Measured(Stage[Result]):
     """One cell of the grid, measured. seen: what the attacker sees of the victim.
 
-    shadow_recipe: how the attacker came by its shadow.
+    adversary: what the attacker knows, and how it came by its shadow.
     """
 
     kind = "results"
@@ -48,13 +48,13 @@ class Measured(Stage[Result]):
 
     cell: Cell
     victim: Model
-    shadow_recipe: ShadowRecipe
-    attacker: FittedAttacker
+    adversary: A1 | Fleet | A2 | Screen
+    attacker: FittedAttacker | CrossFitted
     seen: Seen
     blind: BlindControl
 
     @property
-    def shadow(self) -> TrainedModel:
+    def shadow(self) -> Model:
         """The shadow, or the first one of a fleet."""
         return self.attacker.shadows[0]
 
@@ -105,10 +105,10 @@ class Measured(Stage[Result]):
 
     def _told(self) -> dict[str, Any]:
         """What is known of a result before it is measured."""
-        cell, adversary = self.cell, self.shadow_recipe.adversary
+        cell, adversary = self.cell, self.adversary
         sides = {"victim": self.victim.recipe, "shadow": self.shadow.recipe}
         return {
-            "victim": self.victim.recipe_name, "shadow": self.shadow.recipe_name, "seed": self.victim.seed,
+            "victim": self.victim.recipe_name, "shadow": self.attacker.shadow_name, "seed": self.victim.seed,
             "dataset": data_name(sides["victim"]), "shadow_dataset": data_name(sides["shadow"]),
             "adversary": adversary.kind, "choose": adversary.choose, "repeats": cell.repeats, "queries": self.queries,
             "segmenters": {side: recipe.architecture for side, recipe in sides.items()},

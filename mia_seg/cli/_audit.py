@@ -1,0 +1,77 @@
+"""`mia-seg audit`: the recipe of a model that exists, from options."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mia_seg.errors import MiaSegError
+
+HEAD = """\
+# {name}: a model that exists, asked through a door. Written by mia-seg audit; edit it and run it again.
+# Run:    mia-seg audit {name} --data-root {root}
+# Then:   a shadow recipe with [adversary] victim = "{name}", and mia-seg run {name} SHADOW
+"""
+DoorText = Annotated[
+    str | None,
+    typer.Option("--door", help="How the model is asked: callable:module:function, folder:PATH, onnx:PATH, ..."),
+]
+Answers = Annotated[str | None, typer.Option(help="What it answers: logits, posterior or labels.")]
+Members = Annotated[
+    Path | None, typer.Option(help="CSV with columns image, labels, member (1, 0), and perhaps id and group.")
+]
+ClassMap = Annotated[str | None, typer.Option(help="Class map of the labels: a packaged name or a .toml.")]
+Name = Annotated[str, typer.Option(help="What the recipe is called that this writes.")]
+
+
+def recipe_for(
+    name: str, door: str, *, answers: str | None, members: Path | None, class_map: str | None, data_root: Path
+) -> Path:
+    """Write the victim recipe of a model behind a door. Raises MiaSegError for what is lacking, and for another one."""
+    from mia_seg import plugins
+    from mia_seg.oracles import doors
+    from mia_seg.oracles.doors import Door
+
+    given = {"--answers": answers, "--members": members, "--class-map": class_map}
+    if lacking := [option for option, value in given.items() if value is None]:
+        raise MiaSegError(f"--door needs {', '.join(lacking)} too. See 'mia-seg audit --help'.")
+    kind, _, value = door.partition(":")
+    cls = plugins.load(doors, Door, kind)
+    [main, *_] = [key for key in cls.model_fields if key not in Door.model_fields]
+    if not value:
+        raise MiaSegError(f"--door {door}: give its {main} as '{kind}:{main.upper()}'.")
+    assert members is not None
+    text = HEAD.format(name=name, root=data_root) + _toml(
+        {
+            "data": {"name": "table", "path": _below(members, data_root), "class_map": class_map},
+            "split": {"rule": "stated"},
+            "door": {"name": kind, main: value, "answers": answers},
+        }
+    )
+    path = Path.cwd() / "victims" / f"{name}.toml"
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise MiaSegError(
+            f"{path} is there and says something else. Run 'mia-seg audit {name}' to use it, or give another --name."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _below(members: Path, data_root: Path) -> str:
+    try:
+        return members.resolve().relative_to(data_root.resolve()).as_posix()
+    except ValueError:
+        raise MiaSegError(
+            f"{members} does not lie below {data_root}. Point --data-root to a folder above it."
+        ) from None
+
+
+def _toml(sections: dict[str, dict[str, Any]]) -> str:
+    """Tables of texts; JSON's quotes are TOML's."""
+    tables = (
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+        for name, values in sections.items()
+    )
+    return "\n".join(tables)

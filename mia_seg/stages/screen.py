@@ -1,0 +1,112 @@
+"""Attackers without a shadow: what a model gives away by itself, found out by someone who knows its members."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mia_seg.attacks import ATTACKER, Attacker, Membership, Scores, Thresholds
+from mia_seg.attacks._threshold import StatisticAttack
+from mia_seg.evaluate.audit import membership_of
+from mia_seg.evaluate.results import slug
+from mia_seg.metrics.membership import best_threshold
+from mia_seg.plugins import settings_of
+from mia_seg.query.answers import Answers
+from mia_seg.stages import Stage
+from mia_seg.stages.attackers import Seen
+from mia_seg.stages.existing import Model
+from mia_seg.store import Draft, write_json
+from mia_seg.workspace import Workspace
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFitted(Stage[Attacker]):
+    """A statistic of the victim's answers, with the threshold of each scene chosen on the other half of the scenes.
+
+    Whoever audits a model of their own knows its members and needs no shadow to choose a threshold by. No scene's
+    threshold knows its own membership.
+    """
+
+    kind = "attackers"
+
+    called: str
+    method: StatisticAttack
+    victim: Model
+    told: Seen
+
+    @property
+    def name(self) -> str:
+        return f"{self.victim.recipe_name}.{slug(self.called)}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.called} on {self.victim.title} itself, {self.told.audited.defense.label}"
+
+    @property
+    def shadow_name(self) -> str:
+        """What stands in a shadow's place in results."""
+        return "screen"
+
+    @property
+    def shadows(self) -> tuple[Model, ...]:
+        """What thresholds are chosen on."""
+        return (self.victim,)
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """What is known of that."""
+        return (self.told,)
+
+    def inputs(self) -> dict[str, Any]:
+        known = {"membership": self.victim.scenes.given("membership"), "seed": self.victim.seed}
+        return {"attack": settings_of(self.method), "seen": self.told.inputs(), "crossed": VERSION} | known
+
+    def make(self, draft: Draft, workspace: Workspace) -> None:
+        answers = self.told.value(workspace.store)
+        known = membership_of(self.victim.partition(workspace.store).only(answers.ids))
+        threshold_N = crossed(self.method.signal(answers), known, self.victim.seed)
+        write_json(draft.folder / ATTACKER, dict(zip(answers.ids, threshold_N.tolist(), strict=True)))
+
+    def load(self, folder: Path) -> Attacker:
+        kept = json.loads((folder / ATTACKER).read_text(encoding="utf-8"))
+        return CrossFittedAttacker(self.method, Thresholds(float(np.mean(list(kept.values())))), kept)
+
+    def attacker(self, workspace: Workspace) -> Attacker:
+        """The attacker; it needs no device."""
+        return self.value(workspace.store)
+
+
+@dataclass(frozen=True)
+class CrossFittedAttacker(Attacker):
+    """A statistic with a threshold for each scene, by id."""
+
+    settings: StatisticAttack
+    thresholds: Thresholds
+    of_scene: dict[str, float]
+
+    def score(self, answers: Answers, seed: int) -> Scores:
+        del seed
+        return replace(self.settings.scores(answers), threshold_N=np.array([self.of_scene[i] for i in answers.ids]))
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / ATTACKER, self.of_scene)
+
+
+def crossed(scores_N: np.ndarray, known: Membership, seed: int) -> np.ndarray:
+    """The threshold of each scene [N]: the best one on the other half. Halves hold whole groups of both sides alike.
+
+    Where a side is a single group there is no other half: its scenes take the best threshold on all.
+    """
+    first_N, rng = np.zeros(len(scores_N), bool), np.random.default_rng(seed)
+    for side in (known.members_N, ~known.members_N):
+        groups = np.unique(known.groups_N[side])
+        if len(groups) < 2:
+            return np.full(len(scores_N), best_threshold(scores_N, known.members_N))
+        first_N |= side & np.isin(known.groups_N, rng.permutation(groups)[: len(groups) // 2])
+    others = {half: first_N != half for half in (True, False)}
+    found = {half: best_threshold(scores_N[rest], known.members_N[rest]) for half, rest in others.items()}
+    return np.where(first_N, found[True], found[False])

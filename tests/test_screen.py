@@ -1,0 +1,146 @@
+"""The screen: a model that exists, asked through a door, looked at without a shadow."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_files import assert_refused, call, write
+
+from mia_seg.attacks import Membership
+from mia_seg.data.folder import Folder
+from mia_seg.metrics.membership import best_threshold
+from mia_seg.stages.screen import crossed
+
+MODEL = """\
+import numpy as np
+
+def predict(image):
+    colours = image.astype(np.float32) / 255
+    return np.stack([colours[..., k % 3] * (k + 1) for k in range(8)])
+
+def labels(image):
+    return predict(image).argmax(0).astype(np.uint8)
+
+def sums_to_two(image):
+    return np.full((8, *image.shape[:2]), 0.25, np.float32)
+"""
+
+
+@pytest.fixture
+def owner(workdir: Path, data_root: Path) -> Path:
+    """Somebody's model and their list of who is a member; 12 + 12 scenes, their data root."""
+    sys.modules.pop("own", None)  # a command is a process of its own elsewhere
+    write(workdir / "own.py", MODEL)
+    folder = Folder(path="labelmefacade", class_map="labelmefacade")
+    lines = ["id,image,labels,member"]
+    for k, stem in enumerate(folder.ids(data_root)):
+        files = (str(path.relative_to(data_root)) for path in folder.files(data_root, stem))
+        lines.append(",".join([stem, *files, str(k % 2)]))
+    write(data_root / "members.csv", "\n".join(lines))
+    return data_root
+
+
+def described(root: Path, target: str = "own:predict", answers: str = "logits") -> tuple[str | Path, ...]:
+    return (
+        "audit", "--door", f"callable:{target}", "--answers", answers, "--members", root / "members.csv",
+        "--class-map", "labelmefacade",
+    )  # fmt: skip
+
+
+def test_thresholds_are_chosen_on_the_other_half() -> None:
+    rng = np.random.default_rng(0)
+    members_N, groups_N = np.arange(40) < 20, np.array([f"g{k // 2}" for k in range(40)])
+    scores_N = rng.normal(size=40) + members_N
+    threshold_N = crossed(scores_N, Membership(members_N, groups_N), 3)
+    halves = [np.flatnonzero(threshold_N == value) for value in np.unique(threshold_N)]
+    assert [len(half) for half in halves] == [20, 20]
+    assert not {groups_N[k] for k in halves[0]} & {groups_N[k] for k in halves[1]}
+    for mine, other in (halves, halves[::-1]):
+        assert members_N[mine].sum() == 10
+        assert set(threshold_N[mine]) == {best_threshold(scores_N[other], members_N[other])}
+    turned = scores_N.copy()
+    turned[halves[0]] = -turned[halves[0]]
+    again_N = crossed(turned, Membership(members_N, groups_N), 3)
+    assert (again_N[halves[0]] == threshold_N[halves[0]]).all(), "a scene's own half says nothing of its threshold"
+
+
+def test_a_side_of_one_group_has_one_threshold() -> None:
+    members_N, groups_N = np.array([True, True, False, False]), np.array(["a", "a", "b", "c"])
+    threshold_N = crossed(np.array([3.0, 2.0, 1.0, 0.0]), Membership(members_N, groups_N), 0)
+    assert threshold_N.tolist() == [1.5] * 4
+
+
+def test_a_model_that_exists_is_audited_by_one_command(owner: Path, workdir: Path) -> None:
+    ran = call(*described(owner))
+    assert ran.code == 0, ran.err
+    assert "trained shadow" not in ran.out + ran.err
+    assert "no shadow, seed 0" in " ".join(ran.out.split())
+    found = [json.loads(path.read_text()) for path in sorted((workdir / "reports" / "mine").glob("screen.*.json"))]
+    assert sorted(result["attack"] for result in found) == [
+        "image_confidence", "image_loss", "label_only", "predictability_error",
+    ]  # fmt: skip
+    for result in found:
+        assert (result["shadow"], result["adversary"], result["segmenters"]["victim"]) == (
+            "screen",
+            "screen",
+            "callable door",
+        )
+        assert (result["levels"]["image"]["n_members"], result["levels"]["image"]["n_nonmembers"]) == (12, 12)
+    page = (workdir / "reports" / "index.html").read_text(encoding="utf-8")
+    assert "mine, looked at alone" in page
+    again = call("audit", "mine", "--data-root", owner)
+    assert again.code == 0
+    assert "made" not in again.out + again.err
+
+
+def test_a_model_that_answers_labels_is_asked_for_labels(owner: Path, workdir: Path) -> None:
+    ran = call(*described(owner, "own:labels", "labels"))
+    assert ran.code == 0, ran.err
+    assert [path.name for path in (workdir / "reports" / "mine").glob("*.json")] == ["screen.none.label_only.s0.json"]
+    refused = call("audit", "mine", "--data-root", owner, "--attack", "image_loss")
+    assert_refused(
+        refused, "Attack 'image_loss' reads posteriors, and victim 'mine' answers labels alone", "label_only"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--attack", "rmia"), "Attack 'rmia' learns from a shadow, and the screen has none"),
+        (
+            ("--defense", "dropout:0.1"),
+            "Defense 'dropout' changes the forward pass, and victim 'mine' is behind a door",
+        ),
+        (("--attack", "attack_p"), "Attack 'attack_p' compares with scenes that nobody trained on"),
+    ],
+)
+def test_what_the_screen_cannot_do_is_refused_first(owner: Path, more: tuple[str, ...], says: str) -> None:
+    assert_refused(call(*described(owner), *more), says)
+
+
+@pytest.mark.parametrize(
+    ("target", "answers", "says"),
+    [
+        ("own:sums_to_two", "posterior", "its answer sums to one within 1 only"),
+        ("own:nothing", "logits", "'own:nothing' cannot be imported"),
+        ("own:labels", "logits", "it answers uint8 where logits are expected"),
+        ("own:predict", "labels", "it answers float32 where class ids are expected"),
+    ],
+)
+def test_an_answer_that_is_none_stops_the_audit(
+    owner: Path, workdir: Path, target: str, answers: str, says: str
+) -> None:
+    assert_refused(call(*described(owner, target, answers)), "Door 'callable'", says)
+    assert not list((workdir / "reports").glob("**/*.json"))
+
+
+def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
+    assert_refused(call("audit"), "Name a victim recipe, or describe a model with --door")
+    assert_refused(
+        call("audit", "--door", "callable:own:predict"), "--door needs --answers, --members, --class-map too"
+    )
+    assert_refused(call(*described(owner), "--data-root", owner / "labelmefacade"), "does not lie below")
+    assert call(*described(owner), "--dry-run").code == 0
+    assert_refused(call(*described(owner, "own:labels")), "mine.toml is there and says something else")
