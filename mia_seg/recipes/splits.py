@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mia_seg import data
 from mia_seg.data import Dataset
+from mia_seg.data._lists import READ, read_list, shown
 from mia_seg.errors import MiaSegError
 
 Part = Literal["members", "nonmembers", "pool"]
@@ -45,7 +46,8 @@ class SplitRule(BaseModel):
     whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
     groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
     order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
-    lists: text files with one scene id a line, below the data root or packaged; the seed changes nothing.
+    lists: text files with one scene a line (its id, file name or path; '#' begins a comment), below the data root or
+    packaged; the seed changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -166,7 +168,10 @@ def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> N
 
 
 def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[str]:
-    """The ids of a list below the data root, or of a packaged one; each must be among the `known`."""
+    """The ids of a list below the data root, or of a packaged one, sorted; each must be among the `known`.
+
+    Raises MiaSegError for a list that is missing, empty or no text, and for lines that name no known id or several.
+    """
     path = (data_root or Path()) / name
     if not path.is_file() and (PUBLISHED / name).is_file():
         path = PUBLISHED / name
@@ -174,15 +179,15 @@ def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[st
         raise MiaSegError(
             f"{path} is missing. The recipe names it as a list of scene ids, one a line, below the data root."
         )
-    ids = sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
-    if not ids:
+    ids, lacking = read_list(path, known)
+    if not ids and not lacking:
         raise MiaSegError(f"{path} is an empty split. Give at least one scene id, one a line.")
-    lacking = sorted(set(ids) - set(known))
     if lacking:
         published = "Extract the archives whole; 'mia-seg check' counts what is there by folder."
-        own = "Correct the list or point --data-root to the data set that it was made for."
+        like = f", and this data set's first id is '{known[0]}'" if known else ""
+        own = f"{READ}{like}. Correct the list or point --data-root to the data set that it was made for."
         raise MiaSegError(
-            f"{path}: {len(lacking)} of {len(ids)} ids are not in the data set: {', '.join(lacking[:5])}. "
+            f"{path}: {len(lacking)} of {len(ids) + len(lacking)} ids are not in the data set: {shown(lacking)}. "
             f"{published if path.parent == PUBLISHED else own}"
         )
     return ids
