@@ -11,7 +11,8 @@ from mia_seg.errors import MiaSegError
 
 # A mark of UTF-32 begins as that of UTF-16 does; its zero bytes give it away.
 MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16-LE", codecs.BOM_UTF16_BE: "UTF-16-BE"}
-HIDDEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line and paragraph separators
+WINDOWS = {"thumbs.db", "desktop.ini"}
+UNSEEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line and paragraph separators
 
 
 def read_text(path: Path) -> str:
@@ -74,8 +75,8 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file or a folder above it begins with a dot."""
-    return any(part.startswith(".") for part in path.parts)
+    """Whether it is what systems leave beside people's files: it or a folder above begins with a dot, or Windows'."""
+    return path.name.lower() in WINDOWS or any(part.startswith(".") for part in path.parts)
 
 
 def check_name(name: str, folder: Path) -> None:
@@ -91,7 +92,7 @@ def check_name(name: str, folder: Path) -> None:
 
 def printable(text: str) -> str:
     r"""The text in one line: control characters and line breaks as their escapes ('\n', '\x1b')."""
-    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in HIDDEN else c for c in text)
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in UNSEEN else c for c in text)
 
 
 def _bytes(path: Path) -> bytes:

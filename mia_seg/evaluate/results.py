@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
 from mia_seg.recipes import RESERVED
-from mia_seg.store import replace, writing
+from mia_seg.store import replace, shortened, writing
 from mia_seg.texts import files_below, read_json
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def slug(text: str) -> str:
 def path_of(reports: Path, result: Result) -> Path:
     """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive][.x<repeats>].s<seed>.json`."""
     attack = result.attack + (f"-{slug(result.representation)}" if result.representation else "")
-    parts = [result.shadow, slug(result.defense), attack]
+    parts = [shortened(result.shadow), slug(result.defense), attack]
     parts += ["adaptive"] if result.adaptive else []
     parts += [f"x{result.repeats}"] if result.repeats > 1 else []
     return reports / result.victim / f"{'.'.join([*parts, f's{result.seed}'])}.json"

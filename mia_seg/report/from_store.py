@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from lightning_fabric import Fabric
+from rich.markup import escape
 
 from mia_seg import recipes
 from mia_seg.attacks._readings import READINGS, load_readings
@@ -15,7 +16,7 @@ from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
 from mia_seg.data import Dataset, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results as results_
-from mia_seg.evaluate.results import Result, slug
+from mia_seg.evaluate.results import Result
 from mia_seg.progress import console
 from mia_seg.query import answers
 from mia_seg.query.answers import Answers
@@ -23,6 +24,7 @@ from mia_seg.report import write
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.galleries import LossSheet
 from mia_seg.store import MADE, Store, reading
+from mia_seg.texts import printable
 
 SCENES = 3
 EACH = 2  # scenes of either side on the sheet of losses
@@ -99,15 +101,15 @@ def _folders(result: Result, store: Store) -> tuple[Path, Path]:
 
 
 def _answers(result: Result, store: Store) -> Path:
-    name = f"{result.victim}.{slug(result.defense)}-{result.digests.victim_answers}"
-    return store.root / "answers" / name
+    return next(store.root.glob(f"answers/*-{result.digests.victim_answers}"), Path("missing"))
 
 
 def _whole(what: str, victim: str, folders: list[Path], *, data_root: Path | None) -> bool:
     """Whether all that a sheet is made of is here; if not, a line says so."""
     whole = all(folder.is_dir() for folder in folders) and _at_hand(victim, data_root)
     if not whole:
-        console.print(f"[dim]    kept[/] the {what} figure of {victim}: its answers or images are not on this machine")
+        shown = escape(printable(victim))
+        console.print(f"[dim]    kept[/] the {what} figure of {shown}: its answers or images are not on this machine")
     return whole
 
 

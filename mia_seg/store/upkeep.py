@@ -68,8 +68,8 @@ class Needless:
 def entries(store: Store) -> list[Entry]:
     """Every folder of the store, by kind and name."""
     store.check_format()
-    kinds = sorted(path for path in store.root.glob("*") if path.is_dir() and path.name != LOCKS)
-    return [_entry(kind.name, path) for kind in kinds for path in sorted(kind.iterdir()) if path.is_dir()]
+    kinds = sorted(path for path in store.root.glob("[!.]*") if path.is_dir() and path.name != LOCKS)
+    return [_entry(kind.name, path) for kind in kinds for path in sorted(kind.iterdir()) if _is_ours(path)]
 
 
 def damaged(store: Store) -> Iterator[tuple[Entry, str]]:
@@ -157,6 +157,11 @@ def _locks(store: Store) -> list[Path]:
     """The places of all locks: a file system without any has leases beside them."""
     found = {path.with_suffix(".lock") for end in ("lock", "lease") for path in (store.root / LOCKS).glob(f"*.{end}")}
     return sorted(found)
+
+
+def _is_ours(path: Path) -> bool:
+    """A folder that the store made: of the hidden ones, drafts and trash."""
+    return path.is_dir() and (not path.name.startswith(".") or path.suffix in (".part", ".trash"))
 
 
 def _entry(kind: str, path: Path) -> Entry:
