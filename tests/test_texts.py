@@ -8,13 +8,15 @@ import pytest
 from helpers_files import forget, write
 
 from mia_seg import recipes, texts
+from mia_seg.data import Dataset
+from mia_seg.data.cityscapes import Cityscapes
 from mia_seg.data.folder import Folder
 from mia_seg.data.mapillary import Mapillary
 from mia_seg.data.voc import VOC
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.recipes import catalogue
-from mia_seg.recipes.splits import read_ids
+from mia_seg.recipes.splits import SplitRule, read_ids
 
 TEXT = "eins ß\nzwei 街\ndrei 😀"
 FORMS: dict[str, Callable[[str], bytes]] = {
@@ -154,6 +156,10 @@ def test_a_list_names_scenes_in_many_ways(lines: str, tmp_path: Path) -> None:
         ("s000 -1", NAMES, "not in the data set: s000 -1"),  # a class's list: -1 says that it is not there
         ("s000 s001", NAMES, "not in the data set: s000 s001"),
         ("s000.jpg s001.jpg", NAMES, "'s000.jpg s001.jpg' may be 'train/s000' or 'train/s001'. Write one whole"),
+        ("train/s000.jpg y/train/s001.png", NAMES, "may be 'train/s000' or 'train/s001'. Write one whole scene id"),
+        ("x/nowhere.jpg train/s001.png", NAMES, "not in the data set: x/nowhere.jpg train/s001.png"),
+        ("train/s000 train/s001", NAMES, "not in the data set: train/s000 train/s001"),
+        ("x/US 1.jpg y/US 2.png", ("US 1", "US 2"), "not in the data set: x/US 1.jpg y/US 2.png"),
         ("US 2.png x.png", ("US", "US 1"), "not in the data set: US 2.png x.png"),  # 'US' is another scene
         ("s000", ("a/s000", "b/s000"), "'s000' may be 'a/s000' or 'b/s000'. Write one whole scene id a line."),
         ("#7\n#8", ("#7",), "1 of 2 ids are not in the data set: #8"),
@@ -191,6 +197,32 @@ ODD = (
 
 def test_a_name_is_read_as_it_is(tmp_path: Path) -> None:
     assert listed(tmp_path, "\n".join(ODD), *ODD, "US$$_0", "x", "a") == sorted(ODD)
+
+
+def test_a_path_may_hold_an_id_with_blanks(tmp_path: Path) -> None:
+    assert listed(tmp_path, "images/US 1.jpg\nUS 2.png", "US", "US 1", "US 2") == ["US 1", "US 2"]
+
+
+SCENES: dict[str, tuple[type[Dataset], str]] = {
+    "/JPEGImages/2007_000032.jpg /SegmentationClass/2007_000032.png": (VOC, "train/2007_000032"),
+    "/home/me/VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg": (VOC, "val/2007_000033"),
+    "leftImg8bit/train/aachen/aachen_000001_000019_leftImg8bit.png": (Cityscapes, "train/aachen/aachen_000001_000019"),
+    "munster_000000_000019_gtFine_labelIds.png": (Cityscapes, "val/munster/munster_000000_000019"),
+}
+
+
+@pytest.mark.parametrize("line", SCENES)
+def test_a_scene_is_named_by_the_path_of_its_file(line: str, data_root: Path) -> None:
+    kind, scene_id = SCENES[line]
+    dataset = kind()
+    ids = dataset.ids(data_root)
+    write(data_root / "m.txt", line)
+    write(data_root / "n.txt", next(one for one in ids if one != scene_id))
+    split = SplitRule(rule="lists", members="m.txt", nonmembers="n.txt", pool=0)
+    assert split.cut(dataset, data_root, 0).members == [scene_id]
+    write(data_root / "m.txt", line.replace("JPEGImages", "Elsewhere").replace("aachen/", "zurich/").replace("gt", "x"))
+    with pytest.raises(MiaSegError, match="are not in the data set"):
+        split.cut(dataset, data_root, 0)
 
 
 def test_accents_count_alike_unless_the_data_set_tells_them_apart(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from mia_seg.errors import MiaSegError
@@ -11,14 +12,22 @@ from mia_seg.texts import read_lines
 READ = "A line is read that is a scene id, a file name, a path, or an image and its labels"
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".npy")
 LONGEST = 80
+Files = Callable[[str], Iterable[Path]]
 BETWEEN = re.compile(r"[\s,;]+")
 
 
-def read_list(path: Path, ids: Collection[str]) -> tuple[list[str], list[str]]:
+def no_files(scene_id: str) -> Iterable[Path]:
+    """For ids that no file stands for."""
+    del scene_id
+    return ()
+
+
+def read_list(path: Path, ids: Collection[str], files: Files = no_files) -> tuple[list[str], list[str]]:
     """The ids that a list names, and its lines that name none; both sorted, each once.
 
-    A line that begins with '#' is a comment, unless an id does too. Raises FileNotFoundError, and MiaSegError for a
-    file that is no text or a line that may be several ids.
+    A line that begins with '#' is a comment, unless an id does too. files: those of an id, relative to where a list's
+    paths may begin. Raises FileNotFoundError, and MiaSegError for a file that is no text or a line that may be several
+    ids.
     """
     known, comments = set(ids), not any(i.startswith("#") for i in ids)
     exact, others = set[str](), set[str]()
@@ -28,7 +37,7 @@ def read_list(path: Path, ids: Collection[str]) -> tuple[list[str], list[str]]:
             exact.add(text)
         elif not (comments and text.startswith("#")):
             others.add(text)
-    index = Index(known) if others else None
+    index = Index(known, files) if others else None
     named = {text: index.named(text) for text in others} if index else {}
     for text, hits in sorted(named.items()):
         if len(hits) > 1:
@@ -45,7 +54,8 @@ def shown(lines: Sequence[str]) -> str:
 class Index:
     """Ids by how a list may spell them. Accents count alike whether they are letters of their own (macOS) or not."""
 
-    def __init__(self, ids: Collection[str]) -> None:
+    def __init__(self, ids: Collection[str], files: Files = no_files) -> None:
+        self._ids, self._listed = ids, files
         self._whole: dict[str, set[str]] = {}
         self._ends: dict[str, set[str]] = {}
         for one in ids:
@@ -58,22 +68,40 @@ class Index:
 
     def named(self, text: str) -> set[str]:
         """The ids that a line may mean; empty where it is none."""
-        hits = self._of(text)
         first, *others = BETWEEN.split(text)
-        if hits or self._one_column or not others or not all(map(_is_file, others)):
-            return hits
-        return self._of(first).union(*map(self._of, others)) if self._of(first) else set()
+        if self._one_column or not others:
+            return self._of(text)
+        hits = self._of(first) if all(map(_is_file, others)) else set()
+        return hits.union(*map(self._of, others)) if hits else set()
 
     def _of(self, text: str) -> set[str]:
         """One spelling: the path ends in an id, or it is the end of an id; with or without the ending of an image."""
         for spelt in dict.fromkeys((text, text.replace("\\", "/").removeprefix("./"))):
             for form in dict.fromkeys((spelt, _bare(spelt))):
                 steps = _composed(form).split("/")
-                tails = ("/".join(steps[k:]) for k in range(len(steps)))
+                # A blank in the folders may be one between columns.
+                heads = [k for k in range(len(steps)) if not BETWEEN.search("/".join(steps[:k]))]
+                tails = ["/".join(steps[k:]) for k in heads]
                 hits = next((self._whole[tail] for tail in tails if tail in self._whole), None)
-                if hits := hits or self._ends.get("/".join(steps)):
+                if hits := hits or self._ends.get(tails[0]):
                     return hits
-        return set()
+        return self._of_file(text.replace("\\", "/"))
+
+    def _of_file(self, text: str) -> set[str]:
+        """The ids of whose files the text is the path, or as much of its end as either has."""
+        steps = [step for step in _composed(text).split("/") if step not in ("", ".")]
+        there = self._files.get(steps[-1], []) if steps else []
+        return {one for one, path in there if all(a == b for a, b in zip(steps[::-1], path[::-1], strict=False))}
+
+    @cached_property
+    def _files(self) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+        """Name of a file -> the id that it belongs to, with the steps of its path."""
+        found: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        for one in self._ids:
+            for path in self._listed(one):
+                steps = tuple(map(_composed, path.parts))
+                found.setdefault(steps[-1], []).append((one, steps))
+        return found
 
 
 def _composed(text: str) -> str:

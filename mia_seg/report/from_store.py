@@ -96,12 +96,12 @@ def _undefended(results: Sequence[Result]) -> list[Result]:
 
 def _folders(result: Result, store: Store) -> tuple[Path, Path]:
     """The attacker's folder and the victim's answers'."""
-    attacker = next(store.root.glob(f"attackers/*-{result.digests.attacker}"), Path("missing"))
+    attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}"), Path("missing"))
     return attacker, _answers(result, store)
 
 
 def _answers(result: Result, store: Store) -> Path:
-    return next(store.root.glob(f"answers/*-{result.digests.victim_answers}"), Path("missing"))
+    return next(store.root.glob(f"answers/[!.]*-{result.digests.victim_answers}"), Path("missing"))
 
 
 def _whole(what: str, victim: str, folders: list[Path], *, data_root: Path | None) -> bool:
@@ -174,7 +174,7 @@ def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:
 def _outside(asked: Sequence[Result], ids: list[str], store: Store) -> list[np.ndarray] | None:
     """Of each scene the mean map over the fleet's shadows that left it out; None where the store lacks a fleet."""
     for result in asked:
-        attacker = next(store.root.glob(f"attackers/*-{result.digests.attacker}/{READINGS}"), None)
+        attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}/{READINGS}"), None)
         if attacker is None:
             continue
         with reading(attacker.parent):
@@ -194,5 +194,5 @@ def _answers_of_fleet(attacker: Path, store: Store) -> list[Path] | None:
     with reading(attacker):
         made = json.loads((attacker / MADE).read_text(encoding="utf-8"))
         digests = [seen["audited"] for seen in made["inputs"]["seen"]]
-    folders = [next(store.root.glob(f"answers/*-{found}"), None) for found in digests]
+    folders = [next(store.root.glob(f"answers/[!.]*-{found}"), None) for found in digests]
     return [folder for folder in folders if folder] if all(folders) else None
