@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -205,6 +206,15 @@ def test_tables_of_results_hold_a_name_whatever_their_form(name: str, shown: Cal
     assert read_latex(row.partition(" & ")[0]) == line
     screen.results(found)
     assert "".join(line.split())[:40] in "".join(shown()[0].split())
+
+
+def test_a_terminal_without_the_characters_of_a_name_shows_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "latin-1"))
+    screen.escaping()
+    screen.as_csv([of_image_loss(victim="é街", count=8)])
+    sys.stdout.flush()
+    assert "é\\u8857" in raw.getvalue().decode("latin-1")
 
 
 @pytest.mark.parametrize("name", ["a", "x" * 100, "x" * 101, "街" * 33, "街" * 34, "x" * 250])

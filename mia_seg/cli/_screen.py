@@ -1,5 +1,6 @@
 """What the command line shows: lines of what happens, tables of plans and results."""
 
+import io
 import json
 import re
 import sys
@@ -38,6 +39,13 @@ def out() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+
+
+def escaping() -> None:
+    """Let characters that the terminal's encoding lacks be shown as escapes, where Python would stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(did: str, stage: "Stage[Any]") -> None:
