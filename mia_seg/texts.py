@@ -70,7 +70,7 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
     """
     found = [path for path in folder.glob(pattern) if not is_hidden(path.relative_to(folder))]
     for path in found:
-        check_name(path.name, path.parent)
+        check_name(path.relative_to(folder).as_posix(), folder)
     return sorted(path for path in found if path.is_file())
 
 

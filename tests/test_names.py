@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from helpers_files import assert_refused, call, edit, victim_text
 from helpers_results import result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from mia_seg import progress, recipes, report, texts
@@ -119,10 +121,15 @@ def test_the_readme_holds_every_name_as_markdown_shows_it(reported: tuple[Path, 
     shown = Words(MarkdownIt("commonmark").enable("table").render((folder / "README.md").read_text("utf-8")))
     for name in (victim, shadow):
         assert shown.text.count(texts.printable(name)) >= 2, name
-    classes = MarkdownIt("commonmark").render("\n\n".join(map(report._markdown, NAMES)))
-    for name in NAMES[:10]:
-        assert texts.printable(name) in Words(MarkdownIt("commonmark").render(f"## {report._markdown(name)}")).text
-    assert "<b>" not in classes
+
+
+@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@given(st.text("ab1_*`~#<>&;$|\\[]()!-+. :\"'=é街\n", min_size=1, max_size=12).filter(str.strip))
+def test_markdown_shows_what_it_would_take_for_markup(name: str) -> None:
+    said, cell = report._markdown(name), report._markdown_cell(name)
+    text = f"## {said}\n\n- Shadow {said}, seed\n\n| a | b |\n| --- | --- |\n| {cell} | 1 |\n"
+    rules = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    assert words(Words(rules.render(text)).text).count(words(texts.printable(name))) >= 3
 
 
 def test_figures_write_names_without_formulas_and_in_glyphs_that_they_have() -> None:
@@ -283,3 +290,10 @@ def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_trained(workdir:
 def test_a_recipe_whose_name_is_not_utf_8_is_refused(workdir: Path) -> None:
     (workdir / os.fsdecode(b"victims/caf\xe9.toml")).write_text(victim_text())
     assert_refused(call("list"), "'caf\\udce9.toml' is not UTF-8")
+
+
+def test_a_folder_of_results_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = results.write(tmp_path, of_image_loss(count=4))
+    path.parent.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(MiaSegError, match=r"'caf\\udce9/village_a1\.none.*' is not UTF-8"):
+        results.read_all(tmp_path)

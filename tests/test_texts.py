@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from helpers_files import forget, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mia_seg import recipes, texts
 from mia_seg.data import Dataset
+from mia_seg.data._lists import read_list
 from mia_seg.data.cityscapes import Cityscapes
 from mia_seg.data.folder import Folder
 from mia_seg.data.mapillary import Mapillary
@@ -197,6 +200,22 @@ ODD = (
 
 def test_a_name_is_read_as_it_is(tmp_path: Path) -> None:
     assert listed(tmp_path, "\n".join(ODD), *ODD, "US$$_0", "x", "a") == sorted(ODD)
+
+
+IDS = st.text(st.characters(exclude_characters="\n\r\0/\ufeff", exclude_categories=["Cs"]), min_size=1, max_size=5)
+
+
+@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@given(
+    st.sets(IDS.filter(str.strip), min_size=1, max_size=6), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.data()
+)
+def test_any_names_are_read_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, ids: set[str], encoding: str, data: st.DataObject
+) -> None:
+    chosen = data.draw(st.sets(st.sampled_from(sorted(ids)), min_size=1))
+    path = tmp_path_factory.getbasetemp() / "any.txt"
+    path.write_bytes("\n".join(chosen).encode(encoding))
+    assert read_list(path, ids) == (sorted(chosen), [])
 
 
 def test_a_path_may_hold_an_id_with_blanks(tmp_path: Path) -> None:
