@@ -224,7 +224,7 @@ def test_a_path_may_hold_an_id_with_blanks(tmp_path: Path) -> None:
 
 SCENES: dict[str, tuple[type[Dataset], str]] = {
     "/JPEGImages/2007_000032.jpg /SegmentationClass/2007_000032.png": (VOC, "train/2007_000032"),
-    "/home/me/VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg": (VOC, "val/2007_000033"),
+    "/photos/of/2012/VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg": (VOC, "val/2007_000033"),
     "leftImg8bit/train/aachen/aachen_000001_000019_leftImg8bit.png": (Cityscapes, "train/aachen/aachen_000001_000019"),
     "munster_000000_000019_gtFine_labelIds.png": (Cityscapes, "val/munster/munster_000000_000019"),
 }
