@@ -292,11 +292,12 @@ def list_() -> None:
     from rich.table import Table
 
     from mia_seg.recipes.catalogue import catalogue
+    from mia_seg.texts import printable
 
     for kind, entries in catalogue().items():
         table = Table("name", "what", title=kind, title_justify="left", box=None, pad_edge=False)
         for name, what in entries:
-            table.add_row(name, escape(what))
+            table.add_row(*(escape(printable(text)) for text in (name, what)))
         screen.out().print(table, "")
 
 
@@ -400,6 +401,7 @@ def _report(workspace: "Workspace") -> list[Path]:
 
 def main() -> None:
     """Console entry: a user's mistake is one sentence and exit code 2."""
+    screen.escaping()
     try:
         app(prog_name="mia-seg")
     except MiaSegError as error:

@@ -1,11 +1,15 @@
 """What the command line shows: lines of what happens, tables of plans and results."""
 
+import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mia_seg.texts import printable, read_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +38,14 @@ def out() -> "Console":
     """Where results go. A log has no width of its own, and a table folded to 80 columns cannot be read back."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+    return Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+
+
+def escaping() -> None:
+    """Let characters that the terminal's encoding lacks be shown as escapes, where Python would stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(did: str, stage: "Stage[Any]") -> None:
@@ -47,7 +58,7 @@ def say(did: str, stage: "Stage[Any]") -> None:
         return
     verb, noun = DID.get(stage.kind, ("made", stage.kind))
     verb = verb if did == "made" else "waiting for another process with" if did == "waiting" else did
-    what = " ".join(filter(None, [noun, escape(stage.title)]))
+    what = " ".join(filter(None, [noun, escape(printable(stage.title))]))
     console.print(f"[dim]{verb:>8}[/] {what} ({stage.digest})", soft_wrap=True)
 
 
@@ -55,8 +66,11 @@ def fault(sentence: str) -> None:
     """A user's mistake."""
     from rich.console import Console
 
+    shown = "\n".join(map(printable, sentence.split("\n")))
     # A sentence may name '[train] batch': that is no markup.
-    Console(stderr=True, highlight=False, soft_wrap=True).print("mia-seg:", sentence, style="red", markup=False)
+    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(
+        "mia-seg:", shown, style="red", markup=False
+    )
 
 
 def plan(planned: "Plan", as_json: bool = False) -> None:
@@ -75,7 +89,7 @@ def plan(planned: "Plan", as_json: bool = False) -> None:
     out().print(f"{said}.", markup=False)
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
         if head:
-            out().print(head, markup=False)
+            out().print(printable(head), markup=False)
 
 
 def results(found: "Sequence[Result]") -> None:
@@ -121,7 +135,9 @@ def as_latex(found: "Sequence[Result]") -> None:
     """A tabular that fits a page on its side."""
     from mia_seg.evaluate import results as results_
 
-    print(results_.frame(found)[list(PRINTED)].to_latex(index=False, escape=True, float_format="%.3f"), end="")
+    table = results_.frame(found)[list(PRINTED)].map(lambda cell: printable(cell) if isinstance(cell, str) else cell)
+    text = table.to_latex(index=False, escape=True, float_format="%.3f")
+    print(re.sub(r"^\[", "{[}", text, flags=re.MULTILINE), end="")  # LaTeX takes a bracket after a row's end for a gap
 
 
 FORMS: "dict[str, Callable[[Sequence[Result]], None]]" = {
@@ -136,7 +152,8 @@ def findings(found: "Iterable[Finding]") -> int:
     faults = 0
     for state, line in found:
         style = {"ok": "green", "absent": "dim", "problem": "red"}[state]
-        shown = f"[dim]{escape(line)}[/]" if state == "absent" else escape(line)
+        text = escape(printable(line))
+        shown = f"[dim]{text}[/]" if state == "absent" else text
         out().print(f"[{style}]{state:<7}[/]  {shown}")
         faults += state == "problem"
     return faults
@@ -145,7 +162,7 @@ def findings(found: "Iterable[Finding]") -> int:
 def says(checks: str) -> None:
     """What is looked at now."""
     out().print("[dim]checking[/]", end=" ")
-    out().print(checks, markup=False)
+    out().print(printable(checks), markup=False)
 
 
 def pages(written: Sequence[Path]) -> list[Path]:
@@ -159,9 +176,9 @@ def following(written: Sequence[Path], then: str) -> None:
     """What was written, and what to do next."""
     for path in written:
         out().print("[dim]   wrote[/]", end=" ")
-        out().print(str(path), markup=False)
+        out().print(printable(str(path)), markup=False)
     out().print("[dim]    next[/]", end=" ")
-    out().print(then, markup=False)
+    out().print(printable(then), markup=False)
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
@@ -171,7 +188,7 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
 
     drawn = Table(*columns, box=None, pad_edge=False)
     for line in lines:
-        drawn.add_row(*(Text(cell) for cell in line))
+        drawn.add_row(*(Text(printable(cell)) for cell in line))
     out().print(drawn)
 
 
@@ -224,7 +241,7 @@ def _expected(step: "Step") -> str:
     role, name = step.stage.kind.removesuffix("s"), getattr(step.stage, "recipe_name", "")
     if role not in ("victim", "shadow") or not name:
         return ""
-    head = recipes.find(role, name).read_text(encoding="utf-8").split("\n\n")[0].splitlines()  # type: ignore[arg-type]
+    head = read_text(recipes.find(role, name)).split("\n\n")[0].splitlines()  # type: ignore[arg-type]
     expect = " ".join(line.removeprefix("#").strip() for line in _after(head, "Expect:"))
     return f"{role} {name}: {expect}" if expect else ""
 

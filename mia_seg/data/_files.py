@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
+from mia_seg.texts import check_name
 
 # What a label file must be: RGB colours, ids in any one-byte image, or ids in the one form that a data set has.
 Stored = Literal["colours", "ids", "grey ids", "palette ids"]
@@ -58,9 +59,12 @@ def entries(path: Path) -> tuple[str, ...]:
     """The names in a folder, sorted; listed once a process. Hidden ones ('._a.png' of a Mac) are no data."""
     try:
         with os.scandir(path) as found:
-            return tuple(sorted(entry.name for entry in found if not entry.name.startswith(".")))
+            names = sorted(entry.name for entry in found if not entry.name.startswith("."))
     except OSError as error:
         raise MiaSegError(f"{path} cannot be listed ({error}). Check that it is a folder and may be read.") from None
+    for name in names:
+        check_name(name, path)
+    return tuple(names)
 
 
 def by_stem(path: Path, *tails: str) -> dict[str, Path]:

@@ -1,6 +1,5 @@
 """Any `images/` + `labels/` tree whose file stems match, read through a small class map."""
 
-import tomllib
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._paired import Found, Paired
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import explain
+from mia_seg.texts import files_below, read_toml
 
 CLASS_MAPS = Path(__file__).parent / "class_maps"
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -157,14 +157,12 @@ class Folder(Paired):
 @cache
 def _read_map(path: Path) -> ClassMap:
     try:
-        return ClassMap(**tomllib.loads(path.read_text(encoding="utf-8")))
+        return ClassMap(**read_toml(path))
     except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in CLASS_MAPS.glob("*.toml")))
+        known = ", ".join(p.stem for p in files_below(CLASS_MAPS, "*.toml"))
         raise MiaSegError(
             f"{path} is missing. Name a packaged class map ({known}) or a .toml below the working directory."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MiaSegError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
         raise MiaSegError(explain(error, ClassMap, str(path))) from None
 

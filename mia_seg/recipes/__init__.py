@@ -1,13 +1,12 @@
 """A recipe: one TOML file that says all that shapes a model, victim or shadow. Its stem is its name."""
 
-import tomllib
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field, ValidationError, model_validator
 
-from mia_seg import data, plugins
+from mia_seg import data, plugins, texts
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component
@@ -96,13 +95,13 @@ def folders(kind: Kind) -> list[Path]:
 
 def names(kind: Kind) -> list[str]:
     """The recipes of a kind, sorted."""
-    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.toml")})
+    return sorted({path.stem for folder in folders(kind) for path in texts.files_below(folder, "*.toml")})
 
 
 def find(kind: Kind, name: str) -> Path:
     """The file of the recipe `name`. Raises MiaSegError with the nearest names."""
     for folder in folders(kind):
-        if (folder / f"{name}.toml").is_file():
+        if (folder / f"{name}.toml").is_file() and not name.startswith("."):
             return folder / f"{name}.toml"
     raise MiaSegError(f"No {kind} recipe is called '{name}'.{plugins.nearest(name, names(kind))}")
 
@@ -130,10 +129,7 @@ def _load(kind: Kind, cls: type[R], name: str) -> R:
     path = find(kind, name)
     if name == RESERVED:
         raise MiaSegError(f"{path}: '{name}' names the folder of generators' scores in reports. Rename the recipe.")
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MiaSegError(f"{path} is not valid TOML: {error}.") from None
+    given = texts.read_toml(path)
     for section, says in FOREIGN[kind].items():
         if section in given:
             raise MiaSegError(f"{path}: {says}.")

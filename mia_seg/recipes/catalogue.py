@@ -12,6 +12,7 @@ from mia_seg.data import Dataset, Finding
 from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
 from mia_seg.recipes import Kind, Recipe, ShadowRecipe
 from mia_seg.recipes.adversaries import A2
+from mia_seg.texts import read_text
 
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
 PACKAGES = {
@@ -96,13 +97,16 @@ def _sections(name: str) -> Iterator[dict[str, Any]]:
 
 
 def _head(path: Path) -> str:
-    """The first line of a recipe, which any text file may be."""
-    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].removeprefix("#").strip()
+    """The first line of a recipe; what is no text is `check`'s to refuse."""
+    try:
+        return read_text(path).partition("\n")[0].removeprefix("#").strip()
+    except MiaSegError:
+        return "cannot be read: 'mia-seg check' says why"
 
 
 def _components(package: str) -> Iterator[tuple[str, str]]:
     spec = importlib.util.find_spec(f"mia_seg.{package}")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    for path in sorted(Path(spec.submodule_search_locations[0]).glob("[!_]*.py")):
-        yield path.stem, (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    for path in sorted(Path(spec.submodule_search_locations[0]).glob("[!_.]*.py")):
+        yield path.stem, (ast.get_docstring(ast.parse(path.read_bytes())) or "").partition("\n")[0]

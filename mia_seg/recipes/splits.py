@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, groupby
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mia_seg import data
 from mia_seg.data import Dataset
+from mia_seg.data._lists import READ, Files, no_files, read_list, shown
 from mia_seg.errors import MiaSegError
 
 Part = Literal["members", "nonmembers", "pool"]
@@ -51,7 +53,8 @@ class SplitRule(BaseModel):
     whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
     groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
     order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
-    lists: text files with one scene id a line, below the data root or packaged; the seed changes nothing.
+    lists: text files with one scene a line (its id, file name or path; '#' begins a comment), below the data root or
+    packaged; the seed changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -87,9 +90,10 @@ class SplitRule(BaseModel):
     def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Partition:
         """The parts under `seed`. Raises MiaSegError for too few scenes, unknown ids or overlapping parts."""
         ids = dataset.ids(data_root)
-        ids = ids if self.of is None else read_ids(data_root, self.of, ids)
+        files = partial(_files, dataset, data_root)
+        ids = ids if self.of is None else read_ids(data_root, self.of, ids, files=files)
         if self.rule == "lists":
-            parts = [read_ids(data_root, f, ids) if isinstance(f, str) else [] for f in self._sizes()]
+            parts = [read_ids(data_root, f, ids, files=files) if isinstance(f, str) else [] for f in self._sizes()]
             groups = {i: i for part in parts for i in part}
         else:
             drawn = self._units(dataset, ids)
@@ -147,6 +151,13 @@ class SplitRule(BaseModel):
             )
 
 
+def _files(dataset: Dataset, data_root: Path | None, scene_id: str) -> list[Path]:
+    """A scene's image and labels, below the data root."""
+    root = data_root or Path()
+    found = dataset.files(data_root, scene_id)[:2]
+    return [path.relative_to(root) if path.is_relative_to(root) else path for path in found]
+
+
 def _toss(ids: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     """Members and non-members, each id by a fair coin. Raises MiaSegError where all coins fall alike."""
     # A stream for each scene: what else the seed draws (weights, an attacker's halves, other data) knows nothing of it.
@@ -171,8 +182,12 @@ def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> N
         raise MiaSegError(f"{what} share {len(both)} scenes ('{both[0]}' is one). Make the lists disjoint.")
 
 
-def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[str]:
-    """The ids of a list below the data root, or of a packaged one; each must be among the `known`."""
+def read_ids(data_root: Path | None, name: str, known: Sequence[str], *, files: Files = no_files) -> list[str]:
+    """The ids of a list below the data root, or of a packaged one, sorted; each must be among the `known`.
+
+    files: those of an id, below the data root; a list may name it by their paths.
+    Raises MiaSegError for a list that is missing, empty or no text, and for lines that name no known id or several.
+    """
     path = (data_root or Path()) / name
     if not path.is_file() and (PUBLISHED / name).is_file():
         path = PUBLISHED / name
@@ -180,15 +195,15 @@ def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[st
         raise MiaSegError(
             f"{path} is missing. The recipe names it as a list of scene ids, one a line, below the data root."
         )
-    ids = sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
-    if not ids:
+    ids, lacking = read_list(path, known, files)
+    if not ids and not lacking:
         raise MiaSegError(f"{path} is an empty split. Give at least one scene id, one a line.")
-    lacking = sorted(set(ids) - set(known))
     if lacking:
         published = "Extract the archives whole; 'mia-seg check' counts what is there by folder."
-        own = "Correct the list or point --data-root to the data set that it was made for."
+        like = f", and this data set's first id is '{known[0]}'" if known else ""
+        own = f"{READ}{like}. Correct the list or point --data-root to the data set that it was made for."
         raise MiaSegError(
-            f"{path}: {len(lacking)} of {len(ids)} ids are not in the data set: {', '.join(lacking[:5])}. "
+            f"{path}: {len(lacking)} of {len(ids) + len(lacking)} ids are not in the data set: {shown(lacking)}. "
             f"{published if path.parent == PUBLISHED else own}"
         )
     return ids

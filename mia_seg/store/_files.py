@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from mia_seg.errors import MiaSegError, Unwritable
 
+LONGEST = 100  # bytes of a name
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 UNWRITABLE |= {errno.ENOTDIR, errno.EEXIST}  # a file where a folder should be
 
@@ -53,6 +54,17 @@ def _about(error: OSError, path: Path) -> bool:
         return True
     named, place = Path(os.path.abspath(os.fsdecode(error.filename))), Path(os.path.abspath(path))
     return place in named.parents or place.parent == named.parent or named in (place, *place.parents)
+
+
+def shortened(name: str) -> str:
+    """A name for files of at most 100 bytes; of a longer one the beginning and eight hex digits that tell it apart.
+
+    A file system takes 255 bytes, and more than one name goes into some of a file's. A short name stays as it is.
+    """
+    raw = name.encode()
+    if len(raw) <= LONGEST:
+        return name
+    return f"{raw[: LONGEST - 9].decode(errors='ignore')}~{hashlib.sha256(raw).hexdigest()[:8]}"
 
 
 def write_json(path: Path, content: object) -> None:
