@@ -103,9 +103,9 @@ def test_recipes_class_maps_configs_and_results_are_read_likewise(
         rewrite(path, form)
     assert (recipes.load_victim("tiny"), results.read(audit_result)) == before
     assert dict(catalogue.catalogue()["victim recipes"])["tiny"] == "A recipe for tests: one epoch at 32 x 48."
-    write(workdir / "map.toml", 'classes = ["façade"]\nmap = [{ name = "façade", id = 1 }]\n')
+    write(workdir / "map.toml", 'classes = ["façade", "sky"]\nmap = [{ name = "façade", id = 1 }]\n')
     rewrite(workdir / "map.toml", form)
-    assert Folder(path="x", class_map="map.toml").classes() == ("façade",)
+    assert Folder(path="x", class_map="map.toml").classes() == ("façade", "sky")
     ids = Mapillary().ids(data_root)
     rewrite(data_root / "mapillary/config_v1.2.json", form)
     assert Mapillary().ids(data_root) == ids
