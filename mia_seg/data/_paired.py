@@ -12,7 +12,9 @@ from PIL import Image
 from pydantic import Field
 
 from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
-from mia_seg.data._files import Stored, paired, read_labels, read_pair
+from mia_seg.data._files import paired
+from mia_seg.data._pixels import Stored
+from mia_seg.data._read import read_labels, read_pair
 from mia_seg.errors import AbsentPart, MiaSegError
 
 SAMPLE = 20  # label files of a folder that a survey reads
@@ -52,6 +54,10 @@ class Paired(Dataset):
         """What a label file must be, before `decode`."""
         return "grey ids"
 
+    def white(self) -> int | None:
+        """The id of white in a label file of one bit; None: either 1 or 255, so that such files are refused."""
+        return 1
+
     def resized(self, stored: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that a scene of a stored size is given."""
         return self.size or stored
@@ -75,7 +81,7 @@ class Paired(Dataset):
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         image, labels = self.files(data_root, scene_id)[:2]
-        image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized)
+        image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized, white=self.white())
         return Scene(scene_id, image_HWC, self.decode(stored, labels))
 
     def survey(self, data_root: Path) -> list[Finding]:
@@ -102,10 +108,8 @@ class Paired(Dataset):
         sample = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, SAMPLE).astype(int))]
         seen = np.zeros(256, bool)
         for image, labels in sample:
-            seen |= (
-                np.bincount(self.decode(read_labels(image, labels, self.stored_as()), labels).ravel(), minlength=256)
-                > 0
-            )
+            stored = read_labels(image, labels, self.stored_as(), white=self.white())
+            seen |= np.bincount(self.decode(stored, labels).ravel(), minlength=256) > 0
         names = [name for k, name in enumerate(self.classes()) if seen[k]]
         listed = f": {', '.join(names)}" if len(self.classes()) <= LISTED and names else ""
         return f"{len(names)} of {len(self.classes())} classes occur in a sample of {len(sample)}{listed}"
