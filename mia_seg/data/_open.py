@@ -67,6 +67,8 @@ def opened(path: Path) -> Iterator[Opened]:
         with sentence(path):
             source = lean(path)
             image = stack.enter_context(Image.open(source, formats=FORMATS))
+            if image.format == "TIFF":
+                image.filename = ""  # by its name Pillow maps the file into memory, with the size as turned: garbled
             found = Opened(path, image, source, _raw(image), _orientation(image), _stored(image))
             _check_frames(found)
         _check_size(found)
