@@ -333,6 +333,16 @@ def test_what_is_no_whole_image_is_one_sentence(tmp_path: Path, content: bytes, 
             read(path, (4, 4))
 
 
+def test_a_flipped_bit_among_the_pixels_of_png_labels_is_found(tmp_path: Path) -> None:
+    """Pillow compares no checksum there."""
+    content = png(np.zeros((4, 4), int), GREY, 8)
+    start = content.index(b"IDAT") + 4
+    for place in range(start, start + 8):
+        damaged = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        with pytest.raises(MiaSegError, match=r"l\.png cannot be read as an image \(its checksums do not fit"):
+            ids_of(put(tmp_path / "l.png", damaged), (4, 4))
+
+
 @pytest.mark.parametrize("error", [struct.error, ValueError, OverflowError, zlib.error, KeyError, MemoryError])
 def test_whatever_the_decoder_raises_is_the_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]

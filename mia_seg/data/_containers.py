@@ -1,6 +1,7 @@
 """What lies around the pixels of PNG and WebP files: what of it is read, and what it tells."""
 
 import struct
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -12,11 +13,12 @@ READ = {b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
 FIRST = {b"IHDR": 0, b"eXIf": 1}
 
 
-def lean(path: Path) -> Path | BytesIO:
+def lean(path: Path, *, exact: bool = False) -> Path | BytesIO:
     """The file itself or, of a PNG with texts, profiles and the like, a copy in memory without them.
 
     Whatever lies in those chunks, large, damaged or unknown, the pixels are sound. The orientation goes to the front,
-    where it is known before anything is decoded. What follows the end of the picture is left out.
+    where it is known before anything is decoded. What follows the end of the picture is left out. exact: raise OSError
+    where a chunk's checksum is wrong, which Pillow looks at in headers alone.
     """
     with path.open("rb", buffering=0) as file:
         if file.read(8) != PNG:
@@ -24,11 +26,13 @@ def lean(path: Path) -> Path | BytesIO:
         chunks = list(_chunks(file))
         names = [name for name, _, _ in chunks]
         late = b"IDAT" in names and b"eXIf" in names[names.index(b"IDAT") :]
-        if not late and all(map(_is_read, names)):
+        if not (late or exact) and all(map(_is_read, names)):
             return path
         file.seek(0)
         content = file.readall()
     kept = [(name, content[start:stop]) for name, start, stop in chunks if _is_read(name)]
+    if exact and not all(_is_sound(part) for _, part in kept):
+        raise OSError("its checksums do not fit its content")
     rest = b"" if b"IEND" in names else content[chunks[-1][2] :]
     return BytesIO(PNG + b"".join(part for _, part in sorted(kept, key=lambda one: FIRST.get(one[0], 2))) + rest)
 
@@ -42,6 +46,10 @@ def webp_is_lossless(content: bytes) -> bool:
             return bool(name == b"VP8L")
         place += 24 if name == b"ANMF" else 8 + size + size % 2  # a frame's own chunks follow its 16 bytes
     return False
+
+
+def _is_sound(chunk: bytes) -> bool:
+    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
 
 
 def _is_read(name: bytes) -> bool:

@@ -72,7 +72,7 @@ def _array(
 @contextmanager
 def _pair(image: Path, labels: Path) -> Iterator[tuple[Opened, Opened]]:
     """Both files, opened once and not yet decoded; their sizes must agree once they are turned."""
-    with opened(image) as picture, opened(labels) as drawn:
+    with opened(image) as picture, opened(labels, exact=True) as drawn:  # a wrong id looks like any other
         if picture.shown != drawn.shown:
             raise _no_pair(picture, drawn)
         yield picture, drawn
