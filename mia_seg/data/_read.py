@@ -1,13 +1,13 @@
 """Reading a pair: one reader of images and one of labels, for every data set of files."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mia_seg.data._open import SIDEWAYS, Opened, Size, opened, sentence
+from mia_seg.data._open import QUIET, SIDEWAYS, Opened, Size, opened, sentence
 from mia_seg.data._pixels import Stored, colours, ids, rgb
 from mia_seg.errors import MiaSegError
 
@@ -36,15 +36,14 @@ def read_labels(image: Path, labels: Path, stored: Stored, *, white: int | None 
 
 def is_one_bit(path: Path) -> bool:
     """Whether a label file holds black and white alone, by its header; False where that cannot be read."""
-    try:
-        with path.open("rb") as file:
+    with suppress(Exception), QUIET:
+        with path.open("rb", buffering=0) as file:
             head = file.read(26)
-        if head[:4] == b"\x89PNG" or head[8:12] == b"WEBP":
-            return head[:4] == b"\x89PNG" and head[24:] == b"\x01\x00"  # depth 1, grey
-        with opened(path) as found:
-            return found.image.mode == "1"
-    except (OSError, MiaSegError):
-        return False
+        if head[:4] == b"\x89PNG":
+            return head[24:] == b"\x01\x00"  # depth 1, grey
+        with Image.open(path, formats=("TIFF", "BMP")) as image:
+            return image.mode == "1"
+    return False
 
 
 def _labels(drawn: Opened, stored: Stored, *, resized: Resize, white: int | None) -> np.ndarray:
