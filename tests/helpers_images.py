@@ -60,6 +60,46 @@ def saved(image: Image.Image, form: str, **more: Any) -> bytes:
     return file.getvalue()
 
 
+def tiff(
+    content: bytes,
+    *,
+    bits: int,
+    size: tuple[int, int] = (2, 2),
+    bands: int = 1,
+    sample: int = 1,
+    photometric: int = 1,
+    planes: int = 1,
+    orientation: int = 1,
+    alpha: int | None = None,
+    order: str = "<",
+    compressed: bool = False,
+) -> bytes:
+    """A TIFF of one strip with these bytes as its pixels."""
+    content = zlib.compress(content) if compressed else content
+    tags = {256: size[1], 257: size[0], 258: bits, 259: 8 if compressed else 1, 262: photometric, 273: 8}
+    tags |= {274: orientation, 277: bands, 278: size[0], 279: len(content), 284: planes}
+    tags |= {339: sample} if alpha is None else {338: alpha, 339: sample}
+    entries = b"".join(_entry(tag, value, order) for tag, value in tags.items())
+    content += b"\0" * (len(content) % 2)
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + len(content))
+    return start + content + struct.pack(f"{order}H", len(tags)) + entries + b"\0" * 4
+
+
+def _entry(tag: int, value: int, order: str) -> bytes:
+    """A tag of TIFF: places and lengths of strips are LONG, all others SHORT."""
+    long = tag in (273, 279)
+    stored = struct.pack(f"{order}I", value) if long else struct.pack(f"{order}HH", value, 0)
+    return struct.pack(f"{order}HHI", tag, 4 if long else 3, 1) + stored
+
+
+def bmp(row: bytes, bits: int, palette: Sequence[Sequence[int]]) -> bytes:
+    """A BMP of one row of four pixels."""
+    colours = b"".join(bytes([*reversed(colour), 0]) for colour in palette)
+    start = 54 + len(colours)
+    head = struct.pack("<IiiHHIIiiII", 40, 4, 1, 1, bits, 0, len(row), 0, 0, len(palette), 0)
+    return b"BM" + struct.pack("<IHHI", start + len(row), 0, 0, start) + head + colours + row
+
+
 def ycck(inks: Sequence[int]) -> bytes:
     """A JPEG of one CMYK colour as Photoshop stores it: inverted, its first three inks as luminance and chroma."""
     y, cb, cr = np.array(Image.new("RGB", (1, 1), tuple(inks[:3])).convert("YCbCr"))[0, 0]

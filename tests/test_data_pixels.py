@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from helpers_images import (
     RGB,
     RGBA,
     TURNS,
+    bmp,
     exif,
     jpeg,
     png,
     put,
     saved,
+    tiff,
     ycck,
 )
 from hypothesis import given, settings
@@ -219,15 +222,6 @@ def test_values_without_a_known_range_are_no_image(
         assert np.array_equal(ids_of(path, (2, 2)), ids)
 
 
-def tiff(content: bytes, *, bits: int, sample: int = 1, photometric: int = 1, planes: int = 1) -> bytes:
-    """An uncompressed TIFF of two rows of two grey pixels, or of RGB where there are planes."""
-    bands = 1 if planes == 1 else 3
-    tags = [(256, 2), (257, 2), (258, bits), (259, 1), (262, photometric), (273, 8), (277, bands), (278, 2)]
-    tags += [(279, len(content)), (284, planes), (339, sample)]
-    entries = b"".join(struct.pack("<HHII", number, 4 if number in (273, 279) else 3, 1, v) for number, v in tags)
-    return b"II*\0" + struct.pack("<I", 8 + len(content)) + content + struct.pack("<H", len(tags)) + entries + b"\0" * 4
-
-
 @pytest.mark.parametrize(
     ("file", "image", "ids"),
     [
@@ -244,7 +238,7 @@ def tiff(content: bytes, *, bits: int, sample: int = 1, photometric: int = 1, pl
         (tiff(struct.pack("<4h", 0, 7, -1, 9), bits=16, sample=2), "signed 16-bit pixels", "holds the value -1"),
         (tiff(bytes([0, 7, 127, 9]), bits=8, sample=2), "signed 8-bit pixels", [0, 7, 127, 9]),
         (tiff(bytes([0, 7, 255, 9]), bits=8, sample=2), "signed 8-bit pixels", "holds the value -1"),
-        (tiff(bytes(24), bits=16, photometric=2, planes=2), "16 bits with its channels apart", "channels apart"),
+        (tiff(bytes(24), bits=16, bands=3, photometric=2, planes=2), "its channels apart", "its channels apart"),
     ],
 )  # fmt: skip
 def test_tiff_files_of_every_depth_and_sign(tmp_path: Path, file: bytes, image: Any, ids: Any) -> None:
@@ -255,6 +249,44 @@ def test_tiff_files_of_every_depth_and_sign(tmp_path: Path, file: bytes, image: 
                 read(path, (2, 2))
         else:
             assert read(path, (2, 2)).reshape(4, -1)[:, 0].tolist() == truth
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(("bands", "alpha"), [(1, None), (3, None), (4, 0), (4, 2)])
+def test_tiff_files_of_8_and_16_bits_in_either_order(
+    tmp_path: Path, order: str, compressed: bool, bands: int, alpha: int | None
+) -> None:
+    for bits, orientation in ((8, 6), (16, 1), (16, 3), (16, 6)):
+        values = np.random.default_rng(0).integers(0, 2**bits, (3, 5, bands) if bands > 1 else (3, 5))
+        content = values.astype(f"{order}u{bits // 8}").tobytes()
+        tags = {"photometric": 2 if bands > 1 else 1, "orientation": orientation, "alpha": alpha}
+        file = tiff(content, bits=bits, size=(3, 5), bands=bands, order=order, compressed=compressed, **tags)
+        truth = TURNS[orientation](shown(values, RGB if bands > 1 else GREY, bits, values))
+        assert np.array_equal(image_of(put(tmp_path / "a.tif", file), truth.shape), truth)
+
+
+@pytest.mark.parametrize(
+    ("bits", "greys", "image", "ids"),
+    [
+        (1, (0, 255), [0, 255, 255, 0], [0, 1, 1, 0]),
+        (1, (255, 0), [255, 0, 0, 255], [0, 1, 1, 0]),
+        (8, range(256), [9, 8, 7, 6], [9, 8, 7, 6]),
+        (4, range(16), "a BMP of 4 bits with a grey palette", None),
+        (4, (0, 255), "a BMP of 4 bits with a grey palette", None),
+        (8, (0, 255), "a BMP of 8 bits with a grey palette", None),
+    ],
+)
+def test_bmp_files_with_grey_palettes(tmp_path: Path, bits: int, greys: Sequence[int], image: Any, ids: Any) -> None:
+    """Pillow takes the bytes of some for others."""
+    row = {1: b"\x60\0\0\0", 4: b"\x12\x34\0\0", 8: b"\x09\x08\x07\x06"}[bits]
+    path = put(tmp_path / "a.bmp", bmp(row, bits, [(grey,) * 3 for grey in greys]))
+    for read, truth in ((image_of, image), (ids_of, ids)):
+        if ids is None:
+            with pytest.raises(MiaSegError, match=rf"a\.bmp is {image}, which is not read\. Save it as PNG"):
+                read(path, (1, 4))
+        else:
+            assert read(path, (1, 4)).reshape(4, -1)[:, 0].tolist() == truth
 
 
 BOX = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
