@@ -29,6 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mia_seg.data import _open
 from mia_seg.data._read import read_labels, read_pair
 from mia_seg.errors import MiaSegError
 
@@ -351,6 +352,7 @@ SOUND = png(np.zeros((4, 4), int), GREY, 8)
         (b"", r"cannot be read as an image \(it has 0 bytes\)"),
         (b"version https://git-lfs", r"cannot be read as an image \(no PNG, JPEG, TIFF, BMP or WebP image is found"),
         (saved(BOX, "GIF"), r"cannot be read as an image \(no PNG, JPEG, TIFF, BMP or WebP image is found"),
+        (SOUND[:8], "cannot be read as an image"),
         (SOUND[:40], "cannot be read as an image"),
         (SOUND.replace(b"IDAT", b"IDAX"), "cannot be read as an image"),
         (saved(SMALL, "WEBP")[:40], "cannot be read as an image"),
@@ -373,6 +375,13 @@ def test_a_flipped_bit_among_the_pixels_of_png_labels_is_found(tmp_path: Path) -
         damaged = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
         with pytest.raises(MiaSegError, match=r"l\.png cannot be read as an image \(its checksums do not fit"):
             ids_of(put(tmp_path / "l.png", damaged), (4, 4))
+
+
+def test_the_memory_is_that_of_the_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = _open.memory.__wrapped__()
+    for said, memory in (("max", machine), ("4096", 4096), (str(machine * 2), machine)):
+        monkeypatch.setattr(_open, "CGROUP", put(tmp_path / "memory.max", said.encode()))
+        assert _open.memory.__wrapped__() == memory
 
 
 @pytest.mark.parametrize("error", [struct.error, ValueError, OverflowError, zlib.error, KeyError, MemoryError])

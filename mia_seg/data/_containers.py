@@ -33,7 +33,7 @@ def lean(path: Path, *, exact: bool = False) -> Path | BytesIO:
     kept = [(name, content[start:stop]) for name, start, stop in chunks if _is_read(name)]
     if exact and not all(_is_sound(part) for _, part in kept):
         raise OSError("its checksums do not fit its content")
-    rest = b"" if b"IEND" in names else content[chunks[-1][2] :]
+    rest = b"" if b"IEND" in names else content[chunks[-1][2] if chunks else len(PNG) :]
     return BytesIO(PNG + b"".join(part for _, part in sorted(kept, key=lambda one: FIRST.get(one[0], 2))) + rest)
 
 
