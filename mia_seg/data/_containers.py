@@ -11,6 +11,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 # Beside the critical chunks, whose names begin with a capital: transparency, orientation, and the frames of animations.
 READ = {b"tRNS", b"eXIf", b"acTL", b"fcTL", b"fdAT"}
 FIRST = {b"IHDR": 0, b"eXIf": 1}
+Chunk = tuple[bytes, int, int]  # name, and where it starts and stops in the file
 
 
 def lean(path: Path, *, exact: bool = False) -> Path | BytesIO:
@@ -24,17 +25,32 @@ def lean(path: Path, *, exact: bool = False) -> Path | BytesIO:
         if file.read(8) != PNG:
             return path
         chunks = list(_chunks(file))
-        names = [name for name, _, _ in chunks]
-        late = b"IDAT" in names and b"eXIf" in names[names.index(b"IDAT") :]
-        if not (late or exact) and all(map(_is_read, names)):
+        rewritten = _orientation_is_late(chunks) or not all(_is_read(name) for name, _, _ in chunks)
+        if not (rewritten or exact):
             return path
         file.seek(0)
         content = file.readall()
     kept = [(name, content[start:stop]) for name, start, stop in chunks if _is_read(name)]
     if exact and not all(_is_sound(part) for _, part in kept):
         raise OSError("its checksums do not fit its content")
-    rest = b"" if b"IEND" in names else content[chunks[-1][2] if chunks else len(PNG) :]
-    return BytesIO(PNG + b"".join(part for _, part in sorted(kept, key=lambda one: FIRST.get(one[0], 2))) + rest)
+    return BytesIO(_joined(kept) + _rest(content, chunks)) if rewritten else path
+
+
+def _orientation_is_late(chunks: list[Chunk]) -> bool:
+    names = [name for name, _, _ in chunks]
+    return b"IDAT" in names and b"eXIf" in names[names.index(b"IDAT") :]
+
+
+def _joined(kept: list[tuple[bytes, bytes]]) -> bytes:
+    return PNG + b"".join(part for _, part in sorted(kept, key=lambda one: FIRST.get(one[0], 2)))
+
+
+def _rest(content: bytes, chunks: list[Chunk]) -> bytes:
+    """What stands where a damaged file has no more chunks: Pillow says what is wrong with it."""
+    if not chunks:
+        return content[len(PNG) :]
+    name, _, stop = chunks[-1]
+    return b"" if name == b"IEND" else content[stop:]
 
 
 def webp_is_lossless(content: bytes) -> bool:
@@ -56,7 +72,7 @@ def _is_read(name: bytes) -> bool:
     return name in READ or name[:1].isupper()
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: BinaryIO) -> Iterator[Chunk]:
     """Name, start and stop of each chunk up to the end or to the first that is none."""
     place = 8
     while len(head := file.read(8)) == 8:
