@@ -11,7 +11,7 @@ from mia_seg.errors import MiaSegError
 
 # A mark of UTF-32 begins as that of UTF-16 does; its zero bytes give it away.
 MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16-LE", codecs.BOM_UTF16_BE: "UTF-16-BE"}
-WINDOWS = {"thumbs.db", "desktop.ini"}
+LEFT_BEHIND = {"thumbs.db", "desktop.ini", "__macosx"}  # by Windows, and by archives of a Mac
 UNSEEN = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of characters, line and paragraph separators
 
 
@@ -75,8 +75,8 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether it is what systems leave beside people's files: it or a folder above begins with a dot, or Windows'."""
-    return path.name.lower() in WINDOWS or any(part.startswith(".") for part in path.parts)
+    """Whether it is what systems leave beside people's files, or lies in a folder that is."""
+    return any(part.startswith(".") or part.lower() in LEFT_BEHIND for part in path.parts)
 
 
 def check_name(name: str, folder: Path) -> None:

@@ -30,6 +30,7 @@ from helpers_files import (
     wholes,
     write,
 )
+from helpers_images import jpeg
 from helpers_scenes import toy
 from PIL import Image
 from safetensors.torch import save_file
@@ -77,6 +78,19 @@ def shrink(path: Path) -> None:
     smaller.save(path)
 
 
+def sideways(path: Path) -> None:
+    """The photograph says that it is shown turned; the labels lie as it is stored."""
+    path.write_bytes(jpeg(np.array(Image.open(path)), 6))
+
+
+def latin1(path: Path) -> None:
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.jpg"))
+
+
+def widen(path: Path, by: int) -> None:
+    Image.fromarray(np.array(Image.open(path)).astype(np.uint16) + by).save(path)
+
+
 # What is broken, given a member's image; the recipe; what the sentence must say beside the file's name.
 DATA: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "truncated photograph": (truncate, "tiny_folder", ["{image}", "cannot be read", "Fetch the file again"]),
@@ -97,6 +111,17 @@ DATA: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "an id outside the space": (
         lambda i: id_12(labels_of(i)), "tiny_camvid",
         ["{labels}", "value 12 is none of this data set's labels (0-11)", "Correct the label image"],
+    ),
+    "a JPEG called .png": (
+        lambda i: Image.open(labels_of(i)).convert("RGB").save(labels_of(i), "JPEG"), "tiny_folder",
+        ["{labels} is compressed as JPEG, which changes the values of labels", "Make the file anew as PNG"],
+    ),
+    "an orientation that labels do not share": (
+        sideways, "tiny_folder", ["{image}, turned by its EXIF orientation 6, is", "only before turning", "Remove the"]
+    ),
+    "a name in Latin-1": (latin1, "tiny_folder", ["holds b'caf\\xe9.jpg', a name that is not UTF-8", "Rename it"]),
+    "ids beyond a byte": (
+        lambda i: widen(labels_of(i), 300), "tiny_camvid", ["{labels} holds the value 3", "Number the classes from 0"]
     ),
     "no images": (lambda i: empty(i.parent), "tiny_folder", ["labelmefacade", "holds no images", "extracted there"]),
     "no frames": (lambda i: empty(i.parent), "tiny_camvid", ["camvid/train", "holds no images", "extracted there"]),

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from mia_seg import data, plugins
-from mia_seg.data import IGNORE, Dataset, Scene, Scenes
+from mia_seg.data import IGNORE, Dataset, Scene, Scenes, _open
 from mia_seg.data.camvid import CamVid
 from mia_seg.data.folder import Folder
 from mia_seg.errors import MiaSegError
@@ -278,10 +278,17 @@ def test_one_stem_twice_is_refused(data_root: Path) -> None:
         FACADE.ids(data_root)
 
 
-def test_a_bomb_is_refused(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_beyond_the_memory_is_refused_and_pillows_own_limit_is_none(
+    data_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(MiaSegError, match=r"\.jpg cannot be read as an image .*decompression bomb"):
-        FACADE.scene(data_root, facade_stem(0))
+    assert FACADE.scene(data_template, facade_stem(0)).image_HWC.shape == (40, 64, 3)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(_open, "memory", lambda: 40 * 100 * 1000)
+    assert FACADE.scene(data_template, facade_stem(0)).labels_HW.shape == (40, 64)
+    monkeypatch.setattr(_open, "memory", lambda: 40 * 2559)
+    with pytest.raises(MiaSegError, match=r"\.jpg is 40 x 64 pixels, and the memory here allows 2,559 pixels"):
+        FACADE.scene(data_template, facade_stem(0))
 
 
 def test_files_that_are_no_images_are_left_alone(data_root: Path) -> None:

@@ -12,7 +12,9 @@ from PIL import Image
 from pydantic import Field
 
 from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
-from mia_seg.data._files import Stored, paired, read_labels, read_pair
+from mia_seg.data._files import paired
+from mia_seg.data._pixels import Stored
+from mia_seg.data._read import read_labels, read_pair
 from mia_seg.data._values import LabelValues
 from mia_seg.errors import AbsentPart, MiaSegError
 
@@ -58,6 +60,10 @@ class Paired(Dataset):
         """What a label file must be, before `decode`."""
         return "grey ids"
 
+    def white(self) -> int | None:
+        """The id of white in a label file of one bit; None: either 1 or 255, so that such files are refused."""
+        return 1
+
     def resized(self, stored: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that a scene of a stored size is given."""
         return self.size or stored
@@ -81,14 +87,14 @@ class Paired(Dataset):
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         image, labels = self.files(data_root, scene_id)[:2]
-        image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized)
+        image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized, white=self.white())
         return Scene(scene_id, image_HWC, self.decode(stored, labels))
 
     def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
         return self._labels(*self.files(data_root, scene_id)[:2])
 
     def _labels(self, image: Path, labels: Path) -> tuple[np.ndarray, dict[str, int]]:
-        stored = read_labels(image, labels, self.stored_as(), resized=self.resized)
+        stored = read_labels(image, labels, self.stored_as(), resized=self.resized, white=self.white())
         labels_HW = self.decode(stored, labels)
         return labels_HW, self.unknown(stored, labels_HW)
 

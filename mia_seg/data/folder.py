@@ -10,9 +10,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mia_seg.data import IGNORE
 from mia_seg.data._example import save_pair, squares
-from mia_seg.data._files import Stored, by_stem, folder, inside
+from mia_seg.data._files import folder, inside
+from mia_seg.data._folders import check_one_meaning, content, listed_pairs
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._paired import Found, Paired
+from mia_seg.data._pixels import Stored
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import explain
 from mia_seg.texts import files_below, read_toml
@@ -84,7 +86,10 @@ class ClassMap(BaseModel):
 
 
 class Folder(Paired):
-    """`<data root>/<path>/images/*.{jpg,png}` with `labels/<same stem>.png`."""
+    """`<data root>/<path>/images/` with `labels/` beside it, whose files have the same stems: docs/files.md.
+
+    PNG, TIFF, BMP and WebP, images also JPEG. Both may lie in folders of one or two levels, which are part of the ids.
+    """
 
     listing: ClassVar[frozenset[str]] = frozenset({"path", "class_map"})
 
@@ -108,9 +113,18 @@ class Folder(Paired):
         return folder(data_root, self.path)
 
     def find(self, root: Path, part: str) -> Found:
-        fix = "A folder data set needs images/ and labels/ side by side."
-        images, labels = inside(root, "images", fix), inside(root, "labels", fix)
-        return images, by_stem(images, ".jpg", ".jpeg", ".png"), by_stem(labels, ".png")
+        images, labels = _side(root, "images"), _side(root, "labels")
+        pictures, drawn = listed_pairs(images, labels)
+        if self.stored_as() == "ids":
+            check_one_meaning(drawn, labels)
+        return images, pictures, drawn
+
+    def white(self) -> int | None:
+        """1 as stored, or 255 under a map that has a rule for it; None under one that has another for 1 as well."""
+        names = {rule.id: rule.name for rule in self._map().map}
+        if 255 not in names:
+            return 1
+        return 255 if names.get(1, names[255]) == names[255] else None
 
     @classmethod
     def example(cls, data_root: Path) -> Self:
@@ -152,6 +166,12 @@ class Folder(Paired):
         if not self.class_map.endswith(".toml"):
             return _read_map(CLASS_MAPS / f"{self.class_map}.toml")
         return _read_map(Path.cwd() / self.class_map)
+
+
+def _side(root: Path, name: str) -> Path:
+    if (root / name).is_dir():
+        return root / name
+    return inside(root, name, f"A folder data set needs images/ and labels/ side by side; there: {content(root)}.")
 
 
 @cache

@@ -9,10 +9,11 @@ from pydantic import Field, model_validator
 
 from mia_seg.data import IGNORE, Side
 from mia_seg.data._example import save, save_pair, squares, write
-from mia_seg.data._files import Stored, by_stem, check_case, folder, inside
+from mia_seg.data._files import by_stem, check_case, folder, inside
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._labels_mapillary import NAMES, merge
 from mia_seg.data._paired import Found, Paired, look_up
+from mia_seg.data._pixels import Stored
 from mia_seg.errors import MiaSegError
 from mia_seg.texts import read_json
 

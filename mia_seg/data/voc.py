@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 
 from mia_seg.data import IGNORE
 from mia_seg.data._example import save, save_pair, squares, write
-from mia_seg.data._files import Stored, by_stem, folder, inside
+from mia_seg.data._files import by_stem, folder, inside
 from mia_seg.data._lists import READ, read_list, shown
 from mia_seg.data._paired import Found, Paired, look_up, same
+from mia_seg.data._pixels import Stored
 from mia_seg.errors import AbsentPart, MiaSegError
 
 CLASSES = (
