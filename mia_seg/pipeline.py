@@ -172,12 +172,12 @@ class Pipeline:
     @once
     def _victim(self, name: str, seed: int) -> tuple[Recipe, Cut]:
         recipe = self.sources.recipe(checks.victim_of(name))
-        return recipe, self.sources.cut(recipe, seed)
+        return recipe, self.sources.cut(recipe, seed, f"victim '{name}'")
 
     @once
     def _shadow(self, name: str, seed: int) -> tuple[ShadowRecipe, Cut]:
         recipe = self.sources.recipe(checks.shadow_of(name))
-        return recipe, self.sources.cut(recipe, seed)
+        return recipe, self.sources.cut(recipe, seed, f"shadow '{name}'")
 
     def _check_apart(
         self, what: str, cut: Cut, ids: Sequence[str], *, victim: tuple[str, int], part: Part = "asked"

@@ -106,6 +106,12 @@ def read_pair(
             return _array(_rgb(picture), resized, Image.Resampling.BILINEAR), labels_HW
 
 
+def read_image(image: Path, labels: Path) -> np.ndarray:
+    """The image alone (RGB, uint8), as stored; of the labels only the size is read."""
+    with _pair(image, labels) as (picture, _), _sentence(image):
+        return _array(_rgb(picture), lambda size: size, Image.Resampling.BILINEAR)
+
+
 def read_labels(
     image: Path, labels: Path, stored: Stored, *, resized: Callable[[tuple[int, int]], tuple[int, int]]
 ) -> np.ndarray:
