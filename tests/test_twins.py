@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers_datasets import stored
 from helpers_files import assert_refused, call, edit, facade_stem, forget, wholes, write
+from helpers_results import result
 from PIL import Image, ImageEnhance
 from PIL.PngImagePlugin import PngInfo
 
@@ -19,7 +20,10 @@ from mia_seg.data._twins import NEAR, ROWS, exact_twins, fingerprint, near_twins
 from mia_seg.data.folder import Folder
 from mia_seg.data.streets import Streets
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results
+from mia_seg.recipes import load_victim
 from mia_seg.recipes.splits import Partition
+from mia_seg.report import controls
 from mia_seg.stages import pictures as pictures_
 from mia_seg.stages.pictures import seen
 from mia_seg.stages.scenes import Cut, check_apart, check_parts, read_cut
@@ -279,8 +283,6 @@ def test_a_file_that_changes_while_it_is_read_is_refused_and_not_kept(
 
 @pytest.mark.parametrize("part", ["pool", "nonmembers"])
 def test_a_damaged_image_is_named_before_anything_is_trained(workdir: Path, data_root: Path, part: str) -> None:
-    from mia_seg.recipes import load_victim
-
     recipe = load_victim("tiny_folder")
     scene = getattr(recipe.split.cut(recipe.dataset(), data_root, 0), part)[0]
     os.truncate(image_of(data_root, scene), 700)
@@ -303,3 +305,55 @@ def test_a_run_on_twins_is_refused_by_their_names_and_trains_nothing(workdir: Pa
         ran = call(*command.split(), "--data-root", data_root)
         assert_refused(ran, f"The split of {whose} 'tiny_folder", says, ", ...). Remove one of each pair")
     assert not wholes(workdir / "runs")
+
+
+# Near twins in results, on the page and on the screen.
+
+TOLD = {
+    "members": 2, "of": 60, "distance": NEAR,
+    "pairs": [{"member": "a", "nonmember": "x"}, {"member": "b", "nonmember": "y"}],
+}  # fmt: skip
+
+
+def test_near_twins_are_told_seed_by_seed() -> None:
+    found = [result(seed=2, near_twins=TOLD | {"members": 5}), result(seed=1, near_twins=TOLD), result(seed=3)]
+    assert controls.near_twins(found).startswith(
+        "Near twins: 2 of 60 members (seed 1), 5 of 60 members (seed 2) look nearly like a non-member, such as "
+        "'a' and 'x', 'b' and 'y'. No attack can be expected to tell near twins apart, so AUC shows less than what"
+    )
+    assert controls.near_twins([result()]) == ""
+
+
+def test_near_twins_are_told_above_the_table_and_are_a_column(tmp_path: Path) -> None:
+    results.write(tmp_path, result(near_twins=TOLD))
+    results.write(tmp_path, result(victim="another"))
+    lines = call("results", "--reports", tmp_path).out.splitlines()
+    assert [line for line in lines if "Near twins" in line] == [lines[0]]
+    assert lines[0].startswith("village: Near twins: 2 of 60 members (seed 1) look")
+    found = json.loads(call("results", "--reports", tmp_path, "--json").out)
+    assert {row["victim"]: row["near_twins"] for row in found} == {"village": 2, "another": None}
+
+
+def test_a_result_from_before_near_twins_is_read(tmp_path: Path) -> None:
+    raw = result().dump()
+    del raw["near_twins"]
+    path = write(tmp_path / "village" / "village_a1.none.image_loss.s1.json", json.dumps(raw))
+    assert results.read(path).near_twins is None
+
+
+def test_an_attack_on_near_twins_ends_in_a_warning(workdir: Path, data_root: Path, photograph: np.ndarray) -> None:
+    recipe = load_victim("tiny_folder")
+    parts = recipe.split.cut(recipe.dataset(), data_root, 0)
+    member, other = parts.members[2], parts.nonmembers[1]
+    put(data_root, member, photograph)
+    put(data_root, other, trimmed(photograph))
+    asked = ("--attack", "image_loss", "--defense", "none", "--device", "cpu", "--data-root", data_root)
+    ran = call("attack", "tiny_folder", "tiny_folder_a1", *asked)
+    assert ran.code == 0, ran.err
+    says = f"Near twins: 1 of 6 members (seed 0) look nearly like a non-member, such as '{member}' and '{other}'."
+    assert f"tiny_folder: {says}" in ran.out
+    (found,) = results.read_all(workdir / "reports")
+    assert found.near_twins is not None
+    assert found.near_twins.model_dump() == {
+        "members": 1, "of": 6, "distance": NEAR, "pairs": [{"member": member, "nonmember": other}],
+    }  # fmt: skip
