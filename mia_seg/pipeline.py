@@ -64,10 +64,11 @@ class Pipeline:
         recipe, cut = self._shadow(name, seed)
         adversary = recipe.adversary
         divided: list[Divided] = [cut]
+        whole = cut.with_twins_together()  # the attacker's models train on some of these scenes each
         if isinstance(adversary, Fleet):
-            divided = [cut.with_parts(half) for half in halves(cut.parts, adversary.models, seed)]
+            divided = [whole.with_parts(half) for half in halves(whole.parts, adversary.models, seed)]
         elif isinstance(adversary, A1):
-            divided = [self._chosen(name, adversary, cut, seed=seed)]
+            divided = [self._chosen(name, adversary, whole, seed=seed)]
         return tuple(
             self._model(
                 f"{name}-{k:02d}" if k else name, recipe, scenes,

@@ -4,6 +4,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from mia_seg.data.folder import Folder
 from mia_seg.data.streets import Streets
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
+from mia_seg.pipeline import Pipeline
 from mia_seg.recipes import load_victim
 from mia_seg.recipes.splits import Partition
 from mia_seg.report import controls
@@ -194,6 +196,35 @@ def test_one_picture_twice_in_a_part_is_no_fault(data_root: Path) -> None:
     found = cut(data_root)
     assert found.pictures[POOL] == found.pictures[STEMS[3]]
     check_parts(found, "victim 'v'")
+
+
+@pytest.mark.parametrize("choose", ['"random"\nmembers = 6', '"halves"\nmodels = 4'])
+def test_no_shadow_has_a_picture_on_both_its_sides(
+    workspace: Workspace, workdir: Path, data_root: Path, *, choose: str
+) -> None:
+    """Each scene that a shadow may train on has a twin there."""
+    edit(workdir / "shadows" / "tiny_folder_a1.toml", '"confidence"\nmembers = 6', choose)
+    recipe = load_victim("tiny_folder")
+    parts = recipe.split.cut(recipe.dataset(), data_root, 0)
+    for side in (parts.members, parts.nonmembers, parts.pool):
+        for one, other in zip(side[::2], side[1::2], strict=True):
+            twin(data_root, one, other)
+    forget()
+    shadows = Pipeline(replace(workspace, data_root=data_root)).shadows("tiny_folder_a1", 0)
+    for shadow in shadows:
+        pictures = shadow.scenes.cut.pictures_of
+        found = shadow.partition(workspace.store)
+        assert len(found.members) == len(found.nonmembers) == 6
+        assert not {*pictures(found.members).values()} & {*pictures(found.nonmembers).values()}
+    assert len(shadows) in (1, 4)
+
+
+def test_groups_that_have_a_picture_in_common_are_one() -> None:
+    group = {"a1": "a", "a2": "a", "b1": "b", "b2": "b", "c1": "c", "d1": "d", "left over": "c"}
+    pictures = {"a1": "1", "a2": "2", "b1": "2", "b2": "3", "c1": "4", "d1": "3"}
+    parts = Partition([], [], [*pictures], group)
+    joined = Cut(Streets(), parts, {}, pictures).with_twins_together().parts.group
+    assert joined == {**dict.fromkeys(("a1", "a2", "b1", "b2", "d1"), "a"), "c1": "c", "left over": "c"}
 
 
 def test_twins_in_two_lists_of_two_sizes_and_formats_are_found(data_root: Path) -> None:

@@ -74,6 +74,13 @@ class Cut:
         """The same scenes, divided otherwise."""
         return replace(self, parts=parts)
 
+    def with_twins_together(self) -> "Cut":
+        """The same scenes, those that show one picture in one group.
+
+        Groups are drawn whole: a model that trains on some of these scenes has no picture on both its sides.
+        """
+        return self.with_parts(replace(self.parts, group=_joined(self.parts.group, self.pictures)))
+
     @cached_property
     def near_twins(self) -> list[tuple[str, str]]:
         """The members that look like a non-member, each with the one most like it; the pairs most alike first."""
@@ -88,6 +95,21 @@ class Cut:
         lists = {"members": self.parts.members, "asked": self.parts.asked, "pool": self.parts.pool}
         origin, sides = self.dataset.origin(), {"membership": digest(_sides(self.parts))}
         return {name: digest([origin, [[i, self.content[i]] for i in ids]]) for name, ids in lists.items()} | sides
+
+
+def _joined(group: Mapping[str, str], pictures: Mapping[str, str]) -> dict[str, str]:
+    """Groups by id, those joined that have a picture in common, whatever lies between them."""
+    parent = {name: name for name in group.values()}
+
+    def joined(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    first: dict[str, str] = {}  # who showed a picture first
+    for i in sorted(pictures.keys() & group.keys()):  # in any other order a group's name would change from run to run
+        parent[joined(group[i])] = joined(group[first.setdefault(pictures[i], i)])
+    return {i: joined(name) for i, name in group.items()}
 
 
 def _sides(parts: Partition) -> list[list[Any]]:
@@ -111,7 +133,8 @@ def read_cut(dataset: Dataset, parts: Partition, data_root: Path | None, *, cont
 def check_parts(cut: Cut, whose: str) -> None:
     """No picture lies in two parts of a split, whatever its files are called. Raises MiaSegError naming some.
 
-    Within one part a picture may lie twice: a member that was trained on twice is a member.
+    Within one part a picture may lie twice: a member that was trained on twice is a member. Models that are to train on
+    some of a part have it in one group (`Cut.with_twins_together`).
     """
     pictures = {name: cut.pictures_of(getattr(cut.parts, name)) for name in PARTS}
     found = {(a, b): exact_twins(pictures[a], pictures[b]) for a, b in combinations(PARTS, 2)}
