@@ -239,7 +239,7 @@ class Alike(Part):
 class NearTwins(Part):
     """Members that look nearly like a non-member: no attack can be expected to tell such two apart.
 
-    members: how many do, of how many. distance: in how many bits of 64 the perceptual hashes of near twins differ at
+    members: how many do, of how many. distance: in how many bits of 256 the perceptual hashes of near twins differ at
     most. pairs: the first ones, those most alike before others.
     """
 

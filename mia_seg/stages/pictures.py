@@ -39,4 +39,4 @@ def _row(cut: Cut, scene_id: str, workspace: Workspace) -> list[str]:
     found = fingerprint(cut.dataset.image(workspace.data_root, scene_id))
     if hashed(image) != cut.pictures[scene_id]:
         raise MiaSegError(f"{image} changed while it was read. Run the same command again once nothing writes there.")
-    return [found.pixels, f"{found.look:016x}"]
+    return [found.pixels, f"{found.look:x}"]
