@@ -119,7 +119,7 @@ DATA: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "an orientation that labels do not share": (
         sideways, "tiny_folder", ["{image}, turned by its EXIF orientation 6, is", "only before turning", "Remove the"]
     ),
-    "a name in Latin-1": (latin1, "tiny_folder", ["holds b'caf\\xe9.jpg', a name that is not UTF-8", "Rename it"]),
+    "a name in Latin-1": (latin1, "tiny_folder", ["'caf\\udce9.jpg' is not UTF-8", "Rename the file"]),
     "ids beyond a byte": (
         lambda i: widen(labels_of(i), 300), "tiny_camvid", ["{labels} holds the value 3", "Number the classes from 0"]
     ),

@@ -70,6 +70,18 @@ def pictures_differ(dataset: Dataset, root: Path) -> None:
     assert len({dataset.scene(root, scene_id).image_HWC.tobytes() for scene_id in ids}) == len(ids)
 
 
+def the_image_alone_is_that_of_the_scene(dataset: Dataset, root: Path) -> None:
+    """Whatever size the settings ask for: twins are looked for at the size that is stored."""
+    ids = dataset.ids(root)
+    images = [dataset.image(root, scene_id) for scene_id in ids]
+    for scene_id, image_HWC in zip(ids, images, strict=True):
+        assert image_HWC.dtype == np.uint8
+        assert np.array_equal(image_HWC, dataset.scene(root, scene_id).image_HWC)
+    if dataset.files(root, ids[0]) and "size" in type(dataset).model_fields:
+        resized = dataset.model_copy(update={"size": (9, 7)})
+        assert all(np.array_equal(resized.image(root, i), one) for i, one in zip(ids, images, strict=True))
+
+
 def groups_have_names(dataset: Dataset, root: Path) -> None:
     for scene_id in dataset.ids(root):
         assert isinstance(dataset.group(scene_id), str)
@@ -149,6 +161,7 @@ CONTRACT: list[Rule] = [
     a_scene_repeats,
     the_example_repeats,
     pictures_differ,
+    the_image_alone_is_that_of_the_scene,
     groups_have_names,
     nothing_else_shapes_a_scene,
     the_first_file_is_the_image,

@@ -93,13 +93,13 @@ def plan(planned: "Plan", as_json: bool = False) -> None:
 
 
 def results(found: "Sequence[Result]") -> None:
-    """A line a result and level."""
+    """A line a result and level, after what a reader has to know of a victim's scenes."""
     from mia_seg.evaluate import results as results_
 
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
     if found:
         rows = list(results_.rows(found))
-        for line in _left_out(rows):
+        for line in (*_left_out(rows), *_near_twins(found)):
             out().print(line, markup=False)
         table(columns, [_result(row) for row in rows])
 
@@ -110,6 +110,16 @@ def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
 
     for victim in dict.fromkeys(row["victim"] for row in rows):
         said, _ = left_out(row for row in rows if row["victim"] == victim)
+        if said:
+            yield f"{victim}: {said}"
+
+
+def _near_twins(found: "Sequence[Result]") -> "Iterator[str]":
+    """A line a victim with members that look like non-members."""
+    from mia_seg.report.controls import near_twins
+
+    for victim in dict.fromkeys(result.victim for result in found):
+        said = near_twins([result for result in found if result.victim == victim])
         if said:
             yield f"{victim}: {said}"
 

@@ -45,6 +45,14 @@ class Dataset(Component):
         """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
         raise NotImplementedError
 
+    def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
+        """The image alone, uint8 RGB [H, W, 3], at the size that its file has, whatever size the settings ask for.
+
+        By it two scenes are told to be one picture. It hangs on the first of `files` alone, if there are any. Raises
+        MiaSegError as `scene` does. A data set that resizes should say here how it reads without that.
+        """
+        return self.scene(data_root, scene_id).image_HWC
+
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
         """The files that a scene is read from, the image first; none for scenes that are made and not read.
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
 from mia_seg.data._files import paired
 from mia_seg.data._pixels import Stored
-from mia_seg.data._read import read_labels, read_pair
+from mia_seg.data._read import read_image, read_labels, read_pair
 from mia_seg.data._values import LabelValues
 from mia_seg.errors import AbsentPart, MiaSegError
 
@@ -89,6 +89,9 @@ class Paired(Dataset):
         image, labels = self.files(data_root, scene_id)[:2]
         image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized, white=self.white())
         return Scene(scene_id, image_HWC, self.decode(stored, labels))
+
+    def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
+        return read_image(*self.files(data_root, scene_id)[:2])
 
     def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
         return self._labels(*self.files(data_root, scene_id)[:2])

@@ -28,6 +28,12 @@ def read_pair(
         return _array(picture.path, rgb(picture), resized), labels_HW
 
 
+def read_image(image: Path, labels: Path) -> np.ndarray:
+    """The image alone, as `read_pair` has it and never resized; of the labels only the size is read."""
+    with _pair(image, labels) as (picture, _):
+        return _array(picture.path, rgb(picture), lambda size: size)
+
+
 def read_labels(image: Path, labels: Path, stored: Stored, *, resized: Resize, white: int | None = 1) -> np.ndarray:
     """The labels alone, as `read_pair` has them; of the image only its size is read."""
     with _pair(image, labels) as (_, drawn):

@@ -137,6 +137,7 @@ def row(result: Result, level: LevelName) -> dict[str, Any]:
         }
         | {f"left_out_{side}": len(getattr(result.left_out, side, ())) for side in ("members", "nonmembers")}
         | _controls(result, level)
+        | {"near_twins": result.near_twins.members if result.near_twins else None}
     )
 
 

@@ -15,7 +15,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.report import figures, frontier, generators, shadows, sources, tables, where, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
-from mia_seg.report.controls import control_tables
+from mia_seg.report.controls import control_tables, near_twins
 from mia_seg.report.figures import Figure
 from mia_seg.report.galleries import LossSheet
 from mia_seg.report.glossary import glossary
@@ -129,7 +129,7 @@ def _victim(
     return Victim(
         name=name,
         leak=words.leak(rows),
-        controls=words.controls(rows),
+        controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
         tables=[
             tables.utility(rows),
             tables.shadows(cells(rows)),
