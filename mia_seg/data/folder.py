@@ -1,6 +1,7 @@
 """Any `images/` + `labels/` tree whose file stems match, read through a small class map."""
 
 import tomllib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -12,11 +13,12 @@ from mia_seg.data import IGNORE
 from mia_seg.data._example import save_pair, squares
 from mia_seg.data._files import Stored, by_stem, folder, inside
 from mia_seg.data._labels import CITYSCAPES
-from mia_seg.data._paired import Found, Paired
+from mia_seg.data._paired import Found, Paired, Value
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import explain
 
 CLASS_MAPS = Path(__file__).parent / "class_maps"
+VOID = (IGNORE, (0, 0, 0))  # what a class map need not name
 Byte = Annotated[int, Field(ge=0, le=255)]
 Below = Annotated[str, AfterValidator(lambda path: Path(path).as_posix())]  # 'toy/' and './toy' are 'toy'
 
@@ -107,6 +109,13 @@ class Folder(Paired):
                 f"these labels were made with in [data] class_map, or remove the pair."
             )
         return labels
+
+    def meanings(self, values: Sequence[Value], path: Path) -> list[int | None]:
+        """By the rules; what none of them names is no label, but for the usual marks of void: 255 and black."""
+        del path
+        names = self._map().names()
+        known = {rule.colour if rule.id is None else rule.id: names.index(rule.name) for rule in self._map().map}
+        return [known.get(value, IGNORE if value in VOID else None) for value in values]
 
     def _map(self) -> ClassMap:
         if not self.class_map.endswith(".toml"):
