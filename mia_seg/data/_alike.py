@@ -11,9 +11,11 @@ import numpy as np
 from mia_seg.data._inspect import Picture
 
 # Bits of `look` in which images that look alike may differ. Stored again as JPEG of quality 20, halved or brightened by
-# 20 of 255, photographs differ in 4 at most; of 600 photographs no two others were nearer to each other than 12.
-NEAR = 4
-BY_FORMAT = 1.0  # of 255: what the means of equal pixels may differ by, as a JPEG is shrunk while it is decoded
+# 20 of 255, photographs differ in 4 at most, with 2% cut off at each side mostly in 8; of 600 photographs the nearest
+# two that show different things differ in 12.
+NEAR = 8
+EQUAL = 4  # bits in which equal pixels may: 2 were seen, where one file is a JPEG that was shrunk while it was decoded
+LEVEL = 1.0  # of 255: what the means of equal pixels may differ by for the same reason; 0.25 was seen
 NAMED = 5  # pairs that are named; the others are counted
 BLOCK = 2**22  # comparisons at once
 
@@ -58,7 +60,7 @@ def near(looks: Sequence[int], keys: Sequence[str], homes: Sequence[int] | None 
     home = key if homes is None else np.array(homes)
     count, first = 0, list[tuple[int, int]]()
     for rows in _blocks(len(look)):
-        close = _close(look, rows) & (key[rows, None] != key) & (home[rows, None] != home)
+        close = _close(look, rows, NEAR) & (key[rows, None] != key) & (home[rows, None] != home)
         found = np.flatnonzero(close.any(axis=1))
         count += len(found)
         for row in found if len(first) < NAMED else ():
@@ -75,15 +77,15 @@ def _resembling(pictures: Mapping[Path, Picture]) -> list[Path]:
     small = np.unique(np.array([p.small for p in seen], str), return_inverse=True)[1]
     found: list[Path] = []
     for rows in _blocks(len(paths)):
-        close = _close(look, rows) & (abs(mean[rows, None] - mean) <= BY_FORMAT)
+        close = _close(look, rows, EQUAL) & (abs(mean[rows, None] - mean) <= LEVEL)
         close &= (size[rows, None] == size).all(-1)
         close &= (small[rows, None] == small) | drafted[rows, None] | drafted
         found += [paths[rows.start + k] for k in np.flatnonzero(close.sum(axis=1) > 1)]  # each resembles itself
     return found
 
 
-def _close(look: np.ndarray, rows: slice) -> np.ndarray:
-    return np.bitwise_count(look[rows, None] ^ look) <= NEAR
+def _close(look: np.ndarray, rows: slice, bits: int) -> np.ndarray:
+    return np.bitwise_count(look[rows, None] ^ look) <= bits
 
 
 def _blocks(count: int) -> Iterator[slice]:
