@@ -258,6 +258,16 @@ def test_photographs_that_differ_are_no_twins(photographs: Path) -> None:
     assert (part.exact.count, part.near.count) == (0, 0)
 
 
+def test_twins_are_named_and_dots_stand_for_those_that_are_not(photographs: Path) -> None:
+    first = facade(photographs, 0)[0]
+    for copies, dots in ((1, "\n"), (2, ", ...\n")):
+        facade(photographs, copies)[0].write_bytes(first.read_bytes())
+        ran = call("check", "--all", "--data-root", photographs)
+        assert ran.code == 0
+        pair = f"{facade_stem(0)} and {facade_stem(1)}{dots}"
+        assert f"labelmefacade: {copies + 1} images, each of which has the pixels of another in it: {pair}" in ran.out
+
+
 def test_twins_are_exact_by_their_pixels_and_near_by_their_look(photographs: Path) -> None:
     stems = [facade_stem(index) for index in range(24)]
     paths = [facade(photographs, index)[0] for index in range(24)]

@@ -150,15 +150,13 @@ def _values(values: "list[LabelValue]") -> str:
 
 def _scenes(unlabelled: "Scenes") -> Iterator[str]:
     if unlabelled.count:
-        yield f"no pixel has a class in {unlabelled.count}: {_some(unlabelled.first, unlabelled.count)}"
+        more = ", ..." if unlabelled.count > len(unlabelled.first) else ""
+        yield f"no pixel has a class in {unlabelled.count}: {', '.join(unlabelled.first)}{more}"
 
 
 def _twins(exact: "TwinScenes", near: "TwinScenes", where: str) -> Iterator[str]:
     for twins, how in ((exact, "has the pixels of"), (near, "looks like")):
         if twins.count:
-            pairs = _some([" and ".join(pair) for pair in twins.first], twins.count)
+            more = twins.count > len({name for pair in twins.first for name in pair})
+            pairs = ", ".join(" and ".join(pair) for pair in twins.first) + (", ..." if more else "")
             yield f"{twins.count} images, each of which {how} another {where}: {pairs}"
-
-
-def _some(names: list[str], count: int) -> str:
-    return ", ".join(names) + (", ..." if count > len(names) else "")
