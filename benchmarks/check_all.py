@@ -6,6 +6,10 @@ and with the noise of a sensor, so that no two are alike and JPEG has to work. A
 turns, A B C A B C, so that a machine whose speed drifts slows all; the median ratio of paired rounds is what counts. On
 a machine with others at work, the processors' time tells more than the clock. Pillow opens and loads both files
 of each pair and keeps nothing.
+
+90 pairs, 5 rounds, 2 workers on 2 cores of x86_64 (shared with four times as much other work), Python 3.11: mia-seg is
+1.01 (0.87 to 1.21) times as fast as Pillow in processes and 1.02 (0.94 to 1.10) times as in threads; in processors'
+time 1.08 and 1.01. Listing takes 0.1 s of it, whatever the number of pairs.
 """
 
 import argparse
@@ -56,7 +60,7 @@ def compare(root: Path, rounds: int, workers: int) -> None:
     for name in runs:
         rate = len(pairs) / statistics.median(each[name][0] for each in took)
         print(f"{name:20} {rate:6.1f} pairs a second; mia-seg is {ratio(took, name, 0)} times as fast by the clock")
-        print(f"{'':20} {'':6} {'':14}  and takes 1 / {ratio(took, name, 1)} of the processors' time")
+        print(f"{'':20} {'':20}  in processors' time {ratio(took, name, 1)} times")
 
 
 def ratio(took: list[dict[str, tuple[float, float]]], name: str, which: int) -> str:
@@ -65,7 +69,9 @@ def ratio(took: list[dict[str, tuple[float, float]]], name: str, which: int) -> 
 
 
 def write_pairs(root: Path, count: int) -> None:
-    """The pairs that are not there yet."""
+    """As many pairs as were asked for, if none are there yet."""
+    if (root / IMAGES).is_dir():
+        return
     streets, rng = Streets(size=SIZE, count=PAINTED), np.random.default_rng(0)
     scenes = [streets.scene(None, scene_id) for scene_id in streets.ids(None)]
     for folder in (IMAGES, LABELS):
@@ -73,11 +79,10 @@ def write_pairs(root: Path, count: int) -> None:
     for k in range(min(count, PAINTED**2)):
         two = scenes[k % PAINTED], scenes[k // PAINTED]
         image, labels = root / IMAGES / f"{k:05d}.jpg", root / LABELS / f"{k:05d}.png"
-        if not image.is_file():
-            Image.fromarray(halves(*(scene.labels_HW for scene in two))).save(labels)
-            lit = halves(*(scene.image_HWC for scene in two)) * rng.uniform(0.7, 1.2)
-            lit += rng.normal(0, NOISE, lit.shape)
-            Image.fromarray(lit.clip(0, 255).astype(np.uint8)).save(image, quality=QUALITY)
+        Image.fromarray(halves(*(scene.labels_HW for scene in two))).save(labels)
+        lit = halves(*(scene.image_HWC for scene in two)) * rng.uniform(0.7, 1.2)
+        lit += rng.normal(0, NOISE, lit.shape)
+        Image.fromarray(lit.clip(0, 255).astype(np.uint8)).save(image, quality=QUALITY)
 
 
 def halves(left: np.ndarray, right: np.ndarray) -> np.ndarray:
