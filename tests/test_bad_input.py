@@ -8,7 +8,6 @@ import json
 import os
 import resource
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,27 +157,15 @@ def test_a_missing_or_unnamed_data_root_is_refused(workdir: Path, tmp_path: Path
     assert not (workdir / "runs").exists()
 
 
-def test_a_broken_scene_stops_in_the_middle_and_mended_it_goes_on(workdir: Path, data_root: Path) -> None:
-    """Training never reads the non-members, so that a broken one is found while the victim is asked.
-
-    The shadow trains all the same, for it needs none of that.
-    """
+def test_a_broken_scene_is_found_before_anything_is_trained(workdir: Path, data_root: Path) -> None:
+    """Training never reads the non-members, and hours of it are lost where one of them is found broken later."""
     image = member(data_root, "tiny_folder", "nonmembers")
-    whole = image.read_bytes()
     truncate(image)
     command = ("attack", "tiny_folder", "tiny_folder_a1", "--defense", "none", "--attack", "image_loss")
     stopped = call(*command, "--data-root", data_root, *CPU)
     assert_refused(stopped, str(image), "cannot be read", "Fetch the file again")
-    made = wholes(workdir / "runs")
-    kinds = Counter(path.parent.parent.name for path in (workdir / "runs").rglob("made.json"))
-    assert kinds == {"victims": 1, "answers": 2, "shadow_members": 1, "shadows": 1, "attackers": 1}
+    assert not list((workdir / "runs").rglob("made.json"))
     assert not (workdir / "reports").exists()
-    image.write_bytes(whole)
-    ran = call(*command, "--data-root", data_root, *CPU)
-    assert ran.code == 0, ran.err
-    assert "trained" not in ran.err
-    assert set(made) < set(wholes(workdir / "runs"))
-    assert len(list((workdir / "reports" / "tiny_folder").glob("*.json"))) == 1
 
 
 # Recipe, what is changed in it, what the sentence says.

@@ -50,7 +50,7 @@ COMMANDS = {
     ],
     "report": ["--data-root", "--store", "--reports", "--device"],
     "list": [],
-    "check": ["--data-root"],
+    "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
     "store": [],
 }  # fmt: skip

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from mia_seg.api import ATTACKS, DEFENSES, Audit
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._check import DataRoot, check
 from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
 
@@ -59,10 +60,6 @@ app.add_typer(store_commands, name="store")
 Seeds = Annotated[
     list[int] | None,
     typer.Option("--seed", min=0, help="Seed of split, weights and noise; repeat for several. Default: 0."),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(envvar="MIA_SEG_DATA", help="Folder that holds the data sets' folders, as labelmefacade/ or camvid/."),
 ]
 StoreRoot = Annotated[
     Path, typer.Option("--store", envvar="MIA_SEG_STORE", help="Where models and answers are kept and reused.")
@@ -301,21 +298,7 @@ def list_() -> None:
         screen.out().print(table, "")
 
 
-@app.command()
-def check(data_root: DataRoot = None) -> None:
-    """Read every recipe and look at the data root, in seconds; says what to do about each fault."""
-    from mia_seg.recipes import catalogue
-    from mia_seg.stages import checks
-
-    faults = 0
-    if data_root is not None:
-        screen.says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
-        faults += screen.findings(catalogue.survey(data_root))
-        screen.says("every recipe: its keys, its data set, its split and the first scene of its members")
-    faults += screen.findings(catalogue.check(checks.recipe_of, data_root))
-    if faults:
-        raise MiaSegError(f"{faults} of the above need attention. Recipes with an ok can be run as they are.")
-    screen.following([], "mia-seg run VICTIM SHADOW")
+app.command()(check)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """What all data sets of image and label files share: ids from listings, scenes from pairs, and the look at a root."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -21,6 +21,7 @@ from mia_seg.errors import AbsentPart, MiaSegError
 SAMPLE = 20  # label files of a folder that a survey reads
 LISTED = 21  # a survey names the classes of a space up to this size, and counts those of larger ones
 OUTSIDE = 254  # no class and not IGNORE
+Value = int | tuple[int, int, int]  # what a pixel of a label file holds: an id or a colour
 Found = tuple[Path, dict[str, Path], dict[str, Path]]  # where the images lie, images by stem, label files by stem
 
 
@@ -55,6 +56,14 @@ class Paired(Dataset):
         """Stored values that `decode` ignored without being told to: value -> pixels. Most data sets refuse them."""
         del stored, labels_HW
         return {}
+
+    def meanings(self, values: Sequence[Value], path: Path) -> list[int | None]:
+        """The class id of each stored value, IGNORE, or None for one that is no label; `path` is the label file."""
+        try:
+            return self.decode(np.array([values], np.uint8), path)[0].tolist()
+        except MiaSegError:
+            alone = len(values) == 1
+            return [None] if alone else [means for value in values for means in self.meanings([value], path)]
 
     def stored_as(self) -> Stored:
         """What a label file must be, before `decode`."""

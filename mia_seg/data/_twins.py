@@ -52,24 +52,24 @@ def near_twins(mine: Mapping[str, int], others: Mapping[str, int]) -> list[tuple
     """
     if not others:
         return []
-    looks_WN, looks_WM = (_words(looks.values()) for looks in (mine, others))
+    looks_WN, looks_WM = (words(looks.values()) for looks in (mine, others))
     names, found = [*others], []
     for start in range(0, len(mine), ROWS):
-        bits_RM = _bits(looks_WN[:, start : start + ROWS], looks_WM)
+        bits_RM = bits(looks_WN[:, start : start + ROWS], looks_WM)
         nearest_R, bits_R = bits_RM.argmin(1), bits_RM.min(1)
         found += [(int(bits_R[k]), start + k, int(nearest_R[k])) for k in np.flatnonzero(bits_R <= NEAR).tolist()]
     ids = [*mine]
     return [(ids[one], names[other]) for _, one, other in sorted(found)]
 
 
-def _words(looks: Iterable[int]) -> np.ndarray:
+def words(looks: Iterable[int]) -> np.ndarray:
     """Looks as words of 64 bits, uint64 [W, N]."""
     size = SIDE * SIDE // 8
     words_NW = np.frombuffer(b"".join(look.to_bytes(size) for look in looks), np.uint64).reshape(-1, size // 8)
     return np.ascontiguousarray(words_NW.T)
 
 
-def _bits(looks_WR: np.ndarray, looks_WM: np.ndarray) -> np.ndarray:
+def bits(looks_WR: np.ndarray, looks_WM: np.ndarray) -> np.ndarray:
     """In how many bits each differs from each, uint16 [R, M]."""
     bits_RM = np.zeros((looks_WR.shape[1], looks_WM.shape[1]), np.uint16)
     for word_R, word_M in zip(looks_WR, looks_WM, strict=True):

@@ -1,6 +1,7 @@
 """Any `images/` + `labels/` tree whose file stems match, read through a small class map."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -13,7 +14,7 @@ from mia_seg.data._example import save_pair, squares
 from mia_seg.data._files import folder, inside
 from mia_seg.data._folders import check_one_meaning, content, listed_pairs
 from mia_seg.data._labels import CITYSCAPES
-from mia_seg.data._paired import Found, Paired
+from mia_seg.data._paired import Found, Paired, Value
 from mia_seg.data._pixels import Stored
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import explain
@@ -161,6 +162,13 @@ class Folder(Paired):
     @property
     def ignores_unknown(self) -> bool:
         return self._map().other == "ignore"
+
+    def meanings(self, values: Sequence[Value], path: Path) -> list[int | None]:
+        """By the rules; what none of them names is no label, unless it is to be ignored."""
+        del path
+        names = self._map().names()
+        known = {rule.colour if rule.id is None else rule.id: names.index(rule.name) for rule in self._map().map}
+        return [known.get(v, IGNORE if v == IGNORE or self.ignores_unknown else None) for v in values]
 
     def _map(self) -> ClassMap:
         if not self.class_map.endswith(".toml"):

@@ -36,7 +36,7 @@ def survey(data_root: Path) -> Iterator[Finding]:
         yield "problem", f"{data_root} is no folder. Point --data-root (or MIA_SEG_DATA) to one."
         return
     absent = []
-    for name, dataset in _datasets():
+    for name, dataset in datasets():
         try:
             yield from ((state, f"{name}: {line}") for state, line in dataset.survey(data_root))
         except AbsentData:
@@ -75,7 +75,7 @@ def _check(settings: Recipe, data_root: Path | None) -> str:
     return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
 
 
-def _datasets() -> Iterator[tuple[str, Dataset]]:
+def datasets() -> Iterator[tuple[str, Dataset]]:
     """Every data set by its name; one that cannot do without settings (a folder) as the recipes set it."""
     for name in plugins.names(data):
         cls = plugins.load(data, Dataset, name)
