@@ -21,6 +21,7 @@ from mia_seg.recipes import Recipe, Train
 from mia_seg.segmenters import Drawn, Network, Segmenter
 from mia_seg.store import reading, replace
 from mia_seg.train._crops import Crops, crop
+from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
 from mia_seg.train._order import Plan, Shares, seed_of, start_noise
 from mia_seg.train._state import (
@@ -182,6 +183,7 @@ class Training:
             stop = self.step(parts, bool(asked))
             done.seconds = before + time.monotonic() - started
             self._save(stop, asked)
+        self._check_weights()
         row = self._row()
         done.next_epoch(row)
         if self.fabric.is_global_zero:
@@ -209,9 +211,26 @@ class Training:
             counts += _confusion(logits.detach(), labels)
         self.optimizer.step()
         self.done.steps += 1
-        self.done.loss += self._sum(losses).item() / self.plan.world
+        # The sum over devices: where one of them diverges, all stop.
+        loss = self._sum(losses).item() / self.plan.world
+        check_loss(loss, self._place)
+        check_scale(self.fabric, self._place)
+        self.done.loss += loss
         self.done.confusion_KK += self._sum(counts)
         return bool(stop)
+
+    @property
+    def _place(self) -> Place:
+        """Where the training stands: the step that was done last."""
+        done, plan = self.done, self.plan
+        step = done.epochs * plan.an_epoch + done.steps
+        return Place(self.title, step, plan.steps, self._rate(done.steps - 1), "[train]", self.settings.precision)
+
+    def _check_weights(self) -> None:
+        """Raise MiaSegError in all processes where the weights of one are not finite."""
+        broken = not all_finite(self.network.state_dict().values())
+        if self._sum(torch.tensor(float(broken), device=self.fabric.device)).item():
+            raise self._place.diverged("a weight is not finite")
 
     def _drawn(self, part: int, scenes: int) -> tuple[Tensor, Tensor, float] | tuple[()]:
         """Synthetic features for one part of a step: their draw is keyed by where training stands."""
@@ -239,8 +258,12 @@ class Training:
     def _save(self, stop: bool, asked: list[str]) -> None:
         """Save the state now and then, and before stopping."""
         done = self.done
+        if stop:
+            self._check_weights()
         if self.fabric.is_global_zero and (stop or time.monotonic() - self.saved > SAVE_EVERY):
-            save_state(self.folder, self.network, self.optimizer, done=done, fabric=self.fabric)
+            # This process alone looks: where a weight is not finite, it keeps the state before, and all are told later.
+            if all_finite(self.network.state_dict().values()):
+                save_state(self.folder, self.network, self.optimizer, done=done, fabric=self.fabric)
             self.saved = time.monotonic()
         if stop:
             self.fabric.barrier()  # a launcher ends all processes when one ends: not before the state is saved
