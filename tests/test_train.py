@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -23,13 +24,15 @@ from torchvision.transforms import InterpolationMode
 
 from mia_seg import train
 from mia_seg.data import IGNORE, Scene, Scenes
-from mia_seg.errors import MiaSegError
+from mia_seg.errors import AbsentPart, MiaSegError
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, Train
 from mia_seg.train import Crops, Training, _crops, crop, load_network, poly
 
 SIZE = (32, 48)
 NEVER = float("inf")
+# The first on a machine with one core.
+forks = pytest.mark.filterwarnings("ignore:This DataLoader will create", "ignore:.*fork:DeprecationWarning")
 CLOCK = {"seconds", "scenes_per_second", "memory_mib"}
 
 
@@ -280,8 +283,7 @@ def test_a_seed_decides_every_bit(folder: Path, tiny: list[Toy]) -> None:
     assert run(recipe(), folder / "other", seed=1) != first
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one core
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@forks
 def test_the_number_of_workers_changes_nothing(folder: Path, tiny: list[Toy]) -> None:
     made = recipe(flip=True, scale=(0.5, 2.0))
     assert run(made, folder / "none", workers=0) == run(made, folder / "two", workers=2)
@@ -539,6 +541,60 @@ def test_weights_that_are_not_finite_are_refused(folder: Path, tiny: list[Toy]) 
     save_file(kept, folder / train.WEIGHTS)
     with pytest.raises(MiaSegError, match=rf"{train.WEIGHTS} holds a weight that is not finite.*with a lower lr"):
         load_network(recipe(), 19, folder / train.WEIGHTS)
+
+
+# Processes that read scenes.
+
+
+class Eventful(Held):
+    """Reading the scene "c" does something first."""
+
+    event: Callable[[], object]
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        if scene_id == "c":
+            self.event()
+        return super().scene(data_root, scene_id)
+
+
+def train_eventfully(folder: Path, event: Callable[[], object], workers: int) -> None:
+    folder.mkdir(exist_ok=True)
+    held = {k: Scene(k, picture(i, SIZE), np.zeros(SIZE, np.uint8)) for i, k in enumerate("abcd")}
+    scenes, fabric = (
+        Scenes(Eventful(count=19, held=held, event=event), None, list(held)),
+        Fabric(accelerator="cpu", devices=1),
+    )
+    train.train(recipe(4, epochs=1), scenes, seed=0, folder=folder, fabric=fabric, title="a test", workers=workers)
+
+
+def fail() -> None:
+    raise AbsentPart("c.png cannot be read. Fetch the file again.")
+
+
+@forks
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_scene_that_cannot_be_read_is_told_alike_by_any_number_of_workers(
+    folder: Path, tiny: list[Toy], workers: int
+) -> None:
+    with pytest.raises(AbsentPart) as caught:
+        train_eventfully(folder, fail, workers)
+    assert str(caught.value) == "c.png cannot be read. Fetch the file again."
+    assert not (folder / train.WEIGHTS).exists()
+
+
+@forks
+def test_a_worker_that_is_killed_is_told_in_a_sentence(folder: Path, tiny: list[Toy]) -> None:
+    """As a system that runs out of memory kills it."""
+    with pytest.raises(MiaSegError, match=r"^a test: a process that reads scenes has ended \(DataL.*Use fewer --w"):
+        train_eventfully(folder, lambda: os.kill(os.getpid(), signal.SIGKILL), 1)
+
+
+@forks
+def test_workers_leave_ctrl_c_to_the_process_that_they_read_for(folder: Path, tiny: list[Toy]) -> None:
+    train_eventfully(folder, lambda: signal.raise_signal(signal.SIGINT), 1)
+    assert (folder / train.WEIGHTS).is_file()
+    with pytest.raises(KeyboardInterrupt):
+        train_eventfully(folder / "alone", lambda: signal.raise_signal(signal.SIGINT), 0)
 
 
 # What is learned, written and refused.

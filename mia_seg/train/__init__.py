@@ -4,17 +4,17 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from mia_seg import plugins, segmenters
 from mia_seg.data import IGNORE, Scenes
-from mia_seg.errors import Stopped
+from mia_seg.errors import MiaSegError, Stopped
 from mia_seg.metrics.segmentation import utility
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, Train
@@ -23,6 +23,7 @@ from mia_seg.store import reading, replace
 from mia_seg.train._crops import Crops, crop
 from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
+from mia_seg.train._loading import Pair, load_crops, loss_told
 from mia_seg.train._order import Plan, Shares, seed_of, start_noise
 from mia_seg.train._state import (
     LOG,
@@ -45,7 +46,6 @@ __all__ = [
 VERSION = 1
 SAVE_EVERY = 60.0
 MINE_EVERY = 10  # steps
-Pair = tuple[Tensor, Tensor]
 
 
 class Source(Protocol):
@@ -148,11 +148,7 @@ class Training:
         self.classes = len(scenes.dataset.classes())
         self.done = Done(self.classes)
         self.crops, self.shares = Crops(scenes, recipe.train, seed), Shares(self.plan, seed)
-        # A generator of its own: what a loader draws for its workers is not to shift the dropout noise.
-        loader = DataLoader(
-            self.crops, batch_sampler=self.shares, num_workers=workers, generator=torch.Generator(),
-            pin_memory=fabric.device.type == "cuda",
-        )  # fmt: skip
+        loader = load_crops(self.crops, self.shares, workers=workers, pinned=fabric.device.type == "cuda")
         self.loader: Any = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
 
     def prepare(self, start: Path | None) -> None:
@@ -177,12 +173,13 @@ class Training:
         start_noise(self.seed, epoch)
         resume_noise(done, self.fabric)
         self.objective.train()
-        before, started, batches = done.seconds, time.monotonic(), iter(self.loader)
-        while done.steps < self.plan.steps_of(epoch):
-            parts = [_placed(next(batches)) for _ in range(self.settings.accumulate)]
-            stop = self.step(parts, bool(asked))
-            done.seconds = before + time.monotonic() - started
-            self._save(stop, asked)
+        before, started = done.seconds, time.monotonic()
+        with loss_told(self.title):
+            batches = iter(self.loader)
+            while done.steps < self.plan.steps_of(epoch):
+                stop = self.step(self._parts(batches), bool(asked))
+                done.seconds = before + time.monotonic() - started
+                self._save(stop, asked)
         self._check_weights()
         row = self._row()
         done.next_epoch(row)
@@ -190,6 +187,17 @@ class Training:
             write_log(self.folder, done.rows)
         self._save(False, asked)
         return row
+
+    def _parts(self, batches: Iterator[Any]) -> list[Pair]:
+        """What a step takes. Raises MiaSegError in all processes where one of them cannot read a scene."""
+        parts = [next(batches) for _ in range(self.settings.accumulate)]
+        faults = [part for part in parts if isinstance(part, MiaSegError)]
+        # One that left alone would let the others wait for it.
+        if self.plan.world > 1 and self._sum(torch.tensor(float(len(faults)), device=self.fabric.device)).item():
+            faults.append(MiaSegError(f"{self.title}: another process cannot read a scene, and says which."))
+        if faults:
+            raise faults[0]
+        return [_placed(part) for part in parts]
 
     def step(self, parts: list[Pair], asked: bool) -> bool:
         """One step on the joint batch; whether any process was asked to stop.
@@ -222,9 +230,8 @@ class Training:
     @property
     def _place(self) -> Place:
         """Where the training stands: the step that was done last."""
-        done, plan = self.done, self.plan
-        step = done.epochs * plan.an_epoch + done.steps
-        return Place(self.title, step, plan.steps, self._rate(done.steps - 1), "[train]", self.settings.precision)
+        step, rate = self.done.epochs * self.plan.an_epoch + self.done.steps, self.optimizer.param_groups[0]["lr"]
+        return Place(self.title, step, self.plan.steps, rate, "[train]", self.settings.precision)
 
     def _check_weights(self) -> None:
         """Raise MiaSegError in all processes where the weights of one are not finite."""
