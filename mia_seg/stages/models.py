@@ -14,7 +14,7 @@ from mia_seg.segmenters import Network
 from mia_seg.stages import Stage
 from mia_seg.stages.scenes import Divided
 from mia_seg.store import Draft, Store
-from mia_seg.workspace import Workspace
+from mia_seg.workspace import Workspace, devices_and_nodes
 
 Role = Literal["victims", "shadows"]
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
@@ -83,6 +83,12 @@ class TrainedModel(Stage[Path]):
         begun = {"start": self.start} if self.start else {}
         read = {"pretrained": list(self.pretrained)} if self.pretrained else {}
         return settings | given | begun | read | (self.taught.inputs() if self.taught else {})
+
+    def check(self, workspace: Workspace) -> None:
+        settings = self.recipe.train
+        workspace.check(settings.precision, "[train]", joint=True)
+        devices, nodes = devices_and_nodes(workspace.devices)
+        train.check_shared(self.title, settings, devices * nodes)
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members

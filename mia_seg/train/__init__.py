@@ -24,7 +24,7 @@ from mia_seg.train._crops import Crops, crop
 from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
 from mia_seg.train._loading import Pair, load_crops, loss_told
-from mia_seg.train._order import Plan, Shares, seed_of, start_noise
+from mia_seg.train._order import Plan, Shares, check_shared, seed_of, start_noise
 from mia_seg.train._state import (
     LOG,
     STATE,
@@ -40,7 +40,8 @@ from mia_seg.train._state import (
 )
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Source", "Training", "crop", "load_network", "poly", "train",
+    "LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Source", "Training", "check_shared", "crop", "load_network",
+    "poly", "train",
 ]  # fmt: skip
 
 VERSION = 1
