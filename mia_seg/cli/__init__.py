@@ -58,7 +58,7 @@ app.add_typer(store_commands, name="store")
 
 Seeds = Annotated[
     list[int] | None,
-    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of split, weights and noise; repeat for several."),
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of split, weights, noise; repeatable. Default: 0."),
 ]
 DataRoot = Annotated[
     Path | None,
