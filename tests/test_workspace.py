@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import torch
 from helpers_files import Ran, assert_refused, call, edit, wholes
@@ -125,6 +126,18 @@ def test_what_the_machine_cannot_do_is_said_before_the_first_stage(workdir: Path
     says = ("'16-mixed' in [train]", "'cpu'", "32-true or bf16-mixed", "--precision")
     refused_before_training(workdir, call(*asked), *says)
     refused_before_training(workdir, call("train-victim", "tiny", "--precision", "16-mixed", "--device", "cpu"), *says)
+
+
+def test_weights_to_begin_with_are_fetched_before_the_first_stage(
+    workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    edit(workdir / "shadows" / "tiny_a1.toml", 'backbone = "resnet18"', 'backbone = "resnet18"\npretrained = true')
+    ran = call("run", "tiny", "tiny_a1", "--device", "cpu", "--attack", "image_loss")
+    refused_before_training(
+        workdir, ran, "The weights 'resnet18.tv_in1k' are not on this machine", "pretrained = false"
+    )
 
 
 def test_a_batch_that_devices_cannot_share_is_refused_before_they_are_started(workdir: Path) -> None:

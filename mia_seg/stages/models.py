@@ -6,11 +6,11 @@ from typing import Any, Literal, Protocol
 
 from lightning_fabric import Fabric
 
-from mia_seg import train
+from mia_seg import plugins, segmenters, train
 from mia_seg.data import Dataset, Scenes
 from mia_seg.recipes import Recipe
 from mia_seg.recipes.splits import Partition
-from mia_seg.segmenters import Network
+from mia_seg.segmenters import Network, Segmenter
 from mia_seg.stages import Stage
 from mia_seg.stages.scenes import Divided
 from mia_seg.store import Draft, Store
@@ -89,6 +89,7 @@ class TrainedModel(Stage[Path]):
         workspace.check(settings.precision, "[train]", joint=True)
         devices, nodes = devices_and_nodes(workspace.devices)
         train.check_shared(self.title, settings, devices * nodes)
+        plugins.from_section(segmenters, Segmenter, self.recipe.segmenter, where="[segmenter]").fetch()
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members
