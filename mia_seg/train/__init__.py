@@ -23,7 +23,7 @@ from mia_seg.store import reading, replace
 from mia_seg.train._crops import Crops, crop
 from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
-from mia_seg.train._loading import Pair, load_crops, loss_told
+from mia_seg.train._loading import Pair, load_crops, reading_scenes
 from mia_seg.train._order import Plan, Shares, check_shared, seed_of, start_noise
 from mia_seg.train._state import (
     LOG,
@@ -149,8 +149,7 @@ class Training:
         self.classes = len(scenes.dataset.classes())
         self.done = Done(self.classes)
         self.crops, self.shares = Crops(scenes, recipe.train, seed), Shares(self.plan, seed)
-        loader = load_crops(self.crops, self.shares, workers=workers, pinned=fabric.device.type == "cuda")
-        self.loader: Any = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+        self.loader = load_crops(self.crops, self.shares, workers=workers, pinned=fabric.device.type == "cuda")
 
     def prepare(self, start: Path | None) -> None:
         """Draw or load the weights, go to where the last run stopped, place all on the device."""
@@ -175,8 +174,7 @@ class Training:
         resume_noise(done, self.fabric)
         self.objective.train()
         before, started = done.seconds, time.monotonic()
-        with loss_told(self.title):
-            batches = iter(self.loader)
+        with reading_scenes(self.loader, self.title) as batches:
             while done.steps < self.plan.steps_of(epoch):
                 stop = self.step(self._parts(batches), bool(asked))
                 done.seconds = before + time.monotonic() - started
@@ -198,7 +196,7 @@ class Training:
             faults.append(MiaSegError(f"{self.title}: another process cannot read a scene, and says which."))
         if faults:
             raise faults[0]
-        return [_placed(part) for part in parts]
+        return [_placed(self.fabric.to_device(part)) for part in parts]
 
     def step(self, parts: list[Pair], asked: bool) -> bool:
         """One step on the joint batch; whether any process was asked to stop.

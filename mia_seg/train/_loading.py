@@ -40,10 +40,11 @@ def load_crops(crops: Crops, shares: Shares, *, workers: int, pinned: bool) -> D
 
 
 @contextmanager
-def loss_told(title: str) -> Iterator[None]:
-    """Raise MiaSegError where a process that reads scenes ends before its time."""
+def reading_scenes(loader: DataLoader[Any], title: str) -> Iterator[Iterator[Any]]:
+    """A pass over the batches, whose processes end with it. Raises MiaSegError where one ends before its time."""
+    batches = iter(loader)
     try:
-        yield
+        yield batches
     except RuntimeError as error:
         if not str(error).startswith(LOST):
             raise
@@ -51,6 +52,9 @@ def loss_told(title: str) -> Iterator[None]:
             f"{title}: a process that reads scenes has ended ({str(error).strip().rstrip('.')}), most often because "
             f"memory ran out. Use fewer --workers. The same command goes on from the last saved step."
         ) from None
+    finally:
+        # Not left to the garbage collector: until then torch raises whenever it hears of a process that has ended.
+        getattr(batches, "_shutdown_workers", lambda: None)()
 
 
 def _collate(items: Sequence[Pair | MiaSegError]) -> Any:
