@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mia_seg.errors import MiaSegError
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -22,6 +24,8 @@ FLEET_ATTACKS = (
     "image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base", "lira",
     "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline", "learned_calibration",
 )  # fmt: skip
+# The largest that 64 bits with a sign hold, as tables do; shadows draw theirs some ten thousands above it.
+LARGEST_SEED = 2**63 - 1
 
 
 def audit(
@@ -76,6 +80,9 @@ class Audit:
         from mia_seg.recipes.adversaries import Fleet
         from mia_seg.stages import checks
 
+        for seed in seeds:
+            if not 0 <= seed <= LARGEST_SEED:
+                raise MiaSegError(f"Seed {seed} is outside 0 to {LARGEST_SEED} (2^63 - 1). Choose one between these.")
         fleet = isinstance(recipes.load_shadow(shadow).adversary, Fleet)
         usual = FLEET_ATTACKS if fleet else ATTACKS
         self.seeds, self.workspace = tuple(seeds), workspace

@@ -26,9 +26,11 @@ from mia_seg.progress import Bar, track
 from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
 from mia_seg.store import replace
+from mia_seg.train._finite import Place, all_finite, check_loss
 
 VALIDATION_SHARE = 0.2
 FLOOR = 1e-6
+SECTION = "[attacks.patch_resnet50]"
 
 
 class PatchResNet50(Attack):
@@ -199,6 +201,7 @@ def _train(
     """AdamW under a one-cycle schedule; the weights of the epoch with the largest AUC on the scenes held out.
 
     The loss would choose an epoch that knows nothing: on few scenes it rises while the ranking still gets better.
+    Raises MiaSegError where a loss or a weight is not finite.
     """
     optimizer = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay)
     wrapped, optimizer = fabric.setup(network, optimizer)
@@ -206,26 +209,44 @@ def _train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=settings.epochs * batches)
     largest, best, check_seed = 0.0, network.state_dict(), int(draw.integers(2**32))
     with Bar(f"  attacker ({settings.representation})", settings.epochs) as bar:
-        for _ in range(settings.epochs):
+        for epoch in range(settings.epochs):
             wrapped.train()
+            losses, rates = list[Tensor](), list[float]()
             for places in np.array_split(draw.permutation(len(fit)), batches):
                 inputs, targets = fit.batch(places, settings, draw)
                 loss = F.cross_entropy(wrapped(fabric.to_device(inputs)).float(), fabric.to_device(targets))
                 optimizer.zero_grad()
                 fabric.backward(loss)
                 optimizer.step()
+                losses.append(loss.detach())
+                rates.append(float(schedule.get_last_lr()[0]))
                 schedule.step()
             loss_now, auc_now = _validate(wrapped, check, settings, seed=check_seed, fabric=fabric)
-            if not np.isfinite(loss_now):
-                raise MiaSegError(
-                    f"The attacker's training diverged: its validation loss is {loss_now}. Run the same command again; "
-                    f"if that does not help, lower 'lr' or set precision = '32-true' in [attacks.patch_resnet50]."
-                )
+            _check(network, losses, rates, validation=loss_now, first=epoch * batches, settings=settings)
             if auc_now >= largest:  # of equals the longest trained
                 largest = auc_now
                 best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             bar.step(f"validation AUC {auc_now:.3f}  loss {loss_now:.3f}")
     return best
+
+
+def _check(
+    network: nn.Module, losses: list[Tensor], rates: list[float], *, validation: float, first: int,
+    settings: PatchResNet50,
+) -> None:  # fmt: skip
+    """Raise MiaSegError where an epoch's loss or the weights are not finite. first: steps before this epoch.
+
+    Once an epoch: reading each step's loss would let the device wait for the next patches.
+    """
+    places = [
+        Place("Attack patch_resnet50", first + k, settings.epochs * len(rates), rate, SECTION, settings.precision)
+        for k, rate in enumerate(rates, 1)
+    ]
+    for loss, place in zip(torch.stack(losses).tolist(), places, strict=True):
+        check_loss(loss, place)
+    check_loss(validation, places[-1], "the validation loss")
+    if not all_finite(network.state_dict().values()):
+        raise places[-1].diverged("a weight is not finite")
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 from typer.core import TyperGroup
 
-from mia_seg.api import ATTACKS, DEFENSES, Audit
+from mia_seg.api import ATTACKS, DEFENSES, LARGEST_SEED, Audit
 from mia_seg.cli import _screen as screen
 from mia_seg.cli._check import DataRoot, check
 from mia_seg.cli._store import store as store_commands
@@ -59,7 +59,7 @@ app.add_typer(store_commands, name="store")
 
 Seeds = Annotated[
     list[int] | None,
-    typer.Option("--seed", min=0, help="Seed of split, weights and noise; repeat for several. Default: 0."),
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of split, weights, noise; repeatable. Default: 0."),
 ]
 StoreRoot = Annotated[
     Path, typer.Option("--store", envvar="MIA_SEG_STORE", help="Where models and answers are kept and reused.")

@@ -46,10 +46,13 @@ class Outcome:
 def run(plan: Plan, workspace: Workspace, say: Say = silent) -> Outcome:
     """Make what is missing; where a stage fails, go on with those that do not need it.
 
-    Raises Stopped where a scheduler asks to, and Unwritable where the store takes no more. Of several processes the
+    Raises MiaSegError before the first where the machine cannot do one of them, Stopped where a scheduler asks to, and
+    Unwritable where the store takes no more. Of several processes the
     first makes all; the others join what several devices share.
     """
     outcome, remaining = Outcome(plan, rank() == 0), plan.missing
+    for stage in remaining:
+        stage.check(workspace)
     for stage in plan.stages:
         if plan.states[key(stage)] == "whole":
             say("reused", stage)
