@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
 
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component, settings_of
 
 IGNORE = 255
-Side = Annotated[int, Field(ge=1)]
 Finding = tuple[Literal["ok", "absent", "problem"], str]  # what a check found, in one line
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
+from mia_seg.data import IGNORE, Dataset, Finding, Scene
 from mia_seg.data._files import Stored, paired, read_labels, read_pair
 from mia_seg.errors import AbsentPart, MiaSegError
+from mia_seg.values import Side
 
 SAMPLE = 20  # label files of a folder that a survey reads
 LISTED = 21  # a survey names the classes of a space up to this size, and counts those of larger ones

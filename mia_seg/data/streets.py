@@ -18,11 +18,13 @@ from mia_seg.data._streets.plan import camera, plan
 from mia_seg.data._streets.plots import paint_plots, paint_skyline
 from mia_seg.data._streets.vehicles import paint_bonnet
 from mia_seg.errors import MiaSegError
+from mia_seg.values import Whole
 
 Style = Literal["city", "night", "mixed"]
 STYLES: tuple[Style, ...] = ("city", "night", "mixed")  # the position is part of the scenes' seeds
 BONNET: dict[Style, float] = {"city": 0.15, "night": 0.25, "mixed": 0.0}  # how often the own car is in the picture
-Side = Annotated[int, Field(ge=32)]
+# Larger ones are painted in minutes each.
+Side = Annotated[Whole, Field(ge=32, le=8192)]
 
 
 class Streets(Dataset):
@@ -39,8 +41,8 @@ class Streets(Dataset):
         description="city: clear or hazy daylight from a car. night: dashcam in the dark, often wet. "
         "mixed: any light, viewpoint and lens; height and width each vary by up to a quarter",
     )
-    count: int = Field(default=1000, ge=1, le=10**6, description="how many scenes there are")
-    seed: int = Field(default=0, ge=0, description="the world's seed: another seed, other scenes")
+    count: Whole = Field(default=1000, ge=1, le=10**6, description="how many scenes there are")
+    seed: Whole = Field(default=0, ge=0, le=2**63 - 1, description="the world's seed: another seed, other scenes")
 
     def classes(self) -> tuple[str, ...]:
         return tuple(CITYSCAPES)
