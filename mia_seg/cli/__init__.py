@@ -400,6 +400,7 @@ def _report(workspace: "Workspace") -> list[Path]:
 
 def main() -> None:
     """Console entry: a user's mistake is one sentence and exit code 2."""
+    screen.speakable()
     try:
         app(prog_name="mia-seg")
     except MiaSegError as error:

@@ -25,7 +25,7 @@ PACKAGES = {
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """Every kind of thing -> (name, one line); reads files without importing what they need."""
-    written = {f"{kind} recipes": [(n, _head(recipes.find(kind, n))) for n in recipes.names(kind)] for kind in KINDS}
+    written = {f"{kind} recipes": [(n, _head(kind, n)) for n in recipes.names(kind)] for kind in KINDS}
     return written | {title: list(_components(name)) for title, name in PACKAGES.items()}
 
 
@@ -95,8 +95,13 @@ def _sections(name: str) -> Iterator[dict[str, Any]]:
                     yield settings.data
 
 
-def _head(path: Path) -> str:
-    """The first line of a recipe, which any text file may be."""
+def _head(kind: Kind, name: str) -> str:
+    """The first line of a recipe, which any text file may be; what keeps it from being read, where something does."""
+    try:
+        path = recipes.find(kind, name)
+        recipes.check_file(path)
+    except MiaSegError as error:
+        return str(error)
     return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].removeprefix("#").strip()
 
 

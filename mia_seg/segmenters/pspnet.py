@@ -29,9 +29,7 @@ class PSPNet(Segmenter):
     @model_validator(mode="after")
     def _inside_conv4(self) -> Self:
         if self.cut is not None and self.cut > BLOCKS[self.backbone]:
-            raise ValueError(
-                f"cut = {self.cut} is behind the {BLOCKS[self.backbone]} blocks of {self.backbone}'s conv4"
-            )
+            raise ValueError(f"cut = {self.cut}, and conv4 of {self.backbone} has {BLOCKS[self.backbone]} blocks")
         return self
 
     def build(self, classes: int) -> "PSPNetwork":
