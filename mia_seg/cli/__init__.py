@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -69,8 +70,11 @@ StoreRoot = Annotated[
 ]
 Reports = Annotated[Path, typer.Option(help="Where results and the page are written.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
-Devices = Annotated[int, typer.Option(min=1, help="How many devices.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that read and augment; results do not depend on it.")]
+# One process each: more than a machine has would only stand in each other's way.
+Devices = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
+Workers = Annotated[
+    int, typer.Option(min=0, max=256, help="Processes that read and augment; results do not depend on it.")
+]
 PrecisionName = Annotated[
     str | None,
     typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed for training, in place of the recipe's."),
@@ -95,6 +99,7 @@ GeneratorName = Annotated[
     str | None,
     typer.Option("--generator", help="name or name:value in place of the recipe's, its other settings kept."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
@@ -131,6 +136,7 @@ def train_victim(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Train the segmenter under attack (or say that it exists). A killed run resumes."""
     from mia_seg.pipeline import Pipeline
@@ -140,7 +146,7 @@ def train_victim(
     )
     pipeline = Pipeline(workspace)
     victims = [pipeline.victim(name, s) for s in seed or [0]]
-    if _train(victims, workspace, dry_run):
+    if _train(victims, workspace, dry_run=dry_run, yes=yes):
         screen.following(_places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
@@ -156,6 +162,7 @@ def train_shadow(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Train the attacker's own segmenter, whose membership it knows; a missing victim is trained first."""
     from mia_seg.pipeline import Pipeline
@@ -165,7 +172,7 @@ def train_shadow(
     )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if _train(shadows, workspace, dry_run):
+    if _train(shadows, workspace, dry_run=dry_run, yes=yes):
         screen.following(_places(shadows, workspace), f"mia-seg run {_victim_of(name)} {name}")
 
 
@@ -182,6 +189,7 @@ def train_generator(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Train the generator of a victim's features, for the defense 'synfeat'; a missing victim is trained first."""
     from mia_seg.evaluate import results as results_
@@ -192,7 +200,7 @@ def train_generator(
     pipeline = Pipeline(workspace)
     victims = [pipeline.victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if _train(made, workspace, dry_run):
+    if _train(made, workspace, dry_run=dry_run, yes=yes):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*_places(made, workspace), *scores], then)
@@ -214,6 +222,7 @@ def attack(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
     workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
@@ -221,8 +230,8 @@ def attack(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
     if dry_run:
-        return screen.plan(audit.plan())
-    if _audit(audit):
+        return _plan(audit)
+    if _audit(audit, yes):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -242,6 +251,7 @@ def run(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
     workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
@@ -249,8 +259,8 @@ def run(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
     if dry_run:
-        return screen.plan(audit.plan())
-    if _audit(audit):
+        return _plan(audit)
+    if _audit(audit, yes):
         screen.following(screen.pages(_report(workspace)), "mia-seg results, or open the page")
 
 
@@ -269,11 +279,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
-    workspace = _workspace(store, data_root, reports, device="cpu")
+    workspace = _workspace(store, data_root, reports, device="auto")
     audit = Audit(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
-    screen.plan(audit.plan(), as_json)
+    _plan(audit, as_json)
 
 
 @app.command()
@@ -304,14 +314,16 @@ def list_() -> None:
 def check(data_root: DataRoot = None) -> None:
     """Read every recipe and look at the data root, in seconds; says what to do about each fault."""
     from mia_seg.recipes import catalogue
-    from mia_seg.stages import checks
+    from mia_seg.stages import checks, limits
 
     faults = 0
     if data_root is not None:
         screen.says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
         faults += screen.findings(catalogue.survey(data_root))
-        screen.says("every recipe: its keys, its data set, its split and the first scene of its members")
-    faults += screen.findings(catalogue.check(checks.recipe_of, data_root))
+        screen.says("every recipe: its keys, its data set, its split, its sizes and the first scene of its members")
+    faults += screen.findings(
+        catalogue.check(checks.recipe_of, data_root, partial(limits.check_recipe, data_root=data_root))
+    )
     if faults:
         raise MiaSegError(f"{faults} of the above need attention. Recipes with an ok can be run as they are.")
     screen.following([], "mia-seg run VICTIM SHADOW")
@@ -354,15 +366,18 @@ def _workspace(
     return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
 
 
-def _train(stages: "Sequence[Stage[Path]]", workspace: "Workspace", dry_run: bool) -> bool:
+def _train(stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool) -> bool:
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
+    from mia_seg.stages import length, limits
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.run import run as run_plan
 
     planned = Plan(tuple(stages), workspace.store)
+    limits.check(planned, workspace)
     if dry_run:
-        screen.plan(planned)
+        screen.plan(planned, length.warning(planned, workspace))
         return False
+    length.check(planned, workspace, yes=yes)
     outcome = run_plan(planned, workspace, screen.say)
     outcome.check()
     return outcome.first
@@ -372,13 +387,20 @@ def _places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Pat
     return [stage.artefact(workspace.store).path for stage in stages]
 
 
-def _audit(audit: Audit) -> bool:
+def _plan(audit: Audit, as_json: bool = False) -> None:
+    from mia_seg.stages import length
+
+    planned = audit.plan()
+    screen.plan(planned, length.warning(planned, audit.workspace), as_json)
+
+
+def _audit(audit: Audit, yes: bool) -> bool:
     """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
 
     Of several processes that share a training only the first has the results.
     """
     try:
-        audit.run(screen.say)
+        audit.run(screen.say, long=yes)
     finally:
         screen.results(audit.made)
     return bool(audit.written)

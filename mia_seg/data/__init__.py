@@ -43,6 +43,11 @@ class Dataset(Component):
         """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
         raise NotImplementedError
 
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """(height, width) of a scene, in pixels; the whole scene is read only where nothing less tells it."""
+        height, width = self.scene(data_root, scene_id).labels_HW.shape
+        return height, width
+
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
         """The files that a scene is read from, the image first; none for scenes that are made and not read.
 

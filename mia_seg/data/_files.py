@@ -112,6 +112,12 @@ def read_labels(image: Path, labels: Path, stored: Stored) -> np.ndarray:
         return _ids(drawn, labels, stored, resized=lambda size: size)
 
 
+def stored_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image file, from its head."""
+    with _opened(path) as image:
+        return image.height, image.width
+
+
 def _some(stems: list[str]) -> str:
     """'2 (a, b)': how many, and the first five."""
     return f"{len(stems)} ({', '.join(stems[:5])}{', ...' if len(stems) > 5 else ''})" if stems else "0"

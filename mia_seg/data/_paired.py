@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import Field
 
 from mia_seg.data import IGNORE, Dataset, Finding, Scene
-from mia_seg.data._files import Stored, paired, read_labels, read_pair
+from mia_seg.data._files import Stored, paired, read_labels, read_pair, stored_size
 from mia_seg.errors import AbsentPart, MiaSegError
 from mia_seg.values import Side
 
@@ -73,6 +73,10 @@ class Paired(Dataset):
             root = self.root(data_root)
             raise MiaSegError(f"{root} has no scene '{scene_id}' under these settings. Correct the id or [data].")
         return pair
+
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """Of a file its head alone is read."""
+        return self.size or self.resized(stored_size(self.files(data_root, scene_id)[1]))
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         image, labels = self.files(data_root, scene_id)[:2]

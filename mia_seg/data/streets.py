@@ -63,6 +63,12 @@ class Streets(Dataset):
         del data_root
         return Scene(scene_id, *self._render(self._index(scene_id)))
 
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """Only 'mixed' scenes vary: the size is the first thing that each of them draws."""
+        del data_root
+        index = self._index(scene_id)
+        return self._vary(self._dice(index)) if self.style == "mixed" else self.size
+
     def _id(self, index: int) -> str:
         return f"{self.style}-{self.seed}-{index:06d}"
 
@@ -77,7 +83,7 @@ class Streets(Dataset):
         return index
 
     def _render(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        dice = Dice(np.random.default_rng(np.random.SeedSequence((STYLES.index(self.style), self.seed, index))))
+        dice = self._dice(index)
         size = self._vary(dice) if self.style == "mixed" else self.size
         air, street = self._air(dice), plan(dice, self.style)
         lens = camera(dice, self.style, street, size=size)
@@ -92,6 +98,9 @@ class Streets(Dataset):
         if self.style == "mixed" and dice.chance(0.35):  # somewhere that drives on the left
             image, labels = image[:, ::-1].copy(), labels[:, ::-1].copy()
         return image, labels
+
+    def _dice(self, index: int) -> Dice:
+        return Dice(np.random.default_rng(np.random.SeedSequence((STYLES.index(self.style), self.seed, index))))
 
     def _air(self, dice: Dice) -> Air:
         return {"city": city, "night": night, "mixed": assorted}[self.style](dice)

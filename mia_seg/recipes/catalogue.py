@@ -12,7 +12,10 @@ from mia_seg.data import Dataset, Finding
 from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
 from mia_seg.recipes import Kind, Recipe, ShadowRecipe
 from mia_seg.recipes.adversaries import A2
+from mia_seg.recipes.splits import Partition
 
+# Raises MiaSegError for a recipe (its name, itself, its parts) whose sizes do not go together.
+Sizes = Callable[[str, Recipe, Partition], None]
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
 PACKAGES = {
     "data sets": "data",
@@ -46,15 +49,15 @@ def survey(data_root: Path) -> Iterator[Finding]:
         yield "absent", f"not below {data_root}: {', '.join(absent)}"
 
 
-def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterator[Finding]:
+def check(load: Callable[[Kind, str], Recipe], data_root: Path | None, sizes: Sizes) -> Iterator[Finding]:
     """A line and whether it is sound, for every recipe: its keys, its data, its split, its first scene.
 
-    `load` comes from the pipeline, so that lists need not import what a recipe's sections are checked against.
+    `load` and `sizes` come from the stages, so that lists need not import what a recipe is checked against.
     """
     for kind in KINDS:
         for name in recipes.names(kind):
             try:
-                yield "ok", f"{kind} {name}: {_check(load(kind, name), data_root)}"
+                yield "ok", f"{kind} {name}: {_check(name, load(kind, name), data_root, sizes=sizes)}"
             except AbsentData:
                 section = recipes.load(kind, name).data
                 yield "absent", f"{kind} {name}: its data set '{section.get('path', section['name'])}' is not there"
@@ -64,12 +67,13 @@ def check(load: Callable[[Kind, str], Recipe], data_root: Path | None) -> Iterat
                 yield "problem", f"{kind} {name}: {error}"
 
 
-def _check(settings: Recipe, data_root: Path | None) -> str:
+def _check(name: str, settings: Recipe, data_root: Path | None, *, sizes: Sizes) -> str:
     dataset = settings.dataset()
     parts = settings.split.cut(dataset, data_root, 0)
     scene = data.Scenes(dataset, data_root, parts.members)[0]
     if isinstance(settings, ShadowRecipe) and not isinstance(settings.adversary, A2):
         recipes.load_victim(settings.adversary.victim)
+    sizes(name, settings, parts)
     size = "x".join(str(s) for s in scene.labels_HW.shape)
     return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
 
