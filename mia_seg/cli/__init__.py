@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -21,6 +20,7 @@ from mia_seg.cli._options import (
     Device,
     Devices,
     DryRun,
+    Form,
     GeneratorName,
     PrecisionName,
     Repeats,
@@ -63,15 +63,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-
-
-class Form(StrEnum):
-    """How results are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
-    LATEX = "latex"
 
 
 app.add_typer(store_commands, name="store")

@@ -1,11 +1,22 @@
 """The options and arguments that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mia_seg.api import ATTACKS, DEFENSES
+
+
+class Form(StrEnum):
+    """How results are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+    LATEX = "latex"
+
 
 Seeds = Annotated[
     list[int] | None,
