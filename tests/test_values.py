@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from mia_seg import attacks, data, defenses, generators, plugins, segmenters, values
+from mia_seg.errors import MiaSegError
 from mia_seg.recipes import sections
 from mia_seg.recipes.adversaries import A1, A2, Fleet
 from mia_seg.recipes.splits import SplitRule
@@ -68,6 +69,14 @@ def test_a_number_is_no_switch_and_finite_and_bounded(field: FieldInfo) -> None:
 @pytest.mark.parametrize("field", _fields_of("a switch"))
 def test_a_switch_is_no_number_and_no_text(field: FieldInfo) -> None:
     assert [value for value in (0, 1, 1.0, "yes", "true", None) if _accepts(field, value)] == []
+
+
+@pytest.mark.parametrize("name", ["ade20k", "bdd100k", "camvid", "cityscapes", "mapillary", "voc"])
+def test_a_folder_is_named_once(name: str) -> None:
+    first = plugins.load(data, data.Dataset, name).model_fields["folders"].default[0]
+    for folders in ([], [first, first]):
+        with pytest.raises(MiaSegError, match=r"'folders' = .*: name one folder or several, each once\."):
+            plugins.build(data, data.Dataset, name, settings={"folders": folders}, where="[data]")
 
 
 @pytest.mark.parametrize("value", ["", "a/b", "..", "a\0b", "a\nb", "\ud800", "é" * 51, "x" * 300])

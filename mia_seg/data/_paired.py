@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mia_seg.data import IGNORE, Dataset, Finding, Scene
 from mia_seg.data._files import Stored, paired, read_labels, read_pair, stored_size
@@ -32,6 +32,13 @@ class Paired(Dataset):
     official: ClassVar[dict[str, int]] = {}  # pairs by the beginning of their ids, where the whole data set lies there
 
     size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as stored")
+
+    @field_validator("folders", check_fields=False)  # which most data sets have
+    @classmethod
+    def _each_once(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        if not folders or len(set(folders)) < len(folders):
+            raise ValueError("name one folder or several, each once")
+        return folders
 
     def root(self, data_root: Path | None) -> Path:
         """The data set's own folder. Raises AbsentData where there is none below the data root."""
