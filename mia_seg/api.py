@@ -97,20 +97,30 @@ class Audit:
         return [stage for seed in self.seeds for stage in built.audit(self.request, seed)]
 
     def plan(self) -> "Plan":
-        """What the store has of the audit and what is missing, with what earlier runs cost."""
+        """What the store has of the audit and what is missing, with what earlier runs cost.
+
+        Raises MiaSegError where a stage that is missing could not be made: too few scenes, too little memory.
+        """
+        from mia_seg.stages import limits
         from mia_seg.stages.plan import Plan
 
-        return Plan(tuple(self.stages), self.workspace.store)
+        planned = Plan(tuple(self.stages), self.workspace.store)
+        limits.check(planned, self.workspace)
+        return planned
 
-    def run(self, say: "Say | None" = None) -> "Audit":
+    def run(self, say: "Say | None" = None, *, long: bool = True) -> "Audit":
         """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
 
-        say: told what becomes of each stage. Raises MiaSegError once all is done that does not need what failed.
+        say: told what becomes of each stage. long: whether a run of months may begin.
+        Raises MiaSegError once all is done that does not need what failed.
         """
+        from mia_seg.stages import length
         from mia_seg.stages.publish import publish
         from mia_seg.stages.run import run, silent
 
-        outcome = run(self.plan(), self.workspace, say or silent)
+        planned = self.plan()
+        length.check(planned, self.workspace, yes=long)
+        outcome = run(planned, self.workspace, say or silent)
         self.made, self.written = publish(self.stages, self.workspace) if outcome.first else ((), ())
         outcome.check()
         return self

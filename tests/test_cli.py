@@ -28,21 +28,23 @@ COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
     "train-victim": [
         "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "--yes",
     ],
     "train-shadow": [
         "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "--yes",
     ],
     "train-generator": [
         "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--precision",
-        "--dry-run",
+        "--dry-run", "--yes",
     ],
     "attack": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run",
+        "--device", "--workers", "--precision", "--dry-run", "--yes",
     ],
     "run": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run",
+        "--device", "--workers", "--precision", "--dry-run", "--yes",
     ],
     "plan": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
@@ -327,7 +329,7 @@ def test_an_unknown_device_or_precision_is_refused_before_training(workdir: Path
 
 
 def test_ctrl_c_says_how_to_go_on(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(api.Audit, "run", stop)

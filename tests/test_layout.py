@@ -18,6 +18,7 @@ PACKAGE = ROOT / "mia_seg"
 ORDER = [
     "errors",
     "texts",
+    "values",
     "progress",
     "plugins",
     "data",

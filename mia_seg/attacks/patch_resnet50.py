@@ -7,7 +7,7 @@ the weaker attacker who has no ground truth (Type-I of Chobola et al., AISec 202
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import timm
@@ -27,10 +27,14 @@ from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
 from mia_seg.store import replace
 from mia_seg.train._finite import Place, all_finite, check_loss
+from mia_seg.values import Batch, Epochs, Rate, Weight, Whole
+from mia_seg.values import Side as Cells
 
 VALIDATION_SHARE = 0.2
 FLOOR = 1e-6
 SECTION = "[attacks.patch_resnet50]"
+# All patches of an image are scored at once.
+Patches = Annotated[Whole, Field(ge=1, le=10**4)]
 
 
 class PatchResNet50(Attack):
@@ -41,13 +45,15 @@ class PatchResNet50(Attack):
         description="concat: posterior and one-hot labels; posterior: the posterior alone, for who has no labels; "
         "loss: -log p map; labels: one-hot labels alone, a control that never sees the model",
     )
-    patch: tuple[int, int] = Field(default=(90, 90), description="(height, width) of a patch, in cells of the answer")
+    patch: tuple[Cells, Cells] = Field(
+        default=(90, 90), description="(height, width) of a patch, in cells of the answer"
+    )
     fuse: Literal["random", "windows"] = Field(default="random", description="which patches an image's score averages")
-    patches: int = Field(default=10, ge=1, description="random patches an image")
-    epochs: int = Field(default=30, ge=1)
-    batch: int = Field(default=32, ge=2)
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
+    patches: Patches = Field(default=10, description="random patches an image")
+    epochs: Epochs = 30
+    batch: Batch = 32
+    lr: Rate = 1e-3
+    weight_decay: Weight = 1e-2
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "PatchAttacker":

@@ -4,21 +4,19 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._options import DataRoot
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
     from mia_seg.recipes.inspected import DataPart, Inspection, LabelValue, Scenes, TwinScenes
 
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(envvar="MIA_SEG_DATA", help="Folder that holds the data sets' folders, as labelmefacade/ or camvid/."),
-]
 COLUMNS = (
     "data set", "pairs", "height x width", "images", "labels", "values", "classes", "ignored", "unknown",
     "unlabelled", "exact twins", "near twins", "broken",
@@ -53,14 +51,15 @@ def check(
 
 def _look(data_root: Path | None) -> None:
     from mia_seg.recipes import catalogue
-    from mia_seg.stages import checks
+    from mia_seg.stages import checks, limits
 
     faults = 0
     if data_root is not None:
         screen.says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
         faults += screen.findings(catalogue.survey(data_root))
-        screen.says("every recipe: its keys, its data set, its split and the first scene of its members")
-    faults += screen.findings(catalogue.check(checks.recipe_of, data_root))
+        screen.says("every recipe: its keys, its data set, its split, its sizes and the first scene of its members")
+    sizes = partial(limits.check_recipe, data_root=data_root)
+    faults += screen.findings(catalogue.check(checks.recipe_of, data_root, sizes))
     if faults:
         raise MiaSegError(f"{faults} of the above need attention. Recipes with an ok can be run as they are.")
     others = "" if data_root is None else "mia-seg check --all, to read every file, or "

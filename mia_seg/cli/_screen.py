@@ -73,8 +73,8 @@ def fault(sentence: str) -> None:
     )
 
 
-def plan(planned: "Plan", as_json: bool = False) -> None:
-    """Every stage with its state and cost, and what is still to be paid."""
+def plan(planned: "Plan", warning: str, as_json: bool = False) -> None:
+    """Every stage with its state and cost, what is still to be paid, and a warning where that takes months."""
     steps = planned.steps()
     if as_json:
         print(json.dumps([_row(step) for step in steps], indent=1))
@@ -90,6 +90,8 @@ def plan(planned: "Plan", as_json: bool = False) -> None:
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
         if head:
             out().print(printable(head), markup=False)
+    if warning:
+        out().print(warning, markup=False)
 
 
 def results(found: "Sequence[Result]") -> None:

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
 
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component, settings_of
 
 IGNORE = 255
-Side = Annotated[int, Field(ge=1)]
 Finding = tuple[Literal["ok", "absent", "problem"], str]  # what a check found, in one line
 
 
@@ -52,6 +50,11 @@ class Dataset(Component):
         MiaSegError as `scene` does. A data set that resizes should say here how it reads without that.
         """
         return self.scene(data_root, scene_id).image_HWC
+
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """(height, width) of a scene, in pixels; the whole scene is read only where nothing less tells it."""
+        height, width = self.scene(data_root, scene_id).labels_HW.shape
+        return height, width
 
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
         """The files that a scene is read from, the image first; none for scenes that are made and not read.

@@ -9,14 +9,15 @@ from typing import ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
+from mia_seg.data import IGNORE, Dataset, Finding, Scene
 from mia_seg.data._files import paired
 from mia_seg.data._pixels import Stored
-from mia_seg.data._read import read_image, read_labels, read_pair
+from mia_seg.data._read import read_image, read_labels, read_pair, size_of
 from mia_seg.data._values import LabelValues
 from mia_seg.errors import AbsentPart, MiaSegError
+from mia_seg.values import Side
 
 SAMPLE = 20  # label files of a folder that a survey reads
 LISTED = 21  # a survey names the classes of a space up to this size, and counts those of larger ones
@@ -35,6 +36,13 @@ class Paired(Dataset):
     official: ClassVar[dict[str, int]] = {}  # pairs by the beginning of their ids, where the whole data set lies there
 
     size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as stored")
+
+    @field_validator("folders", check_fields=False)  # which most data sets have
+    @classmethod
+    def _each_once(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        if not folders or len(set(folders)) < len(folders):
+            raise ValueError("name one folder or several, each once")
+        return folders
 
     def root(self, data_root: Path | None) -> Path:
         """The data set's own folder. Raises AbsentData where there is none below the data root."""
@@ -93,6 +101,10 @@ class Paired(Dataset):
             root = self.root(data_root)
             raise MiaSegError(f"{root} has no scene '{scene_id}' under these settings. Correct the id or [data].")
         return pair
+
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """Of a file its head alone is read."""
+        return self.size or self.resized(size_of(self.files(data_root, scene_id)[1]))
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         image, labels = self.files(data_root, scene_id)[:2]

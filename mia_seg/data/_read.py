@@ -28,6 +28,12 @@ def read_pair(
         return _array(picture.path, rgb(picture), resized), labels_HW
 
 
+def size_of(path: Path) -> Size:
+    """(height, width) of an image file as it is read, from its head."""
+    with opened(path) as found:
+        return found.shown
+
+
 def read_image(image: Path, labels: Path) -> np.ndarray:
     """The image alone, as `read_pair` has it and never resized; of the labels only the size is read."""
     with _pair(image, labels) as (picture, _):

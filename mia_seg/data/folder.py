@@ -19,10 +19,10 @@ from mia_seg.data._pixels import Stored
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import explain
 from mia_seg.texts import files_below, read_toml
+from mia_seg.values import Below, Byte
 
 CLASS_MAPS = Path(__file__).parent / "class_maps"
-Byte = Annotated[int, Field(ge=0, le=255)]
-Below = Annotated[str, AfterValidator(lambda path: Path(path).as_posix())]  # 'toy/' and './toy' are 'toy'
+Place = Annotated[Below, AfterValidator(lambda path: Path(path).as_posix())]  # 'toy/' and './toy' are 'toy'
 
 
 class Rule(BaseModel):
@@ -94,8 +94,8 @@ class Folder(Paired):
 
     listing: ClassVar[frozenset[str]] = frozenset({"path", "class_map"})
 
-    path: Below = Field(description="folder below the data root")
-    class_map: str = Field(
+    path: Place = Field(description="folder below the data root")
+    class_map: Below = Field(
         description="class map by name (packaged), or a file ending in .toml below the working directory"
     )
 

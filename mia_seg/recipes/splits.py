@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,7 +15,9 @@ from mia_seg import data
 from mia_seg.data import Dataset
 from mia_seg.data._lists import READ, Files, no_files, read_list, shown
 from mia_seg.errors import MiaSegError
+from mia_seg.values import Below, Scenes
 
+Count = Annotated[Scenes, Field(ge=0)]
 Part = Literal["members", "nonmembers", "pool"]
 PARTS: tuple[Part, ...] = get_args(Part)
 SAID: dict[Part, str] = {"members": "members", "nonmembers": "non-members", "pool": "pool"}
@@ -59,12 +61,12 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rule: Literal["random", "coin", "blocks", "groups", "order", "lists"]
-    members: int | str = Field(description="scenes the victim trains on: a count, or a file under rule 'lists'")
-    nonmembers: int | str = Field(description="scenes the victim never sees, for the audit")
-    pool: int | str = Field(description="scenes that belong to the attacker; 0 where it brings its own data")
-    block: int = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
-    gap: int = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
-    of: str | None = Field(
+    members: Count | Below = Field(description="scenes the victim trains on: a count, or a file under rule 'lists'")
+    nonmembers: Count | Below = Field(description="scenes the victim never sees, for the audit")
+    pool: Count | Below = Field(description="scenes that belong to the attacker; 0 where it brings its own data")
+    block: Scenes = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
+    gap: Scenes = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
+    of: Below | None = Field(
         default=None, description="a list of the ids that are cut, so that those which the disk lacks are named"
     )
     sha256: dict[Part, str] = Field(

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from mia_seg.errors import MiaSegError
 from mia_seg.progress import console
+from mia_seg.values import Switch
 
 FOLDER = "MIA_SEG_WEIGHTS"
 SUFFIXES = (".safetensors", ".pth", ".bin")
@@ -28,7 +29,7 @@ WEIGHTS = {
 }
 
 Pretrained = Annotated[
-    bool, Field(description=f"start from ImageNet weights: a file in the folder {FOLDER}, timm's cache or timm's hub")
+    Switch, Field(description=f"start from ImageNet weights: a file in the folder {FOLDER}, timm's cache or timm's hub")
 ]
 
 

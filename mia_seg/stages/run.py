@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mia_seg.errors import MiaSegError, Stopped, Unwritable
-from mia_seg.stages import Stage
+from mia_seg.stages import Stage, memory
 from mia_seg.stages.plan import Plan, key
 from mia_seg.store import Artefact, Draft
 from mia_seg.workspace import Workspace, rank
@@ -95,8 +95,11 @@ def _make(batch: Sequence[Stage[Any]], workspace: Workspace, outcome: Outcome, *
         made = store.make([stage.artefact(store) for stage in batch], build, waiting)
     except (Stopped, Unwritable):
         raise
-    except MiaSegError as error:
-        outcome.failed |= {key(stage): str(error) for stage in batch}
+    except (MiaSegError, MemoryError, RuntimeError) as error:
+        said = str(error) if isinstance(error, MiaSegError) else memory.lacking(error, batch[0].title)
+        if not said:
+            raise
+        outcome.failed |= {key(stage): said for stage in batch}
         for stage in batch:
             say("failed", stage)
         return

@@ -17,6 +17,7 @@ from mia_seg.errors import MiaSegError, Unwritable
 LONGEST = 100  # bytes of a name
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 UNWRITABLE |= {errno.ENOTDIR, errno.EEXIST}  # a file where a folder should be
+UNMADE = {errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP}  # a folder that cannot be: below /proc, or a link to itself
 
 
 @contextmanager
@@ -29,7 +30,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in UNWRITABLE or not _about(error, path):
+        known = UNWRITABLE | (UNMADE if _unmade(error, path) else set())
+        if error.errno not in known or not _about(error, path):
             raise
         raise Unwritable(
             f"{path} could not be written ({error.strerror or error}). Free some room or choose another --store "
@@ -46,6 +48,14 @@ def reading(folder: Path) -> Iterator[None]:
         raise MiaSegError(
             f"{folder} is damaged ({error}). Delete this folder and run the same command again: it is made anew."
         ) from error
+
+
+def _unmade(error: OSError, path: Path) -> bool:
+    """Whether an error is about the folder `path` or one above it, which are made where they are not there."""
+    if not isinstance(error.filename, str | bytes):
+        return False
+    place = Path(os.path.abspath(path))
+    return Path(os.path.abspath(os.fsdecode(error.filename))) in (place, *place.parents)
 
 
 def _about(error: OSError, path: Path) -> bool:

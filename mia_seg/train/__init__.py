@@ -211,7 +211,7 @@ class Training:
         losses, counts = torch.zeros((), device=pixels.device), torch.zeros_like(self.done.confusion_KK)
         for i, (images, labels) in enumerate(parts):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(parts) - 1):
-                loss, logits = self.objective(images, labels, *self._drawn(i, len(images)))
+                loss, logits = self.objective(images, labels, **self._drawn(i, len(images)))
                 loss = loss * (known[i] * self.plan.world / pixels.clamp(min=1))
                 self.fabric.backward(loss)
             losses += loss.detach()
@@ -238,15 +238,17 @@ class Training:
         if self._sum(torch.tensor(float(broken), device=self.fabric.device)).item():
             raise self._place.diverged("a weight is not finite")
 
-    def _drawn(self, part: int, scenes: int) -> tuple[Tensor, Tensor, float] | tuple[()]:
+    def _drawn(self, part: int, scenes: int) -> dict[str, Any]:
         """Synthetic features for one part of a step: their draw is keyed by where training stands."""
         if self.source is None:
-            return ()
+            return {}
         done, key = self.done, f"synthetic, rank {self.plan.rank}, step {self.done.steps}"
         if part == 0 and done.steps % MINE_EVERY == 0:
             done.hard = self.source.hardest(self.network, (self.seed, done.epochs, f"{key}, hard"))
         drawn = self.source.draw(scenes, (self.seed, done.epochs, f"{key}, part {part}"), done.hard)
-        return drawn.feature_MCHW, drawn.layout_MHW, drawn.smoothing
+        return {
+            "feature_MCHW": drawn.feature_MCHW, "layout_MHW": drawn.layout_MHW, "smoothing": drawn.smoothing,
+        }  # fmt: skip
 
     def _start_step(self) -> None:
         done, rate = self.done, self._rate(self.done.steps)
