@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mia_seg.errors import MiaSegError
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -22,6 +24,8 @@ FLEET_ATTACKS = (
     "image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base", "lira",
     "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline", "learned_calibration",
 )  # fmt: skip
+# The largest that 64 bits with a sign hold, as tables do; shadows draw theirs some ten thousands above it.
+LARGEST_SEED = 2**63 - 1
 
 # What needs no shadow, and what needs scenes that nobody trained on beside.
 SCREEN = ("image_loss", "label_only", "image_confidence", "predictability_error")
@@ -99,6 +103,9 @@ class Audit:
     ) -> None:  # fmt: skip
         from mia_seg.stages import checks
 
+        for seed in seeds:
+            if not 0 <= seed <= LARGEST_SEED:
+                raise MiaSegError(f"Seed {seed} is outside 0 to {LARGEST_SEED} (2^63 - 1). Choose one between these.")
         self.seeds, self.workspace = tuple(seeds), workspace
         if shadow is None:
             tried = attacks or _usual_screen(victim, workspace.data_root)
@@ -116,20 +123,30 @@ class Audit:
         return [stage for seed in self.seeds for stage in built.audit(self.request, seed)]
 
     def plan(self) -> "Plan":
-        """What the store has of the audit and what is missing, with what earlier runs cost."""
+        """What the store has of the audit and what is missing, with what earlier runs cost.
+
+        Raises MiaSegError where a stage that is missing could not be made: too few scenes, too little memory.
+        """
+        from mia_seg.stages import limits
         from mia_seg.stages.plan import Plan
 
-        return Plan(tuple(self.stages), self.workspace.store)
+        planned = Plan(tuple(self.stages), self.workspace.store)
+        limits.check(planned, self.workspace)
+        return planned
 
-    def run(self, say: "Say | None" = None) -> "Audit":
+    def run(self, say: "Say | None" = None, *, long: bool = True) -> "Audit":
         """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
 
-        say: told what becomes of each stage. Raises MiaSegError once all is done that does not need what failed.
+        say: told what becomes of each stage. long: whether a run of months may begin.
+        Raises MiaSegError once all is done that does not need what failed.
         """
+        from mia_seg.stages import length
         from mia_seg.stages.publish import publish
         from mia_seg.stages.run import run, silent
 
-        outcome = run(self.plan(), self.workspace, say or silent)
+        planned = self.plan()
+        length.check(planned, self.workspace, yes=long)
+        outcome = run(planned, self.workspace, say or silent)
         self.made, self.written = publish(self.stages, self.workspace) if outcome.first else ((), ())
         outcome.check()
         return self

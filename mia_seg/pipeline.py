@@ -80,10 +80,11 @@ class Pipeline:
         recipe, cut = self._shadow(name, seed)
         adversary = recipe.adversary
         divided: list[Divided] = [cut]
+        whole = cut.with_twins_together()  # the attacker's models train on some of these scenes each
         if isinstance(adversary, Fleet):
-            divided = [cut.with_parts(half) for half in halves(cut.parts, adversary.models, seed)]
+            divided = [whole.with_parts(half) for half in halves(whole.parts, adversary.models, seed)]
         elif isinstance(adversary, A1):
-            divided = [self._chosen(name, adversary, cut, seed=seed)]
+            divided = [self._chosen(name, adversary, whole, seed=seed)]
         return tuple(
             self._model(
                 f"{name}-{k:02d}" if k else name, recipe, scenes,
@@ -205,12 +206,12 @@ class Pipeline:
     @once
     def _victim(self, name: str, seed: int) -> tuple[VictimRecipe | DoorRecipe, Cut]:
         recipe = self.sources.recipe(checks.victim_of(name))
-        return recipe, self.sources.cut(recipe, seed)
+        return recipe, self.sources.cut(recipe, seed, f"victim '{name}'")
 
     @once
     def _shadow(self, name: str, seed: int) -> tuple[ShadowRecipe, Cut]:
         recipe = self.sources.recipe(checks.shadow_of(name))
-        return recipe, self.sources.cut(recipe, seed)
+        return recipe, self.sources.cut(recipe, seed, f"shadow '{name}'")
 
     def _check_apart(
         self, what: str, cut: Cut, ids: Sequence[str], *, victim: tuple[str, int], part: Part = "asked"

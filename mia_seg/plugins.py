@@ -3,7 +3,9 @@
 import difflib
 import importlib
 import pkgutil
+import reprlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
@@ -11,6 +13,9 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
 from mia_seg.errors import MiaSegError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 
 class Component(BaseModel):
@@ -74,7 +79,7 @@ def load(package: ModuleType, base: type[C], name: str) -> type[C]:
     """The subclass of `base` that the file `<package>/<name>.py` defines; only that file is imported."""
     kind = base.__name__.lower()
     if name not in names(package):
-        raise MiaSegError(f"No {kind} is called '{name}'.{nearest(name, names(package))}")
+        raise MiaSegError(f"No {kind} is called {shown(name)}.{nearest(name, names(package))}")
     module = importlib.import_module(f"{package.__name__}.{name}")
     found = [
         c
@@ -105,12 +110,22 @@ def parse(package: ModuleType, base: type[C], text: str, *, defaults: dict[str, 
     if values and not fields:
         raise MiaSegError(f"'{text}': {name} takes no value. Write '{name}'.")
     given = [value.partition("=") for value in values.split(",") if value]
-    settings = {key if equals else fields[0]: value if equals else key for key, equals, value in given}
+    settings = {key if equals else fields[0]: _read(value if equals else key) for key, equals, value in given}
     if len(settings) < len(given):
         raise MiaSegError(
             f"'{text}' sets a field twice. Write '{name}:{fields[0].upper()}' once, others as 'key=value'."
         )
     return build(package, base, name, settings=(defaults or {}) | settings, where=f"'{text}'")
+
+
+def _read(text: str) -> str | float | bool:
+    """What a recipe's TOML would have for it: a whole number, a number, a switch, or the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def label(package: ModuleType, base: type[C], text: str) -> str:
@@ -143,7 +158,8 @@ def from_section(package: ModuleType, base: type[C], section: dict[str, Any], *,
     if not isinstance(name, str):
         raise MiaSegError(f"{where}: the key 'name' is missing.{nearest('', names(package))}")
     if name not in names(package):
-        raise MiaSegError(f"{where}: no {base.__name__.lower()} is called '{name}'.{nearest(name, names(package))}")
+        kind = base.__name__.lower()
+        raise MiaSegError(f"{where}: no {kind} is called {shown(name)}.{nearest(name, names(package))}")
     return build(package, base, name, settings=settings, where=where)
 
 
@@ -162,13 +178,22 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         return f"{where}: the key '{key}' {lacks}."
     message = fault["msg"].removeprefix("Value error, ")
     # A fault of a whole section says which keys do not go together; the section itself would only repeat the file.
-    named = f"'{key}' = {value!r}: " if not isinstance(value, dict) else f"[{key}]: " if key else ""
+    named = f"'{key}' = {shown(value)}: " if not isinstance(value, dict) else f"[{key}]: " if key else ""
     return f"{where}: {named}{message}."
+
+
+def shown(value: object) -> str:
+    """A value as a sentence quotes it: the middle of a long one is left out, and a number may be too long to write."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python refuses to write a number of thousands of digits
+        return "a number of thousands of digits"
 
 
 def nearest(name: str, known: list[str]) -> str:
     """' Did you mean ...? There are: ...' for a name that is not in `known`."""
-    close = difflib.get_close_matches(name, known, n=1)
+    # Nobody misspells a name at such length, and the search takes minutes in a text of megabytes.
+    close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f"{hint} There are: {', '.join(known) or 'none'}."
 

@@ -7,8 +7,10 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mia_seg.texts import printable
+
 T = TypeVar("T")
-console = Console(stderr=True, highlight=False, quiet=True)
+console = Console(stderr=True, highlight=False, emoji=False, quiet=True)
 LOG_EVERY = 30.0
 
 
@@ -19,16 +21,23 @@ def show(shown: bool = True) -> None:
 
 def say(line: str) -> None:
     """One line, where progress is shown."""
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(printable(line), markup=False, soft_wrap=True)
 
 
 class Bar:
     """One line of progress; `note` says how it is going."""
 
     def __init__(self, title: str, total: int, done: int = 0) -> None:
+        title = printable(title)
         self.title, self.total, self.done = title, total, done
         self._first, self._start, self._said = done, time.monotonic(), time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(True))
+        # A name may look like markup, or like an emoji's.
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(True),
+        )
         self._bar = Progress(
             *columns, console=console, transient=True, disable=console.quiet or not console.is_terminal
         )

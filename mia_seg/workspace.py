@@ -2,11 +2,16 @@
 
 import logging
 import os
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
+import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -19,9 +24,15 @@ from mia_seg.store import Store
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
 @dataclass(frozen=True)
 class Workspace:
-    """Where things lie, and what computes. data_root: the folder of the data sets, None where none is read."""
+    """Where things lie, and what computes. data_root: the folder of the data sets, None where none is read.
+
+    Raises MiaSegError for the name of a device that there is not.
+    """
 
     store: Store
     data_root: Path | None = None
@@ -31,14 +42,43 @@ class Workspace:
     workers: int = 0
     precision: Precision | None = None
 
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            fix = " Say which one with the variable CUDA_VISIBLE_DEVICES." if self.device.startswith("cuda:") else ""
+            raise MiaSegError(f"--device '{self.device}': choose one of {', '.join(DEVICES)}.{fix}")
+
+    def check(self, precision: str = "32-true", section: str = "[train]", *, joint: bool = False) -> None:
+        """Raise MiaSegError where the device is not here, or cannot compute in this precision of a recipe's section.
+
+        joint: all that --devices, torchrun or SLURM give.
+        """
+        kind = self._kind
+        asked, here = devices_and_nodes(self.devices)[0] if joint else 1, count(kind)
+        if asked > here:
+            raise MiaSegError(_too_few(kind, asked, here))
+        if precision not in (can := precisions(kind)):
+            option = " or with --precision" if section == "[train]" else ""
+            raise MiaSegError(
+                f"precision = '{precision}' in {section} is none that {_named(kind)} computes in. "
+                f"Choose {' or '.join(can)} there{option}, or another --device."
+            )
+
+    @property
+    def _kind(self) -> str:
+        """cpu, cuda or mps: 'auto' is the fastest that is here."""
+        return next(k for k in ("cuda", "mps", "cpu") if count(k)) if self.device == "auto" else self.device
+
     def fabric(self, precision: str, joint: bool = False) -> Fabric:
-        """Lightning Fabric on one device, or `joint`ly on all that --devices, torchrun or SLURM give."""
+        """Lightning Fabric on one device, or `joint`ly on all that --devices, torchrun or SLURM give.
+
+        What `check` refuses, Fabric would exchange for something else or end in the middle of.
+        """
         devices, nodes = devices_and_nodes(self.devices) if joint else (1, 1)
         if joint and dist.is_initialized():
             raise MiaSegError("Several devices train one model a command. Run the same command again for the next one.")
         try:
             fabric = Fabric(
-                accelerator=self.device,
+                accelerator=self._kind,
                 devices=devices,
                 num_nodes=nodes,
                 precision=precision,  # type: ignore[arg-type]
@@ -47,6 +87,56 @@ class Workspace:
         except (ValueError, RuntimeError, MisconfigurationException) as error:
             raise MiaSegError(f"--device {self.device} cannot be used: {error} Choose another, or 'auto'.") from None
         return fabric
+
+
+def count(kind: str) -> float:
+    """How many devices of a kind this machine has; the CPU takes any number of processes."""
+    if kind == "cuda":
+        return torch.cuda.device_count()
+    return float(torch.backends.mps.is_available()) if kind == "mps" else float("inf")
+
+
+@cache
+def precisions(kind: str) -> list[str]:
+    """The precisions of recipes that a device computes in, and no others in their place."""
+    return [precision for precision in get_args(Precision) if _computes_in(precision, kind)]
+
+
+def _computes_in(precision: str, kind: str) -> bool:
+    if precision == "32-true":
+        return True
+    if kind == "cpu":
+        return precision == "bf16-mixed"  # Fabric takes it in place of 16-mixed
+    emulated = kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return not (precision == "bf16-mixed" and emulated) and steps_in(precision, kind)
+
+
+def steps_in(precision: str, kind: str) -> bool:
+    """Whether a device takes one tiny training step in a mixed precision: torch and drivers decide what it can."""
+    dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float16
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # torch warns and goes on in float32
+            mixed = MixedPrecision(precision, kind)  # type: ignore[arg-type]
+            layer = torch.nn.Conv2d(1, 1, 1).to(kind)
+            with mixed.forward_context():
+                found = layer(torch.ones(1, 1, 1, 1, device=kind))
+            mixed.backward(found.float().sum(), None)
+            mixed.optimizer_step(torch.optim.SGD(layer.parameters(), 1e-3))
+    except (RuntimeError, NotImplementedError, AssertionError, TypeError, Warning):
+        return False
+    return found.dtype == dtype
+
+
+def _too_few(kind: str, asked: int, here: float) -> str:
+    if here:
+        return f"--devices {asked}: this machine has {here:.0f} of '{kind}'. Ask for no more than it has."
+    why = "no GPU, no driver, or a PyTorch built without CUDA" if kind == "cuda" else "no Apple GPU"
+    return f"--device {kind}: PyTorch finds none on this machine ({why}). Choose --device cpu or auto."
+
+
+def _named(kind: str) -> str:
+    return f"the device '{kind}' ({torch.cuda.get_device_name()})" if kind == "cuda" else f"the device '{kind}'"
 
 
 def devices_and_nodes(asked: int) -> tuple[int, int]:

@@ -87,6 +87,37 @@ def broken_and_unbroken(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
     return kept
 
 
+def broken_in_one_process(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
+    """What each process is told where the last one alone diverges, or cannot read a scene: a letter a number."""
+    said = {}
+    for what in ("loss", "scene"):
+        (folder / what).mkdir(exist_ok=True)
+        training = Training(
+            recipe(batch=4), unevenly_labelled(4), seed=0, folder=folder / what, fabric=fabric, workers=0, title="joint"
+        )
+        training.prepare(None)
+        if fabric.global_rank == fabric.world_size - 1:
+            if what == "loss":
+                training.network.classify.register_forward_hook(lambda *given: given[-1] * torch.nan)
+            else:
+                training.crops.scenes = unreadable(training.crops.scenes)
+        with pytest.raises(MiaSegError) as caught:
+            training.epoch([])
+        letters = torch.zeros(fabric.world_size, 300, dtype=torch.int64)
+        letters[fabric.global_rank] = torch.tensor(list(str(caught.value).ljust(300).encode()))
+        all_letters: Any = fabric.all_reduce(letters, reduce_op="sum")
+        said |= {f"{what} {rank}:said": row.clone() for rank, row in enumerate(all_letters)}
+    return said
+
+
+def unreadable(scenes: Scenes) -> Scenes:
+    class Unreadable(Scenes):
+        def __getitem__(self, index: int) -> Scene:  # type: ignore[override]
+            raise MiaSegError("a.png cannot be read.")
+
+    return Unreadable(scenes.dataset, scenes.data_root, scenes.ids)
+
+
 class Asked(list[str]):
     """True in the last process, during one step."""
 
@@ -106,6 +137,7 @@ def main(folder: Path) -> None:
     fabric = Fabric(accelerator="cpu", devices=2)
     fabric.launch()
     found = all_first_steps(fabric, folder) | broken_and_unbroken(fabric, folder)
+    found |= broken_in_one_process(fabric, folder)
     if fabric.is_global_zero:
         save_file(found, folder / "found.safetensors")
     fabric.barrier()

@@ -44,6 +44,12 @@ def test_figures_are_drawn_from_the_results(there: mia.Audit, name: str) -> None
     assert isinstance(there.figure(name), matplotlib.figure.Figure)
 
 
+@pytest.mark.parametrize("repeats", [0, -1, True, 1.5, "2", 10**30])
+def test_a_count_of_questions_is_a_whole_number(workdir: Path, repeats: int) -> None:
+    with pytest.raises(MiaSegError, match=r"repeats = .* is no number of times|answers about scene"):
+        mia.audit(victim="tiny", shadow="tiny_a1", repeats=repeats, device="cpu").plan()
+
+
 def test_a_figure_that_is_none_is_refused(there: mia.Audit) -> None:
     with pytest.raises(MiaSegError, match=r"No figure is called 'rock'. There are: roc, pr, forest, joint"):
         there.figure("rock")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -216,8 +216,29 @@ def test_another_seed_fits_another_patch_attacker(tmp_path: Path) -> None:
 
 def test_a_training_that_diverges_is_refused_and_not_kept(tmp_path: Path) -> None:
     shadow, wild = planted(tmp_path, 4, 5, leak=True), method(("patch_resnet50", "loss"), epochs=2, lr=1e30)
-    with pytest.raises(MiaSegError, match=r"training diverged: its validation loss is (nan|inf).* lower 'lr'"):
+    with pytest.raises(
+        MiaSegError,
+        match=r"patch_resnet50: the training diverged at step \d of \d, .*Lower lr in \[attacks\.patch_resnet50\]",
+    ):
         wild.fit(*shadow, 3, fabric=fabric())
+
+
+@pytest.mark.parametrize(
+    ("losses", "validation", "weight", "says"),
+    [
+        ([1.0, np.nan, np.inf], 1.0, 1.0, r"at step 8 of 90, learning rate 0\.2: the loss is nan"),
+        ([1.0, 1.0, 1.0], np.inf, 1.0, r"at step 9 of 90, learning rate 0\.3: the validation loss is inf"),
+        ([1.0, 1.0, 1.0], 1.0, np.nan, r"at step 9 of 90, learning rate 0\.3: a weight is not finite"),
+    ],
+)
+def test_the_step_that_diverged_is_named(losses: list[float], validation: float, weight: float, says: str) -> None:
+    network, settings = torch.nn.Linear(1, 1), PatchResNet50(epochs=30)
+    found = [torch.tensor(loss) for loss in losses]
+    check = partial(patch_resnet50._check, network, first=6, settings=settings)
+    check([torch.tensor(1.0)] * 3, [0.1, 0.2, 0.3], validation=1.0)
+    network.weight.data.fill_(weight)
+    with pytest.raises(MiaSegError, match=says):
+        check(found, [0.1, 0.2, 0.3], validation=validation)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +250,7 @@ def test_the_epoch_that_ranks_the_held_out_scenes_best_is_kept(
     """Though its loss is the largest; of equal ones the last."""
     seen: list[dict[str, torch.Tensor]] = []
 
-    def validate(network: torch.nn.Module, *rest: object, **more: object) -> tuple[float, float]:
+    def validate(network: torch.nn.Module, *_: object, **__: object) -> tuple[float, float]:
         # The network comes wrapped by Fabric; its weights are named as those of the attacker.
         seen.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
         return heard[len(seen) - 1] + 1, heard[len(seen) - 1]

@@ -28,21 +28,23 @@ COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
     "train-victim": [
         "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "--yes",
     ],
     "train-shadow": [
         "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "--yes",
     ],
     "train-generator": [
         "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--precision",
-        "--dry-run",
+        "--dry-run", "--yes",
     ],
     "attack": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run",
+        "--device", "--workers", "--precision", "--dry-run", "--yes",
     ],
     "run": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run",
+        "--device", "--workers", "--precision", "--dry-run", "--yes",
     ],
     "plan": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
@@ -50,7 +52,7 @@ COMMANDS = {
     ],
     "report": ["--data-root", "--store", "--reports", "--device"],
     "list": [],
-    "check": ["--data-root"],
+    "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
     "store": [],
 }  # fmt: skip
@@ -322,12 +324,12 @@ def test_another_seed_is_another_model(audit: Audit, workdir: Path) -> None:
 @pytest.mark.parametrize("option", ["--device", "--precision"])
 def test_an_unknown_device_or_precision_is_refused_before_training(workdir: Path, option: str) -> None:
     ran = call("train-victim", "tiny", option, "cdua")
-    assert_refused(ran, f"{option} cdua", "hoose")
+    assert_refused(ran, option, "cdua", "hoose")
     assert not wholes(workdir / "runs")
 
 
 def test_ctrl_c_says_how_to_go_on(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(api.Audit, "run", stop)

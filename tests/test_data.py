@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from mia_seg import data, plugins
-from mia_seg.data import IGNORE, Dataset, Scene, Scenes
+from mia_seg.data import IGNORE, Dataset, Scene, Scenes, _open
 from mia_seg.data.camvid import CamVid
 from mia_seg.data.folder import Folder
 from mia_seg.errors import MiaSegError
@@ -68,6 +68,18 @@ def pictures_differ(dataset: Dataset, root: Path) -> None:
     ids = dataset.ids(root)
     assert len({dataset.picture(scene_id) for scene_id in ids}) == len(ids)
     assert len({dataset.scene(root, scene_id).image_HWC.tobytes() for scene_id in ids}) == len(ids)
+
+
+def the_image_alone_is_that_of_the_scene(dataset: Dataset, root: Path) -> None:
+    """Whatever size the settings ask for: twins are looked for at the size that is stored."""
+    ids = dataset.ids(root)
+    images = [dataset.image(root, scene_id) for scene_id in ids]
+    for scene_id, image_HWC in zip(ids, images, strict=True):
+        assert image_HWC.dtype == np.uint8
+        assert np.array_equal(image_HWC, dataset.scene(root, scene_id).image_HWC)
+    if dataset.files(root, ids[0]) and "size" in type(dataset).model_fields:
+        resized = dataset.model_copy(update={"size": (9, 7)})
+        assert all(np.array_equal(resized.image(root, i), one) for i, one in zip(ids, images, strict=True))
 
 
 def groups_have_names(dataset: Dataset, root: Path) -> None:
@@ -149,6 +161,7 @@ CONTRACT: list[Rule] = [
     a_scene_repeats,
     the_example_repeats,
     pictures_differ,
+    the_image_alone_is_that_of_the_scene,
     groups_have_names,
     nothing_else_shapes_a_scene,
     the_first_file_is_the_image,
@@ -278,10 +291,17 @@ def test_one_stem_twice_is_refused(data_root: Path) -> None:
         FACADE.ids(data_root)
 
 
-def test_a_bomb_is_refused(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_beyond_the_memory_is_refused_and_pillows_own_limit_is_none(
+    data_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(MiaSegError, match=r"\.jpg cannot be read as an image .*decompression bomb"):
-        FACADE.scene(data_root, facade_stem(0))
+    assert FACADE.scene(data_template, facade_stem(0)).image_HWC.shape == (40, 64, 3)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(_open, "memory", lambda: 40 * 100 * 1000)
+    assert FACADE.scene(data_template, facade_stem(0)).labels_HW.shape == (40, 64)
+    monkeypatch.setattr(_open, "memory", lambda: 40 * 2559)
+    with pytest.raises(MiaSegError, match=r"\.jpg is 40 x 64 pixels, and the memory here allows 2,559 pixels"):
+        FACADE.scene(data_template, facade_stem(0))
 
 
 def test_files_that_are_no_images_are_left_alone(data_root: Path) -> None:

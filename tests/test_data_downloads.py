@@ -451,7 +451,7 @@ def test_every_folder_is_listed_once_and_every_file_opened_once(
     opened: list[str] = []
     scandir, open_image = os.scandir, Image.open
     monkeypatch.setattr(_files.os, "scandir", lambda path: (listed.append(str(path)), scandir(path))[1])
-    monkeypatch.setattr(_files.Image, "open", lambda path: (opened.append(str(path)), open_image(path))[1])
+    monkeypatch.setattr(Image, "open", lambda path, **more: (opened.append(str(path)), open_image(path, **more))[1])
     for dataset in (Cityscapes(), BDD100K(), Mapillary(), VOC(), ADE20K()):
         for _ in range(2):
             ids = dataset.ids(data_template)

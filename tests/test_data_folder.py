@@ -1,14 +1,18 @@
 """The folder data set: colours and ids decoded through class maps, and a path in whatever spelling."""
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers_datasets import stored
-from helpers_files import COLOURS, FACADES, VARIOUS, facade_stem, write
+from helpers_files import COLOURS, FACADES, VARIOUS, facade_stem, forget, write
+from PIL import Image
 
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.data._example import save_pair
+from mia_seg.data._folders import LABEL_ENDINGS
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data.folder import Folder
 from mia_seg.errors import MiaSegError
@@ -225,3 +229,149 @@ def test_the_folder_is_looked_for_once_and_not_for_each_scene(
     for _ in range(2):
         assert len({FACADE.files(data_template, facade_stem(k)) for k in range(FACADES)}) == FACADES
     assert looked == [data_template]
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
+    """An empty data set `toy/` of two classes, ids 0 and 1, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("images", "labels"):
+        (tmp_path / "toy" / name).mkdir(parents=True)
+    rules = ", ".join(f'{{name = "{name}", id = {k}}}' for k, name in enumerate(("soil", "crop")))
+    write(tmp_path / "toy.toml", f'classes = ["soil", "crop"]\nmap = [{rules}]')
+    return Folder(path="toy", class_map="toy.toml")
+
+
+def fill(names: Iterable[str], below: str = "toy") -> None:
+    """A small file a name: images in colours, labels of ids 0 and 1, in the format of the suffix."""
+    for name in names:
+        pixels = np.arange(4, dtype=np.uint8).reshape(2, 2) % 2
+        image = Image.fromarray(pixels).convert("RGB" if name.startswith("images/") else "L")
+        lossless = {"lossless": True} if name.lower().endswith(".webp") else {}
+        path = Path(below) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, **lossless)
+
+
+def each(pattern: str, *stems: str) -> list[str]:
+    return [pattern.format(stem) for stem in stems]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "ids"),
+    [
+        ("images/{}.tif", "labels/{}.tif", ["a", "b"]),
+        ("images/{}.TIFF", "labels/{}.bmp", ["a", "b"]),
+        ("images/{}.webp", "labels/{}.WEBP", ["a", "b"]),
+        ("images/{}.bmp", "labels/{}.PNG", ["a", "b"]),
+        ("images/train/{}.jpg", "labels/train/{}.png", ["train/a", "train/b"]),
+        ("images/val/x/{}.jpeg", "labels/val/x/{}.png", ["val/x/a", "val/x/b"]),
+        *(("images/{}.jpg", f"labels/{{}}{end}.png", ["a", "b"]) for end in LABEL_ENDINGS),
+        ("images/{}.jpg", "labels/{}_L.png", ["a", "b"]),
+        ("images/{}.jpg", "labels/{}_GT.png", ["a", "b"]),
+        ("images/{}_0000.png", "labels/{}.png", ["a", "b"]),
+        ("images/train/{}_0000.png", "labels/train/{}_seg.png", ["train/a", "train/b"]),
+        ("images/{}_mask.png", "labels/{}_mask.png", ["a_mask", "b_mask"]),
+    ],
+)  # fmt: skip
+def test_formats_folders_and_endings_of_names(toy: Folder, images: str, labels: str, ids: list[str]) -> None:
+    fill([*each(images, "a", "b"), *each(labels, "a", "b")])
+    assert toy.ids(Path()) == ids
+    assert toy.scene(Path(), ids[0]).labels_HW.tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["images/a.gif", "images/b.gif", "labels/a.png"], ["images holds no images: 2 .gif here; readable are .jpg,"]),
+        (["images/a.jpg", "labels/a.jpg"], ["labels holds no label files: 1 .jpg here", "JPEG would change"]),
+        (
+            ["images/a.jpg", "images/b.gif", "labels/a.png", "labels/b.png"],
+            ["images holds 1 files that are not read (b.gif, ...)", "Save the images"],
+        ),
+        (
+            ["images/a.jpg", "images/b.jpg", "labels/a.png", "labels/b.jpg"],
+            ["labels holds 1 files that are not read (b.jpg, ...)", "Save the original labels as PNG"],
+        ),
+        (
+            ["images/a.jpg", "images/b.jpg", "labels/a_mask.png", "labels/b.png"],
+            ["a.jpg: this image has no counterpart", "1 (a) without labels and 1 (a_mask) without image"],
+        ),
+        (["images/train/a.jpg", "labels/a.png"], ["a.png: this label file", "1 (train/a) without labels"]),
+        (["images/1/2/3/a.jpg", "labels/a.png"], ["1/2/3 lies too deep", "2 levels", "Move its files up"]),
+    ],
+)
+def test_what_lies_there_and_is_not_read_is_named(toy: Folder, names: list[str], says: list[str]) -> None:
+    fill(names)
+    with pytest.raises(MiaSegError) as refused:
+        toy.ids(Path())
+    assert all(part in str(refused.value) for part in says), refused.value
+
+
+def test_a_folder_without_images_says_what_it_holds(toy: Folder) -> None:
+    fill(["train/a.jpg"])
+    Path("toy/images").rmdir()
+    with pytest.raises(MiaSegError, match=r"images does not exist\. .* side by side; there: 2 folders\."):
+        toy.ids(Path())
+
+
+@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", "__MACOSX/._a.jpg", ".DS_Store", "._a.png", ".x/b.png"])
+def test_what_systems_leave_behind_is_no_data(toy: Folder, name: str) -> None:
+    fill(["images/a.jpg", "labels/a.png"])
+    for side in ("images", "labels"):
+        write(Path("toy") / side / name, "")
+    assert toy.ids(Path()) == ["a"]
+
+
+def test_a_name_that_is_not_utf8_is_refused(toy: Folder) -> None:
+    fill(["images/a.jpg", "labels/a.png"])
+    for side, suffix in (("images", b".jpg"), ("labels", b".png")):
+        Path("toy", side, os.fsdecode(b"caf\xe9" + suffix)).touch()
+    with pytest.raises(MiaSegError, match=r"images: the file name 'caf\\udce9\.jpg' is not UTF-8\. Rename the file"):
+        toy.ids(Path())
+    for side, suffix in (("images", b".jpg"), ("labels", b".png")):
+        Path("toy", side, os.fsdecode(b"caf\xe9" + suffix)).unlink()
+    fill(["images/café.jpg", "labels/café.png"])
+    forget()
+    assert toy.ids(Path()) == ["a", "café"]
+
+
+def masks(**values: list[list[int | bool]]) -> None:
+    """Label files by stem, of one bit where the values are true and false; each with its image."""
+    for stem, pixels in values.items():
+        fill([f"images/{stem}.jpg"])
+        array = np.array(pixels)
+        Image.fromarray(array if array.dtype == bool else array.astype(np.uint8)).save(f"toy/labels/{stem}.png")
+
+
+def test_masks_of_one_bit_beside_others_are_refused(toy: Folder) -> None:
+    masks(a=[[0, 255], [0, 255]], b=[[False, True], [False, True]], c=[[True, True], [False, True]])
+    says = (
+        r"labels holds 2 one-bit masks \(b\.png, \.\.\.\) and 1 label files of more bits \(a\.png, .* Save all of them"
+    )
+    with pytest.raises(MiaSegError, match=says):
+        toy.ids(Path())
+
+
+@pytest.mark.parametrize(
+    ("rules", "labels"),
+    [
+        ({"soil": 0, "crop": 1}, [[0, 1], [0, 1]]),
+        ({"soil": 0, "crop": 255}, [[0, 1], [0, 1]]),
+        ({"soil": 0, "crop": 2}, [[0, IGNORE], [0, IGNORE]]),
+    ],
+)
+def test_white_of_a_one_bit_mask_is_1_or_what_the_map_calls_255(
+    toy: Folder, rules: dict[str, int], labels: list[list[int]]
+) -> None:
+    masks(a=[[False, True], [False, True]])
+    lines = ", ".join(f'{{name = "{name}", id = {k}}}' for name, k in rules.items())
+    write(Path("toy.toml"), f'classes = ["soil", "crop"]\nmap = [{lines}]')
+    assert toy.scene(Path(), "a").labels_HW.tolist() == labels
+
+
+def test_white_that_may_be_two_classes_is_refused(toy: Folder) -> None:
+    masks(a=[[False, True], [False, True]])
+    write(Path("toy.toml"), 'classes = ["a", "b"]\nmap = [{name = "a", id = 1}, {name = "b", id = 255}]')
+    with pytest.raises(MiaSegError, match=r"a\.png is black and white.*Save the labels as an 8-bit grey image"):
+        toy.scene(Path(), "a")

@@ -378,3 +378,31 @@ def test_the_line_trains_a_generator_for_each_side_that_lacks_one_and_says_so(au
     found = [results.read(path) for path in sorted((workdir / "reports" / "tiny").glob("*.json"))]
     assert [(r.defense, r.adaptive) for r in found] == [("synfeat:0.75", True), ("synfeat:0.75", False)]
     assert len([name for name in wholes(workdir / "runs" / "generators") if name.startswith("tiny")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("lr", "says"),
+    [(1e12, r"step [2-5] of 6, .*: the term '\w+' is (nan|inf)\."), (1e38, r"step [1-2] of 6, .*: the term '\w+' is")],
+)
+def test_a_training_that_diverges_is_refused_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr: float, says: str
+) -> None:
+    monkeypatch.setattr(gan, "SAVE_EVERY", -1.0)
+    with pytest.raises(MiaSegError, match=rf"a test: .* diverged at {says}.*Lower lr in \[train_generator\]\.$"):
+        run(tmp_path, lr=lr)
+    assert not (tmp_path / gan.WEIGHTS).exists()
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Bicycle.step
+
+    def broken(own: Bicycle, *given: Tensor) -> dict[str, float]:
+        terms = step(own, *given)
+        next(own.encoder.parameters()).data[0] = torch.inf
+        return terms | dict.fromkeys(terms, 1.0)
+
+    monkeypatch.setattr(gan, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(Bicycle, "step", broken)
+    with pytest.raises(MiaSegError, match=r"a test: .* diverged at step 2 of 6, .*: a weight is not finite"):
+        run(tmp_path)
+    assert not list(tmp_path.iterdir())

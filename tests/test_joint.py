@@ -72,6 +72,22 @@ def test_a_stopped_run_of_two_processes_ends_with_the_bits_of_an_unbroken_one(
     assert all(torch.equal(tensor, broken[name]) for name, tensor in unbroken.items())
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("loss 0", "joint: the training diverged at step 1 of 1, learning rate 0.05: the loss is nan."),
+        ("loss 1", "joint: the training diverged at step 1 of 1, learning rate 0.05: the loss is nan."),
+        ("scene 0", "joint: another process cannot read a scene, and says which."),
+        ("scene 1", "a.png cannot be read."),
+    ],
+)
+def test_all_processes_stop_where_one_has_to(
+    found: tuple[dict[str, Tensor], dict[str, Tensor]], name: str, says: str
+) -> None:
+    said = bytes(case(found[1], name)["said"].tolist()).decode()
+    assert said.startswith(says)
+
+
 # Who takes which scenes.
 
 

@@ -17,6 +17,8 @@ PACKAGE = ROOT / "mia_seg"
 # The order of the line: a stage imports itself and what stands before it, and `mia_seg/__init__.py` imports nothing.
 ORDER = [
     "errors",
+    "texts",
+    "values",
     "progress",
     "plugins",
     "data",

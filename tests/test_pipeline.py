@@ -174,7 +174,7 @@ def test_a_copy_of_a_victims_scene_under_another_name_is_found_in_the_pool(
     theirs, mine = (victim.dataset.files(data_root, i) for i in (parts.members[0], parts.pool[0]))
     for source, target in zip(theirs, mine, strict=True):
         shutil.copy(source, target)
-    says = rf"The pool of shadow 'tiny_folder_a1' .* share 1 scenes \('{parts.pool[0]}' is '{parts.members[0]}'\)"
+    says = rf"of shadow 'tiny_folder_a1' .* and pool share 1 scenes \('{parts.members[0]}' is '{parts.pool[0]}'\)"
     with pytest.raises(MiaSegError, match=says):
         shadow_of(workspace, "tiny_folder_a1")
 

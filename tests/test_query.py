@@ -1,6 +1,7 @@
 """Queries and answers on disk: statistics against plain loops, strides, float16, and noise keyed by scene."""
 
 import math
+import re
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mia_seg.data import IGNORE
 from mia_seg.defenses import AnswerDefense
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
+from mia_seg.errors import MiaSegError
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.plugins import parse
@@ -385,3 +387,53 @@ def test_one_pass_serves_every_defense_that_only_changes_the_answer(tmp_path: Pa
         ask(defense.wrap(network), scenes, alone, stride=2, seed=3, repeats=2)
         for name in (answers.POSTERIORS, answers.LABELS, answers.INDEX, answers.STATISTICS):
             assert (alone / name).read_bytes() == (tmp_path / text / name).read_bytes(), (text, name)
+
+
+# What is no posterior.
+
+HALVES = np.full((2, 3, 4), 0.5, np.float32)
+
+
+def at_one_pixel(*values: float) -> np.ndarray:
+    answer = HALVES.copy()
+    answer[:, 1, 2] = values
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (at_one_pixel(np.nan, 0.5), "holds values that are not finite"),
+        (at_one_pixel(np.inf, 0), "holds values that are not finite"),
+        (at_one_pixel(-np.inf, np.inf), "holds values that are not finite"),
+        (at_one_pixel(1.25, -0.25), "holds a value below 0 (-0.25)"),
+        (at_one_pixel(0.5, 0.4), "adds up to 1 only within 0.1 at some pixel"),
+        (at_one_pixel(40, 2), "adds up to 1 only within 41 at some pixel"),  # logits
+        (HALVES[:, :2], "has shape (2, 2, 4) and not (2, 3, 4) (classes, height, width)"),
+        (HALVES.transpose(0, 2, 1).copy(), "has shape (2, 4, 3) and not (2, 3, 4)"),
+        (HALVES[None], "has shape (1, 2, 3, 4) and not (2, 3, 4)"),
+        (np.full((4, 3, 4), 0.25, np.float32), "has shape (4, 3, 4) and not (2, 3, 4)"),
+    ],
+)
+@pytest.mark.parametrize("who", ["oracle", "defense"])
+def test_an_answer_that_is_no_posterior_is_refused(tmp_path: Path, answer: np.ndarray, fault: str, who: str) -> None:
+    scenes, found = scenes_of([np.zeros((3, 4), np.uint8)] * 2, 2, ["good", "bad"]), torch.from_numpy(answer)
+    calls = 0
+
+    def second(sound: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return found if calls == 2 else sound
+
+    def box(image_HWC: np.ndarray, key: int) -> Tensor:
+        del image_HWC, key
+        sound = torch.from_numpy(HALVES)
+        return second(sound) if who == "oracle" else sound
+
+    def release(posterior_KHW: Tensor, generator: torch.Generator) -> Tensor:
+        del generator
+        return second(posterior_KHW) if who == "defense" else posterior_KHW
+
+    with pytest.raises(MiaSegError, match=rf"^Scene 'bad': the {who}'s answer {re.escape(fault)}.*Train the model"):
+        query(box, scenes, [Recording(tmp_path, release)], stride=1, seed=0, title="asked")
+    assert not (tmp_path / answers.INDEX).exists()

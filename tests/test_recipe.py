@@ -151,7 +151,11 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
         ("batch = 3", "batch = 1", "'train.batch' = 1: Input should be greater than or equal to 2."),
         ("crop = [32, 48]", "crop = [32]", "the key 'train.crop' is too short."),
         ("crop = [32, 48]", "crop = [0, 48]", "'train.crop.0' = 0: Input should be greater than or equal to 1."),
-        ("crop = [32, 48]", "crop = [32, 48]\nscale = [0, 1]", "'train.scale.0' = 0: Input should be greater than 0."),
+        (
+            "crop = [32, 48]",
+            "crop = [32, 48]\nscale = [0, 1]",
+            "'train.scale.0' = 0: Input should be greater than or equal to 0.01.",
+        ),
         ("nonmembers = 6", "nonmembers = 6.5", "'split.nonmembers' = 6.5: Input should be a valid integer"),
         ("nonmembers = 6", "nonmembers = 0", "[split]: nonmembers = 0 is an empty split; give at least 1."),
         (
@@ -172,7 +176,7 @@ def test_a_wrong_recipe_names_file_section_and_key(victim: Path, old: str, new: 
     assert refusal().startswith(f"{victim}: {says}")
 
 
-@pytest.mark.parametrize("content", [b"[train\n", b"a = 1\na = 2\n", b"# \xff\n", "# ok\n".encode("utf-16")])
+@pytest.mark.parametrize("content", [b"[train\n", b"a = 1\na = 2\n", b"a = 1" + b"0" * 5000])
 def test_what_is_not_toml_is_said_so(victim: Path, content: bytes) -> None:
     victim.write_bytes(content)
     assert refusal().startswith(f"{victim} is not valid TOML: ")

@@ -36,6 +36,7 @@ KEYS = [
     "victim_segmenter", "shadow_segmenter", "shadow_dataset", "classes_both", "classes_victim", "classes_shadow",
     "victim_digest", "shadow_digest",
     "blind_auc", "blind_p", "confounded", "shuffle_p", "epsilon_low",
+    "near_twins",
 ]  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def first_age(one: Result) -> dict[str, Any]:
     later = {
         "schema", "shadow_dataset", "repeats", "segmenters", "classes", "controls", "epsilon", "exposed", "confidence",
         "where", "by_shadows", "image_loss", "above_loss", "tuned",
+        "near_twins",
     }  # fmt: skip
     old = {"group": "unit", "n_member_groups": "n_member_units", "n_nonmember_groups": "n_nonmember_units"}
     levels = {

@@ -2,7 +2,10 @@
 
 import shutil
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import huggingface_hub.constants
 import pytest
@@ -11,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mia_seg import segmenters, train
+from mia_seg import progress, segmenters, train
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import build, load, names
 from mia_seg.recipes import Recipe
@@ -112,7 +115,7 @@ def test_without_file_and_network_one_error_says_what_to_do(name: str, folder: P
     with pytest.raises(MiaSegError) as caught:
         small(name, True)
     said = str(caught.value)
-    assert "no network" in said
+    assert f"huggingface.co/timm/{SMALL}/resolve/main/model.safetensors cannot be fetched (" in said
     assert f"Put {SMALL}.safetensors into the folder {folder} (MIA_SEG_WEIGHTS)" in said
     assert "pretrained = false" in said
 
@@ -121,6 +124,59 @@ def test_without_a_folder_the_error_says_how_to_name_one(folder: Path, monkeypat
     monkeypatch.delenv("MIA_SEG_WEIGHTS")
     with pytest.raises(MiaSegError, match=f"Put {SMALL}.safetensors into a folder and let MIA_SEG_WEIGHTS name it"):
         small("pspnet", True)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub at this machine: what it answers to each request, and what it was asked."""
+
+    status = 503
+    asked: ClassVar[list[str]] = []
+
+    def do_HEAD(self) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_hub_that_refuses_is_asked_once_and_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(Hub, "status", status)
+    Hub.asked.clear()
+    with HTTPServer(("", 0), Hub) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://{server.server_name}:{server.server_port}/model"
+        monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda *_: address)
+        progress.show()
+        try:
+            with pytest.raises(
+                MiaSegError, match=rf"'{SMALL}' are not on this machine, and {address} cannot be fetched"
+            ):
+                small("pspnet", True)
+        finally:
+            progress.show(False)
+            server.shutdown()
+    assert Hub.asked == ["HEAD /model"]
+    assert f"fetching the weights {SMALL} from {address}" in capsys.readouterr().err
+
+
+def test_what_is_in_the_cache_is_not_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = planted(SMALL)
+    kept = folder / "cache" / f"models--timm--{SMALL}"
+    (kept / "snapshots" / "abc").mkdir(parents=True)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("abc")
+    write(kept / "snapshots" / "abc" / "model.safetensors", tensors)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", lambda *_, **__: pytest.fail("asked the hub"))
+    assert_planted(small("pspnet", True).backbone.layer2, "layer2.", tensors)
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights" * 100, b"\x08\0\0\0\0\0\0\0{}      "])

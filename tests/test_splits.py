@@ -350,7 +350,7 @@ def test_too_few_scenes_are_refused_and_one_more_is_enough(split: SplitRule, cou
     [
         ({"members": 0}, "members = 0 is an empty split; give at least 1"),
         ({"nonmembers": 0}, "nonmembers = 0 is an empty split; give at least 1"),
-        ({"pool": -1}, "pool = -1 is an empty split"),
+        ({"pool": -1}, "greater than or equal to 0"),
         ({"members": "a.txt"}, "members must be a count under rule 'random'"),
         ({"rule": "lists"}, "members must be a file under rule 'lists'"),
         ({"rule": "radnom"}, "'random', 'coin', 'blocks', 'groups', 'order', 'lists' or 'stated'"),

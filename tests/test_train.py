@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,22 +17,25 @@ import torch
 import torchvision.transforms.v2.functional as tvf
 from helpers_scenes import Held, Toy, picture
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torchvision.transforms import InterpolationMode
 
 from mia_seg import train
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.data.streets import Streets
-from mia_seg.errors import MiaSegError
+from mia_seg.errors import AbsentPart, MiaSegError
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, Train
-from mia_seg.train import Crops, _crops, crop, load_network, poly
+from mia_seg.train import Crops, Training, _crops, crop, load_network, poly
 
 SIZE = (32, 48)
 NEVER = float("inf")
+# The first on a machine with one core.
+forks = pytest.mark.filterwarnings("ignore:This DataLoader will create", "ignore:.*fork:DeprecationWarning")
 CLOCK = {"seconds", "scenes_per_second", "memory_mib"}
 
 
@@ -305,8 +310,7 @@ def test_a_seed_decides_every_bit(folder: Path, tiny: list[Toy]) -> None:
     assert run(recipe(), folder / "other", seed=1) != first
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one core
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@forks
 def test_the_number_of_workers_changes_nothing(folder: Path, tiny: list[Toy]) -> None:
     made = recipe(flip=True, scale=(0.5, 2.0))
     assert run(made, folder / "none", workers=0) == run(made, folder / "two", workers=2)
@@ -439,6 +443,186 @@ def test_a_damaged_state_is_refused(folder: Path, tiny: list[Toy]) -> None:
     (folder / train.STATE).write_bytes(whole[:-9])
     with pytest.raises(MiaSegError, match=r"is damaged.*Delete this folder"):
         run(recipe(), folder)
+
+
+# What blows up.
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"lr": 1e30}, r"step 2 of 9, learning rate 8\.99e\+29: the loss is nan\..* Lower lr in \[train\]\.$"),
+        ({"lr": 1e6}, r"step [3-7] of 9, .*: the loss is (nan|inf)\..*Lower lr in \[train\]\.$"),
+        ({"lr": 1e-3, "head_lr": 1e38}, r"step [2-4] of 9, .*: the loss is (nan|inf)\."),
+        (
+            {"lr": 1e30, "precision": "bf16-mixed"},
+            r"step 2 of 9, .*Lower lr in \[train\], or set precision = '32-true' there\.$",
+        ),
+        ({"lr": 1e30, "batch": 4, "accumulate": 2, "epochs": 6}, r"step 2 of 6, .*: the loss is nan\."),
+    ],
+)
+def test_a_training_that_diverges_stops_at_its_step_and_says_so_again(
+    folder: Path, tiny: list[Toy], monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr(train, "SAVE_EVERY", -1.0)
+    for _ in range(2):  # the second goes on from the first one's state
+        with pytest.raises(MiaSegError, match=f"^a test: the training diverged at {says}"):
+            run(recipe(**changed), folder)
+        assert not (folder / train.WEIGHTS).exists()
+        assert finite(folder / train.STATE)
+
+
+def finite(path: Path) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in load_file(path).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "says"),
+    [
+        ("classify.weight", 2, "step 3 of 9, .*: the loss is nan"),
+        ("classify.bias", 9, "step 9 of 9, .*: a weight is not finite"),
+        ("backbone.1.running_var", 4, "step 6 of 9, .*: a weight is not finite"),  # no loss of training reads it
+    ],
+)
+def test_a_weight_that_is_not_finite_is_neither_saved_nor_written(
+    folder: Path, tiny: list[Toy], monkeypatch: pytest.MonkeyPatch, name: str, at: int, says: str
+) -> None:
+    steps = 0
+
+    def break_(*_: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == at:
+            tiny[-1].state_dict()[name][0] = torch.inf
+
+    monkeypatch.setattr(train, "SAVE_EVERY", -1.0)
+    hook = register_optimizer_step_post_hook(break_)
+    try:
+        with pytest.raises(MiaSegError, match=f"diverged at {says}"):
+            run(recipe(), folder)
+    finally:
+        hook.remove()
+    assert not (folder / train.WEIGHTS).exists()
+    assert finite(folder / train.STATE)
+    with safe_open(folder / train.STATE, "pt") as file:
+        told = {key: int(file.metadata()[key]) for key in ("epochs", "steps")}
+    assert 3 * told["epochs"] + told["steps"] == at - 1
+
+
+def test_a_stopped_training_whose_weights_are_not_finite_does_not_say_that_it_goes_on(
+    folder: Path, tiny: list[Toy]
+) -> None:
+    made = recipe()
+    training = Training(
+        made, streets(made), seed=0, folder=folder, fabric=Fabric(accelerator="cpu", devices=1), workers=0, title="it"
+    )
+    training.prepare(None)
+    tiny[0].backbone[1].running_var[0] = torch.nan
+    with pytest.raises(MiaSegError, match=r"it: the training diverged at step 1 of 9.*: a weight is not finite"):
+        training.epoch(["SIGTERM"])
+    assert not (folder / train.STATE).exists()
+
+
+def test_a_step_without_labels_does_not_look_like_divergence(folder: Path, tiny: list[Toy]) -> None:
+    made, labels = recipe(4, epochs=2), np.zeros(SIZE, np.uint8)
+    held = {k: Scene(k, picture(i, SIZE), labels if k == "a" else labels + IGNORE) for i, k in enumerate("abcd")}
+    scenes = Scenes(Held(count=19, held=held), None, list(held))  # one of the two steps of an epoch sees no label
+    fabric = Fabric(accelerator="cpu", devices=1)
+    train.train(made, scenes, seed=0, folder=folder, fabric=fabric, title="a test")
+    assert [float(row["loss"]) > 0 for row in log(folder)] == [True, True]
+
+
+def scaled(scale: float) -> Fabric:
+    """16-mixed as it runs on a GPU, on the CPU."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=10**6)
+    return Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+
+
+def test_steps_that_the_loss_scaler_skips_are_no_divergence(folder: Path, tiny: list[Toy]) -> None:
+    made, fabric = recipe(), scaled(2.0**40)
+    train.train(made, streets(made), seed=0, folder=folder, fabric=fabric, title="a test")
+    assert fabric.strategy.precision.scaler.get_scale() < 2.0**40, "no step was skipped"
+    assert finite(folder / train.WEIGHTS)
+
+
+def test_a_loss_scaler_that_skips_every_step_ends_the_training(folder: Path, tiny: list[Toy]) -> None:
+    made, fabric = recipe(precision="16-mixed"), scaled(2.0**-12)
+    build = train._build
+
+    def overflowing(*given: Any) -> Toy:
+        network = build(*given)
+        network.classify.weight.register_hook(lambda gradient: gradient * torch.inf)
+        return network
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_build", overflowing)
+        with pytest.raises(MiaSegError, match=r"step 2 of 9, .*a loss scale of 6.1e-05\..*'32-true'"):
+            train.train(made, streets(made), seed=0, folder=folder, fabric=fabric, title="a test")
+    assert not (folder / train.WEIGHTS).exists()
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path, tiny: list[Toy]) -> None:
+    run(recipe(epochs=1), folder)
+    kept = load_file(folder / train.WEIGHTS)
+    kept["classify.bias"][3] = torch.nan
+    save_file(kept, folder / train.WEIGHTS)
+    with pytest.raises(MiaSegError, match=rf"{train.WEIGHTS} holds a weight that is not finite.*with a lower lr"):
+        load_network(recipe(), 19, folder / train.WEIGHTS)
+
+
+# Processes that read scenes.
+
+
+class Eventful(Held):
+    """Reading the scene "c" does something first."""
+
+    event: Callable[[], object]
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        if scene_id == "c":
+            self.event()
+        return super().scene(data_root, scene_id)
+
+
+def train_eventfully(folder: Path, event: Callable[[], object], workers: int) -> None:
+    folder.mkdir(exist_ok=True)
+    held = {k: Scene(k, picture(i, SIZE), np.zeros(SIZE, np.uint8)) for i, k in enumerate("abcd")}
+    scenes, fabric = (
+        Scenes(Eventful(count=19, held=held, event=event), None, list(held)),
+        Fabric(accelerator="cpu", devices=1),
+    )
+    train.train(recipe(4, epochs=1), scenes, seed=0, folder=folder, fabric=fabric, title="a test", workers=workers)
+
+
+def fail() -> None:
+    raise AbsentPart("c.png cannot be read. Fetch the file again.")
+
+
+@forks
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_scene_that_cannot_be_read_is_told_alike_by_any_number_of_workers(
+    folder: Path, tiny: list[Toy], workers: int
+) -> None:
+    with pytest.raises(AbsentPart) as caught:
+        train_eventfully(folder, fail, workers)
+    assert str(caught.value) == "c.png cannot be read. Fetch the file again."
+    assert not (folder / train.WEIGHTS).exists()
+
+
+@forks
+def test_a_worker_that_is_killed_is_told_in_a_sentence(folder: Path, tiny: list[Toy]) -> None:
+    """As a system that runs out of memory kills it."""
+    with pytest.raises(MiaSegError, match=r"^a test: a process that reads scenes has ended \(DataL.*Use fewer --w"):
+        train_eventfully(folder, lambda: os.kill(os.getpid(), signal.SIGKILL), 1)
+    subprocess.run(["true"], check=True)  # torch looks after its workers whenever a process ends
+
+
+@forks
+def test_workers_leave_ctrl_c_to_the_process_that_they_read_for(folder: Path, tiny: list[Toy]) -> None:
+    train_eventfully(folder, lambda: signal.raise_signal(signal.SIGINT), 1)
+    assert (folder / train.WEIGHTS).is_file()
+    with pytest.raises(KeyboardInterrupt):
+        train_eventfully(folder / "alone", lambda: signal.raise_signal(signal.SIGINT), 0)
 
 
 # What is learned, written and refused.

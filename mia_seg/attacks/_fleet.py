@@ -15,9 +15,11 @@ from mia_seg.attacks._readings import Fleet, Readings, Signals, load_readings, r
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import best_threshold
 from mia_seg.query.answers import Answers, Statistics
+from mia_seg.values import Whole
 
 ShadowCount = Annotated[
-    int | None, Field(ge=1, description="shadows that a scene is compared with; default: all that there are")
+    Whole | None,
+    Field(ge=1, le=10**4, description="shadows that a scene is compared with; default: all that there are"),
 ]
 
 

@@ -14,14 +14,15 @@ from scipy.special import logsumexp
 from mia_seg.attacks._fleet import FleetAttack, ShadowCount
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.query.answers import Statistics
+from mia_seg.values import Temperature, Weight
 
 
 class Base(FleetAttack):
     """The Bayes-optimal attack for a posterior over weights, approximated by sampling shadows."""
 
     mode: Literal["online", "offline"] = "online"
-    temperature: float = Field(default=1.0, gt=0, description="what losses are divided by")
-    scale: float = Field(default=0.33, ge=0, description="offline: weight of the shadows' side")
+    temperature: Temperature = Field(default=1.0, description="what losses are divided by")
+    scale: Weight = Field(default=0.33, description="offline: weight of the shadows' side")
     models: ShadowCount = None
 
     def kinds(self) -> int:

@@ -21,9 +21,10 @@ from mia_seg.attacks._signals import LossForm, accuracy, loss, means, miou, phi_
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import best_threshold
 from mia_seg.query.answers import Answers, Statistics
+from mia_seg.values import Factor
 
 FOLDS = 5
-Strength = Annotated[float, Field(gt=0, description="inverse weight of the penalty on the squared weights")]
+Strength = Annotated[Factor, Field(description="inverse weight of the penalty on the squared weights")]
 
 
 class LearnedCombination(Attack):

@@ -7,7 +7,7 @@ the weaker attacker who has no ground truth (Type-I of Chobola et al., AISec 202
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import timm
@@ -26,9 +26,15 @@ from mia_seg.progress import Bar, track
 from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
 from mia_seg.store import replace
+from mia_seg.train._finite import Place, all_finite, check_loss
+from mia_seg.values import Batch, Epochs, Rate, Weight, Whole
+from mia_seg.values import Side as Cells
 
 VALIDATION_SHARE = 0.2
 FLOOR = 1e-6
+SECTION = "[attacks.patch_resnet50]"
+# All patches of an image are scored at once.
+Patches = Annotated[Whole, Field(ge=1, le=10**4)]
 
 
 class PatchResNet50(Attack):
@@ -39,13 +45,15 @@ class PatchResNet50(Attack):
         description="concat: posterior and one-hot labels; posterior: the posterior alone, for who has no labels; "
         "loss: -log p map; labels: one-hot labels alone, a control that never sees the model",
     )
-    patch: tuple[int, int] = Field(default=(90, 90), description="(height, width) of a patch, in cells of the answer")
+    patch: tuple[Cells, Cells] = Field(
+        default=(90, 90), description="(height, width) of a patch, in cells of the answer"
+    )
     fuse: Literal["random", "windows"] = Field(default="random", description="which patches an image's score averages")
-    patches: int = Field(default=10, ge=1, description="random patches an image")
-    epochs: int = Field(default=30, ge=1)
-    batch: int = Field(default=32, ge=2)
-    lr: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
+    patches: Patches = Field(default=10, description="random patches an image")
+    epochs: Epochs = 30
+    batch: Batch = 32
+    lr: Rate = 1e-3
+    weight_decay: Weight = 1e-2
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "PatchAttacker":
@@ -199,6 +207,7 @@ def _train(
     """AdamW under a one-cycle schedule; the weights of the epoch with the largest AUC on the scenes held out.
 
     The loss would choose an epoch that knows nothing: on few scenes it rises while the ranking still gets better.
+    Raises MiaSegError where a loss or a weight is not finite.
     """
     optimizer = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay)
     wrapped, optimizer = fabric.setup(network, optimizer)
@@ -206,26 +215,44 @@ def _train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.lr, total_steps=settings.epochs * batches)
     largest, best, check_seed = 0.0, network.state_dict(), int(draw.integers(2**32))
     with Bar(f"  attacker ({settings.representation})", settings.epochs) as bar:
-        for _ in range(settings.epochs):
+        for epoch in range(settings.epochs):
             wrapped.train()
+            losses, rates = list[Tensor](), list[float]()
             for places in np.array_split(draw.permutation(len(fit)), batches):
                 inputs, targets = fit.batch(places, settings, draw)
                 loss = F.cross_entropy(wrapped(fabric.to_device(inputs)).float(), fabric.to_device(targets))
                 optimizer.zero_grad()
                 fabric.backward(loss)
                 optimizer.step()
+                losses.append(loss.detach())
+                rates.append(float(schedule.get_last_lr()[0]))
                 schedule.step()
             loss_now, auc_now = _validate(wrapped, check, settings, seed=check_seed, fabric=fabric)
-            if not np.isfinite(loss_now):
-                raise MiaSegError(
-                    f"The attacker's training diverged: its validation loss is {loss_now}. Run the same command again; "
-                    f"if that does not help, lower 'lr' or set precision = '32-true' in [attacks.patch_resnet50]."
-                )
+            _check(network, losses, rates, validation=loss_now, first=epoch * batches, settings=settings)
             if auc_now >= largest:  # of equals the longest trained
                 largest = auc_now
                 best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             bar.step(f"validation AUC {auc_now:.3f}  loss {loss_now:.3f}")
     return best
+
+
+def _check(
+    network: nn.Module, losses: list[Tensor], rates: list[float], *, validation: float, first: int,
+    settings: PatchResNet50,
+) -> None:  # fmt: skip
+    """Raise MiaSegError where an epoch's loss or the weights are not finite. first: steps before this epoch.
+
+    Once an epoch: reading each step's loss would let the device wait for the next patches.
+    """
+    places = [
+        Place("Attack patch_resnet50", first + k, settings.epochs * len(rates), rate, SECTION, settings.precision)
+        for k, rate in enumerate(rates, 1)
+    ]
+    for loss, place in zip(torch.stack(losses).tolist(), places, strict=True):
+        check_loss(loss, place)
+    check_loss(validation, places[-1], "the validation loss")
+    if not all_finite(network.state_dict().values()):
+        raise places[-1].diverged("a weight is not finite")
 
 
 @torch.inference_mode()

@@ -13,15 +13,15 @@ from pydantic import Field
 from mia_seg.attacks._threshold import StatisticAttack
 from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import Answers
+from mia_seg.values import Weight
 
 
 class PredictabilityError(StatisticAttack):
     """Score -(L - alpha L_pred)."""
 
     needs_difficulty: ClassVar[bool] = True
-    alpha: float = Field(
+    alpha: Weight = Field(
         default=1.0,
-        ge=0,
         description="weight of the difficulty: 1 in the authors' code, 0.5 in their ICLR 2021 text; 0: image loss",
     )
 

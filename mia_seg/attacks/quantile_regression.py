@@ -13,6 +13,7 @@ from mia_seg.attacks._population import PopulationAttack
 from mia_seg.attacks._readings import Signals
 from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import PARTS, Statistics
+from mia_seg.values import Share
 
 SHARES = [PARTS.index(name) for name in ("boundary", "small", "medium")]
 
@@ -20,7 +21,7 @@ SHARES = [PARTS.index(name) for name in ("boundary", "small", "medium")]
 class QuantileRegression(PopulationAttack):
     """A threshold for each scene, without shadows."""
 
-    quantile: float = Field(default=0.9, gt=0, lt=1, description="which quantile of non-members is the threshold")
+    quantile: Share = Field(default=0.9, gt=0, description="which quantile of non-members is the threshold")
 
     def read(self, statistics: Statistics) -> np.ndarray:
         return np.column_stack([statistics.mean_phi(), label_features(statistics)])

@@ -15,6 +15,7 @@ from mia_seg.attacks._fleet import FleetAttack, ShadowCount
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.metrics.membership import auc
 from mia_seg.query.answers import Statistics
+from mia_seg.values import Factor, Part, Temperature
 
 GRID = tuple(k / 10 for k in range(11))
 
@@ -24,9 +25,9 @@ class RMIA(FleetAttack):
 
     needs_population: ClassVar[bool] = True
     mode: Literal["online", "offline"] = "online"
-    gamma: float = Field(default=1.0, gt=0, description="by how much a scene must beat one of the population")
-    a: float | None = Field(default=None, ge=0, le=1, description="offline: see above; default: tuned in rehearsals")
-    temperature: float = Field(default=1.0, gt=0, description="what losses are divided by")
+    gamma: Factor = Field(default=1.0, description="by how much a scene must beat one of the population")
+    a: Part | None = Field(default=None, description="offline: see above; default: tuned in rehearsals")
+    temperature: Temperature = Field(default=1.0, description="what losses are divided by")
     models: ShadowCount = None
 
     def kinds(self) -> int:

@@ -3,16 +3,36 @@
 import json
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from typer.core import TyperGroup
 
-from mia_seg.api import ATTACKS, DEFENSES, Audit
+from mia_seg.api import Audit
 from mia_seg.cli import _audit as asked
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._check import check
+from mia_seg.cli._options import (
+    AsJson,
+    AttackNames,
+    DataRoot,
+    DefenseNames,
+    Device,
+    Devices,
+    DryRun,
+    Form,
+    GeneratorName,
+    PrecisionName,
+    Repeats,
+    Reports,
+    Seeds,
+    Shadow,
+    StoreRoot,
+    Victim,
+    Workers,
+    Yes,
+)  # fmt: skip
 from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
 
@@ -46,60 +66,7 @@ app = typer.Typer(
 )
 
 
-class Form(StrEnum):
-    """How results are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
-    LATEX = "latex"
-
-
 app.add_typer(store_commands, name="store")
-
-Seeds = Annotated[
-    list[int] | None,
-    typer.Option("--seed", min=0, help="Seed of split, weights and noise; repeat for several. Default: 0."),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(envvar="MIA_SEG_DATA", help="Folder that holds the data sets' folders, as labelmefacade/ or camvid/."),
-]
-StoreRoot = Annotated[
-    Path, typer.Option("--store", envvar="MIA_SEG_STORE", help="Where models and answers are kept and reused.")
-]
-Reports = Annotated[Path, typer.Option(help="Where results and the page are written.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
-Devices = Annotated[int, typer.Option(min=1, help="How many devices.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that read and augment; results do not depend on it.")]
-PrecisionName = Annotated[
-    str | None,
-    typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed for training, in place of the recipe's."),
-]
-DefenseNames = Annotated[
-    list[str] | None,
-    typer.Option("--defense", help=f"name or name:value; repeat for several. Default: {', '.join(DEFENSES)}."),
-]
-AttackNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--attack",
-        help=f"name or name:value; repeat for several. Default: {', '.join(ATTACKS)}; through a fleet, those that "
-        f"compare with many shadows.",
-    ),
-]
-Repeats = Annotated[
-    int,
-    typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers."),
-]
-GeneratorName = Annotated[
-    str | None,
-    typer.Option("--generator", help="name or name:value in place of the recipe's, its other settings kept."),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
-Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
-Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
 
 STORE, REPORTS = Path("runs"), Path("reports")
 # The toy that is a first-class citizen: the whole line on made-up streets.
@@ -129,6 +96,7 @@ def train_victim(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Train the segmenter under attack (or say that it exists). A killed run resumes."""
     from mia_seg.pipeline import Pipeline
@@ -138,7 +106,7 @@ def train_victim(
     )
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if _train(victims, workspace, dry_run):
+    if _train(victims, workspace, dry_run=dry_run, yes=yes):
         screen.following(_places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
@@ -154,6 +122,7 @@ def train_shadow(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Train the attacker's own segmenter, whose membership it knows; a missing victim is trained first."""
     from mia_seg.pipeline import Pipeline
@@ -163,7 +132,7 @@ def train_shadow(
     )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if _train(shadows, workspace, dry_run):
+    if _train(shadows, workspace, dry_run=dry_run, yes=yes):
         screen.following(_places(shadows, workspace), f"mia-seg run {_victim_of(name)} {name}")
 
 
@@ -180,6 +149,7 @@ def train_generator(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Train the generator of a victim's features, for the defense 'synfeat'; a missing victim is trained first."""
     from mia_seg.evaluate import results as results_
@@ -190,7 +160,7 @@ def train_generator(
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if _train(made, workspace, dry_run):
+    if _train(made, workspace, dry_run=dry_run, yes=yes):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*_places(made, workspace), *scores], then)
@@ -212,6 +182,7 @@ def attack(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
     workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
@@ -219,8 +190,8 @@ def attack(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
     if dry_run:
-        return screen.plan(audit.plan())
-    if _audit(audit):
+        return _plan(audit)
+    if _audit(audit, yes):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -240,6 +211,7 @@ def run(
     workers: Workers = 0,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
     workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
@@ -247,8 +219,8 @@ def run(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
     if dry_run:
-        return screen.plan(audit.plan())
-    if _audit(audit):
+        return _plan(audit)
+    if _audit(audit, yes):
         screen.following(screen.pages(_report(workspace)), "mia-seg results, or open the page")
 
 
@@ -269,6 +241,7 @@ def audit(
     reports: Reports = REPORTS,
     device: Device = "auto",
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members."""
     if (victim is None) == (door is None):
@@ -283,8 +256,8 @@ def audit(
         str(victim), None, defense or (), attacks=attack or (), seeds=seed or [0], repeats=1, workspace=workspace
     )
     if dry_run:
-        return screen.plan(looked.plan())
-    if _audit(looked):
+        return screen.plan(looked.plan(), looked.long())
+    if _audit(looked, yes):
         screen.verdict(looked.results)
         screen.following(screen.pages(_report(workspace)), f"open the page, or mia-seg run {victim} SHADOW")
 
@@ -304,11 +277,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
-    workspace = _workspace(store, data_root, reports, device="cpu")
+    workspace = _workspace(store, data_root, reports, device="auto")
     audit = Audit(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
-    screen.plan(audit.plan(), as_json)
+    _plan(audit, as_json)
 
 
 @app.command()
@@ -327,29 +300,16 @@ def list_() -> None:
     from rich.table import Table
 
     from mia_seg.recipes.catalogue import catalogue
+    from mia_seg.texts import printable
 
     for kind, entries in catalogue().items():
         table = Table("name", "what", title=kind, title_justify="left", box=None, pad_edge=False)
         for name, what in entries:
-            table.add_row(name, escape(what))
+            table.add_row(*(escape(printable(text)) for text in (name, what)))
         screen.out().print(table, "")
 
 
-@app.command()
-def check(data_root: DataRoot = None) -> None:
-    """Read every recipe and look at the data root, in seconds; says what to do about each fault."""
-    from mia_seg.recipes import catalogue
-    from mia_seg.stages import checks
-
-    faults = 0
-    if data_root is not None:
-        screen.says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
-        faults += screen.findings(catalogue.survey(data_root))
-        screen.says("every recipe: its keys, its data set, its split and the first scene of its members")
-    faults += screen.findings(catalogue.check(checks.recipe_of, data_root))
-    if faults:
-        raise MiaSegError(f"{faults} of the above need attention. Recipes with an ok can be run as they are.")
-    screen.following([], "mia-seg run VICTIM SHADOW")
+app.command()(check)
 
 
 @app.command()
@@ -389,15 +349,18 @@ def _workspace(
     return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
 
 
-def _train(stages: "Sequence[Stage[Path]]", workspace: "Workspace", dry_run: bool) -> bool:
+def _train(stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool) -> bool:
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
+    from mia_seg.stages import length, limits
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.run import run as run_plan
 
     planned = Plan(tuple(stages), workspace.store)
+    limits.check(planned, workspace)
     if dry_run:
-        screen.plan(planned)
+        screen.plan(planned, length.warning(planned, workspace))
         return False
+    length.check(planned, workspace, yes=yes)
     outcome = run_plan(planned, workspace, screen.say)
     outcome.check()
     return outcome.first
@@ -407,13 +370,20 @@ def _places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Pat
     return [stage.artefact(workspace.store).path for stage in stages]
 
 
-def _audit(audit: Audit) -> bool:
+def _plan(audit: Audit, as_json: bool = False) -> None:
+    from mia_seg.stages import length
+
+    planned = audit.plan()
+    screen.plan(planned, length.warning(planned, audit.workspace), as_json)
+
+
+def _audit(audit: Audit, yes: bool) -> bool:
     """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
 
     Of several processes that share a training only the first has the results.
     """
     try:
-        audit.run(screen.say)
+        audit.run(screen.say, long=yes)
     finally:
         screen.results(audit.made)
     return bool(audit.written)
@@ -435,6 +405,7 @@ def _report(workspace: "Workspace") -> list[Path]:
 
 def main() -> None:
     """Console entry: a user's mistake is one sentence and exit code 2."""
+    screen.escaping()
     try:
         app(prog_name="mia-seg")
     except MiaSegError as error:

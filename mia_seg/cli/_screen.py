@@ -1,11 +1,15 @@
 """What the command line shows: lines of what happens, tables of plans and results."""
 
+import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mia_seg.texts import printable, read_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +38,14 @@ def out() -> "Console":
     """Where results go. A log has no width of its own, and a table folded to 80 columns cannot be read back."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+    return Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+
+
+def escaping() -> None:
+    """Let characters that the terminal's encoding lacks be shown as escapes, where Python would stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(did: str, stage: "Stage[Any]") -> None:
@@ -47,7 +58,7 @@ def say(did: str, stage: "Stage[Any]") -> None:
         return
     verb, noun = DID.get(stage.kind, ("made", stage.kind))
     verb = verb if did == "made" else "waiting for another process with" if did == "waiting" else did
-    what = " ".join(filter(None, [noun, escape(stage.title)]))
+    what = " ".join(filter(None, [noun, escape(printable(stage.title))]))
     console.print(f"[dim]{verb:>8}[/] {what} ({stage.digest})", soft_wrap=True)
 
 
@@ -55,12 +66,15 @@ def fault(sentence: str) -> None:
     """A user's mistake."""
     from rich.console import Console
 
+    shown = "\n".join(map(printable, sentence.split("\n")))
     # A sentence may name '[train] batch': that is no markup.
-    Console(stderr=True, highlight=False, soft_wrap=True).print("mia-seg:", sentence, style="red", markup=False)
+    Console(stderr=True, highlight=False, emoji=False, soft_wrap=True).print(
+        "mia-seg:", shown, style="red", markup=False
+    )
 
 
-def plan(planned: "Plan", as_json: bool = False) -> None:
-    """Every stage with its state and cost, and what is still to be paid."""
+def plan(planned: "Plan", warning: str, as_json: bool = False) -> None:
+    """Every stage with its state and cost, what is still to be paid, and a warning where that takes months."""
     steps = planned.steps()
     if as_json:
         print(json.dumps([_row(step) for step in steps], indent=1))
@@ -75,17 +89,19 @@ def plan(planned: "Plan", as_json: bool = False) -> None:
     out().print(f"{said}.", markup=False)
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
         if head:
-            out().print(head, markup=False)
+            out().print(printable(head), markup=False)
+    if warning:
+        out().print(warning, markup=False)
 
 
 def results(found: "Sequence[Result]") -> None:
-    """A line a result and level."""
+    """A line a result and level, after what a reader has to know of a victim's scenes."""
     from mia_seg.evaluate import results as results_
 
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
     if found:
         rows = list(results_.rows(found))
-        for line in _left_out(rows):
+        for line in (*_left_out(rows), *_near_twins(found)):
             out().print(line, markup=False)
         table(columns, [_result(row) for row in rows])
 
@@ -105,7 +121,17 @@ def verdict(found: "Sequence[Result]") -> None:
     from mia_seg.evaluate import results as results_
     from mia_seg.report import words
 
-    out().print(words.leak(list(results_.rows(found))), markup=False)
+    out().print(printable(words.leak(list(results_.rows(found)))), markup=False)
+
+
+def _near_twins(found: "Sequence[Result]") -> "Iterator[str]":
+    """A line a victim with members that look like non-members."""
+    from mia_seg.report.controls import near_twins
+
+    for victim in dict.fromkeys(result.victim for result in found):
+        said = near_twins([result for result in found if result.victim == victim])
+        if said:
+            yield f"{victim}: {said}"
 
 
 def as_json(found: "Sequence[Result]") -> None:
@@ -129,7 +155,9 @@ def as_latex(found: "Sequence[Result]") -> None:
     """A tabular that fits a page on its side."""
     from mia_seg.evaluate import results as results_
 
-    print(results_.frame(found)[list(PRINTED)].to_latex(index=False, escape=True, float_format="%.3f"), end="")
+    table = results_.frame(found)[list(PRINTED)].map(lambda cell: printable(cell) if isinstance(cell, str) else cell)
+    text = table.to_latex(index=False, escape=True, float_format="%.3f")
+    print(re.sub(r"^\[", "{[}", text, flags=re.MULTILINE), end="")  # LaTeX takes a bracket after a row's end for a gap
 
 
 FORMS: "dict[str, Callable[[Sequence[Result]], None]]" = {
@@ -144,7 +172,8 @@ def findings(found: "Iterable[Finding]") -> int:
     faults = 0
     for state, line in found:
         style = {"ok": "green", "absent": "dim", "problem": "red"}[state]
-        shown = f"[dim]{escape(line)}[/]" if state == "absent" else escape(line)
+        text = escape(printable(line))
+        shown = f"[dim]{text}[/]" if state == "absent" else text
         out().print(f"[{style}]{state:<7}[/]  {shown}")
         faults += state == "problem"
     return faults
@@ -153,7 +182,7 @@ def findings(found: "Iterable[Finding]") -> int:
 def says(checks: str) -> None:
     """What is looked at now."""
     out().print("[dim]checking[/]", end=" ")
-    out().print(checks, markup=False)
+    out().print(printable(checks), markup=False)
 
 
 def pages(written: Sequence[Path]) -> list[Path]:
@@ -167,9 +196,9 @@ def following(written: Sequence[Path], then: str) -> None:
     """What was written, and what to do next."""
     for path in written:
         out().print("[dim]   wrote[/]", end=" ")
-        out().print(str(path), markup=False)
+        out().print(printable(str(path)), markup=False)
     out().print("[dim]    next[/]", end=" ")
-    out().print(then, markup=False)
+    out().print(printable(then), markup=False)
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
@@ -179,7 +208,7 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
 
     drawn = Table(*columns, box=None, pad_edge=False)
     for line in lines:
-        drawn.add_row(*(Text(cell) for cell in line))
+        drawn.add_row(*(Text(printable(cell)) for cell in line))
     out().print(drawn)
 
 
@@ -232,7 +261,7 @@ def _expected(step: "Step") -> str:
     role, name = step.stage.kind.removesuffix("s"), getattr(step.stage, "recipe_name", "")
     if role not in ("victim", "shadow") or not name:
         return ""
-    head = recipes.find(role, name).read_text(encoding="utf-8").split("\n\n")[0].splitlines()  # type: ignore[arg-type]
+    head = read_text(recipes.find(role, name)).split("\n\n")[0].splitlines()  # type: ignore[arg-type]
     expect = " ".join(line.removeprefix("#").strip() for line in _after(head, "Expect:"))
     return f"{role} {name}: {expect}" if expect else ""
 

@@ -1,5 +1,6 @@
 """`mia-seg store`: look after what is kept."""
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,8 @@ def gc(
     """List what no result needs and no process works on; with --yes, remove it."""
     from mia_seg.store.upkeep import needless, remove
 
+    if isnan(older_than):  # which is neither less nor more than any age
+        raise MiaSegError("--older-than nan is no number of days. Give one, as 1.0.")
     opened = _opened(root)
     found = needless(opened, reports, older_than)
     gone = remove(opened, found.entries, found.locks) if yes else found.entries

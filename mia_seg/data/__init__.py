@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
 
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component, settings_of
 
 IGNORE = 255
-Side = Annotated[int, Field(ge=1)]
 Part = Literal["members", "nonmembers", "pool"]
 Finding = tuple[Literal["ok", "absent", "problem"], str]  # what a check found, in one line
 
@@ -45,6 +43,19 @@ class Dataset(Component):
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
         raise NotImplementedError
+
+    def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
+        """The image alone, uint8 RGB [H, W, 3], at the size that its file has, whatever size the settings ask for.
+
+        By it two scenes are told to be one picture. It hangs on the first of `files` alone, if there are any. Raises
+        MiaSegError as `scene` does. A data set that resizes should say here how it reads without that.
+        """
+        return self.scene(data_root, scene_id).image_HWC
+
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """(height, width) of a scene, in pixels; the whole scene is read only where nothing less tells it."""
+        height, width = self.scene(data_root, scene_id).labels_HW.shape
+        return height, width
 
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
         """The files that a scene is read from, the image first; none for scenes that are made and not read.

@@ -1,7 +1,7 @@
 """What all data sets of image and label files share: ids from listings, scenes from pairs, and the look at a root."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -9,16 +9,20 @@ from typing import ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from mia_seg.data import IGNORE, Dataset, Finding, Scene, Side
-from mia_seg.data._files import Stored, paired, read_labels, read_pair
+from mia_seg.data import IGNORE, Dataset, Finding, Scene
+from mia_seg.data._files import paired
+from mia_seg.data._pixels import Stored
+from mia_seg.data._read import read_image, read_labels, read_pair, size_of
 from mia_seg.data._values import LabelValues
 from mia_seg.errors import AbsentPart, MiaSegError
+from mia_seg.values import Side
 
 SAMPLE = 20  # label files of a folder that a survey reads
 LISTED = 21  # a survey names the classes of a space up to this size, and counts those of larger ones
 OUTSIDE = 254  # no class and not IGNORE
+Value = int | tuple[int, int, int]  # what a pixel of a label file holds: an id or a colour
 Found = tuple[Path, dict[str, Path], dict[str, Path]]  # where the images lie, images by stem, label files by stem
 
 
@@ -32,6 +36,13 @@ class Paired(Dataset):
     official: ClassVar[dict[str, int]] = {}  # pairs by the beginning of their ids, where the whole data set lies there
 
     size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as stored")
+
+    @field_validator("folders", check_fields=False)  # which most data sets have
+    @classmethod
+    def _each_once(cls, folders: tuple[str, ...]) -> tuple[str, ...]:
+        if not folders or len(set(folders)) < len(folders):
+            raise ValueError("name one folder or several, each once")
+        return folders
 
     def root(self, data_root: Path | None) -> Path:
         """The data set's own folder. Raises AbsentData where there is none below the data root."""
@@ -54,9 +65,21 @@ class Paired(Dataset):
         del stored, labels_HW
         return {}
 
+    def meanings(self, values: Sequence[Value], path: Path) -> list[int | None]:
+        """The class id of each stored value, IGNORE, or None for one that is no label; `path` is the label file."""
+        try:
+            return self.decode(np.array([values], np.uint8), path)[0].tolist()
+        except MiaSegError:
+            alone = len(values) == 1
+            return [None] if alone else [means for value in values for means in self.meanings([value], path)]
+
     def stored_as(self) -> Stored:
         """What a label file must be, before `decode`."""
         return "grey ids"
+
+    def white(self) -> int | None:
+        """The id of white in a label file of one bit; None: either 1 or 255, so that such files are refused."""
+        return 1
 
     def resized(self, stored: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that a scene of a stored size is given."""
@@ -79,16 +102,23 @@ class Paired(Dataset):
             raise MiaSegError(f"{root} has no scene '{scene_id}' under these settings. Correct the id or [data].")
         return pair
 
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """Of a file its head alone is read."""
+        return self.size or self.resized(size_of(self.files(data_root, scene_id)[1]))
+
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         image, labels = self.files(data_root, scene_id)[:2]
-        image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized)
+        image_HWC, stored = read_pair(image, labels, self.stored_as(), resized=self.resized, white=self.white())
         return Scene(scene_id, image_HWC, self.decode(stored, labels))
+
+    def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
+        return read_image(*self.files(data_root, scene_id)[:2])
 
     def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
         return self._labels(*self.files(data_root, scene_id)[:2])
 
     def _labels(self, image: Path, labels: Path) -> tuple[np.ndarray, dict[str, int]]:
-        stored = read_labels(image, labels, self.stored_as(), resized=self.resized)
+        stored = read_labels(image, labels, self.stored_as(), resized=self.resized, white=self.white())
         labels_HW = self.decode(stored, labels)
         return labels_HW, self.unknown(stored, labels_HW)
 

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from mia_seg.data import IGNORE
 from mia_seg.data._example import save_pair, squares, write
-from mia_seg.data._files import Stored, by_stem, folder, inside
+from mia_seg.data._files import by_stem, folder, inside
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._paired import Found, Paired, look_up
+from mia_seg.data._pixels import Stored
 
 # Each class and what it is in Cityscapes' space, which has no class as wide: signs hold traffic lights, cars hold
 # trucks, buses and trains, bicyclists hold bicycles and motorcycles.

@@ -1,7 +1,7 @@
 """Any `images/` + `labels/` tree whose file stems match, read through a small class map."""
 
-import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -11,15 +11,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mia_seg.data import IGNORE
 from mia_seg.data._example import save_pair, squares
-from mia_seg.data._files import Stored, by_stem, folder, inside
+from mia_seg.data._files import folder, inside
+from mia_seg.data._folders import check_one_meaning, content, listed_pairs
 from mia_seg.data._labels import CITYSCAPES
-from mia_seg.data._paired import Found, Paired
+from mia_seg.data._paired import Found, Paired, Value
+from mia_seg.data._pixels import Stored
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import explain
+from mia_seg.texts import files_below, read_toml
+from mia_seg.values import Below, Byte
 
 CLASS_MAPS = Path(__file__).parent / "class_maps"
-Byte = Annotated[int, Field(ge=0, le=255)]
-Below = Annotated[str, AfterValidator(lambda path: Path(path).as_posix())]  # 'toy/' and './toy' are 'toy'
+Place = Annotated[Below, AfterValidator(lambda path: Path(path).as_posix())]  # 'toy/' and './toy' are 'toy'
 
 
 class Rule(BaseModel):
@@ -84,12 +87,15 @@ class ClassMap(BaseModel):
 
 
 class Folder(Paired):
-    """`<data root>/<path>/images/*.{jpg,png}` with `labels/<same stem>.png`."""
+    """`<data root>/<path>/images/` with `labels/` beside it, whose files have the same stems: docs/files.md.
+
+    PNG, TIFF, BMP and WebP, images also JPEG. Both may lie in folders of one or two levels, which are part of the ids.
+    """
 
     listing: ClassVar[frozenset[str]] = frozenset({"path", "class_map"})
 
-    path: Below = Field(description="folder below the data root")
-    class_map: str = Field(
+    path: Place = Field(description="folder below the data root")
+    class_map: Below = Field(
         description="class map by name (packaged), or a file ending in .toml below the working directory"
     )
 
@@ -108,9 +114,18 @@ class Folder(Paired):
         return folder(data_root, self.path)
 
     def find(self, root: Path, part: str) -> Found:
-        fix = "A folder data set needs images/ and labels/ side by side."
-        images, labels = inside(root, "images", fix), inside(root, "labels", fix)
-        return images, by_stem(images, ".jpg", ".jpeg", ".png"), by_stem(labels, ".png")
+        images, labels = _side(root, "images"), _side(root, "labels")
+        pictures, drawn = listed_pairs(images, labels)
+        if self.stored_as() == "ids":
+            check_one_meaning(drawn, labels)
+        return images, pictures, drawn
+
+    def white(self) -> int | None:
+        """1 as stored, or 255 under a map that has a rule for it; None under one that has another for 1 as well."""
+        names = {rule.id: rule.name for rule in self._map().map}
+        if 255 not in names:
+            return 1
+        return 255 if names.get(1, names[255]) == names[255] else None
 
     @classmethod
     def example(cls, data_root: Path) -> Self:
@@ -148,23 +163,34 @@ class Folder(Paired):
     def ignores_unknown(self) -> bool:
         return self._map().other == "ignore"
 
+    def meanings(self, values: Sequence[Value], path: Path) -> list[int | None]:
+        """By the rules; what none of them names is no label, unless it is to be ignored."""
+        del path
+        names = self._map().names()
+        known = {rule.colour if rule.id is None else rule.id: names.index(rule.name) for rule in self._map().map}
+        return [known.get(v, IGNORE if v == IGNORE or self.ignores_unknown else None) for v in values]
+
     def _map(self) -> ClassMap:
         if not self.class_map.endswith(".toml"):
             return _read_map(CLASS_MAPS / f"{self.class_map}.toml")
         return _read_map(Path.cwd() / self.class_map)
 
 
+def _side(root: Path, name: str) -> Path:
+    if (root / name).is_dir():
+        return root / name
+    return inside(root, name, f"A folder data set needs images/ and labels/ side by side; there: {content(root)}.")
+
+
 @cache
 def _read_map(path: Path) -> ClassMap:
     try:
-        return ClassMap(**tomllib.loads(path.read_text(encoding="utf-8")))
+        return ClassMap(**read_toml(path))
     except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in CLASS_MAPS.glob("*.toml")))
+        known = ", ".join(p.stem for p in files_below(CLASS_MAPS, "*.toml"))
         raise MiaSegError(
             f"{path} is missing. Name a packaged class map ({known}) or a .toml below the working directory."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MiaSegError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
         raise MiaSegError(explain(error, ClassMap, str(path))) from None
 

@@ -7,13 +7,16 @@ from typing import ClassVar, Literal, Self, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
-from mia_seg.data import IGNORE, Side
+from mia_seg.data import IGNORE
 from mia_seg.data._example import save, save_pair, squares, write
-from mia_seg.data._files import Stored, by_stem, check_case, folder, inside
+from mia_seg.data._files import by_stem, check_case, folder, inside
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.data._labels_mapillary import NAMES, merge
 from mia_seg.data._paired import Found, Paired, look_up
+from mia_seg.data._pixels import Stored
 from mia_seg.errors import MiaSegError
+from mia_seg.texts import read_json
+from mia_seg.values import Side
 
 FIX = "Extract the archive that has this version there, or choose the other version in [data]."
 Version = Literal["v1.2", "v2.0"]
@@ -144,7 +147,7 @@ def _table(config: Path, version: Version) -> dict[int, int]:
 
 def _names(config: Path) -> list[str]:
     try:
-        return [label["readable"] for label in json.loads(config.read_text(encoding="utf-8"))["labels"]]
+        return [str(label["readable"]) for label in read_json(config)["labels"]]
     except FileNotFoundError:
         raise MiaSegError(f"{config} is missing. Extract it from the archive: it names the label values.") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -18,11 +18,13 @@ from mia_seg.data._streets.plan import camera, plan
 from mia_seg.data._streets.plots import paint_plots, paint_skyline
 from mia_seg.data._streets.vehicles import paint_bonnet
 from mia_seg.errors import MiaSegError
+from mia_seg.values import Whole
 
 Style = Literal["city", "night", "mixed"]
 STYLES: tuple[Style, ...] = ("city", "night", "mixed")  # the position is part of the scenes' seeds
 BONNET: dict[Style, float] = {"city": 0.15, "night": 0.25, "mixed": 0.0}  # how often the own car is in the picture
-Side = Annotated[int, Field(ge=32)]
+# Larger ones are painted in minutes each.
+Side = Annotated[Whole, Field(ge=32, le=8192)]
 
 
 class Streets(Dataset):
@@ -39,8 +41,8 @@ class Streets(Dataset):
         description="city: clear or hazy daylight from a car. night: dashcam in the dark, often wet. "
         "mixed: any light, viewpoint and lens; height and width each vary by up to a quarter",
     )
-    count: int = Field(default=1000, ge=1, le=10**6, description="how many scenes there are")
-    seed: int = Field(default=0, ge=0, description="the world's seed: another seed, other scenes")
+    count: Whole = Field(default=1000, ge=1, le=10**6, description="how many scenes there are")
+    seed: Whole = Field(default=0, ge=0, le=2**63 - 1, description="the world's seed: another seed, other scenes")
 
     def classes(self) -> tuple[str, ...]:
         return tuple(CITYSCAPES)
@@ -61,6 +63,12 @@ class Streets(Dataset):
         del data_root
         return Scene(scene_id, *self._render(self._index(scene_id)))
 
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        """Only 'mixed' scenes vary: the size is the first thing that each of them draws."""
+        del data_root
+        index = self._index(scene_id)
+        return self._vary(self._dice(index)) if self.style == "mixed" else self.size
+
     def _id(self, index: int) -> str:
         return f"{self.style}-{self.seed}-{index:06d}"
 
@@ -75,7 +83,7 @@ class Streets(Dataset):
         return index
 
     def _render(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        dice = Dice(np.random.default_rng(np.random.SeedSequence((STYLES.index(self.style), self.seed, index))))
+        dice = self._dice(index)
         size = self._vary(dice) if self.style == "mixed" else self.size
         air, street = self._air(dice), plan(dice, self.style)
         lens = camera(dice, self.style, street, size=size)
@@ -90,6 +98,9 @@ class Streets(Dataset):
         if self.style == "mixed" and dice.chance(0.35):  # somewhere that drives on the left
             image, labels = image[:, ::-1].copy(), labels[:, ::-1].copy()
         return image, labels
+
+    def _dice(self, index: int) -> Dice:
+        return Dice(np.random.default_rng(np.random.SeedSequence((STYLES.index(self.style), self.seed, index))))
 
     def _air(self, dice: Dice) -> Air:
         return {"city": city, "night": night, "mixed": assorted}[self.style](dice)

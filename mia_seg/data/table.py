@@ -13,8 +13,9 @@ from mia_seg.data import Part
 from mia_seg.data._example import write
 from mia_seg.data._files import check_case
 from mia_seg.data._paired import Found
-from mia_seg.data.folder import Below, Folder
+from mia_seg.data.folder import Folder, Place
 from mia_seg.errors import AbsentData, MiaSegError
+from mia_seg.texts import read_text
 
 NEEDED = ("image", "labels", "member")
 COLUMNS = (*NEEDED, "id", "group")
@@ -42,7 +43,7 @@ class Table(Folder):
     one group are never taken apart. Take `rule = "stated"` in [split].
     """
 
-    path: Below = Field(description="CSV below the data root")
+    path: Place = Field(description="CSV below the data root")
 
     def root(self, data_root: Path | None) -> Path:
         if data_root is None:
@@ -93,11 +94,7 @@ def _rows(path: Path) -> tuple[Row, ...]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MiaSegError(f"{path} cannot be read ({error}). Save it as UTF-8 text.") from None
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
     names = [name.strip().lower() for name in reader.fieldnames or ()]
     reader.fieldnames = names
     lacking, strays = [n for n in NEEDED if n not in names], [n for n in names if n not in COLUMNS]

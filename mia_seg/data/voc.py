@@ -1,5 +1,6 @@
 """PASCAL VOC 2012 (Everingham et al., IJCV 2010) segmentation: 20 things and background, photographs of all sizes."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -8,8 +9,10 @@ from pydantic import Field, model_validator
 
 from mia_seg.data import IGNORE
 from mia_seg.data._example import save, save_pair, squares, write
-from mia_seg.data._files import Stored, by_stem, folder, inside
+from mia_seg.data._files import by_stem, folder, inside
+from mia_seg.data._lists import READ, read_list, shown
 from mia_seg.data._paired import Found, Paired, look_up, same
+from mia_seg.data._pixels import Stored
 from mia_seg.errors import AbsentPart, MiaSegError
 
 CLASSES = (
@@ -56,16 +59,13 @@ class VOC(Paired):
         return folder(data_root, "VOCdevkit/VOC2012")
 
     def find(self, root: Path, part: str) -> Found:
-        """The pairs that a list names; JPEGImages/ holds many more images, which have no dense labels."""
+        """The pairs that a list names; JPEGImages/ holds many more images, which have no dense labels.
+
+        SBD's lists name an image and its labels a line: '/JPEGImages/a.jpg /SegmentationClassAug/a.png'.
+        """
         where, labels = inside(root, "JPEGImages"), inside(root, self.annotation)
-        stems = _stems(inside(root, LISTS) / f"{part}.txt")
         sides = by_stem(where, ".jpg"), by_stem(labels, ".png")
-        neither = sorted(stem for stem in stems if stem not in sides[0] and stem not in sides[1])
-        if neither:
-            raise MiaSegError(
-                f"{root / LISTS / part}.txt names {len(neither)} scenes that have neither image nor labels "
-                f"({', '.join(neither[:5])}). Extract the archive again, whole."
-            )
+        stems = _stems(inside(root, LISTS) / f"{part}.txt", sides[0].keys() | sides[1].keys())
         images, drawn = ({stem: side[stem] for stem in stems if stem in side} for side in sides)
         return where, images, drawn
 
@@ -97,10 +97,15 @@ class VOC(Paired):
         }
 
 
-def _stems(path: Path) -> list[str]:
+def _stems(path: Path, known: Set[str]) -> list[str]:
+    """The stems that a list names, each of which has an image or labels."""
     try:
-        return sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
+        stems, neither = read_list(path, known)
     except FileNotFoundError:
         raise AbsentPart(f"{path} does not exist. Put the list of scenes there, or leave it out.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MiaSegError(f"{path} cannot be read ({error}). Extract it again.") from None
+    if neither:
+        raise MiaSegError(
+            f"{path} names {len(neither)} scenes that have neither image nor labels ({shown(neither)}). {READ}. "
+            f"Extract the archive again, whole, or correct the list."
+        )
+    return stems

@@ -11,12 +11,13 @@ from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
+from mia_seg.values import Share
 
 
 class Dropout(NetworkDefense):
     """Blur predictions by dropping features of the head."""
 
-    ratio: float = Field(default=0.1, gt=0, lt=1, description="share of activations dropped")
+    ratio: Share = Field(default=0.1, gt=0, description="share of activations dropped")
 
     def guard(self, network: Network, window: Window | None) -> Oracle:
         network = deepcopy(network)

@@ -1,10 +1,10 @@
 """Gaussian noise on the posterior of the predicted label (thesis 7.4.2: variances 0.5 and 1.0)."""
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from mia_seg.defenses import AnswerDefense
+from mia_seg.values import Factor
 
 FLOOR = 1e-4
 
@@ -12,7 +12,7 @@ FLOOR = 1e-4
 class Gaussian(AnswerDefense):
     """Noise of a given *variance*; values below 1e-4 are raised to it and the posterior is renormalised."""
 
-    variance: float = Field(default=0.5, gt=0)
+    variance: Factor = 0.5
 
     def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:
         """One draw a location, added to the predicted label's posterior alone."""

@@ -5,10 +5,10 @@ The thesis's text (`gaussian`) perturbs the predicted label alone, by variance; 
 """
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from mia_seg.defenses import AnswerDefense
+from mia_seg.values import Factor
 
 FLOOR = 1e-6
 
@@ -16,7 +16,7 @@ FLOOR = 1e-6
 class GaussianStd(AnswerDefense):
     """Noise of a given standard deviation on all classes; values below 1e-6 are raised to it, then renormalised."""
 
-    deviation: float = Field(default=0.5, gt=0)
+    deviation: Factor = 0.5
 
     def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:
         """One draw a location and class."""

@@ -15,13 +15,14 @@ from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
+from mia_seg.values import Part
 
 
 class SynFeat(NetworkDefense):
     """Mix the posterior of the image's features with that of features generated from its prediction."""
 
     needs_generator: ClassVar[bool] = True
-    factor: float = Field(default=0.75, ge=0, le=1, description="weight of the synthetic posterior (7.4.2: 0.75, 0.95)")
+    factor: Part = Field(default=0.75, description="weight of the synthetic posterior (7.4.2: 0.75, 0.95)")
     z: Literal["keyed", "fresh"] = Field(
         default="keyed",
         description="keyed: from a keyed hash of the image, so that asking again tells nothing new; "

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
 from mia_seg.recipes import RESERVED
-from mia_seg.store import replace, writing
+from mia_seg.store import replace, shortened, writing
+from mia_seg.texts import files_below, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def slug(text: str) -> str:
 def path_of(reports: Path, result: Result) -> Path:
     """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive][.x<repeats>].s<seed>.json`."""
     attack = result.attack + (f"-{slug(result.representation)}" if result.representation else "")
-    parts = [result.shadow, slug(result.defense), attack]
+    parts = [shortened(result.shadow), slug(result.defense), attack]
     parts += ["adaptive"] if result.adaptive else []
     parts += [f"x{result.repeats}"] if result.repeats > 1 else []
     return reports / result.victim / f"{'.'.join([*parts, f's{result.seed}'])}.json"
@@ -47,19 +48,24 @@ def write(reports: Path, result: Result) -> Path:
 def read(path: Path) -> Result:
     """One result of any age. Raises MiaSegError for a file that is none, or of a newer schema."""
     try:
-        return Result.model_validate(upgrade(json.loads(path.read_text(encoding="utf-8"))))
-    except MiaSegError as error:
-        raise MiaSegError(f"{path} cannot be read: {error}") from None
+        return Result.model_validate(_upgraded(path, read_json(path)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MiaSegError(
             f"{path} is not a result of mia-seg ({_fault(error)}). Delete it and run the attack again."
         ) from None
 
 
+def _upgraded(path: Path, raw: Any) -> Any:
+    try:
+        return upgrade(raw)
+    except MiaSegError as error:
+        raise MiaSegError(f"{path} cannot be read: {error}") from None
+
+
 def files(root: Path) -> list[Path]:
-    """The files of all results in the tree below `root`, sorted; generators' scores and dot files are none."""
-    named = (path for path in root.rglob("[!.]*.json") if re.search(r"\.s\d+\.json$", path.name))
-    return sorted(path for path in named if path.parent.name != RESERVED)
+    """The files of all results in the tree below `root`, sorted; generators' scores and what is hidden are none."""
+    named = (path for path in files_below(root, "**/*.json") if re.search(r"\.s\d+\.json$", path.name))
+    return [path for path in named if path.parent.name != RESERVED]
 
 
 def read_all(root: Path, victim: str | None = None) -> list[Result]:
@@ -80,12 +86,12 @@ def read_generators(reports: Path) -> list[dict[str, Any]]:
     Each holds `real` and, epoch after epoch, generated `utility` on held-out layouts. Raises MiaSegError for a file
     that does not.
     """
-    return [_read_generator(path) for path in sorted(reports.glob(f"*/{RESERVED}/*.s*.json"))]
+    return [_read_generator(path) for path in files_below(reports, f"*/{RESERVED}/*.s*.json")]
 
 
 def _read_generator(path: Path) -> dict[str, Any]:
     try:
-        score: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        score: dict[str, Any] = read_json(path)
         _ = score["victim"], score["seed"], score["generator"]["name"], score["scenes"], score["held_out"]
         _ = [epoch["epoch"] for epoch in score["epochs"]]
         _ = [utility[name] for utility in (score["real"], *score["epochs"]) for name in UTILITY]
@@ -131,6 +137,7 @@ def row(result: Result, level: LevelName) -> dict[str, Any]:
         }
         | {f"left_out_{side}": len(getattr(result.left_out, side, ())) for side in ("members", "nonmembers")}
         | _controls(result, level)
+        | {"near_twins": result.near_twins.members if result.near_twins else None}
     )
 
 

@@ -229,6 +229,26 @@ class BySize(Ranked):
     compared: Count
 
 
+class Alike(Part):
+    """A member and the non-member that looks most like it."""
+
+    member: str
+    nonmember: str
+
+
+class NearTwins(Part):
+    """Members that look nearly like a non-member: no attack can be expected to tell such two apart.
+
+    members: how many do, of how many. distance: in how many bits of 256 the perceptual hashes of near twins differ at
+    most. pairs: the first ones, those most alike before others.
+    """
+
+    members: Annotated[int, Field(ge=1)]
+    of: Count
+    distance: Count
+    pairs: list[Alike]
+
+
 class Difference(Part):
     """A difference of two rates and its 95% interval."""
 
@@ -248,8 +268,9 @@ class Result(Part):
     """One cell of the grid, measured on one seed: a JSON file of numbers, seeds, digests and versions.
 
     controls, epsilon, confidence, left_out: None in results from before them. exposed: None also where scenes come in
-    groups. by_shadows, image_loss, above_loss: of attacks that compare with a fleet. where: the leak of each part of
-    the scenes. tuned: settings of the attacker where they are not those that were asked for.
+    groups. by_shadows, image_loss, above_loss: of attacks that compare with a fleet. near_twins: None where no member
+    has one, for scenes that are made and not read, and in results from before they were looked for. where: the leak of
+    each part of the scenes. tuned: settings of the attacker where they are not those that were asked for.
     """
 
     schema_: Literal[2] = Field(2, alias="schema")
@@ -280,6 +301,7 @@ class Result(Part):
     by_shadows: list[BySize] | None = None
     image_loss: Ranked | None = None
     above_loss: AboveLoss | None = None
+    near_twins: NearTwins | None = None
     settings: dict[str, Any]
     tuned: dict[str, Any]
     versions: dict[str, str]

@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from mia_seg.recipes import Recipe, TrainGenerator
 from mia_seg.segmenters import Network
 from mia_seg.store import reading, replace
 from mia_seg.train import LOG, STATE, WEIGHTS, Crops
+from mia_seg.train._finite import Place, all_finite, check_loss
 from mia_seg.train._order import order_of, seed_of
 from mia_seg.train._state import packed, read_log, take_weights, write_log
 
@@ -69,7 +71,7 @@ def train(
     real, saved = score(network, None, held, seed=seed), time.monotonic()
     with Bar(title, settings.epochs, len(rows)) as bar:
         for epoch in range(len(rows), settings.epochs):
-            row = _epoch(bicycle, network, crops, settings=settings, epoch=epoch, seed=seed)
+            row = _epoch(bicycle, network, crops, settings=settings, epoch=epoch, seed=seed, title=title)
             generated = score(network, bicycle.generator, held, seed=seed)
             rows.append(row | generated | {f"real_{name}": value for name, value in real.items()})
             write_log(place, rows)
@@ -229,20 +231,26 @@ def _fit(generator: GeneratorNetwork, linear: nn.Conv2d, network: Network, *, cr
 
 
 def _epoch(
-    bicycle: Bicycle, network: Network, crops: Crops, *, settings: TrainGenerator, epoch: int, seed: int
+    bicycle: Bicycle, network: Network, crops: Crops, *, settings: TrainGenerator, epoch: int, seed: int, title: str
 ) -> dict[str, Any]:
-    """One pass over the scenes; the mean of every loss."""
+    """One pass over the scenes; the mean of every loss. Raises MiaSegError where a loss or weight is not finite."""
     started, total, lr = time.monotonic(), dict[str, float](), rate(settings, epoch)
     crops.epoch = epoch
     bicycle.rate(lr)
     torch.manual_seed(seed_of(seed, epoch, "noise"))
     batches = list(_batches(order_of(len(crops), seed, epoch), settings.batch))
-    for batch in batches:
+    steps = len(batches)
+    place = partial(Place, title, steps=settings.epochs * steps, rate=lr, section="[train_generator]")
+    for step, batch in enumerate(batches, epoch * steps + 1):
         images, labels = (torch.stack(part) for part in zip(*(crops[i] for i in batch), strict=True))
         layout, feature = pair(network, images, labels, layout=settings.layout)
         terms = bicycle.step(layout, bicycle.generator.standardise(feature))
+        for name, value in terms.items():
+            check_loss(value, place(step=step), f"the term '{name}'")
         total = {name: total.get(name, 0.0) + value for name, value in terms.items()}
-    losses = {name: value / len(batches) for name, value in total.items()}
+    if not all_finite(bicycle.state().values()):
+        raise place(step=(epoch + 1) * steps).diverged("a weight is not finite")
+    losses = {name: value / steps for name, value in total.items()}
     return {"epoch": epoch + 1, "lr": lr, **losses, "seconds": time.monotonic() - started}
 
 

@@ -1,6 +1,7 @@
 """Generators: a layout goes in, dense features at a segmenter's cut come out. One architecture is one file."""
 
 from math import log2
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -10,7 +11,12 @@ from mia_seg.errors import MiaSegError
 from mia_seg.generators._unet import UNet, draw
 from mia_seg.plugins import Component
 from mia_seg.segmenters import Network
+from mia_seg.values import Whole, Width
 
+# Nine halvings leave one cell of a grid of 512, which is more than any training crop has.
+Levels = Annotated[Whole, Field(ge=1, le=9)]
+# A kernel as wide as that reads an area of half a thousand pixels around at stride 8.
+Cells = Annotated[Whole, Field(ge=0, le=65)]
 PROBE = 64  # side of the image that shows where a segmenter is cut
 
 
@@ -27,12 +33,12 @@ class Reader(nn.Module):
 class Generator(Component):
     """Settings of an architecture: a reader of layouts, and behind it the U-Net of BicycleGAN, z at every level."""
 
-    width: int = Field(default=64, ge=16, multiple_of=16, description="channels of the U-Net at the features' grid")
-    levels: int = Field(default=3, ge=1, description="how often the U-Net halves the grid")
-    cells: int = Field(
-        default=0, ge=0, description="a linear path beside the U-Net reads this many cells a side; 0: none (thesis)"
+    width: Width = Field(default=64, ge=16, multiple_of=16, description="channels of the U-Net at the features' grid")
+    levels: Levels = Field(default=3, description="how often the U-Net halves the grid")
+    cells: Cells = Field(
+        default=0, description="a linear path beside the U-Net reads this many cells a side; 0: none (thesis)"
     )
-    latent: int = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
+    latent: Width = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
 
     def reader(self, classes: int, stride: int, share: float = 1.0) -> Reader:
         """A freshly drawn reader; `share` of the channels where less will do."""

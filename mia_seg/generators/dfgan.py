@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mia_seg.generators import Generator, Reader, halvings
 from mia_seg.generators._unet import block, draw
+from mia_seg.values import Width
 
 DILATIONS = (1, 2, 4)
 
@@ -14,7 +15,7 @@ DILATIONS = (1, 2, 4)
 class DFGAN(Generator):
     """Dense features from a layout: strided ASPP modules, then a U-Net."""
 
-    aspp: int = Field(default=16, ge=8, multiple_of=8, description="channels of each branch of the first ASPP module")
+    aspp: Width = Field(default=16, ge=8, multiple_of=8, description="channels of each branch of the first ASPP module")
 
     def reader(self, classes: int, stride: int, share: float = 1.0) -> Reader:
         return draw(AtrousReader(classes, max(8, int(self.aspp * share) // 8 * 8), halvings(stride)))

@@ -7,6 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mia_seg.oracles._posterior import check_posteriors
+
+__all__ = ["Oracle", "Release", "Released", "as_is", "check_posteriors", "noise"]
+
 Release = Callable[[Tensor, torch.Generator], Tensor]
 
 

@@ -62,11 +62,12 @@ def windows(size: tuple[int, int], window: Window) -> Iterator[tuple[slice, slic
 
     An image lower or narrower than the window is read as it is; the published protocol pads it to the window.
     """
-    rows, columns = (_spans(s, min(w, s), window.overlap) for s, w in zip(size, window.size, strict=True))
+    rows, columns = (windows_along(s, min(w, s), window.overlap) for s, w in zip(size, window.size, strict=True))
     return product(rows, columns)
 
 
-def _spans(length: int, window: int, overlap: float) -> list[slice]:
+def windows_along(length: int, window: int, overlap: float) -> list[slice]:
+    """The windows that cover one side of an image, the last of them flush with its end."""
     step = max(1, ceil(window * (1 - overlap) - 1e-9))  # 10 * (1 - 0.9) is a hair below 1, others a hair above
     starts = [*range(0, length - window, step), length - window]
     return [slice(start, start + window) for start in starts]

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from mia_seg.data import Scene, Scenes
-from mia_seg.oracles import Oracle, Release, noise
+from mia_seg.oracles import Oracle, Release, check_posteriors, noise
 from mia_seg.progress import track
 from mia_seg.query import answers
 from mia_seg.query._statistics import statistics
@@ -44,6 +44,7 @@ def query(
 
     The noise of a scene is keyed by its id and the seed. repeats: how often each scene is asked about, under noise of
     its own; the mean of the answers is kept. transform: what is asked about in place of the scenes as they are.
+    Raises MiaSegError for an answer that is no posterior of its scene.
     """
     with ExitStack() as files:
         writers = [files.enter_context(_Writer(r, stride)) for r in recordings]
@@ -51,6 +52,7 @@ def query(
             scene = plain if transform is None else changed(plain, transform, key(plain.id, seed))
             keys = [key(scene.id, seed, k) for k in range(repeats)]
             posteriors = [oracle(scene.image_HWC, one) for one in keys]
+            check_posteriors(posteriors, scene, len(scenes.dataset.classes()))
             for writer in writers:
                 writer.add(posteriors, keys, scene)
     for writer in writers:
@@ -85,8 +87,9 @@ class _Writer:
 
     def add(self, posteriors: Sequence[Tensor], keys: Sequence[int], scene: Scene) -> None:
         """One scene: the mean over its repeats."""
-        released = [self.recording.release(p, noise(k)).numpy() for p, k in zip(posteriors, keys, strict=True)]
-        posterior_KHW, step = np.mean(released, 0), self.stride
+        released = [self.recording.release(p, noise(k)) for p, k in zip(posteriors, keys, strict=True)]
+        check_posteriors(released, scene, len(posteriors[0]), who="defense")
+        posterior_KHW, step = np.mean([p.numpy() for p in released], 0), self.stride
         self.rows.append(statistics(posterior_KHW, scene.labels_HW))
         kept = np.ascontiguousarray(posterior_KHW[:, ::step, ::step], np.float16)
         self.posteriors.write(kept.tobytes())

@@ -1,13 +1,15 @@
 """A recipe: one TOML file that says all that shapes a model, victim or shadow. Its stem is its name."""
 
+import os
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field, ValidationError, model_validator
 
-from mia_seg import data, plugins
+from mia_seg import data, plugins, texts, values
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component
@@ -17,8 +19,8 @@ from mia_seg.recipes.splits import SplitRule
 
 __all__ = [
     "AuditedRecipe", "DoorRecipe", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic", "Train",
-    "TrainGenerator", "VictimRecipe", "Window", "find", "folders", "load", "load_shadow", "load_trained",
-    "load_victim", "names",
+    "TrainGenerator", "VictimRecipe", "Window", "check_file", "find", "folders", "load", "load_shadow",
+    "load_trained", "load_victim", "names",
 ]  # fmt: skip
 
 Kind = Literal["victim", "shadow"]
@@ -96,6 +98,7 @@ class ShadowRecipe(Recipe):
 
 
 TRAINED = ("segmenter", "train", "generator", "train_generator", "synthetic")  # sections of what mia-seg trains
+MOST_BYTES = 1_000_000
 RESERVED = "generators"  # no recipe's name: reports/<victim>/generators/ holds the scores of generators
 # Sections that only the other kind has.
 FOREIGN = {
@@ -125,15 +128,33 @@ def folders(kind: Kind) -> list[Path]:
 
 
 def names(kind: Kind) -> list[str]:
-    """The recipes of a kind, sorted."""
-    return sorted({path.stem for folder in folders(kind) for path in folder.glob("*.toml")})
+    """The recipes of a kind, sorted: every file whose name ends in .toml, and what else is called so."""
+    return sorted({name.removesuffix(".toml") for folder in folders(kind) for name in _files(folder)})
+
+
+def _files(folder: Path) -> list[str]:
+    """The names of recipes' files in a folder; hidden ones ('._a.toml' of a Mac) are none."""
+    try:
+        found = [name for name in os.listdir(folder) if name.endswith(".toml") and not texts.is_hidden(Path(name))]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise MiaSegError(f"{folder} cannot be listed ({error.strerror}). Check that it may be read.") from None
+    for name in found:
+        texts.check_name(name, folder)
+    return found
 
 
 def find(kind: Kind, name: str) -> Path:
     """The file of the recipe `name`. Raises MiaSegError with the nearest names."""
+    try:
+        values.named(name)
+    except ValueError as error:
+        raise MiaSegError(f"{plugins.shown(name)} is no name of a recipe: {error}. See 'mia-seg list'.") from None
     for folder in folders(kind):
-        if (folder / f"{name}.toml").is_file():
-            return folder / f"{name}.toml"
+        path = folder / f"{name}.toml"
+        if os.path.lexists(path):  # a link to nowhere is there, and is said to lead nowhere when it is read
+            return path
     raise MiaSegError(f"No {kind} recipe is called '{name}'.{plugins.nearest(name, names(kind))}")
 
 
@@ -169,15 +190,43 @@ def load(kind: Kind, name: str) -> AuditedRecipe:
     return load_victim(name) if kind == "victim" else load_shadow(name)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """What the file says. Raises MiaSegError where it is no file, may not be read, or is no TOML."""
+    check_file(path)
+    try:
+        return tomllib.loads(texts.read_text(path))
+    except RecursionError:
+        raise MiaSegError(f"{path} is nested too deeply. Write sections, and lists of numbers in them.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise MiaSegError(f"{path} is not valid TOML: {error}.") from None
+    except ValueError:
+        raise MiaSegError(f"{path} holds a number of thousands of digits. Write the one that is meant.") from None
+
+
+def check_file(path: Path) -> None:
+    """A recipe is a small file: anything else that is called like one is named for what it is."""
+    try:
+        kind, size = path.stat().st_mode, path.stat().st_size
+        if S_ISREG(kind):
+            path.open("rb").close()
+    except OSError as error:  # a link to itself or to nowhere, a file that may not be read
+        raise MiaSegError(
+            f"{path} cannot be read ({error.strerror}). Put a recipe's file there, or remove what is there."
+        ) from None
+    if not S_ISREG(kind):  # a pipe would be waited for
+        raise MiaSegError(f"{path} is no file. Put a recipe's file there, or remove what is there.")
+    if size > MOST_BYTES:
+        raise MiaSegError(
+            f"{path} has {size} bytes, and a recipe is one screen of text: at most {MOST_BYTES} are read. Shorten it."
+        )
+
+
 def _given(kind: Kind, name: str) -> tuple[dict[str, Any], Path]:
     """What a recipe's file says, and the file."""
     path = find(kind, name)
     if name == RESERVED:
         raise MiaSegError(f"{path}: '{name}' names the folder of generators' scores in reports. Rename the recipe.")
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MiaSegError(f"{path} is not valid TOML: {error}.") from None
+    given = _read(path)
     for section, says in FOREIGN[kind].items():
         if section in given:
             raise MiaSegError(f"{path}: {says}.")

@@ -5,25 +5,28 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from mia_seg.recipes.sections import Section
+from mia_seg.values import Below, Name, Scenes, Side, Whole
 
 CHOOSING = ("victim", "choose", "members", "models")  # adversary A1's
-STRIDE = Field(default=8, ge=1, description="answers are kept at every stride-th pixel")
+# LiRA's authors train 256; more than ten thousand would be a slip.
+Models = Annotated[Whole, Field(ge=4, le=10**4, multiple_of=2)]
+STRIDE = Field(default=8, description="answers are kept at every stride-th pixel")
 
 
 class A1(Section):
     """Adversary A1 owns the split's pool, asks the victim about it and trains one shadow on part of it."""
 
     kind: Literal["A1"]
-    victim: str = Field(description="the recipe whose service the attacker queries")
+    victim: Name = Field(description="the recipe whose service the attacker queries")
     choose: Literal["confidence", "random", "listed"] = Field(
         description="the shadow's members: the scenes the victim is surest of, drawn at random (the control), or those "
         "of a published list; 'halves': many shadows, each trained on a random half of the audited scenes"
     )
-    members: Annotated[int, Field(ge=1)] | str = Field(
+    members: Annotated[Scenes, Field(ge=1)] | Below = Field(
         description="how many scenes the shadow trains on, or the file that lists them; the rest of the pool are its "
         "non-members"
     )
-    stride: int = STRIDE
+    stride: Side = STRIDE
 
     @model_validator(mode="before")
     @classmethod
@@ -41,10 +44,10 @@ class Fleet(Section):
     """Adversary A1 with many shadows: each is trained on a random half of the audited scenes."""
 
     kind: Literal["A1"]
-    victim: str = Field(description="the recipe whose service the attacker queries")
+    victim: Name = Field(description="the recipe whose service the attacker queries")
     choose: Literal["halves"]
-    models: int = Field(ge=4, multiple_of=2, description="how many shadows; two share the scenes")
-    stride: int = STRIDE
+    models: Models = Field(description="how many shadows; two share the scenes")
+    stride: Side = STRIDE
 
     @model_validator(mode="before")
     @classmethod
@@ -56,7 +59,7 @@ class A2(Section):
     """Adversary A2 knows the task alone: other data, never a query. Its shadow trains on its own split's members."""
 
     kind: Literal["A2"]
-    stride: int = STRIDE
+    stride: Side = STRIDE
 
     @model_validator(mode="before")
     @classmethod

@@ -12,7 +12,11 @@ from mia_seg.data import Dataset, Finding
 from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
 from mia_seg.recipes import AuditedRecipe, Kind, ShadowRecipe
 from mia_seg.recipes.adversaries import A2
+from mia_seg.recipes.splits import Partition
+from mia_seg.texts import read_text
 
+# Raises MiaSegError for a recipe (its name, itself, its parts) whose sizes do not go together.
+Sizes = Callable[[str, AuditedRecipe, Partition], None]
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
 PACKAGES = {
     "data sets": "data",
@@ -26,7 +30,7 @@ PACKAGES = {
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """Every kind of thing -> (name, one line); reads files without importing what they need."""
-    written = {f"{kind} recipes": [(n, _head(recipes.find(kind, n))) for n in recipes.names(kind)] for kind in KINDS}
+    written = {f"{kind} recipes": [(n, _head(kind, n)) for n in recipes.names(kind)] for kind in KINDS}
     return written | {title: list(_components(name)) for title, name in PACKAGES.items()}
 
 
@@ -36,7 +40,7 @@ def survey(data_root: Path) -> Iterator[Finding]:
         yield "problem", f"{data_root} is no folder. Point --data-root (or MIA_SEG_DATA) to one."
         return
     absent = []
-    for name, dataset in _datasets():
+    for name, dataset in datasets():
         try:
             yield from ((state, f"{name}: {line}") for state, line in dataset.survey(data_root))
         except AbsentData:
@@ -47,15 +51,15 @@ def survey(data_root: Path) -> Iterator[Finding]:
         yield "absent", f"not below {data_root}: {', '.join(absent)}"
 
 
-def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None) -> Iterator[Finding]:
+def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None, sizes: Sizes) -> Iterator[Finding]:
     """A line and whether it is sound, for every recipe: its keys, its data, its split, its first scene.
 
-    `load` comes from the pipeline, so that lists need not import what a recipe's sections are checked against.
+    `load` and `sizes` come from the stages, so that lists need not import what a recipe is checked against.
     """
     for kind in KINDS:
         for name in recipes.names(kind):
             try:
-                yield "ok", f"{kind} {name}: {_check(load(kind, name), data_root)}"
+                yield "ok", f"{kind} {name}: {_check(name, load(kind, name), data_root, sizes=sizes)}"
             except AbsentData:
                 section = recipes.load(kind, name).data
                 yield "absent", f"{kind} {name}: its data set '{section.get('path', section['name'])}' is not there"
@@ -65,17 +69,18 @@ def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None) ->
                 yield "problem", f"{kind} {name}: {error}"
 
 
-def _check(settings: AuditedRecipe, data_root: Path | None) -> str:
+def _check(name: str, settings: AuditedRecipe, data_root: Path | None, *, sizes: Sizes) -> str:
     dataset = settings.dataset()
     parts = settings.split.cut(dataset, data_root, 0)
     scene = data.Scenes(dataset, data_root, parts.members)[0]
     if isinstance(settings, ShadowRecipe) and not isinstance(settings.adversary, A2):
         recipes.load_victim(settings.adversary.victim)
+    sizes(name, settings, parts)
     size = "x".join(str(s) for s in scene.labels_HW.shape)
     return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
 
 
-def _datasets() -> Iterator[tuple[str, Dataset]]:
+def datasets() -> Iterator[tuple[str, Dataset]]:
     """Every data set by its name; one that cannot do without settings (a folder) as the recipes set it."""
     for name in plugins.names(data):
         cls = plugins.load(data, Dataset, name)
@@ -96,14 +101,19 @@ def _sections(name: str) -> Iterator[dict[str, Any]]:
                     yield settings.data
 
 
-def _head(path: Path) -> str:
-    """The first line of a recipe, which any text file may be."""
-    return path.read_text(encoding="utf-8", errors="replace").partition("\n")[0].removeprefix("#").strip()
+def _head(kind: Kind, name: str) -> str:
+    """The first line of a recipe; what keeps it from being read, where something does."""
+    try:
+        path = recipes.find(kind, name)
+        recipes.check_file(path)
+        return read_text(path).partition("\n")[0].removeprefix("#").strip()
+    except MiaSegError as error:
+        return str(error)
 
 
 def _components(package: str) -> Iterator[tuple[str, str]]:
     spec = importlib.util.find_spec(f"mia_seg.{package}")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    for path in sorted(Path(spec.submodule_search_locations[0]).glob("[!_]*.py")):
-        yield path.stem, (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    for path in sorted(Path(spec.submodule_search_locations[0]).glob("[!_.]*.py")):
+        yield path.stem, (ast.get_docstring(ast.parse(path.read_bytes())) or "").partition("\n")[0]

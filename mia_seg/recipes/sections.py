@@ -4,11 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mia_seg.data import Side
+from mia_seg.values import Batch, Byte, Epochs, Factor, Finite, Name, Part, Rate, Share, Side, Switch, Weight, Whole
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-Factor = Annotated[float, Field(gt=0)]
-Byte = Annotated[int, Field(ge=0, le=255)]
+# Beyond these a scene is a spot in its crop, or a crop a spot of its scene.
+Zoom = Annotated[Finite, Field(ge=0.01, le=100)]
+# At a millisecond each, a thousand million steps take twelve days.
+Steps = Annotated[Whole, Field(ge=1, le=10**9)]
+Parts = Annotated[Whole, Field(ge=1, le=10**5)]
+# A hundredth of a window apart, ten thousand windows read each pixel.
+Overlap = Annotated[Finite, Field(ge=0, le=0.99)]
+Layouts = Annotated[Whole, Field(ge=0, le=10**4)]
 
 
 class Section(BaseModel):
@@ -20,25 +26,25 @@ class Section(BaseModel):
 class Train(Section):
     """Optimisation: SGD with momentum under the poly schedule, lr * (1 - step/steps)^power."""
 
-    epochs: int | None = Field(default=None, ge=1, description="passes over the scenes; this or `steps`")
-    steps: int | None = Field(default=None, ge=1, description="steps in all, as published recipes count")
-    batch: int = Field(ge=2, description="scenes a step, on all devices together; batch normalisation needs two")
-    accumulate: int = Field(
-        default=1, ge=1, description="parts that a step's batch is processed in; batch norm's statistics are a part's"
+    epochs: Epochs | None = Field(default=None, description="passes over the scenes; this or `steps`")
+    steps: Steps | None = Field(default=None, description="steps in all, as published recipes count")
+    batch: Batch = Field(description="scenes a step, on all devices together; batch normalisation needs two")
+    accumulate: Parts = Field(
+        default=1, description="parts that a step's batch is processed in; batch norm's statistics are a part's"
     )
-    lr: float = Field(gt=0)
-    head_lr: float = Field(default=1.0, gt=0, description="factor on lr outside the backbone (PSPNet: 10)")
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    power: float = Field(default=0.9, gt=0)
+    lr: Rate
+    head_lr: Rate = Field(default=1.0, description="factor on lr outside the backbone (PSPNet: 10)")
+    momentum: Share = 0.9
+    weight_decay: Weight = 1e-4
+    power: Factor = 0.9
     crop: tuple[Side, Side] = Field(description="(height, width) of a training crop")
-    scale: tuple[Factor, Factor] = Field(default=(1.0, 1.0), description="range of the random rescaling")
+    scale: tuple[Zoom, Zoom] = Field(default=(1.0, 1.0), description="range of the random rescaling")
     fill: tuple[Byte, Byte, Byte] | None = Field(
         default=None, description="RGB beyond the edges of a scene smaller than the crop; default: black"
     )
-    flip: bool = Field(default=True, description="mirror half of the scenes")
+    flip: Switch = Field(default=True, description="mirror half of the scenes")
     precision: Precision = "32-true"
-    start: str | None = Field(default=None, description="a victim recipe whose weights to begin with")
+    start: Name | None = Field(default=None, description="a victim recipe whose weights to begin with")
 
     @model_validator(mode="after")
     def _possible(self) -> "Train":
@@ -55,26 +61,23 @@ class Window(Section):
     """How the service reads an image that is larger than its window; absent: the image in one piece."""
 
     size: tuple[Side, Side] = Field(description="(height, width) of a window")
-    overlap: float = Field(default=1 / 3, ge=0, lt=1, description="share of a window that its neighbour covers")
-    mirror: bool = Field(default=False, description="add the logits of every window's mirror image")
+    overlap: Overlap = Field(default=1 / 3, description="share of a window that its neighbour covers")
+    mirror: Switch = Field(default=False, description="add the logits of every window's mirror image")
 
 
 class TrainGenerator(Section):
     """Optimisation of a generator of features: Adam at a constant rate that then falls linearly (BicycleGAN)."""
 
-    epochs: int = Field(default=40, ge=1, description="passes over the scenes (thesis 6.3.1: 60 and 20)")
-    decay: float = Field(
-        default=0.5, ge=0, le=1, description="share of the epochs, at the end, in which the rate falls"
-    )
-    batch: int = Field(default=4, ge=2, multiple_of=2, description="half is encoded, half is what is to be met")
-    lr: float = Field(default=2e-4, gt=0)
-    reconstruction: float = Field(default=10.0, ge=0, description="weight of the L1 term (BicycleGAN: 10)")
-    decoding: float = Field(
+    epochs: Epochs = Field(default=40, description="passes over the scenes (thesis 6.3.1: 60 and 20)")
+    decay: Part = Field(default=0.5, description="share of the epochs, at the end, in which the rate falls")
+    batch: Batch = Field(default=4, multiple_of=2, description="half is encoded, half is what is to be met")
+    lr: Rate = 2e-4
+    reconstruction: Weight = Field(default=10.0, description="weight of the L1 term (BicycleGAN: 10)")
+    decoding: Weight = Field(
         default=0.0,
-        ge=0,
         description="weight of the cross-entropy between what drawn and real features decode to (thesis: 0)",
     )
-    held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the members kept aside for the score")
+    held_out: Share = Field(default=0.1, gt=0, description="share of the members kept aside for the score")
     layout: Literal["labels", "predictions"] = Field(
         default="labels",
         description="what the generator learns from: labels, ignored pixels filled by the segmenter's "
@@ -85,17 +88,15 @@ class TrainGenerator(Section):
 class Synthetic(Section):
     """Features that a generator draws join the real scenes of each batch and teach the decoder (thesis, chapter 6)."""
 
-    of: str = Field(
+    of: Name = Field(
         description="the victim recipe, at the same seed, whose weights this one begins with and whose generator draws"
     )
-    share: float = Field(
-        default=0.3, ge=0, lt=1, description="share of a batch that is drawn, beside `batch` scenes; 0: the control"
+    share: Share = Field(
+        default=0.3, description="share of a batch that is drawn, beside `batch` scenes; 0: the control"
     )
-    smoothing: float = Field(
-        default=0.1, ge=0, lt=1, description="epsilon of equation 6.3 (ADE20K: 0.1, Cityscapes: 1e-4)"
-    )
-    mine: int = Field(
-        default=12, ge=0, description="layouts looked at every 10 steps, the harder half of which is drawn for; 0: any"
+    smoothing: Share = Field(default=0.1, description="epsilon of equation 6.3 (ADE20K: 0.1, Cityscapes: 1e-4)")
+    mine: Layouts = Field(
+        default=12, description="layouts looked at every 10 steps, the harder half of which is drawn for; 0: any"
     )
     masks: Literal["members", "labels", "pseudo"] = Field(
         default="members",

@@ -4,16 +4,20 @@ import hashlib
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, groupby
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mia_seg import data
 from mia_seg.data import Dataset, Part
+from mia_seg.data._lists import READ, Files, no_files, read_list, shown
 from mia_seg.errors import MiaSegError
+from mia_seg.values import Below, Scenes
 
+Count = Annotated[Scenes, Field(ge=0)]
 PARTS: tuple[Part, ...] = get_args(Part)
 SAID: dict[Part, str] = {"members": "members", "nonmembers": "non-members", "pool": "pool"}
 PUBLISHED = Path(data.__file__).parent / "splits"  # id lists that no rule gives
@@ -50,20 +54,19 @@ class SplitRule(BaseModel):
     whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
     groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
     order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
-    lists: text files with one scene id a line, below the data root or packaged; the seed changes nothing.
+    lists: text files with one scene a line (its id, file name or path; '#' begins a comment), below the data root or
+    packaged; the seed changes nothing.
     stated: as the data set itself says (a table); no counts are given, and the seed changes nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rule: Literal["random", "coin", "blocks", "groups", "order", "lists", "stated"]
-    members: int | str = Field(
-        default=0, description="the victim trains on these: a count, or a file under rule 'lists'"
-    )
-    nonmembers: int | str = Field(default=0, description="scenes the victim never sees, for the audit")
-    pool: int | str = Field(default=0, description="scenes that belong to the attacker; 0 where it brings its own data")
-    block: int = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
-    gap: int = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
-    of: str | None = Field(
+    members: Count | Below = Field(default=0, description="the victim trains on these: a count, or a list's file")
+    nonmembers: Count | Below = Field(default=0, description="scenes the victim never sees, for the audit")
+    pool: Count | Below = Field(default=0, description="scenes that are the attacker's; 0 where it brings its own data")
+    block: Scenes = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
+    gap: Scenes = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
+    of: Below | None = Field(
         default=None, description="a list of the ids that are cut, so that those which the disk lacks are named"
     )
     sha256: dict[Part, str] = Field(
@@ -101,9 +104,10 @@ class SplitRule(BaseModel):
             )
         if stated is not None:
             return _stated(stated)
-        ids = ids if self.of is None else read_ids(data_root, self.of, ids)
+        files = partial(_files, dataset, data_root)
+        ids = ids if self.of is None else read_ids(data_root, self.of, ids, files=files)
         if self.rule == "lists":
-            parts = [read_ids(data_root, f, ids) if isinstance(f, str) else [] for f in self._sizes()]
+            parts = [read_ids(data_root, f, ids, files=files) if isinstance(f, str) else [] for f in self._sizes()]
             groups = {i: i for part in parts for i in part}
         else:
             drawn = self._units(dataset, ids)
@@ -179,6 +183,13 @@ def _stated(stated: Mapping[str, tuple[Part, str]]) -> Partition:
     return Partition(members, nonmembers, pool, {i: group for i, (_, group) in stated.items()})
 
 
+def _files(dataset: Dataset, data_root: Path | None, scene_id: str) -> list[Path]:
+    """A scene's image and labels, below the data root."""
+    root = data_root or Path()
+    found = dataset.files(data_root, scene_id)[:2]
+    return [path.relative_to(root) if path.is_relative_to(root) else path for path in found]
+
+
 def _toss(ids: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     """Members and non-members, each id by a fair coin. Raises MiaSegError where all coins fall alike."""
     # A stream for each scene: what else the seed draws (weights, an attacker's halves, other data) knows nothing of it.
@@ -203,8 +214,12 @@ def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> N
         raise MiaSegError(f"{what} share {len(both)} scenes ('{both[0]}' is one). Make the lists disjoint.")
 
 
-def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[str]:
-    """The ids of a list below the data root, or of a packaged one; each must be among the `known`."""
+def read_ids(data_root: Path | None, name: str, known: Sequence[str], *, files: Files = no_files) -> list[str]:
+    """The ids of a list below the data root, or of a packaged one, sorted; each must be among the `known`.
+
+    files: those of an id, below the data root; a list may name it by their paths.
+    Raises MiaSegError for a list that is missing, empty or no text, and for lines that name no known id or several.
+    """
     path = (data_root or Path()) / name
     if not path.is_file() and (PUBLISHED / name).is_file():
         path = PUBLISHED / name
@@ -212,15 +227,15 @@ def read_ids(data_root: Path | None, name: str, known: Sequence[str]) -> list[st
         raise MiaSegError(
             f"{path} is missing. The recipe names it as a list of scene ids, one a line, below the data root."
         )
-    ids = sorted({line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""})
-    if not ids:
+    ids, lacking = read_list(path, known, files)
+    if not ids and not lacking:
         raise MiaSegError(f"{path} is an empty split. Give at least one scene id, one a line.")
-    lacking = sorted(set(ids) - set(known))
     if lacking:
         published = "Extract the archives whole; 'mia-seg check' counts what is there by folder."
-        own = "Correct the list or point --data-root to the data set that it was made for."
+        like = f", and this data set's first id is '{known[0]}'" if known else ""
+        own = f"{READ}{like}. Correct the list or point --data-root to the data set that it was made for."
         raise MiaSegError(
-            f"{path}: {len(lacking)} of {len(ids)} ids are not in the data set: {', '.join(lacking[:5])}. "
+            f"{path}: {len(lacking)} of {len(ids) + len(lacking)} ids are not in the data set: {shown(lacking)}. "
             f"{published if path.parent == PUBLISHED else own}"
         )
     return ids

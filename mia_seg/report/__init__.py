@@ -15,7 +15,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.report import figures, frontier, generators, shadows, sources, tables, where, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
-from mia_seg.report.controls import control_tables
+from mia_seg.report.controls import control_tables, near_twins
 from mia_seg.report.figures import Figure
 from mia_seg.report.galleries import LossSheet
 from mia_seg.report.glossary import glossary
@@ -23,6 +23,7 @@ from mia_seg.report.more import more_table
 from mia_seg.report.style import Look, look
 from mia_seg.report.tables import Table
 from mia_seg.store import replace, writing
+from mia_seg.texts import printable
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
     from mia_seg.report.cam import CamSheet
@@ -105,6 +106,8 @@ def write(
     return [file for victim in victims for figure in victim.figures for file in figure.files] + pages
 
 
+# What begins or ends markup, but for brackets and underscores where they do not.
+MARKUP = re.compile(r"[\\`*$~]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)|#$|](?=\()")
 PAGES = {"index.html": "page.html.j2", "README.md": "readme.md.j2"}
 
 
@@ -137,7 +140,7 @@ def _victim(
     return Victim(
         name=name,
         leak=words.leak(rows),
-        controls=words.controls(rows),
+        controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
         tables=[
             tables.utility(rows),
             tables.shadows(cells(rows)),
@@ -185,7 +188,7 @@ def _render(path: Path, template: str, content: dict[str, Any]) -> Path:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = _markdown_cell
+    environment.filters |= {"cell": _markdown_cell, "plain": _markdown}
     # Loops and macros leave runs of empty lines.
     text = re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(content)).lstrip()
     with writing(path):
@@ -196,4 +199,9 @@ def _render(path: Path, template: str, content: dict[str, Any]) -> Path:
 
 def _markdown_cell(text: str) -> str:
     """Text that stays in its cell of a Markdown table."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    return _markdown(text).replace("|", "\\|")
+
+
+def _markdown(text: str) -> str:
+    """Text as Markdown shows it: a name may look like its markup, or like HTML."""
+    return MARKUP.sub(r"\\\g<0>", printable(text))

@@ -10,6 +10,7 @@ from mia_seg.report.tables import Table
 Results = Sequence[Result]
 SIDES = ("members", "members"), ("nonmembers", "non-members")
 MANY_LOST = 0.01  # of a side; an audit that loses more says so before anything else
+NAMED = 3  # pairs of near twins that the sentence names
 MISSING = (
     "Members and non-members may differ without any model: these results are from before that was tested. Delete them "
     "and run the same command again; the models are reused."
@@ -62,6 +63,21 @@ def left_out(rows: Iterable[Row]) -> tuple[str, bool]:
 def _lost(row: Row) -> float:
     """The larger of the two sides' shares."""
     return max(row[f"left_out_{side}"] / (row[f"left_out_{side}"] + row[f"n_{side}"]) for side, _ in SIDES)
+
+
+def near_twins(results: Results) -> str:
+    """How many of a victim's members have a near twin among its non-members, seed by seed; empty where none has."""
+    found = {result.seed: result.near_twins for result in results if result.near_twins}
+    if not found:
+        return ""
+    counts = ", ".join(f"{one.members} of {one.of} members (seed {seed})" for seed, one in sorted(found.items()))
+    pairs = found[min(found)].pairs[:NAMED]
+    named = ", ".join(f"'{pair.member}' and '{pair.nonmember}'" for pair in pairs)
+    return (
+        f"Near twins: {counts} look nearly like a non-member, such as {named}. No attack can be expected to tell near "
+        f"twins apart, so AUC shows less than what leaks. Remove one of each pair, or keep look-alikes on one side by "
+        f"[split] rule = 'blocks' or 'groups'."
+    )
 
 
 def control_tables(results: Results) -> list[Table]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawn
 from mia_seg.report import confidence, curves, frontier, galleries, generators, plots, shadows, style, where
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attacks_of
 from mia_seg.report.style import Look
-from mia_seg.store import replace, writing
+from mia_seg.store import replace, shortened, writing
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
     from mia_seg.report.cam import CamSheet
@@ -81,7 +81,7 @@ class Figure:
 def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str) -> list[Figure]:
     """Draw what the results of one shadow allow."""
     seen = [cell for cell in cells if not cell.control]
-    made = []
+    shadow, made = shortened(shadow), []
     for name, title, reading, left_out, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
         about = f"{note} {left_out}".strip()
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about), drawn))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from lightning_fabric import Fabric
+from rich.markup import escape
 
 from mia_seg import recipes
 from mia_seg.attacks._readings import READINGS, load_readings
@@ -15,7 +16,7 @@ from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
 from mia_seg.data import Dataset, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results as results_
-from mia_seg.evaluate.results import Result, slug
+from mia_seg.evaluate.results import Result
 from mia_seg.progress import console
 from mia_seg.query import answers
 from mia_seg.query.answers import Answers
@@ -23,6 +24,7 @@ from mia_seg.report import write
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.galleries import LossSheet
 from mia_seg.store import MADE, Store, reading
+from mia_seg.texts import printable
 
 SCENES = 3
 EACH = 2  # scenes of either side on the sheet of losses
@@ -94,20 +96,20 @@ def _undefended(results: Sequence[Result]) -> list[Result]:
 
 def _folders(result: Result, store: Store) -> tuple[Path, Path]:
     """The attacker's folder and the victim's answers'."""
-    attacker = next(store.root.glob(f"attackers/*-{result.digests.attacker}"), Path("missing"))
+    attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}"), Path("missing"))
     return attacker, _answers(result, store)
 
 
 def _answers(result: Result, store: Store) -> Path:
-    name = f"{result.victim}.{slug(result.defense)}-{result.digests.victim_answers}"
-    return store.root / "answers" / name
+    return next(store.root.glob(f"answers/[!.]*-{result.digests.victim_answers}"), Path("missing"))
 
 
 def _whole(what: str, victim: str, folders: list[Path], *, data_root: Path | None) -> bool:
     """Whether all that a sheet is made of is here; if not, a line says so."""
     whole = all(folder.is_dir() for folder in folders) and _at_hand(victim, data_root)
     if not whole:
-        console.print(f"[dim]    kept[/] the {what} figure of {victim}: its answers or images are not on this machine")
+        shown = escape(printable(victim))
+        console.print(f"[dim]    kept[/] the {what} figure of {shown}: its answers or images are not on this machine")
     return whole
 
 
@@ -172,7 +174,7 @@ def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:
 def _outside(asked: Sequence[Result], ids: list[str], store: Store) -> list[np.ndarray] | None:
     """Of each scene the mean map over the fleet's shadows that left it out; None where the store lacks a fleet."""
     for result in asked:
-        attacker = next(store.root.glob(f"attackers/*-{result.digests.attacker}/{READINGS}"), None)
+        attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}/{READINGS}"), None)
         if attacker is None:
             continue
         with reading(attacker.parent):
@@ -192,5 +194,5 @@ def _answers_of_fleet(attacker: Path, store: Store) -> list[Path] | None:
     with reading(attacker):
         made = json.loads((attacker / MADE).read_text(encoding="utf-8"))
         digests = [seen["audited"] for seen in made["inputs"]["seen"]]
-    folders = [next(store.root.glob(f"answers/*-{found}"), None) for found in digests]
+    folders = [next(store.root.glob(f"answers/[!.]*-{found}"), None) for found in digests]
     return [folder for folder in folders if folder] if all(folders) else None

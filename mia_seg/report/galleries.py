@@ -16,7 +16,7 @@ from PIL import Image
 from mia_seg.data import IGNORE
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.report.cells import by_strength, defense_name
-from mia_seg.report.style import figure
+from mia_seg.report.style import figure, named
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
     from mia_seg.report.cam import CamSheet
@@ -53,7 +53,7 @@ def sheet_figure(sheet: "CamSheet") -> Figure:
     columns = {
         defense_name(name): _overlays(sheet.images, sheet.maps[name], norm, colours=EVIDENCE) for name in defenses
     }
-    drawn, axes = _grid(sheet, list(map(_short, sheet.scene_ids)), columns)
+    drawn, axes = _grid(sheet, [named(i, SHOWN) for i in sheet.scene_ids], columns)
     for column, name in zip(axes.T[2:], defenses, strict=True):
         for ax, score in zip(column, sheet.scores[name], strict=True):
             _write(ax, f"score {score:+.1f}")
@@ -79,7 +79,9 @@ def loss_figure(sheet: LossSheet) -> Figure:
         columns["shadows' loss"] = _overlays(sheet.images, outside, loss, colours=LOSS)
         columns["difference"] = _overlays(sheet.images, above, known, colours=EVIDENCE)
     sides = ["member" if member else "non-member" for member in sheet.members]
-    drawn, axes = _grid(sheet, [f"{s}\n{_short(i)}" for s, i in zip(sides, sheet.scene_ids, strict=True)], columns)
+    drawn, axes = _grid(
+        sheet, [f"{s}\n{named(i, SHOWN)}" for s, i in zip(sides, sheet.scene_ids, strict=True)], columns
+    )
     _bar(drawn, axes[:, :4], loss, colours=LOSS, label="loss: -log p of the label")
     if outside:
         _bar(drawn, axes[:, 4:], known, colours=EVIDENCE, label="shadows' less victim's")
@@ -103,11 +105,6 @@ def _grid(
     for ax, text in zip(axes[:, 0], below, strict=True):
         _write(ax, text)
     return drawn, axes
-
-
-def _short(scene_id: str) -> str:
-    """The end of a long id: what tells scenes of one series apart stands there."""
-    return scene_id if len(scene_id) <= SHOWN else f"…{scene_id[-SHOWN:]}"
 
 
 def _end(maps: Iterable[np.ndarray]) -> float:

@@ -40,5 +40,5 @@ def _first_line(folder: str, name: str) -> str:
     file = Path(__file__).parents[1] / folder / f"{name}.py"
     if not file.is_file():
         return ""
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(ast.parse(file.read_bytes())) or ""
     return " ".join(text.partition("\n\n")[0].replace("*", "").split())

@@ -2,22 +2,26 @@
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import matplotlib as mpl
 import numpy as np
 import seaborn as sns
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 from PIL import Image
 
 from mia_seg.report.cells import UNDEFENDED, Cell, by_strength, defense_name
+from mia_seg.texts import printable
 
 DPI = 110
 LARGEST_PNG = 150_000
+FONT = "DejaVu Sans"
 INK, GREY = "#222222", "#8a8a8a"
 # Hues of seaborn's colour-blind palette, those that print well first; one a family of defenses.
 HUES = (1, 0, 2, 4, 3, 5, 9, 8)
@@ -26,7 +30,7 @@ PALEST = 0.5
 SETTINGS = {
     "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 9, "legend.frameon": False,
     "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "mia-seg", "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans", "sans-serif"], "figure.constrained_layout.use": True,
+    "font.family": [FONT, "sans-serif"], "text.parse_math": False, "figure.constrained_layout.use": True,
 }  # fmt: skip
 
 
@@ -57,6 +61,17 @@ def styled() -> Iterator[None]:
     """Everything is drawn inside this, so that nothing of the caller's settings reaches a figure, nor the reverse."""
     with mpl.rc_context(sns.axes_style("ticks") | SETTINGS):
         yield
+
+
+def named(name: str, longest: int) -> str:
+    r"""A name as a figure writes it: what the font cannot draw as its escape ('\\u8857'), of a long one the end."""
+    text = "".join(c if ord(c) in _glyphs() else ascii(c).strip("'") for c in printable(name))
+    return text if len(text) <= longest else f"…{text[-longest:]}"
+
+
+@cache
+def _glyphs() -> Set[int]:
+    return get_font(findfont(FONT)).get_charmap().keys()
 
 
 def figure(width: float, height: float) -> Figure:

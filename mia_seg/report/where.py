@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mia_seg.report.cells import CHANCE, UNDEFENDED, Estimate, Row
 from mia_seg.report.galleries import EVIDENCE
-from mia_seg.report.style import GREY, INK, figure
+from mia_seg.report.style import GREY, INK, figure, named
 from mia_seg.report.tables import OVER_SEEDS, Table
 
 CUTS = {"class": "By class", "band": "By distance to label edges", "size": "By size of object"}
@@ -34,6 +34,7 @@ TABLE = (
     f"A dash: fewer than two independent scenes with the part on a side, too few for an interval. Members, "
     f"non-members: scenes with the part, over seeds from the fewest to the most. {OVER_SEEDS}"
 )
+LONGEST = 40  # characters of a class's name
 LEFT, RIGHT = 0.35, 1.02
 NARROWEST = 0.05  # of the colours of regions, so that chance alone does not look like a leak
 
@@ -152,7 +153,7 @@ def _intervals(ax: Axes, mine: list[Part], whole: Estimate) -> None:
             ax.plot(
                 [run["auc"] for run in part.measured.values()], [y] * len(part.measured), ".", color=GREY, markersize=4
             )
-    ax.set_yticks(range(len(mine)), [f"{part.name} ({' + '.join(part.counts)})" for part in mine])
+    ax.set_yticks(range(len(mine)), [f"{named(part.name, LONGEST)} ({' + '.join(part.counts)})" for part in mine])
     ax.set_ylim(max(1, len(mine)) - 0.5, -0.5)
     ax.grid(axis="y", color="#eeeeee")
     ax.set_axisbelow(True)

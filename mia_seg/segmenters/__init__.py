@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
 from mia_seg.plugins import Component
-from mia_seg.segmenters._weights import local_file
+from mia_seg.segmenters._weights import local_file, obtain
 
 
 class Network(nn.Module):
@@ -86,6 +86,11 @@ class Segmenter(Component):
             return ()
         file = local_file(getattr(self, "backbone", ""))
         return () if file is None else (file,)
+
+    def fetch(self) -> None:
+        """Have the weights that a backbone begins with on this machine. Raises MiaSegError where they cannot be had."""
+        if getattr(self, "pretrained", False):
+            obtain(getattr(self, "backbone", ""))
 
 
 def cross_entropy(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:

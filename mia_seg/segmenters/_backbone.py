@@ -12,6 +12,7 @@ from mia_seg.segmenters._weights import create
 STEM: dict[str, Any] = {"stem_width": 64, "stem_type": "deep"}
 STEMS: dict[str, dict[str, Any]] = {"resnet18": {}, "resnet50": STEM, "resnet101": STEM}
 # conv4_12 of ResNet-101 (thesis 6.3.1), conv4_3 of ResNet-50 (the same); the middle block of ResNet-18.
+BLOCKS = {"resnet18": 2, "resnet50": 6, "resnet101": 23}  # of conv4
 CUTS = {"resnet18": 1, "resnet50": 3, "resnet101": 12}
 
 

@@ -14,6 +14,7 @@ from mia_seg.segmenters._backbone import LowLevelResNet
 from mia_seg.segmenters._layers import enlarge, separable, size_of, unit
 from mia_seg.segmenters._weights import Pretrained
 from mia_seg.segmenters._xception import TAPPED, Xception
+from mia_seg.values import Part, Share
 
 Backbone = Literal["resnet18", "resnet50", "resnet101", "xception65", "xception71"]
 WIDTH = 256
@@ -26,11 +27,10 @@ class EncoderDecoder(Segmenter):
 
     backbone: Backbone
     pretrained: Pretrained = False
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    batch_norm_momentum: float | None = Field(
+    dropout: Share = 0.1
+    batch_norm_momentum: Part | None = Field(
         default=None,
         gt=0,
-        le=1,
         description="how fast the statistics for test time follow; default: as published, 0.0003 (0.05 in ResNets), "
         "which wants tens of thousands of steps. Shorter trainings need about 0.1",
     )

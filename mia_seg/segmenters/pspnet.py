@@ -1,15 +1,16 @@
 """PSPNet (Zhao et al., CVPR 2017) as published: dilated ResNet, pyramid pooling 1/2/3/6, auxiliary head."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mia_seg.segmenters import Network, Segmenter, normalise
-from mia_seg.segmenters._backbone import CUTS, DilatedResNet
+from mia_seg.segmenters._backbone import BLOCKS, CUTS, DilatedResNet
 from mia_seg.segmenters._layers import enlarge, size_of, unit
 from mia_seg.segmenters._weights import Pretrained
+from mia_seg.values import Share, Whole
 
 BINS = (1, 2, 3, 6)
 AUXILIARY_WEIGHT = 0.4
@@ -20,10 +21,16 @@ class PSPNet(Segmenter):
 
     backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
     pretrained: Pretrained = False
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    cut: int | None = Field(
-        default=None, ge=1, description="block of conv4 to cut after; default: 12 of ResNet-101's 23"
+    dropout: Share = 0.1
+    cut: Whole | None = Field(
+        default=None, ge=1, le=23, description="block of conv4 to cut after; default: 12 of ResNet-101's 23"
     )
+
+    @model_validator(mode="after")
+    def _inside_conv4(self) -> Self:
+        if self.cut is not None and self.cut > BLOCKS[self.backbone]:
+            raise ValueError(f"cut = {self.cut}, and conv4 of {self.backbone} has {BLOCKS[self.backbone]} blocks")
+        return self
 
     def build(self, classes: int) -> "PSPNetwork":
         cut = CUTS[self.backbone] if self.cut is None else self.cut

@@ -9,13 +9,13 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.segmenters._backbone import PyramidResNet
 from mia_seg.segmenters._layers import size_of, unit
 from mia_seg.segmenters._weights import Pretrained
+from mia_seg.values import Share
 
 BINS = (1, 2, 3, 6)
 WIDTH = 512
@@ -31,7 +31,7 @@ class UPerNet(Segmenter):
 
     backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
     pretrained: Pretrained = False
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: Share = 0.1
 
     def build(self, classes: int) -> "UPerNetwork":
         return UPerNetwork(PyramidResNet(self.backbone, self.pretrained), classes, self.dropout)

@@ -40,6 +40,11 @@ class Stage(ABC, Generic[T]):
     def load(self, folder: Path) -> T:
         """What a whole folder holds."""
 
+    def check(self, workspace: Workspace) -> None:
+        """Raise MiaSegError for what this machine cannot do; asked of all that is missing before the first is made."""
+        if self.device:
+            workspace.check()
+
     @property
     def title(self) -> str:
         """What a line on the screen calls it."""

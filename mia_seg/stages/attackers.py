@@ -99,6 +99,9 @@ class FittedAttacker(Stage[Attacker]):
     def _seed(self) -> int:
         return self.shadows[0].seed
 
+    def check(self, workspace: Workspace) -> None:
+        workspace.check(self._precision, f"[attacks.{settings_of(self.method)['name']}]")
+
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store = workspace.store
         answers = tuple(seen.value(store) for seen in self.seen)
@@ -117,7 +120,7 @@ class FittedAttacker(Stage[Attacker]):
     def attacker(self, workspace: Workspace) -> Attacker:
         """The fitted attacker on the workspace's device."""
         folder = self.artefact(workspace.store).check()
-        return self.method.load(folder, workspace.fabric(self._precision))
+        return self.method.load(folder, workspace.fabric("32-true"))  # it only places the weights
 
     @property
     def _precision(self) -> str:

@@ -86,6 +86,10 @@ def _defenses(texts: Sequence[str]) -> tuple[Selected[Defense], ...]:
 
 def request(victim: str, shadow: str, defended: Sequence[str], *, attacked: Sequence[str], repeats: int = 1) -> Request:
     """The request, once all that it names is known to be there, spelt right and of one piece."""
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        raise MiaSegError(
+            f"repeats = {plugins.shown(repeats)} is no number of times to ask about a scene. Give 1 or more."
+        )
     ours, theirs = victim_of(victim), shadow_of(shadow)
     check_match(shadow, theirs, victim, victim=ours)
     found = Request(

@@ -7,17 +7,17 @@ from typing import Any, Literal, Protocol
 
 from lightning_fabric import Fabric
 
-from mia_seg import progress, train
+from mia_seg import plugins, progress, segmenters, train
 from mia_seg.data import Dataset, Scenes
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import Recipe
 from mia_seg.recipes.splits import Partition
-from mia_seg.segmenters import Network
+from mia_seg.segmenters import Network, Segmenter
 from mia_seg.stages import Stage
 from mia_seg.stages.scenes import Divided
 from mia_seg.store import Draft, Store
-from mia_seg.workspace import Workspace
+from mia_seg.workspace import Workspace, devices_and_nodes
 
 Role = Literal["victims", "shadows"]
 NAMED = 5  # scenes that a line names
@@ -87,6 +87,13 @@ class TrainedModel(Stage[Path]):
         begun = {"start": self.start} if self.start else {}
         read = {"pretrained": list(self.pretrained)} if self.pretrained else {}
         return settings | given | begun | read | (self.taught.inputs() if self.taught else {})
+
+    def check(self, workspace: Workspace) -> None:
+        settings = self.recipe.train
+        workspace.check(settings.precision, "[train]", joint=True)
+        devices, nodes = devices_and_nodes(workspace.devices)
+        train.check_shared(self.title, settings, devices * nodes)
+        plugins.from_section(segmenters, Segmenter, self.recipe.segmenter, where="[segmenter]").fetch()
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mia_seg.data._twins import NEAR
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.audit import (
@@ -34,6 +35,7 @@ from mia_seg.workspace import Workspace
 
 VERSION = 1
 FILE = "result.json"
+PAIRS = 10  # near twins that a result names
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ class Measured(Stage[Result]):
                 "victim": self.victim.digest, "shadow": self._shadow_digest, "attacker": self.attacker.digest,
                 "victim_answers": self.seen.audited.digest, "shadow_answers": self.attacker.seen[0].audited.digest,
             },
-        }  # fmt: skip
+        } | _near_twins(self.victim.scenes.cut)  # fmt: skip
 
     @property
     def _shadow_digest(self) -> str:
@@ -144,6 +146,15 @@ class Measured(Stage[Result]):
             side: sorted({*getattr(asked, side), *earlier.get(side, ())}.difference(getattr(scored, side)))
             for side in ("members", "nonmembers")
         }
+
+
+def _near_twins(cut: Cut) -> dict[str, Any]:
+    """The field of a result; absent where no member has a near twin, so that it retires no result of such scenes."""
+    found = cut.near_twins
+    if not found:
+        return {}
+    pairs = [{"member": member, "nonmember": other} for member, other in found[:PAIRS]]
+    return {"near_twins": {"members": len(found), "of": len(cut.parts.members), "distance": NEAR, "pairs": pairs}}
 
 
 def _count(asked: AskedModel) -> int:

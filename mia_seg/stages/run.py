@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mia_seg.errors import MiaSegError, Stopped, Unwritable
-from mia_seg.stages import Stage
+from mia_seg.stages import Stage, memory
 from mia_seg.stages.plan import Plan, key
 from mia_seg.store import Artefact, Draft
 from mia_seg.workspace import Workspace, rank
@@ -46,10 +46,13 @@ class Outcome:
 def run(plan: Plan, workspace: Workspace, say: Say = silent) -> Outcome:
     """Make what is missing; where a stage fails, go on with those that do not need it.
 
-    Raises Stopped where a scheduler asks to, and Unwritable where the store takes no more. Of several processes the
+    Raises MiaSegError before the first where the machine cannot do one of them, Stopped where a scheduler asks to, and
+    Unwritable where the store takes no more. Of several processes the
     first makes all; the others join what several devices share.
     """
     outcome, remaining = Outcome(plan, rank() == 0), plan.missing
+    for stage in remaining:
+        stage.check(workspace)
     for stage in plan.stages:
         if plan.states[key(stage)] == "whole":
             say("reused", stage)
@@ -92,8 +95,11 @@ def _make(batch: Sequence[Stage[Any]], workspace: Workspace, outcome: Outcome, *
         made = store.make([stage.artefact(store) for stage in batch], build, waiting)
     except (Stopped, Unwritable):
         raise
-    except MiaSegError as error:
-        outcome.failed |= {key(stage): str(error) for stage in batch}
+    except (MiaSegError, MemoryError, RuntimeError) as error:
+        said = str(error) if isinstance(error, MiaSegError) else memory.lacking(error, batch[0].title)
+        if not said:
+            raise
+        outcome.failed |= {key(stage): said for stage in batch}
         for stage in batch:
             say("failed", stage)
         return

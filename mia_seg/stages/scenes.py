@@ -3,16 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mia_seg.data import Dataset
+from mia_seg.data._twins import exact_twins, near_twins
 from mia_seg.data._values import LabelValues
 from mia_seg.errors import MiaSegError
-from mia_seg.recipes.splits import Partition
+from mia_seg.recipes.splits import PARTS, SAID, Partition
 from mia_seg.store import Store, digest
 from mia_seg.store.content import Content
 
+NAMED = 3  # pairs that a sentence names
 Part = Literal["members", "asked", "pool", "membership"]
 
 
@@ -36,8 +39,9 @@ class Divided(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A partition of some scenes. content: what a scene's files hold, by id; pictures: what its image alone does.
+    """A partition of some scenes. content: what a scene's files hold, by id; pictures: what its image alone shows.
 
+    looks: that coarsely (`Fingerprint.look`), of scenes that are read; those that are made have none.
     labels: what their label values came to. left_out: scenes of each part that have no labelled pixel, and so no loss.
     """
 
@@ -45,6 +49,7 @@ class Cut:
     parts: Partition
     content: dict[str, str]
     pictures: dict[str, str]
+    looks: Mapping[str, int] = field(default_factory=dict)
     labels: LabelValues | None = None
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -69,11 +74,42 @@ class Cut:
         """The same scenes, divided otherwise."""
         return replace(self, parts=parts)
 
+    def with_twins_together(self) -> "Cut":
+        """The same scenes, those that show one picture in one group.
+
+        Groups are drawn whole: a model that trains on some of these scenes has no picture on both its sides.
+        """
+        return self.with_parts(replace(self.parts, group=_joined(self.parts.group, self.pictures)))
+
+    @cached_property
+    def near_twins(self) -> list[tuple[str, str]]:
+        """The members that look like a non-member, each with the one most like it; the pairs most alike first."""
+        members, others = (self._looks_of(ids) for ids in (self.parts.members, self.parts.nonmembers))
+        return near_twins(members, others)
+
+    def _looks_of(self, ids: Sequence[str]) -> dict[str, int]:
+        return {i: self.looks[i] for i in ids if i in self.looks}
+
     @cached_property
     def _digests(self) -> dict[str, str]:
         lists = {"members": self.parts.members, "asked": self.parts.asked, "pool": self.parts.pool}
         origin, sides = self.dataset.origin(), {"membership": digest(_sides(self.parts))}
         return {name: digest([origin, [[i, self.content[i]] for i in ids]]) for name, ids in lists.items()} | sides
+
+
+def _joined(group: Mapping[str, str], pictures: Mapping[str, str]) -> dict[str, str]:
+    """Groups by id, those joined that have a picture in common, whatever lies between them."""
+    parent = {name: name for name in group.values()}
+
+    def joined(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    first: dict[str, str] = {}  # who showed a picture first
+    for i in sorted(pictures.keys() & group.keys()):  # in any other order a group's name would change from run to run
+        parent[joined(group[i])] = joined(group[first.setdefault(pictures[i], i)])
+    return {i: joined(name) for i, name in group.items()}
 
 
 def _sides(parts: Partition) -> list[list[Any]]:
@@ -82,7 +118,10 @@ def _sides(parts: Partition) -> list[list[Any]]:
 
 
 def read_cut(dataset: Dataset, parts: Partition, data_root: Path | None, *, content: Content) -> Cut:
-    """The cut with what its files hold, each file read once and no more than that ever, while it stays as it is."""
+    """The cut with what its files hold, each file read once and no more than that ever, while it stays as it is.
+
+    Its pictures are told by their files; `stages.pictures.seen` tells them by what they show.
+    """
     ids = [*parts.members, *parts.nonmembers, *parts.pool]
     files = [dataset.files(data_root, i) for i in ids]
     hashes = iter(content.of([path for several in files for path in several]))
@@ -91,11 +130,32 @@ def read_cut(dataset: Dataset, parts: Partition, data_root: Path | None, *, cont
     return Cut(dataset, parts, {i: "".join(found) for i, found in by_id.items()}, pictures)
 
 
+def check_parts(cut: Cut, whose: str) -> None:
+    """No picture lies in two parts of a split, whatever its files are called. Raises MiaSegError naming some.
+
+    Within one part a picture may lie twice: a member that was trained on twice is a member. Models that are to train on
+    some of a part have it in one group (`Cut.with_twins_together`).
+    """
+    pictures = {name: cut.pictures_of(getattr(cut.parts, name)) for name in PARTS}
+    found = {(a, b): exact_twins(pictures[a], pictures[b]) for a, b in combinations(PARTS, 2)}
+    told = [f"{SAID[a]} and {SAID[b]} share {_told(both)}" for (a, b), both in found.items() if both]
+    if told:
+        raise MiaSegError(
+            f"The split of {whose} has the same picture in two parts: {'; '.join(told)}. Remove one of each pair, or "
+            f"put both into one part by [split] rule = 'lists'."
+        )
+
+
 def check_apart(mine: dict[str, str], theirs: dict[str, str], what: str) -> None:
-    """Two lists of pictures (by id) have none in common, whatever they call it. Raises MiaSegError naming one."""
-    known = {picture: i for i, picture in theirs.items()}
-    both = [(i, known[picture]) for i, picture in mine.items() if picture in known]
+    """Two lists of pictures (by id) have none in common, whatever they call it. Raises MiaSegError naming some."""
+    both = exact_twins(mine, theirs)
     if both:
-        first, second = both[0]
-        called = f"'{first}' is one" if first == second else f"'{first}' is '{second}'"
-        raise MiaSegError(f"{what} share {len(both)} scenes ({called}). Make the lists disjoint.")
+        raise MiaSegError(f"{what} share {_told(both)}. Make the lists disjoint.")
+
+
+def _told(both: Sequence[tuple[str, str]]) -> str:
+    """'5 scenes ('a' is 'b', 'c' is 'd', 'e' is 'f', ...)'."""
+    if both[0][0] == both[0][1]:
+        return f"{len(both)} scenes ('{both[0][0]}' is one)"
+    named = ", ".join(f"'{mine}' is '{other}'" for mine, other in both[:NAMED])
+    return f"{len(both)} scenes ({named}{', ...' if len(both) > NAMED else ''})"

@@ -13,7 +13,8 @@ from mia_seg.recipes import AuditedRecipe, Recipe, Synthetic
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
 from mia_seg.stages.labels import labelled
-from mia_seg.stages.scenes import Cut, read_cut
+from mia_seg.stages.pictures import seen
+from mia_seg.stages.scenes import Cut, check_parts, read_cut
 from mia_seg.store.content import Content
 from mia_seg.workspace import Workspace
 
@@ -51,10 +52,12 @@ class Sources:
         train = recipe.train.model_copy(update={"precision": self.workspace.precision})
         return recipe.model_copy(update={"train": train})
 
-    def cut(self, recipe: AuditedRecipe, seed: int) -> Cut:
-        """A recipe's scenes, cut by its rule."""
+    def cut(self, recipe: AuditedRecipe, seed: int, whose: str = "the recipe") -> Cut:
+        """A recipe's scenes, cut by its rule. Raises MiaSegError naming `whose` where two parts have one picture."""
         dataset = recipe.dataset()
-        return self._cut(dataset, recipe.split.cut(dataset, self.workspace.data_root, seed))
+        found = self._cut(dataset, recipe.split.cut(dataset, self.workspace.data_root, seed))
+        check_parts(found, whose)
+        return found
 
     def more(self, base: Cut, name: str, settings: Synthetic) -> Cut:
         """Scenes with layouts beyond a victim's members: of none of its parts, or of another data set.
@@ -92,4 +95,4 @@ class Sources:
     def _cut(self, dataset: Dataset, parts: Partition) -> Cut:
         found = read_cut(dataset, parts, self.workspace.data_root, content=self.content)
         self.content.save()
-        return labelled(found, self.workspace)
+        return labelled(seen(found, self.workspace), self.workspace)

@@ -5,6 +5,7 @@ finds the place taken uses what is there. `made.json` keeps the inputs, and size
 """
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -21,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from mia_seg.errors import MiaSegError
-from mia_seg.store._files import hash_of, reading, replace, settle, write_json, writing
+from mia_seg.store._files import hash_of, reading, replace, settle, shortened, write_json, writing
 from mia_seg.store._locks import locked
+from mia_seg.texts import is_hidden
 
-__all__ = ["Artefact", "Draft", "Store", "digest", "reading", "replace", "write_json", "writing"]
+__all__ = ["Artefact", "Draft", "Store", "digest", "reading", "replace", "shortened", "write_json", "writing"]
 
 FORMAT = 2
 MADE, STORE, JOURNAL = "made.json", "store.json", "journal.jsonl"
@@ -60,7 +62,7 @@ class Artefact:
     @property
     def path(self) -> Path:
         """Where it lies, whether or not it is there."""
-        return self.store.root / self.kind / f"{self.name}-{self.digest}"
+        return self.store.root / self.kind / f"{shortened(self.name)}-{self.digest}"
 
     @property
     def whole(self) -> bool:
@@ -239,10 +241,10 @@ def _clear(artefact: Artefact) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def stale_drafts(kind: Path, name: str = "*") -> list[Path]:
-    """Drafts below a kind's folder whose process, one of this host, is no more."""
+def stale_drafts(kind: Path, name: str = "") -> list[Path]:
+    """Drafts below a kind's folder (of one artefact) whose process, one of this host, is no more."""
     found = []
-    for folder in kind.glob(f".{name}.{_host()}.*.part"):
+    for folder in kind.glob(f".{glob.escape(name) if name else '*'}.{_host()}.*.part"):
         pid = folder.name.split(".")[-3]
         if pid.isdecimal() and not _alive(int(pid)):
             found.append(folder)
@@ -300,9 +302,9 @@ def _check_free(target: Path) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    """The files of an artefact, those in folders too, without `made.json`."""
-    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return sorted(name for name in found if name != MADE)
+    """The files of an artefact, those in folders too, without `made.json` and what a look into the folder left."""
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(name.as_posix() for name in found if name != Path(MADE) and not is_hidden(name))
 
 
 def _verify(folder: Path, name: str, size: int, *, known: str) -> None:

@@ -14,8 +14,10 @@ from safetensors import SafetensorError
 
 from mia_seg.errors import MiaSegError, Unwritable
 
+LONGEST = 100  # bytes of a name
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 UNWRITABLE |= {errno.ENOTDIR, errno.EEXIST}  # a file where a folder should be
+UNMADE = {errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP}  # a folder that cannot be: below /proc, or a link to itself
 
 
 @contextmanager
@@ -28,7 +30,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in UNWRITABLE or not _about(error, path):
+        known = UNWRITABLE | (UNMADE if _unmade(error, path) else set())
+        if error.errno not in known or not _about(error, path):
             raise
         raise Unwritable(
             f"{path} could not be written ({error.strerror or error}). Free some room or choose another --store "
@@ -47,12 +50,31 @@ def reading(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _unmade(error: OSError, path: Path) -> bool:
+    """Whether an error is about the folder `path` or one above it, which are made where they are not there."""
+    if not isinstance(error.filename, str | bytes):
+        return False
+    place = Path(os.path.abspath(path))
+    return Path(os.path.abspath(os.fsdecode(error.filename))) in (place, *place.parents)
+
+
 def _about(error: OSError, path: Path) -> bool:
     """Whether an error is about `path`: what lies in it, beside it or above it, or no file in particular."""
     if not isinstance(error.filename, str | bytes):
         return True
     named, place = Path(os.path.abspath(os.fsdecode(error.filename))), Path(os.path.abspath(path))
     return place in named.parents or place.parent == named.parent or named in (place, *place.parents)
+
+
+def shortened(name: str) -> str:
+    """A name for files of at most 100 bytes; of a longer one the beginning and eight hex digits that tell it apart.
+
+    A file system takes 255 bytes, and more than one name goes into some of a file's. A short name stays as it is.
+    """
+    raw = name.encode()
+    if len(raw) <= LONGEST:
+        return name
+    return f"{raw[: LONGEST - 9].decode(errors='ignore')}~{hashlib.sha256(raw).hexdigest()[:8]}"
 
 
 def write_json(path: Path, content: object) -> None:

@@ -31,7 +31,7 @@ class Content:
         found = {path: self._hash(path, key) for path, key in keys.items()}
         lacking = [path for path, known in found.items() if known is None]
         with ThreadPoolExecutor(THREADS) as pool:
-            hashes = pool.map(_hash, lacking)
+            hashes = pool.map(hashed, lacking)
             if len(lacking) >= MANY:
                 hashes = track(hashes, "  reading the scenes' files once", len(lacking))
             for path, known in zip(lacking, hashes, strict=True):
@@ -78,7 +78,8 @@ def _key(path: Path) -> Key:
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
-def _hash(path: Path) -> str:
+def hashed(path: Path) -> str:
+    """The hash of one file, read now. Raises MiaSegError naming a file that cannot be read."""
     try:
         return hash_of(path)
     except OSError as error:

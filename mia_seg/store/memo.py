@@ -29,10 +29,10 @@ class Memo:
             rows = track(found, title, len(lacking)) if len(lacking) >= MANY else found
             try:
                 self._known.update((keys[k], row) for k, row in zip(lacking, rows, strict=True))
-            finally:
+            finally:  # what was found before one was refused, or before Ctrl-C, is kept too
                 pool.shutdown(cancel_futures=True)
-        if lacking:
-            self._save()
+                if lacking:
+                    self._save()
         return [self._known[key] for key in keys]
 
     def _save(self) -> None:

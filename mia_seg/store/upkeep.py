@@ -16,6 +16,7 @@ from typing import Any, Literal
 from mia_seg.errors import MiaSegError
 from mia_seg.store import LOCKS, MADE, WORK, Store, stale_drafts, writing
 from mia_seg.store._locks import if_free, is_locked
+from mia_seg.texts import files_below, read_json
 
 # whole: an artefact. older: one of an earlier format, which no run reuses. draft: left by a process that is no more, or
 # being written by one. scratch: state to resume from. trash: what a stopped removal left.
@@ -67,8 +68,8 @@ class Needless:
 def entries(store: Store) -> list[Entry]:
     """Every folder of the store, by kind and name."""
     store.check_format()
-    kinds = sorted(path for path in store.root.glob("*") if path.is_dir() and path.name != LOCKS)
-    return [_entry(kind.name, path) for kind in kinds for path in sorted(kind.iterdir()) if path.is_dir()]
+    kinds = sorted(path for path in store.root.glob("[!.]*") if path.is_dir() and path.name != LOCKS)
+    return [_entry(kind.name, path) for kind in kinds for path in sorted(kind.iterdir()) if _is_ours(path)]
 
 
 def damaged(store: Store) -> Iterator[tuple[Entry, str]]:
@@ -158,6 +159,11 @@ def _locks(store: Store) -> list[Path]:
     return sorted(found)
 
 
+def _is_ours(path: Path) -> bool:
+    """A folder that the store made: of the hidden ones, drafts and trash."""
+    return path.is_dir() and (not path.name.startswith(".") or path.suffix in (".part", ".trash"))
+
+
 def _entry(kind: str, path: Path) -> Entry:
     files = list(_stats(path))
     changed = max((stat.st_mtime for stat in files), default=time.time())
@@ -203,12 +209,12 @@ def _fault(store: Store, entry: Entry) -> str:
 
 def _published(reports: Path) -> list[dict[str, str]]:
     """The digests that each result and each generator's score names."""
-    return [row for path in sorted(reports.rglob("*.json")) if (row := _digests_of(path))]
+    return [row for path in files_below(reports, "**/*.json") if (row := _digests_of(path))]
 
 
 def _digests_of(path: Path) -> dict[str, str]:
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = read_json(path)
     except (OSError, ValueError) as error:
         raise MiaSegError(
             f"{path} is no whole file ({error}), and what it came from is not known. Restore it, or delete it."

@@ -4,25 +4,27 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from mia_seg import plugins, segmenters
 from mia_seg.data import IGNORE, Scenes
-from mia_seg.errors import Stopped
+from mia_seg.errors import MiaSegError, Stopped
 from mia_seg.metrics.segmentation import utility
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, Train
 from mia_seg.segmenters import Drawn, Network, Segmenter
 from mia_seg.store import reading, replace
 from mia_seg.train._crops import Crops, crop
+from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
-from mia_seg.train._order import Plan, Shares, seed_of, start_noise
+from mia_seg.train._loading import Pair, load_crops, reading_scenes
+from mia_seg.train._order import Plan, Shares, check_shared, seed_of, start_noise
 from mia_seg.train._state import (
     LOG,
     STATE,
@@ -38,13 +40,13 @@ from mia_seg.train._state import (
 )
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Source", "Training", "crop", "load_network", "poly", "train",
+    "LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Source", "Training", "check_shared", "crop", "load_network",
+    "poly", "train",
 ]  # fmt: skip
 
 VERSION = 1
 SAVE_EVERY = 60.0
 MINE_EVERY = 10  # steps
-Pair = tuple[Tensor, Tensor]
 
 
 class Source(Protocol):
@@ -147,12 +149,7 @@ class Training:
         self.classes = len(scenes.dataset.classes())
         self.done = Done(self.classes)
         self.crops, self.shares = Crops(scenes, recipe.train, seed), Shares(self.plan, seed)
-        # A generator of its own: what a loader draws for its workers is not to shift the dropout noise.
-        loader = DataLoader(
-            self.crops, batch_sampler=self.shares, num_workers=workers, generator=torch.Generator(),
-            pin_memory=fabric.device.type == "cuda",
-        )  # fmt: skip
-        self.loader: Any = fabric.setup_dataloaders(loader, use_distributed_sampler=False)
+        self.loader = load_crops(self.crops, self.shares, workers=workers, pinned=fabric.device.type == "cuda")
 
     def prepare(self, start: Path | None) -> None:
         """Draw or load the weights, go to where the last run stopped, place all on the device."""
@@ -176,18 +173,30 @@ class Training:
         start_noise(self.seed, epoch)
         resume_noise(done, self.fabric)
         self.objective.train()
-        before, started, batches = done.seconds, time.monotonic(), iter(self.loader)
-        while done.steps < self.plan.steps_of(epoch):
-            parts = [_placed(next(batches)) for _ in range(self.settings.accumulate)]
-            stop = self.step(parts, bool(asked))
-            done.seconds = before + time.monotonic() - started
-            self._save(stop, asked)
+        before, started = done.seconds, time.monotonic()
+        with reading_scenes(self.loader, self.title) as batches:
+            while done.steps < self.plan.steps_of(epoch):
+                stop = self.step(self._parts(batches), bool(asked))
+                done.seconds = before + time.monotonic() - started
+                self._save(stop, asked)
+        self._check_weights()
         row = self._row()
         done.next_epoch(row)
         if self.fabric.is_global_zero:
             write_log(self.folder, done.rows)
         self._save(False, asked)
         return row
+
+    def _parts(self, batches: Iterator[Any]) -> list[Pair]:
+        """What a step takes. Raises MiaSegError in all processes where one of them cannot read a scene."""
+        parts = [next(batches) for _ in range(self.settings.accumulate)]
+        faults = [part for part in parts if isinstance(part, MiaSegError)]
+        # One that left alone would let the others wait for it.
+        if self.plan.world > 1 and self._sum(torch.tensor(float(len(faults)), device=self.fabric.device)).item():
+            faults.append(MiaSegError(f"{self.title}: another process cannot read a scene, and says which."))
+        if faults:
+            raise faults[0]
+        return [_placed(self.fabric.to_device(part)) for part in parts]
 
     def step(self, parts: list[Pair], asked: bool) -> bool:
         """One step on the joint batch; whether any process was asked to stop.
@@ -202,26 +211,44 @@ class Training:
         losses, counts = torch.zeros((), device=pixels.device), torch.zeros_like(self.done.confusion_KK)
         for i, (images, labels) in enumerate(parts):
             with self.fabric.no_backward_sync(self.objective, enabled=i < len(parts) - 1):
-                loss, logits = self.objective(images, labels, *self._drawn(i, len(images)))
+                loss, logits = self.objective(images, labels, **self._drawn(i, len(images)))
                 loss = loss * (known[i] * self.plan.world / pixels.clamp(min=1))
                 self.fabric.backward(loss)
             losses += loss.detach()
             counts += _confusion(logits.detach(), labels)
         self.optimizer.step()
         self.done.steps += 1
-        self.done.loss += self._sum(losses).item() / self.plan.world
+        # The sum over devices: where one of them diverges, all stop.
+        loss = self._sum(losses).item() / self.plan.world
+        check_loss(loss, self._place)
+        check_scale(self.fabric, self._place)
+        self.done.loss += loss
         self.done.confusion_KK += self._sum(counts)
         return bool(stop)
 
-    def _drawn(self, part: int, scenes: int) -> tuple[Tensor, Tensor, float] | tuple[()]:
+    @property
+    def _place(self) -> Place:
+        """Where the training stands: the step that was done last."""
+        step, rate = self.done.epochs * self.plan.an_epoch + self.done.steps, self.optimizer.param_groups[0]["lr"]
+        return Place(self.title, step, self.plan.steps, rate, "[train]", self.settings.precision)
+
+    def _check_weights(self) -> None:
+        """Raise MiaSegError in all processes where the weights of one are not finite."""
+        broken = not all_finite(self.network.state_dict().values())
+        if self._sum(torch.tensor(float(broken), device=self.fabric.device)).item():
+            raise self._place.diverged("a weight is not finite")
+
+    def _drawn(self, part: int, scenes: int) -> dict[str, Any]:
         """Synthetic features for one part of a step: their draw is keyed by where training stands."""
         if self.source is None:
-            return ()
+            return {}
         done, key = self.done, f"synthetic, rank {self.plan.rank}, step {self.done.steps}"
         if part == 0 and done.steps % MINE_EVERY == 0:
             done.hard = self.source.hardest(self.network, (self.seed, done.epochs, f"{key}, hard"))
         drawn = self.source.draw(scenes, (self.seed, done.epochs, f"{key}, part {part}"), done.hard)
-        return drawn.feature_MCHW, drawn.layout_MHW, drawn.smoothing
+        return {
+            "feature_MCHW": drawn.feature_MCHW, "layout_MHW": drawn.layout_MHW, "smoothing": drawn.smoothing,
+        }  # fmt: skip
 
     def _start_step(self) -> None:
         done, rate = self.done, self._rate(self.done.steps)
@@ -239,8 +266,12 @@ class Training:
     def _save(self, stop: bool, asked: list[str]) -> None:
         """Save the state now and then, and before stopping."""
         done = self.done
+        if stop:
+            self._check_weights()
         if self.fabric.is_global_zero and (stop or time.monotonic() - self.saved > SAVE_EVERY):
-            save_state(self.folder, self.network, self.optimizer, done=done, fabric=self.fabric)
+            # This process alone looks: where a weight is not finite, it keeps the state before, and all are told later.
+            if all_finite(self.network.state_dict().values()):
+                save_state(self.folder, self.network, self.optimizer, done=done, fabric=self.fabric)
             self.saved = time.monotonic()
         if stop:
             self.fabric.barrier()  # a launcher ends all processes when one ends: not before the state is saved

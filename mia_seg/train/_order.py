@@ -26,15 +26,10 @@ class Plan:
 
     def check(self, title: str) -> None:
         """Raise MiaSegError where the scenes do not fill a batch, or a batch cannot be dealt out evenly."""
-        batch, parts = self.settings.batch, self.settings.accumulate * self.world
+        batch = self.settings.batch
         if self.scenes < batch:
             raise MiaSegError(f"{title}: {self.scenes} scenes do not fill a batch of {batch}. Lower [train] batch.")
-        if batch % parts or batch // parts < 2:
-            raise MiaSegError(
-                f"{title}: [train] batch = {batch} is what all devices share, and {self.world} of them in "
-                f"{self.settings.accumulate} parts (accumulate) cannot take two or more scenes each. "
-                f"Use fewer devices, or change batch or accumulate."
-            )
+        check_shared(title, self.settings, self.world)
 
     @property
     def steps(self) -> int:
@@ -59,6 +54,17 @@ class Plan:
     def share(self) -> int:
         """Scenes that one device takes at a time."""
         return self.settings.batch // (self.settings.accumulate * self.world)
+
+
+def check_shared(title: str, settings: Train, devices: int) -> None:
+    """Raise MiaSegError where a batch cannot be dealt out evenly to so many devices."""
+    batch, parts = settings.batch, settings.accumulate * devices
+    if batch % parts or batch // parts < 2:
+        raise MiaSegError(
+            f"{title}: [train] batch = {batch} is what all devices share, and {devices} of them in "
+            f"{settings.accumulate} parts (accumulate) cannot take two or more scenes each. "
+            f"Use fewer devices, or change batch or accumulate."
+        )
 
 
 class Shares(Sampler[list[int]]):

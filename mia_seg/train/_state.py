@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mia_seg.errors import MiaSegError
 from mia_seg.store import replace
+from mia_seg.train._finite import all_finite
 
 WEIGHTS, STATE, LOG = "model.safetensors", "state.safetensors", "log.csv"
 STOPPING = (signal.SIGTERM, signal.SIGUSR1)  # what schedulers send before they kill
@@ -123,6 +124,11 @@ def take_weights(network: nn.Module, path: Path, unfit: str, *, fix: str) -> Non
     except RuntimeError as error:
         fault = str(error).splitlines()[-1].strip()[:200]
         raise MiaSegError(f"{unfit} ({fault}). {fix}") from None
+    if not all_finite(weights.values()):
+        raise MiaSegError(
+            f"{path} holds a weight that is not finite: its training diverged. "
+            f"Delete its folder and train again with a lower lr."
+        )
 
 
 @contextmanager

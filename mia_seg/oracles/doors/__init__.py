@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from mia_seg.data import Side
 from mia_seg.plugins import Component
+from mia_seg.values import Side
 
 Layout = Literal["HWC", "CHW", "NHWC", "NCHW"]
 Form = Literal["logits", "posterior", "labels"]

@@ -1,0 +1,134 @@
+"""What a training or an attack would refuse, and what no memory holds: said before the first hour."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mia_seg import attacks, plugins
+from mia_seg.attacks import Attack
+from mia_seg.attacks.patch_resnet50 import PatchResNet50
+from mia_seg.data import Dataset
+from mia_seg.errors import MiaSegError
+from mia_seg.gan import set_aside
+from mia_seg.recipes import AuditedRecipe, Recipe, ShadowRecipe
+from mia_seg.recipes.adversaries import A1, Fleet
+from mia_seg.recipes.splits import Partition
+from mia_seg.stages import Stage, memory
+from mia_seg.stages.answers import AskedModel
+from mia_seg.stages.attackers import FittedAttacker
+from mia_seg.stages.generators import TrainedGenerator
+from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.plan import Plan
+from mia_seg.stages.results import Measured
+from mia_seg.stages.scenes import Cut, Divided, Part
+from mia_seg.stages.shadow_members import ShadowMembers, check_room, halves, listed
+from mia_seg.train._order import Plan as Steps
+from mia_seg.workspace import Workspace
+
+
+def check(plan: Plan, workspace: Workspace) -> None:
+    """Raise MiaSegError for the first stage to be made that can not be."""
+    for stage in plan.missing:
+        if isinstance(stage, TrainedModel):
+            check_training(stage.title, stage.recipe, len(scenes_of(stage.scenes, "members")), classes=stage.classes)
+        elif isinstance(stage, TrainedGenerator):
+            _check_generator(stage)
+        elif isinstance(stage, AskedModel):
+            _check_answer(stage, workspace.data_root)
+    for method, asked in dict.fromkeys(_patched(plan.missing)):
+        dataset, ids = asked.scenes.dataset, scenes_of(asked.scenes, asked.part)
+        check_patches(method, dataset, ids, stride=asked.stride, data_root=workspace.data_root)
+
+
+def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_root: Path | None) -> None:
+    """Raise MiaSegError for what keeps a recipe from being run as it is, once its scenes are known to be there."""
+    if not isinstance(recipe, Recipe):
+        return
+    dataset = recipe.dataset()
+    scenes = _trained_on(name, recipe, parts, data_root=data_root)
+    check_training(name, recipe, scenes, classes=len(dataset.classes()))
+    if not isinstance(recipe, ShadowRecipe):
+        return
+    settings = recipe.attacks.get("patch_resnet50", {})
+    if settings or not isinstance(recipe.adversary, Fleet):  # no attack that is usual for a fleet looks at patches
+        method = plugins.build(attacks, Attack, "patch_resnet50", settings=settings, where="[attacks.patch_resnet50]")
+        assert isinstance(method, PatchResNet50)
+        asked = parts.pool if isinstance(recipe.adversary, A1) else parts.asked
+        check_patches(method, dataset, asked, stride=recipe.adversary.stride, data_root=data_root)
+
+
+def check_training(title: str, recipe: Recipe, scenes: int, *, classes: int) -> None:
+    """So many scenes fill a batch, and the memory holds it."""
+    train = recipe.train
+    Steps(scenes, train).check(title)
+    what = f"{title}: [train] batch = {train.batch} and crop = {list(train.crop)}, in {classes} classes,"
+    memory.check(what, memory.of_step(train, classes), "Lower crop, or batch.")
+
+
+def check_patches(
+    method: PatchResNet50, dataset: Dataset, ids: Sequence[str], *, stride: int, data_root: Path | None
+) -> None:
+    """Every answer holds a patch, and the memory holds those that are looked at together."""
+    for scene_id in ids:
+        cells = tuple(-(-side // stride) for side in dataset.shape(data_root, scene_id))
+        if cells[0] < method.patch[0] or cells[1] < method.patch[1]:
+            raise MiaSegError(
+                f"Attack 'patch_resnet50' looks at patches of {method.patch} cells, and the answer to scene "
+                f"'{scene_id}' has {cells}: one for every {stride} pixels each way. Lower 'patch' in "
+                f"[attacks.patch_resnet50] or 'stride' in [adversary], or leave the attack out."
+            )
+    what = f"Attack 'patch_resnet50' with patch = {list(method.patch)}, batch = {method.batch}, patches = "
+    held = memory.of_patches(method, len(dataset.classes()))
+    memory.check(f"{what}{method.patches}", held, "Lower one of these in [attacks.patch_resnet50].")
+
+
+def scenes_of(scenes: Divided, part: Part) -> list[str]:
+    """The ids of a part. Of members that are yet to be chosen: as many of the pool, of which they are part."""
+    if isinstance(scenes, ShadowMembers):
+        pool = scenes.pool.parts.pool
+        return pool[: scenes.count] if part == "members" else pool
+    assert isinstance(scenes, Cut)
+    return {"members": scenes.parts.members, "pool": scenes.parts.pool}.get(part, scenes.parts.asked)
+
+
+def _check_generator(stage: TrainedGenerator) -> None:
+    recipe, classes, settings = stage.recipe, stage.model.classes, stage.recipe.train_generator
+    if isinstance(stage.model.scenes, Cut):
+        parts = stage.model.scenes.parts
+        known, _ = set_aside(parts.members, parts.group, settings.held_out, seed=stage.model.seed)
+        if len(known) < settings.batch:
+            raise MiaSegError(
+                f"Generator {stage.title}: {len(known)} scenes are left to learn from, which do not fill a batch of "
+                f"{settings.batch}. Lower [train_generator] batch or held_out, or leave synfeat out."
+            )
+    what = f"Generator {stage.title}: [train_generator] batch = {settings.batch} and crop = {list(recipe.train.crop)}"
+    memory.check(what, memory.of_layouts(recipe.train.crop, settings.batch, classes), "Lower one of these.")
+
+
+def _check_answer(stage: AskedModel, data_root: Path | None) -> None:
+    first = scenes_of(stage.scenes, stage.part)[0]
+    image, classes = stage.scenes.dataset.shape(data_root, first), len(stage.model.dataset.classes())
+    what = f"To hold {stage.repeats} answers about scene '{first}' of {image} pixels, in {classes} classes,"
+    memory.check(what, memory.of_answer(image, classes, stage.repeats), "Lower --repeats, or [data] size.")
+
+
+def _patched(stages: Sequence[Stage[Any]]) -> Iterator[tuple[PatchResNet50, AskedModel]]:
+    """The answers that are cut into patches, by an attack that learns from them or scores them."""
+    for stage in stages:
+        fitted = stage.attacker if isinstance(stage, Measured) else stage
+        if isinstance(fitted, FittedAttacker) and isinstance(fitted.method, PatchResNet50):
+            seen = stage.seen if isinstance(stage, Measured) else fitted.seen[0]
+            yield fitted.method, seen.audited
+
+
+def _trained_on(name: str, recipe: Recipe, parts: Partition, *, data_root: Path | None) -> int:
+    """How many scenes a recipe's model trains on; of a fleet's the fewest."""
+    adversary = recipe.adversary if isinstance(recipe, ShadowRecipe) else None
+    if isinstance(adversary, Fleet):
+        return min(len(half.members) for half in halves(parts, adversary.models, 0))
+    if not isinstance(adversary, A1):
+        return len(parts.members)
+    check_room(name, parts, adversary)
+    if isinstance(adversary.members, str):
+        return len(listed(parts, data_root, adversary.members).members)
+    return adversary.members

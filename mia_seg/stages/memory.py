@@ -1,0 +1,66 @@
+"""Bytes that must be there at the very least, against those that this machine has.
+
+A part of what is really needed is counted: what is refused could not run, and what is not may still be too much.
+"""
+
+import os
+from functools import cache
+
+import torch
+
+from mia_seg.attacks.patch_resnet50 import PatchResNet50
+from mia_seg.errors import MiaSegError
+from mia_seg.recipes import Train
+
+# Channels of what the patch attack looks at, in classes; the map of losses has one.
+CHANNELS = {"concat": 2, "posterior": 1, "labels": 1}
+STEM = 64 // 4  # channels of the attack's first layer, at half the height and width
+Shape = tuple[int, int]
+
+
+@cache
+def room() -> int:
+    """Bytes of this machine's memory and its accelerators', all together."""
+    own = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return own + sum(torch.cuda.get_device_properties(device).total_memory for device in devices)
+
+
+def check(what: str, held: int, fix: str) -> None:
+    """Raise MiaSegError where so many bytes are more than there are."""
+    if held > room():
+        raise MiaSegError(
+            f"{what} takes {held / 1e9:,.1f} GB of memory at the least, and this machine has {room() / 1e9:,.1f} GB. "
+            f"{fix}"
+        )
+
+
+def lacking(error: Exception, title: str) -> str:
+    """The sentence for an allocation that failed, on the processor or a device; '' for any other error."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    if not known:
+        return ""
+    return f"{title} needs more memory than there is. Lower batch, crop, patch, [data] size or --repeats."
+
+
+def of_step(train: Train, classes: int) -> int:
+    """A training step: images of 3 x 4 bytes a pixel, labels of 8; each class has a logit and its gradient, 4 each."""
+    pixels = train.crop[0] * train.crop[1]
+    return pixels * (20 * train.batch + 8 * classes * (train.batch // train.accumulate))
+
+
+def of_layouts(crop: Shape, batch: int, classes: int) -> int:
+    """A step of a generator's training: one-hot layouts of 4 bytes a class."""
+    return 4 * crop[0] * crop[1] * batch * classes
+
+
+def of_answer(image: Shape, classes: int, repeats: int) -> int:
+    """All answers to one scene, and what a defense makes of each: 4 bytes a class."""
+    return 4 * image[0] * image[1] * classes * 2 * repeats
+
+
+def of_patches(method: PatchResNet50, classes: int) -> int:
+    """The patches that are looked at together and the attack's first layer: 4 bytes a channel."""
+    together = max(method.batch, method.patches if method.fuse == "random" else 1)
+    channels = CHANNELS.get(method.representation, 0) * classes or 1
+    return 4 * method.patch[0] * method.patch[1] * together * (channels + STEM)

@@ -1,0 +1,68 @@
+"""Crops read beside the training, in processes of their own; what goes wrong there is said here in one sentence."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from mia_seg.errors import MiaSegError
+from mia_seg.train._crops import Crops
+from mia_seg.train._order import Shares
+
+Pair = tuple[Tensor, Tensor]
+LOST = "DataLoader worker"  # how torch begins what it says of a process that ended
+
+
+class _Told(Dataset[Pair | MiaSegError]):
+    """Crops, and errors as values: one raised in another process comes back as the text of a traceback."""
+
+    def __init__(self, crops: Crops) -> None:
+        self.crops = crops
+
+    def __getitem__(self, index: int) -> Pair | MiaSegError:
+        try:
+            return self.crops[index]
+        except MiaSegError as error:
+            return error
+
+
+def load_crops(crops: Crops, shares: Shares, *, workers: int, pinned: bool) -> DataLoader[Any]:
+    """Batches of crops, and the first MiaSegError in place of a batch with a scene that cannot be read."""
+    # A generator of its own: what a loader draws for its workers is not to shift the dropout noise.
+    return DataLoader(
+        _Told(crops), batch_sampler=shares, num_workers=workers, generator=torch.Generator(), pin_memory=pinned,
+        collate_fn=_collate, worker_init_fn=_leave_interrupts,
+    )  # fmt: skip
+
+
+@contextmanager
+def reading_scenes(loader: DataLoader[Any], title: str) -> Iterator[Iterator[Any]]:
+    """A pass over the batches, whose processes end with it. Raises MiaSegError where one ends before its time."""
+    batches = iter(loader)
+    try:
+        yield batches
+    except RuntimeError as error:
+        if not str(error).startswith(LOST):
+            raise
+        raise MiaSegError(
+            f"{title}: a process that reads scenes has ended ({str(error).strip().rstrip('.')}), most often because "
+            f"memory ran out. Use fewer --workers. The same command goes on from the last saved step."
+        ) from None
+    finally:
+        # Not left to the garbage collector: until then torch raises whenever it hears of a process that has ended.
+        getattr(batches, "_shutdown_workers", lambda: None)()
+
+
+def _collate(items: Sequence[Pair | MiaSegError]) -> Any:
+    faults = [item for item in items if isinstance(item, MiaSegError)]
+    return faults[0] if faults else default_collate(list(items))
+
+
+def _leave_interrupts(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal: the first one answers it and ends the others."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
