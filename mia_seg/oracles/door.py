@@ -177,7 +177,7 @@ def _cells(size: Size, stride: int) -> Size:
 
 
 def _scaled(image_HWC: np.ndarray, wanted: Input) -> np.ndarray:
-    if wanted.scale is None and wanted.mean is None and wanted.std is None:
+    if not wanted.scales:
         return image_HWC
     mean_C, std_C = (np.array(three, np.float32) for three in (wanted.mean or (0, 0, 0), wanted.std or (1, 1, 1)))
     floats_HWC: np.ndarray = (image_HWC.astype(np.float32) / np.float32(wanted.scale or 1) - mean_C) / std_C

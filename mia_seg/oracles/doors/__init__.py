@@ -48,6 +48,11 @@ class Input(Settings):
     )
     layout: Layout = Field(default="HWC", description="axes of the image; N is a batch of one")
 
+    @property
+    def scales(self) -> bool:
+        """Whether it makes floats of the bytes."""
+        return any(setting is not None for setting in (self.scale, self.mean, self.std))
+
 
 class Output(Settings):
     """What the model answers for one image."""

@@ -43,15 +43,14 @@ def toolkit(module: str, door: str) -> ModuleType:
         ) from None
 
 
-def fault(error: Exception) -> str:
-    """A library's complaint on one line."""
-    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
+def fault(error: Exception, words: str | None = None) -> str:
+    """A library's complaint on one line. words: the part of it that matters."""
+    return " ".join((str(error) if words is None else words).split()).rstrip(".")[:300] or type(error).__name__
 
 
 def scaled(door: Door, takes: str = "floats") -> None:
     """Refuse bytes for a model of floats: whether they go from 0 to 255 or to 1 is for the recipe to say."""
-    given = door.input
-    if given.scale is None and given.mean is None and given.std is None:
+    if not door.input.scales:
         raise MiaSegError(
             f"Door '{type(door).__module__.rpartition('.')[2]}': the model takes {takes}, and [door.input] does not "
             f"say which. Set scale = 255 for 0 to 1 or scale = 1 for 0 to 255, and mean and std where it has them."
