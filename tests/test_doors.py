@@ -106,6 +106,15 @@ def test_what_the_model_does_to_its_image_does_not_reach_ours() -> None:
     np.testing.assert_array_equal(image, IMAGE)
 
 
+def test_arrays_that_may_not_be_written_are_read(rng: np.random.Generator) -> None:
+    image, logits = IMAGE.copy(), rng.normal(size=(3, 4, 6)).astype(np.float32)
+    labels = rng.integers(3, size=(4, 6))
+    for array in (image, logits, labels):
+        array.flags.writeable = False
+    np.testing.assert_allclose(oracle(logits)(image, 0), softmax(logits), atol=1e-6)
+    np.testing.assert_array_equal(oracle(labels, "labels")(image, 0).argmax(0), labels)
+
+
 @pytest.mark.parametrize(
     ("size", "multiple", "outer"), [((4, 6), 1, (4, 6)), ((5, 8), 4, (8, 8)), ((1, 33), 32, (32, 64))]
 )
@@ -285,6 +294,10 @@ def test_class_names_that_cannot_be_meant(classes: tuple[str, ...], words: str) 
         ({"input": {"scale": 0}}, "'input.scale' = 0"),
         ({"input": {"chanels": "BGR"}}, "unknown key 'input.chanels'. Did you mean 'channels'?"),
         ({"answers": "scores"}, "'answers' = 'scores'"),
+        (
+            {"output": {"normalise": True}},
+            "[door]: output.normalise = true is for answers = 'posterior', and these are l",
+        ),
         ({"target": "nothing"}, "'target' = 'nothing'"),
         ({"target": "a..b:c"}, "'target'"),
         ({"name": "folder", "path": "x", "examples": "y", "target": None}, "folder of answers cannot be asked"),

@@ -147,7 +147,9 @@ def test_torchvision_files_that_are_not_weights(lraspp: Any, tmp_path: Path) -> 
     assert "Save the model's state_dict, not the model" in refusal(lambda: asked_torchvision(tmp_path))
     torch.save([1, 2], path)
     assert f"{path} holds no state_dict" in refusal(lambda: asked_torchvision(tmp_path))
-    torch.save({"weight": torch.zeros(3)}, path)
+    torch.save({f"module.{name}": weight for name, weight in lraspp.state_dict().items()}, path)
+    assert "DataParallel puts 'module.' before each" in refusal(lambda: asked_torchvision(tmp_path))
+    torch.save({"classifier.bias": torch.tensor(0.0)}, path)
     assert f"{path} does not hold the weights of lraspp" in refusal(lambda: asked_torchvision(tmp_path))
     torch.save({k: v for k, v in lraspp.state_dict().items() if "low" not in k}, path)
     assert f"{path} does not hold the weights of lraspp" in refusal(lambda: asked_torchvision(tmp_path))
@@ -243,3 +245,37 @@ def test_transformers_folders_that_are_not_whole(
     monkeypatch.setitem(sys.modules, "transformers", None)
     config.touch()
     assert "Install it: pip install 'mia-seg[transformers]'." in refusal(lambda: asked_transformers(tmp_path))
+
+
+# TorchScript
+
+
+class Two(torch.nn.Module):
+    """Answers a dictionary, as torchvision's models do."""
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": image * 3, "aux": -image}
+
+
+def asked_script(base: Path, **more: Any) -> Any:
+    section = {"name": "torchscript", "path": "model.pt", "answers": "logits", "trust": True, "input": FLOATS}
+    return opened(base, **section | more)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+def test_torchscript_runs_where_it_is_trusted(tmp_path: Path) -> None:
+    torch.jit.script(Two()).save(tmp_path / "model.pt")
+    answer = asked_script(tmp_path, part="out")(IMAGE, 0)
+    np.testing.assert_allclose(answer, (3 * scaled(IMAGE))[0].softmax(0), atol=1e-6)
+    assert "the model returns a dict with out, aux" in refusal(lambda: asked_script(tmp_path)(IMAGE, 0))
+    assert "KeyError" in refusal(lambda: asked_script(tmp_path, part="logits")(IMAGE, 0))
+
+
+def test_torchscript_that_is_not_trusted_or_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    assert f"{path} does not exist" in refusal(lambda: asked_script(tmp_path))
+    path.write_bytes(b"no archive")
+    assert "holds a program that runs as you. Set [door] trust = true" in refusal(
+        lambda: asked_script(tmp_path, trust=False)
+    )
+    assert f"{path} cannot be read as TorchScript" in refusal(lambda: asked_script(tmp_path))

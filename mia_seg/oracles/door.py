@@ -116,7 +116,7 @@ class DoorOracle:
             )
         self._check_size(scores.shape[1:], outer)
         with np.errstate(over="ignore"):  # what float32 does not hold is found not to be finite
-            return torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float32))
+            return torch.from_numpy(np.array(scores, np.float32, order="C"))
 
     def _check_size(self, found: Sequence[int], outer: Size) -> None:
         wanted = _cells(outer, self.door.output.stride)
@@ -154,7 +154,7 @@ class DoorOracle:
 
 def prepare(image_HWC: np.ndarray, wanted: Input) -> np.ndarray:
     """What a model is given of an image, uint8 RGB [H, W, 3]: uint8, or float32 where anything is scaled."""
-    image_3HW = torch.from_numpy(np.ascontiguousarray(image_HWC)).permute(2, 0, 1)
+    image_3HW = torch.from_numpy(np.array(image_HWC)).permute(2, 0, 1)  # torch warns of an array that is read-only
     if wanted.size is not None:
         image_3HW = tvf.resize(image_3HW, list(wanted.size), RULES[wanted.resize], antialias=wanted.antialias)
     image_HWC = image_3HW.permute(1, 2, 0).numpy()

@@ -7,10 +7,10 @@ door's settings and never guessed; `mia_seg.oracles.door` makes posteriors of it
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mia_seg.data import Side
 from mia_seg.plugins import Component
@@ -90,6 +90,12 @@ class Door(Component):
         default=None,
         description="folder of images with the owner's own answers (name.png, name.npy) that the door must reproduce",
     )
+
+    @model_validator(mode="after")
+    def _normalises_scores(self) -> Self:
+        if self.output.normalise and self.answers != "posterior":
+            raise ValueError(f"output.normalise = true is for answers = 'posterior', and these are {self.answers}")
+        return self
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         """The model, ready to be asked. Raises MiaSegError with the fix.

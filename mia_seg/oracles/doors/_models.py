@@ -63,7 +63,7 @@ def network(module: torch.nn.Module, door: str, pick: Callable[[Any, np.ndarray]
     Not in half precision, which would be another model than its owner's.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    module = module.eval().requires_grad_(False).to(device)
+    module = module.eval().to(device)
 
     def answer(given: np.ndarray) -> Any:
         return pick(module(torch.from_numpy(given).to(device)), given)

@@ -61,7 +61,7 @@ class Onnx(Door):
         runtime, place = toolkit("onnxruntime", "onnx"), existing(base / self.path, "onnx", "the model's .onnx file")
         settings = runtime.SessionOptions()
         settings.intra_op_num_threads, settings.inter_op_num_threads = self.threads, 1
-        settings.log_severity_level = 3  # errors; warnings on the standard error would stand between our lines
+        settings.log_severity_level = 4  # its errors are raised too, and lines of its own would stand between ours
         providers = [name for name in PROVIDERS if name in runtime.get_available_providers()]
         try:
             return runtime.InferenceSession(str(place), settings, providers=providers)

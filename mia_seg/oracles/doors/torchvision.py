@@ -47,6 +47,11 @@ class Torchvision(Door):
     def _model(self, path: Path, state: dict[str, torch.Tensor]) -> torch.nn.Module:
         """The architecture with these weights; the number of classes and the second head are what they show."""
         biases = [value for name, value in state.items() if name.startswith("classifier.") and name.endswith(".bias")]
+        if not biases:
+            raise MiaSegError(
+                f"{path} holds no weights of a torchvision segmenter: none is called 'classifier....bias', but "
+                f"'{next(iter(state), 'nothing')}' and others. Rename them (DataParallel puts 'module.' before each)."
+            )
         settings = {"aux_loss": True} if any(name.startswith("aux_classifier.") for name in state) else {}
         try:
             with torch.device("meta"):  # without drawing weights that are replaced at once
@@ -54,7 +59,7 @@ class Torchvision(Door):
                     self.architecture, weights=None, weights_backbone=None, num_classes=len(biases[-1]), **settings
                 )
             model.load_state_dict(state, assign=True)
-        except (RuntimeError, IndexError, TypeError) as error:
+        except (RuntimeError, TypeError) as error:
             raise MiaSegError(
                 f"{path} does not hold the weights of {self.architecture} ({fault(error)}). Name their architecture in "
                 f"[door] architecture, or save the model's state_dict again."
