@@ -279,3 +279,34 @@ def test_torchscript_that_is_not_trusted_or_is_none(tmp_path: Path) -> None:
         lambda: asked_script(tmp_path, trust=False)
     )
     assert f"{path} cannot be read as TorchScript" in refusal(lambda: asked_script(tmp_path))
+
+
+# torch.export
+
+
+def asked_program(base: Path, **more: Any) -> Any:
+    section = {"name": "pt2", "path": "model.pt2", "answers": "logits", "trust": True, "part": "out", "input": FLOATS}
+    return opened(base, **section | more)
+
+
+def write_program(path: Path, sides: dict[int, Any]) -> None:
+    torch.export.save(torch.export.export(Two(), (torch.rand(1, 3, 8, 12),), dynamic_shapes=(sides,)), path)
+
+
+def test_an_exported_program_runs_where_it_is_trusted(tmp_path: Path) -> None:
+    path, free, other = tmp_path / "model.pt2", torch.export.Dim.AUTO, picture(1, (7, 9))
+    write_program(path, {2: free, 3: free})
+    for image in (other, picture(1, (8, 12))):
+        np.testing.assert_allclose(asked_program(tmp_path)(image, 0), (3 * scaled(image))[0].softmax(0), atol=1e-6)
+    said = refusal(lambda: asked_program(tmp_path, trust=False))
+    assert "which run code when they are read. Set [door] trust = true" in said
+    write_program(path, {})
+    assert "failed on an image of (1, 3, 7, 9), float32" in refusal(lambda: asked_program(tmp_path)(other, 0))
+
+
+def test_what_is_no_exported_program(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "model.pt2"
+    assert f"{path} does not exist" in refusal(lambda: asked_program(tmp_path))
+    path.write_bytes(b"no archive")
+    assert f"{path} cannot be read as an exported program" in refusal(lambda: asked_program(tmp_path))
+    assert capfd.readouterr() == ("", "")
