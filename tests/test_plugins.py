@@ -16,6 +16,8 @@ from mia_seg.data import Dataset
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.generators import Generator
+from mia_seg.oracles import doors
+from mia_seg.oracles.doors import Door
 from mia_seg.plugins import Component, build, explain, from_section, label, load, names, nearest, parse
 from mia_seg.segmenters import Segmenter
 
@@ -25,6 +27,7 @@ KINDS: dict[str, tuple[ModuleType, type[Component]]] = {
     "generators": (generators, Generator),
     "defenses": (defenses, Defense),
     "attacks": (attacks, Attack),
+    "doors": (doors, Door),
 }
 EVERY = [(kind, name) for kind, (package, _) in KINDS.items() for name in names(package)]
 

@@ -256,7 +256,7 @@ def audit(
         str(victim), None, defense or (), attacks=attack or (), seeds=seed or [0], repeats=1, workspace=workspace
     )
     if dry_run:
-        return screen.plan(looked.plan(), looked.long())
+        return _plan(looked)
     if _audit(looked, yes):
         screen.verdict(looked.results)
         screen.following(screen.pages(_report(workspace)), f"open the page, or mia-seg run {victim} SHADOW")

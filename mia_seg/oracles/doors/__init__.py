@@ -4,12 +4,13 @@ A door hands an image over as the model wants it and gives back what it answers,
 door's settings and never guessed; `mia_seg.oracles.door` makes posteriors of it and refuses what cannot be one.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mia_seg.plugins import Component
 from mia_seg.values import Side
@@ -18,6 +19,7 @@ Layout = Literal["HWC", "CHW", "NHWC", "NCHW"]
 Form = Literal["logits", "posterior", "labels"]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Three = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
 # (what `Input` makes of one image, key) -> the raw answer. The key names scene, seed and repeat; most models ignore it.
 Ask = Callable[[np.ndarray, int], np.ndarray]
 
@@ -32,15 +34,24 @@ class Input(Settings):
     """What the model is given of an image, uint8 RGB [H, W, 3]: resized, padded, then scaled and laid out."""
 
     size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as it is")
-    resize: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    resize: Literal["bilinear", "bicubic", "nearest"] = Field(
+        default="bilinear", description="rule of the resizing; nearest as OpenCV and PyTorch have it"
+    )
     antialias: bool = Field(default=True, description="smooth before shrinking, as Pillow does and OpenCV does not")
     multiple: int = Field(default=1, ge=1, description="pad below and to the right to a multiple of this")
     fill: tuple[Byte, Byte, Byte] = Field(default=(0, 0, 0), description="RGB of the padding")
-    channels: Literal["RGB", "BGR"] = "RGB"
+    channels: Literal["RGB", "BGR"] = Field(default="RGB", description="order of the channels")
     scale: float | None = Field(default=None, gt=0, description="divide by this (255: 0 to 1); none: bytes stay")
-    mean: Three | None = Field(default=None, description="subtract from each channel after scaling, in its order")
-    std: Three | None = Field(default=None, description="divide each channel by this after that")
-    layout: Layout = "HWC"
+    mean: Three | None = Field(default=None, description="subtract from each channel after scaling, in that order")
+    std: tuple[Positive, Positive, Positive] | None = Field(
+        default=None, description="divide each channel by this after that"
+    )
+    layout: Layout = Field(default="HWC", description="axes of the image; N is a batch of one")
+
+    @property
+    def scales(self) -> bool:
+        """Whether it makes floats of the bytes."""
+        return any(setting is not None for setting in (self.scale, self.mean, self.std))
 
 
 class Output(Settings):
@@ -49,10 +60,10 @@ class Output(Settings):
     layout: Layout = Field(default="CHW", description="axes of scores; labels are H and W, with N before or without")
     stride: int = Field(default=1, ge=1, description="the answer has a cell for so many pixels a side (SegFormer: 4)")
     enlarge: Literal["logits", "posterior"] = Field(
-        default="logits", description="what is enlarged (bilinear) where the answer is smaller than the image"
+        default="logits", description="what is brought to the image's size (bilinear): logits, or their softmax"
     )
     normalise: bool = Field(
-        default=False, description="divide a posterior by its sum where it is none by itself (Mask2Former's scores)"
+        default=False, description="scores that do not sum to one (Mask2Former's) are divided by their sum"
     )
     classes: tuple[str, ...] | None = Field(
         default=None,
@@ -60,19 +71,33 @@ class Output(Settings):
         "Default: the data set's",
     )
 
+    @field_validator("classes")
+    @classmethod
+    def _once_each(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = [name for name, count in Counter(names or ()).items() if count > 1]
+        if twice:
+            raise ValueError(f"'{twice[0]}' stands there twice; give every class of the model a name of its own")
+        return names
+
 
 class Door(Component):
     """Settings of a door. `answers` is what the model gives: scores of either kind, or one class id a pixel."""
 
-    outside: ClassVar[frozenset[str]] = frozenset({"examples"})  # settings that change no answer
+    outside: ClassVar[frozenset[str]] = frozenset({"examples", "path", "trust"})  # settings that change no answer
 
     answers: Form = Field(description="logits, posterior, or labels (one class a pixel)")
-    input: Input = Input()
-    output: Output = Output()
+    input: Input = Field(default=Input(), description="what it is given of an image")
+    output: Output = Field(default=Output(), description="what its answer means")
     examples: str | None = Field(
         default=None,
         description="folder of images with the owner's own answers (name.png, name.npy) that the door must reproduce",
     )
+
+    @model_validator(mode="after")
+    def _normalises_scores(self) -> Self:
+        if self.output.normalise and self.answers != "posterior":
+            raise ValueError(f"output.normalise = true is for answers = 'posterior', and these are {self.answers}")
+        return self
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         """The model, ready to be asked. Raises MiaSegError with the fix.

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.doors import Ask, Door
+from mia_seg.oracles.doors._models import asked, fault
 
 
 class Callable(Door):
@@ -22,52 +23,60 @@ class Callable(Door):
     An nn.Module is one too. It runs in this process: name only code that you would run yourself.
     """
 
-    target: str = Field(pattern=r"^[\w.]+:[\w.]+$", description="package.module:function")
+    target: str = Field(pattern=r"^\w+(\.\w+)*:\w+(\.\w+)*$", description="package.module:function")
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         del scenes
-        return asked(self._found(base), f"'{self.target}'")
+        found = self._found(base)
+        return asked(_of_arrays(found) if isinstance(found, torch.nn.Module) else found, "callable", f"'{self.target}'")
 
     def files(self, base: Path) -> tuple[Path, ...]:
         """The module's file. What that imports or loads is not looked at."""
-        with _importable(base):
-            spec = importlib.util.find_spec(self.target.partition(":")[0])
-        return (Path(spec.origin),) if spec and spec.origin and Path(spec.origin).is_file() else ()
-
-    def _found(self, base: Path) -> Any:
-        module, _, names = self.target.partition(":")
         try:
             with _importable(base):
-                found: Any = importlib.import_module(module)
-            for name in names.split("."):
+                spec = importlib.util.find_spec(self._module)
+        except Exception:  # the packages around it are imported; `open` says what is wrong with them
+            return ()
+        return (Path(spec.origin),) if spec and spec.origin and Path(spec.origin).is_file() else ()
+
+    @property
+    def _module(self) -> str:
+        return self.target.partition(":")[0]
+
+    def _found(self, base: Path) -> Any:
+        try:
+            with _importable(base):
+                found: Any = importlib.import_module(self._module)
+            self._check_place(base, found)
+            for name in self.target.partition(":")[2].split("."):
                 found = getattr(found, name)
-        except (ImportError, AttributeError) as error:
+        except MiaSegError:
+            raise
+        except Exception as error:  # a module may do anything when it is imported
             raise MiaSegError(
-                f"Door 'callable': '{self.target}' cannot be imported from {base} ({error}). Correct [door] target."
-            ) from None
+                f"Door 'callable': '{self.target}' cannot be imported from {base.resolve()} "
+                f"({type(error).__name__}: {fault(error)}). Correct [door] target or the module."
+            ) from error
         if not callable(found):
             raise MiaSegError(f"Door 'callable': '{self.target}' is no function. Name one in [door] target.")
         return found
 
-
-def asked(function: Function[[Any], Any], name: str) -> Ask:
-    """A function as a door asks it: it gets arrays, or tensors where it is a module; the key says nothing to it."""
-    if isinstance(function, torch.nn.Module):
-        function.eval()
-
-    def ask(given: np.ndarray, key: int) -> np.ndarray:
-        del key
-        try:
-            with torch.inference_mode():
-                answer = function(torch.from_numpy(given) if isinstance(function, torch.nn.Module) else given)
-        except Exception as error:  # whatever the function's author did not think of
+    def _check_place(self, base: Path, module: Any) -> None:
+        """The file here is meant, and not a module of that name that was imported before."""
+        place = base.resolve().joinpath(*self._module.split("."))
+        here = next((p for p in (place / "__init__.py", place.with_suffix(".py")) if p.is_file()), None)
+        there = getattr(module, "__file__", None)
+        if here and there and Path(there).resolve() != here.resolve():
             raise MiaSegError(
-                f"Door 'callable': {name} failed on an image of {given.shape} ({type(error).__name__}: {error}). "
-                f"Mend it, or set [door.input] to what it takes."
-            ) from error
-        return answer.detach().cpu().numpy() if isinstance(answer, torch.Tensor) else np.asarray(answer)
+                f"Door 'callable': {here} is hidden by the module '{self._module}' of {there}. Give it another name."
+            )
 
-    return ask
+
+def _of_arrays(module: torch.nn.Module) -> Function[[np.ndarray], Any]:
+    """A module as a function of arrays, asked where its weights are."""
+    module.eval()
+    device = next((weight.device for weight in module.parameters()), torch.device("cpu"))
+    return lambda given: module(torch.from_numpy(given).to(device))
 
 
 class _importable:
@@ -78,6 +87,7 @@ class _importable:
 
     def __enter__(self) -> None:
         sys.path.insert(0, self.place)
+        importlib.invalidate_caches()  # the file may be seconds old
 
     def __exit__(self, *_: object) -> None:
         sys.path.remove(self.place)

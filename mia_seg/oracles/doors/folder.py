@@ -2,30 +2,39 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.doors import Ask, Door
+from mia_seg.oracles.doors._models import fault
 
 SUFFIXES = (".npy", ".npz", ".png")
+INDEXED = ("L", "P", "I", "I;16")
 
 
 class Folder(Door):
     """`path` holds `<scene id>.npy`, `.npz` (one array) or `.png` (an index image). Nothing else can be asked."""
 
-    outside: ClassVar[frozenset[str]] = Door.outside | {"path"}
-
     path: str = Field(description="folder, from the working directory on")
+
+    @field_validator("examples")
+    @classmethod
+    def _asks_no_model(cls, examples: str | None) -> str | None:
+        if examples is not None:
+            raise ValueError("a folder of answers cannot be asked about other images; leave this key out")
+        return examples
 
     def files(self, base: Path) -> tuple[Path, ...]:
         """Every answer."""
         return tuple(sorted(path for path in (base / self.path).rglob("*") if path.suffix in SUFFIXES))
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
+        if not (base / self.path).is_dir():
+            raise MiaSegError(f"Door 'folder': {base / self.path} is no folder. Let [door] path name the answers.")
+
         def ask(given: np.ndarray, key: int) -> np.ndarray:
             del given
             if key not in scenes:
@@ -46,19 +55,23 @@ class Folder(Door):
                 f"Give one file each."
             )
         try:
-            return _array(found[0])
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise MiaSegError(f"{found[0]} cannot be read ({error}). Write it again, as numpy.save does.") from None
+            return read(found[0])
+        except Exception as error:  # a damaged file lets numpy, zipfile and Pillow raise whatever they run into
+            how = "as an 8-bit grey or palette image" if found[0].suffix == ".png" else "as numpy.save does"
+            raise MiaSegError(f"{found[0]} cannot be read ({fault(error)}). Write it again, {how}.") from None
 
 
-def _array(path: Path) -> np.ndarray:
+def read(path: Path) -> np.ndarray:
+    """The one array of a file; pickled objects are not read, because reading them can run code."""
     if path.suffix == ".png":
         with Image.open(path) as image:
+            if image.mode not in INDEXED:
+                raise ValueError(f"an image of mode {image.mode} holds no class ids")
             return np.array(image)
-    found = np.load(path, allow_pickle=False)
-    if not isinstance(found, np.lib.npyio.NpzFile):
-        return np.asarray(found)
-    with found:
+    with path.open("rb") as file:  # numpy leaves a broken archive open
+        found = np.load(file, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            return np.asarray(found)
         if len(found.files) != 1:
             raise ValueError(f"{len(found.files)} arrays, one is expected")
         return np.asarray(found[found.files[0]])

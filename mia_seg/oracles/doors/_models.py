@@ -1,0 +1,101 @@
+"""What doors to models in this process share: finding their files, importing a toolkit, and asking."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from mia_seg.errors import MiaSegError
+from mia_seg.oracles.doors import Ask, Door, Input, Layout, Output
+
+
+class Batched(Input):
+    """An image as PyTorch's models take it."""
+
+    layout: Layout = Field(default="NCHW", description="axes of the image; N is a batch of one")
+
+
+class BatchedOutput(Output):
+    """Scores as PyTorch's models give them."""
+
+    layout: Layout = Field(default="NCHW", description="axes of scores; labels are H and W, with N before or without")
+
+
+def existing(place: Path, door: str, holds: str) -> Path:
+    """A file or folder that must be there. holds: what, and how it is written."""
+    if not place.exists():
+        raise MiaSegError(f"Door '{door}': {place} does not exist. Let [door] path name {holds}.")
+    return place
+
+
+def toolkit(module: str, door: str) -> ModuleType:
+    """A module that an extra of mia-seg brings, imported."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MiaSegError(
+            f"Door '{door}': {module} cannot be imported ({fault(error)}). Install it: pip install 'mia-seg[{door}]'."
+        ) from None
+
+
+def fault(error: Exception, words: str | None = None) -> str:
+    """A library's complaint on one line. words: the part of it that matters."""
+    return " ".join((str(error) if words is None else words).split()).rstrip(".")[:300] or type(error).__name__
+
+
+def scaled(door: Door, takes: str = "floats") -> None:
+    """Refuse bytes for a model of floats: whether they go from 0 to 255 or to 1 is for the recipe to say."""
+    if not door.input.scales:
+        raise MiaSegError(
+            f"Door '{type(door).__module__.rpartition('.')[2]}': the model takes {takes}, and [door.input] does not "
+            f"say which. Set scale = 255 for 0 to 1 or scale = 1 for 0 to 255, and mean and std where it has them."
+        )
+
+
+def network(module: torch.nn.Module, door: str, pick: Callable[[Any, np.ndarray], Any]) -> Ask:
+    """A module as a door asks it, on the GPU where there is one. pick: (what it returns, what it was given) -> scores.
+
+    Not in half precision, which would be another model than its owner's.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    module = module.eval().to(device)
+
+    def answer(given: np.ndarray) -> Any:
+        return pick(module(torch.from_numpy(given).to(device)), given)
+
+    return asked(answer, door, "the model")
+
+
+def asked(function: Callable[[Any], Any], door: str, name: str) -> Ask:
+    """A function as a door asks it: the key says nothing to it."""
+
+    def ask(given: np.ndarray, key: int) -> np.ndarray:
+        del key
+        try:
+            with torch.inference_mode():
+                answer = function(given)
+        except Exception as error:  # whatever its author did not think of
+            raise MiaSegError(
+                f"Door '{door}': {name} failed on an image of {given.shape}, {given.dtype} "
+                f"({type(error).__name__}: {fault(error)}). Mend it, or set [door.input] to what it takes."
+            ) from error
+        return array(answer, door, name)
+
+    return ask
+
+
+def array(answer: Any, door: str, name: str) -> np.ndarray:
+    """A tensor or an array as an array of numbers; which of several is meant is not guessed."""
+    if isinstance(answer, torch.Tensor):
+        answer = answer.detach().cpu()
+        return (answer.float() if answer.dtype == torch.bfloat16 else answer).numpy()
+    if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "biuf":
+        keys = f" with {', '.join(map(str, answer))}" if isinstance(answer, Mapping) else ""
+        what = f"an array of {answer.dtype}" if isinstance(answer, np.ndarray) else f"a {type(answer).__name__}{keys}"
+        raise MiaSegError(f"Door '{door}': {name} returns {what}. Let it return one array or tensor of numbers.")
+    return answer
