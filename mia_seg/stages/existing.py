@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mia_seg import plugins, query
+from mia_seg import plugins, progress, query
 from mia_seg.data import Dataset, Scenes
 from mia_seg.oracles import Oracle, doors
 from mia_seg.oracles.door import DoorOracle
 from mia_seg.oracles.doors import Door
-from mia_seg.oracles.verify import FILE, TEN, Verified, verify
+from mia_seg.oracles.verify import TEN, Verified, verify
 from mia_seg.recipes import DoorRecipe
 from mia_seg.recipes.splits import Partition
 from mia_seg.stages import Stage
@@ -20,6 +20,7 @@ from mia_seg.store import Draft, Store, write_json
 from mia_seg.workspace import Workspace
 
 VERSION = 1
+FILE = "verified.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +64,11 @@ class ExistingModel(Stage[Verified]):
     def make(self, draft: Draft, workspace: Workspace) -> None:
         asked = self.scenes.parts.asked
         ids = asked[:: max(1, len(asked) // TEN)][:TEN]
-        oracle = self.oracle(workspace, {query.key(i, self.seed): i for i in ids})
-        found = verify(
-            oracle, self.door, Scenes(self.dataset, workspace.data_root, ids), title=self.title, seed=self.seed
-        )
+        keys = [query.key(i, self.seed) for i in ids]
+        oracle = self.oracle(workspace, dict(zip(keys, ids, strict=True)))
+        scenes = Scenes(self.dataset, workspace.data_root, ids)
+        found = verify(oracle, self.door, scenes, keys=keys, title=f"  {self.title}", base=Path.cwd())
+        _say(found, self.title)
         write_json(draft.folder / FILE, found.model_dump(mode="json"))
 
     def load(self, folder: Path) -> Verified:
@@ -83,6 +85,22 @@ class ExistingModel(Stage[Verified]):
 
 
 Model = TrainedModel | ExistingModel
+
+
+def _say(found: Verified, title: str) -> None:
+    """The check that its owner can judge at once, and what makes it doubtful."""
+    if found.miou is not None:
+        one = f"answering one class everywhere: {found.miou_of_one_class:.3f}"
+        progress.say(f"  {title}: mIoU {found.miou:.3f} on {found.scenes} scenes ({one})")
+    if found.doubtful:
+        progress.say(
+            f"  {title}: that is no better than one class everywhere. Are [door.input] channels, scale, mean and std "
+            f"and [door.output] classes those that it was trained with?"
+        )
+    if found.lacking:
+        progress.say(f"  {title}: it does not know {', '.join(found.lacking)}")
+    if found.beside:
+        progress.say(f"  {title}: its classes {', '.join(found.beside)} are left out")
 
 
 def door_of(recipe: DoorRecipe) -> Door:
