@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers_scenes import picture
-
-pytest.importorskip("httpx")
 
 from mia_seg import plugins
 from mia_seg.errors import MiaSegError
@@ -424,5 +423,5 @@ def test_upkeep_of_a_store_leaves_paid_answers_alone(server: Server, tmp_path: P
 
 
 def test_without_httpx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "httpx", None)
+    monkeypatch.setitem(sys.modules, "httpx", None)
     refused(lambda: opened("https://service.org", tmp_path), "pip install 'mia-seg[http]'")

@@ -37,6 +37,7 @@ ORDER = [
     "workspace",
     "stages",
     "pipeline",
+    "serve",
     "api",
     "cli",
     "__main__",

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from mia_seg.api import ATTACKS, DEFENSES, Audit
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._serve import serve
 from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
 
@@ -55,6 +56,7 @@ class Form(StrEnum):
 
 
 app.add_typer(store_commands, name="store")
+app.command()(serve)
 
 Seeds = Annotated[
     list[int] | None,
