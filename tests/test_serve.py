@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,18 @@ import torch
 from helpers_files import assert_refused, call
 from helpers_scenes import defended, paired, picture, toy
 
-from mia_seg import defenses, plugins
+from mia_seg import defenses, plugins, train
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles import doors, protocol
 from mia_seg.oracles.door import DoorOracle
 from mia_seg.oracles.doors import Door, _post
-from mia_seg.serve import Noise, Rules, Service, _clients, app, deployed, image_key, server
+from mia_seg.pipeline import Pipeline
+from mia_seg.serve import Noise, Rules, Service, _clients, _requests, app, deployed, image_key, server
+from mia_seg.stages.plan import Plan
+from mia_seg.stages.run import run
 from mia_seg.store import Store
+from mia_seg.workspace import Workspace
 
 client: httpx.Client
 SECRET, CLASSES = b"0123456789abcdef", 5
@@ -349,6 +353,36 @@ def test_the_secret_of_a_store_is_drawn_once(tmp_path: Path) -> None:
     (tmp_path / deployed.SECRET).write_bytes(b"")
     with pytest.raises(MiaSegError, match="Remove it"):
         deployed.secret_of(Store(tmp_path))
+
+
+def test_a_victim_that_was_trained_is_served_behind_its_defense(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(Plan((Pipeline(workspace).victim("tiny", 0),), workspace.store), workspace)
+    monkeypatch.setattr(train, "load_network", lambda *_: toy(CLASSES))
+    made = [
+        deployed.deployed("tiny", 0, workspace, defense=text, noise=noise)
+        for text in ("gaussian:0.5", "dropout:0.5")
+        for noise in (Noise.IMAGE, Noise.FRESH)
+    ]
+    again = deployed.deployed("tiny", 0, workspace, defense="gaussian", noise=Noise.IMAGE)
+    assert again.version == made[0].version
+    assert len({one.version for one in made}) == 4
+    key = image_key(deployed.secret_of(workspace.store), IMAGE)
+    for one, text in zip(made[::2], ("gaussian:0.5", "dropout:0.5"), strict=True):
+        assert np.array_equal(one.answer(IMAGE)[0], oracle(text)(IMAGE, key).numpy())
+    with pytest.raises(MiaSegError, match="mia-seg train-generator tiny --seed 0"):
+        deployed.deployed("tiny", 0, workspace, defense="synfeat", noise=Noise.IMAGE)
+
+
+def test_no_damage_to_a_request_breaks_the_parser() -> None:
+    body, headers = protocol.pack(head(id="mine", parameters={"key": 1}), [IMAGE[:1, :2].tobytes()])
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        damaged = np.frombuffer(body, np.uint8).copy()
+        damaged[rng.integers(len(body), size=rng.integers(1, 4))] = rng.choice(list(b'{}[]",:-0129.etnufalse\x00\xff'))
+        with suppress(protocol.Malformed):
+            _requests.parse(damaged[: rng.integers(len(body) + 1)].tobytes(), headers[protocol.LENGTH])
 
 
 def test_commands_that_cannot_serve_say_why(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ import typer
 from mia_seg.cli import _screen as screen
 from mia_seg.errors import MiaSegError
 
+ALONE = ("127.0.0.1", "::1", "localhost")  # addresses that no other machine reaches
+
 
 class NoiseOf(StrEnum):
     """What a defense's noise comes from; `mia_seg.serve.Noise`, which would import torch."""
@@ -55,6 +57,8 @@ def serve(
 
     def ready(url: str) -> None:
         screen.out().print(f"serving {victim}, seed {seed}, {defense}: {url}/v2/models/{victim}", markup=False)
+        if key is None and host not in ALONE:
+            screen.out().print(f"Whoever reaches {host} can ask: --key-env NAME asks them for a key.", markup=False)
         screen.out().print("Ctrl-C stops it.")
 
     run(service, Rules(limit, key), host, port=port, ready=ready)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BACK_OFF, LONGEST = 0.5, 30.0  # seconds before the first repeat, doubled each time, and the longest of them
 LARGEST = 1 << 30  # bytes of an answer: 19 classes of 2048 x 4096 pixels in FP32 are 0.6 GiB
+HINT = 5.0  # seconds for what the service says of its model
 BUSY = {408, 425, 429}
 
 
@@ -119,7 +120,7 @@ class Post:
     def _known(self) -> str:
         """What the service says that the model takes and gives, where it says so: a hint behind an error."""
         with suppress(Exception):  # a hint alone: the status says that something is wrong already
-            found = self.client.get(self.url).json()
+            found = self.client.get(self.url, timeout=HINT).json()
             takes, gives = (protocol.plain([one["name"] for one in found[what]]) for what in ("inputs", "outputs"))
             return f" The model takes {takes} and gives {gives}."
         return ""
