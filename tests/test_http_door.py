@@ -125,7 +125,7 @@ def announces(size: int, body: bytes) -> Handler:
 
 
 def hangs(service: Service, _: dict[str, Any]) -> None:
-    time.sleep(0.3)
+    time.sleep(1)
     service.close_connection = True
 
 
@@ -133,7 +133,7 @@ def drips(service: Service, _: dict[str, Any]) -> None:
     service.send_response(200)
     service.send_header("Content-Length", "1000")
     service.end_headers()
-    for _ in range(20):
+    for _ in range(50):
         service.wfile.write(b" ")
         service.wfile.flush()
         time.sleep(0.02)
@@ -293,20 +293,30 @@ def test_what_no_repeat_mends_is_refused_at_once(
 
 
 AGAIN = {
-    "429": (says(429), 429), "503": (says(503), 503), "500": (says(500, b"<html>"), 500), "hang": (hangs, "timeout"),
-    "drip": (drips, "timeout"), "cut": (announces(1000, b"{"), "cut"), "silence": (announces(1000, b""), "cut"),
-}  # fmt: skip
+    "429": (says(429), 429),
+    "503": (says(503), 503),
+    "500": (says(500, b"<html>"), 500),
+    "cut": (announces(1000, b"{"), "cut"),
+    "silence": (announces(1000, b""), "cut"),
+}
 
 
 @pytest.mark.parametrize("what", AGAIN)
 def test_what_a_repeat_may_mend_is_repeated(server: Server, tmp_path: Path, what: str) -> None:
     handler, status = AGAIN[what]
     server.script = [handler, answers(posterior())]
-    assert np.array_equal(opened(server, tmp_path, timeout=0.2)(IMAGE, 0), posterior())
+    assert np.array_equal(opened(server, tmp_path)(IMAGE, 0), posterior())
     assert [row["status"] for row in rows(tmp_path)] == [status, 200]
     server.script = [handler]
-    refused(lambda: opened(server, tmp_path, timeout=0.2, retries=1)(IMAGE, 1), "2 requests")
+    refused(lambda: opened(server, tmp_path, retries=1)(IMAGE, 1), "2 requests")
     assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize("handler", [hangs, drips])
+def test_an_answer_that_does_not_end_is_given_up(server: Server, tmp_path: Path, handler: Handler) -> None:
+    server.script = [handler]
+    refused(lambda: opened(server, tmp_path, timeout=0.3, retries=0)(IMAGE, 0), "one request", "timeout")
+    assert [row["status"] for row in rows(tmp_path)] == ["timeout"]
 
 
 def test_a_service_that_is_not_there(tmp_path: Path, server: Server) -> None:

@@ -23,7 +23,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 build(service, rules), log_level="warning", access_log=False, proxy_headers=False, server_header=False,
-                lifespan="on", timeout_graceful_shutdown=LAST,
+                lifespan="on", ws="none", timeout_graceful_shutdown=LAST,
             )
         )  # fmt: skip
         self.ready = ready
