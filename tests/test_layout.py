@@ -39,6 +39,7 @@ ORDER = [
     "workspace",
     "stages",
     "pipeline",
+    "serve",
     "api",
     "cli",
     "__main__",

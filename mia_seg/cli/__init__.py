@@ -33,6 +33,7 @@ from mia_seg.cli._options import (
     Workers,
     Yes,
 )  # fmt: skip
+from mia_seg.cli._serve import serve
 from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
 
@@ -67,6 +68,7 @@ app = typer.Typer(
 
 
 app.add_typer(store_commands, name="store")
+app.command()(serve)
 
 STORE, REPORTS = Path("runs"), Path("reports")
 # The toy that is a first-class citizen: the whole line on made-up streets.

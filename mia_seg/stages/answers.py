@@ -105,6 +105,11 @@ class AskedModel(Stage[Answers]):
         defense = self.defense.component
         return defense.release if isinstance(defense, AnswerDefense) else as_is
 
+    def service(self, workspace: Workspace) -> Oracle:
+        """The model as its users meet it: behind a defense of either kind."""
+        oracle, defense = self._oracle(workspace), self.defense.component
+        return defense.wrap(oracle) if isinstance(defense, AnswerDefense) else oracle
+
     def _oracle(self, workspace: Workspace) -> Oracle:
         model, defense = self.model, self.defense.component
         if not isinstance(defense, NetworkDefense):

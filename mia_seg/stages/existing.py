@@ -16,7 +16,7 @@ from mia_seg.recipes.splits import Partition
 from mia_seg.stages import Stage
 from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.scenes import Cut
-from mia_seg.store import Draft, Store, write_json
+from mia_seg.store import ASKED, Draft, Store, write_json
 from mia_seg.workspace import Workspace
 
 VERSION = 1
@@ -76,8 +76,8 @@ class ExistingModel(Stage[Verified]):
 
     def oracle(self, workspace: Workspace, scenes: Mapping[int, str]) -> Oracle:
         """It as a service. scenes: the scene that each key is of."""
-        del workspace
-        return DoorOracle(self.door, self.door.open(Path.cwd(), scenes), self.dataset.classes())
+        ask = self.door.open_with(Path.cwd(), scenes, workspace.store.root / ASKED)
+        return DoorOracle(self.door, ask, self.dataset.classes())
 
     def partition(self, store: Store) -> Partition:
         """Whose membership it settles."""

@@ -31,6 +31,7 @@ __all__ = ["Artefact", "Draft", "Store", "digest", "reading", "replace", "shorte
 FORMAT = 2
 MADE, STORE, JOURNAL = "made.json", "store.json", "journal.jsonl"
 WORK, LOCKS = "work", "locks"
+ASKED = "asked"  # what was paid for: no run can make it again, so upkeep leaves it alone
 Build = Callable[[Sequence["Draft"]], None]
 
 _verified: set[tuple[str, int, int, int, int]] = set()  # files whose hash this process has seen to be right

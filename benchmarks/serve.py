@@ -1,0 +1,175 @@
+"""`mia-seg serve` under load: answers a second at 8 clients, and a soak in which every twentieth request is broken.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/serve.py [--requests 10000] [--size 48 64] [--clients 8] [--seconds 10]
+A PSPNet-ResNet-18 of 19 classes, not trained. Bare: forwards of that network in batches of 8 and one by one, in this
+process; then the server, a process of its own, asked by threads of this one. CPU time an image is what counts on a
+machine that others use, too. Soak: each answer is compared bit for bit with the one in process; every twentieth request
+is cut off in its head, cut off in its body, or malformed. Memory is the server's resident set, after a warm-up of 500
+requests and at the end.
+"""
+
+import argparse
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+
+import httpx
+import numpy as np
+import psutil
+import torch
+
+from mia_seg.oracles import protocol
+from mia_seg.oracles.network import NetworkOracle
+from mia_seg.segmenters import Network
+from mia_seg.segmenters.pspnet import PSPNet
+from mia_seg.serve import Rules, Service
+from mia_seg.serve.server import serve
+
+CLASSES, IMAGES, BROKEN, WARM = 19, 16, 20, 500
+BINARY = {"parameters": {"binary_data_output": True}}
+
+
+def network() -> Network:
+    torch.manual_seed(0)
+    return PSPNet(backbone="resnet18").build(CLASSES).eval()
+
+
+def server() -> None:
+    service = Service("bench", "1", CLASSES, NetworkOracle(network()), b"")
+    serve(service, Rules(), "127.0.0.1", port=0, ready=lambda url: print(url, flush=True))
+
+
+@contextmanager
+def running() -> Iterator[tuple[str, psutil.Process]]:
+    process = subprocess.Popen([sys.executable, __file__, "--server"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        yield process.stdout.readline().strip(), psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def pictures(size: tuple[int, int]) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.integers(256, size=(1, *size, 3), dtype=np.uint8) for _ in range(IMAGES)]
+
+
+@torch.inference_mode()
+def bare(model: Network, images: list[np.ndarray], batch: int, *, seconds: float) -> str:
+    """Forwards of so many images at once."""
+    given = torch.from_numpy(np.concatenate(images[:batch])).permute(0, 3, 1, 2).float().div(255)
+    started, used, done = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - started < seconds:
+        model(given).softmax(1)
+        done += batch
+    return rate(done, time.perf_counter() - started, time.process_time() - used)
+
+
+def rate(images: int, seconds: float, used: float) -> str:
+    return f"{images / seconds:.1f} images a second, {1000 * used / images:.1f} ms of CPU each"
+
+
+def packed(image: np.ndarray) -> tuple[bytes, dict[str, str]]:
+    entry = protocol.described("image", image)
+    return protocol.pack(BINARY | {"inputs": [entry]}, [protocol.numbers(image)])
+
+
+def ask(client: httpx.Client, url: str, image: np.ndarray) -> np.ndarray:
+    body, headers = packed(image)
+    reply = client.post(f"{url}/v2/models/bench/infer", content=body, headers=headers).raise_for_status()
+    head, tail = protocol.unpack(reply.content, reply.headers[protocol.LENGTH])
+    return protocol.tensors(head["outputs"], tail)["posterior"][0]
+
+
+def break_off(client: httpx.Client, url: str, image: np.ndarray, *, how: int) -> str:
+    """A request that is cut off in its head or body, or malformed; what came of it."""
+    body, headers = packed(image)
+    if how == 2:
+        return str(client.post(f"{url}/v2/models/bench/infer", content=body[:-9], headers=headers).status_code)
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST /v2/models/bench/infer HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
+    whole = (head + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n").encode() + body
+    with socket.create_connection((host, int(port))) as cut:
+        cut.sendall(whole[: 40 if how == 0 else len(whole) - 100])
+    return "cut"
+
+
+def throughput(url: str, process: psutil.Process, images: list[np.ndarray], *, clients: int, seconds: float) -> str:
+    """Answers while so many clients ask one after the other, and the server's CPU time."""
+    until = time.perf_counter() + seconds
+
+    def work(_: int) -> int:
+        done = 0
+        with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
+            while time.perf_counter() < until:
+                ask(client, url, images[done % IMAGES])
+                done += 1
+        return done
+
+    started, before = time.perf_counter(), process.cpu_times()
+    with ThreadPoolExecutor(clients) as pool:
+        total = sum(pool.map(work, range(clients)))
+    after = process.cpu_times()
+    return rate(total, time.perf_counter() - started, after.user + after.system - before.user - before.system)
+
+
+def soak(url: str, images: list[np.ndarray], wanted: list[np.ndarray], *, clients: int, requests: int) -> Counter[str]:
+    """How many requests ended how."""
+    numbers, found = iter(count()), [Counter[str]() for _ in range(clients)]
+
+    def work(own: Counter[str]) -> None:
+        with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
+            while (k := next(numbers)) < requests:
+                image = images[k % IMAGES]
+                if k % BROKEN == BROKEN - 1:
+                    own[f"broken: {break_off(client, url, image, how=k // BROKEN % 3)}"] += 1
+                else:
+                    own["right" if np.array_equal(ask(client, url, image), wanted[k % IMAGES]) else "WRONG"] += 1
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(work, found))
+    return sum(found, Counter())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--size", type=int, nargs=2, default=(48, 64))
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.server:
+        return server()
+    model, images = network(), pictures(tuple(given.size))
+    oracle = NetworkOracle(model)
+    wanted = [oracle(image[0], 0).numpy() for image in images]
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {given.size} pixels")
+    with running() as (url, process):
+        for batch in (8, 1):
+            print(f"bare, batches of {batch}: {bare(model, images, batch, seconds=given.seconds)}")
+        for clients in (given.clients, 1):
+            told = throughput(url, process, images, clients=clients, seconds=given.seconds)
+            print(f"served to {clients}: {told}")
+        soak(url, images, wanted, clients=given.clients, requests=WARM)
+        first, started = process.memory_info().rss, time.perf_counter()
+        ends = soak(url, images, wanted, clients=given.clients, requests=given.requests)
+        last = process.memory_info().rss
+        said = ", ".join(f"{how} {number}" for how, number in sorted(ends.items()))
+        print(f"soak of {given.requests} in {time.perf_counter() - started:.0f} s: {said}")
+        print(f"memory: {first >> 20} MiB, then {last >> 20} MiB; {process.num_fds()} open files")
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""`mia-seg serve`: a trained victim as a service that others can ask."""
+
+import importlib.util
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mia_seg.cli import _screen as screen
+from mia_seg.errors import MiaSegError
+
+ALONE = ("127.0.0.1", "::1", "localhost")  # addresses that no other machine reaches
+
+
+class NoiseOf(StrEnum):
+    """What a defense's noise comes from; `mia_seg.serve.Noise`, which would import torch."""
+
+    IMAGE = "image"
+    FRESH = "fresh"
+    CLIENT = "client"
+
+
+def serve(
+    victim: Annotated[str, typer.Argument(help="A victim recipe that was trained: see 'mia-seg list'.")],
+    defense: Annotated[str, typer.Option(help="name or name:value, as synfeat:0.75.")] = "none",
+    *,
+    seed: Annotated[int, typer.Option(min=0, help="Which of the trained victims.")] = 0,
+    data_root: Annotated[
+        Path | None, typer.Option(envvar="MIA_SEG_DATA", help="Folder of the data sets: a victim is known by its data.")
+    ] = None,
+    store: Annotated[Path, typer.Option(envvar="MIA_SEG_STORE", help="Where the victim was trained.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Requests a client and minute.")] = None,
+    key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the key that clients must show.")
+    ] = None,
+    noise: Annotated[
+        NoiseOf, typer.Option(help="Noise of a defense: the same for an image, fresh each time, or by a client's key.")
+    ] = NoiseOf.IMAGE,
+) -> None:
+    """Serve a trained victim over HTTP (Open Inference Protocol v2), defended or not. Ctrl-C stops it."""
+    _check_extra()
+    key = _key(key_env)
+    from mia_seg.serve import Noise, Rules
+    from mia_seg.serve.deployed import deployed
+    from mia_seg.serve.server import serve as run
+    from mia_seg.store import Store
+    from mia_seg.workspace import Workspace
+
+    service = deployed(
+        victim, seed, Workspace(Store(store), data_root, device=device), defense=defense, noise=Noise(noise.value)
+    )
+
+    def ready(url: str) -> None:
+        screen.out().print(f"serving {victim}, seed {seed}, {defense}: {url}/v2/models/{victim}", markup=False)
+        if key is None and host not in ALONE:
+            screen.out().print(f"Whoever reaches {host} can ask: --key-env NAME asks them for a key.", markup=False)
+        screen.out().print("Ctrl-C stops it.")
+
+    run(service, Rules(limit, key), host, port=port, ready=ready)
+    screen.out().print("Stopped.")
+
+
+def _check_extra() -> None:
+    lacking = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise MiaSegError(f"mia-seg serve needs {' and '.join(lacking)}. Install: pip install 'mia-seg[serve]'.")
+
+
+def _key(key_env: str | None) -> str | None:
+    """The clients' key; the variable's name is not repeated, since it may be the key itself by mistake."""
+    if key_env is None:
+        return None
+    key = os.environ.get(key_env, "").strip()
+    if not key:
+        raise MiaSegError("The environment variable that --key-env names is not set. Set it to the clients' key.")
+    if not (key.isascii() and key.isprintable()):
+        raise MiaSegError("The key in the variable of --key-env has characters that no header takes. Choose another.")
+    return key

@@ -1,0 +1,63 @@
+"""Serving a trained victim, defended or not, by the Open Inference Protocol v2: what an attacker outside would meet."""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from mia_seg.oracles import Oracle
+
+INPUT, OUTPUT = "image", "posterior"
+
+
+class Noise(StrEnum):
+    """What the noise of a defense comes from.
+
+    image: the server's secret and the image, so that asking again tells nothing new. fresh: anew for each request.
+    client: the request's parameter `key`, for experiments; the image where a request has none.
+    """
+
+    IMAGE = "image"
+    FRESH = "fresh"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model that can be asked. version: what tells its weights and its defense apart."""
+
+    name: str
+    version: str
+    classes: int
+    oracle: Oracle
+    secret: bytes = field(repr=False)
+    noise: Noise = Noise.IMAGE
+
+    def answer(self, image_HWC: np.ndarray, key: int | None = None) -> np.ndarray:
+        """The posterior float32 [1, K, H, W] for an image uint8 RGB [H, W, 3].
+
+        One call at a time: an oracle seeds torch's generator. Images are not answered in batches either, because on
+        several threads the last bits of an answer would then depend on who else is asking.
+        """
+        return self.oracle(image_HWC, self._key(image_HWC, key)).numpy()[None]
+
+    def _key(self, image_HWC: np.ndarray, given: int | None) -> int:
+        if self.noise is Noise.FRESH:
+            return secrets.randbits(48)
+        return image_key(self.secret, image_HWC) if given is None else given
+
+
+def image_key(secret: bytes, image_HWC: np.ndarray) -> int:
+    """48 bits from a secret and an image: its size and its pixels."""
+    content = f"{image_HWC.shape}".encode() + np.ascontiguousarray(image_HWC).tobytes()
+    return int.from_bytes(hmac.digest(secret, content, "sha256")[:6])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What clients may do. limit: requests a client and minute; key: what they must show."""
+
+    limit: int | None = None
+    key: str | None = field(default=None, repr=False)

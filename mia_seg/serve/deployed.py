@@ -1,0 +1,69 @@
+"""A victim that was trained before, with its defense, as a service. Nothing is trained here."""
+
+import hmac
+import json
+import os
+import secrets
+
+from mia_seg import defenses, plugins
+from mia_seg.defenses import Defense
+from mia_seg.errors import MiaSegError
+from mia_seg.pipeline import Pipeline
+from mia_seg.plugins import Selected, settings_of
+from mia_seg.serve import Noise, Service
+from mia_seg.stages.answers import AskedModel
+from mia_seg.store import Store, writing
+from mia_seg.workspace import Workspace
+
+SECRET, BYTES = "serve.secret", 32
+
+
+def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise: Noise) -> Service:
+    """The service. Raises MiaSegError naming the command that trains what is missing."""
+    chosen = plugins.select(defenses, Defense, defense)
+    pipeline = Pipeline(workspace)
+    victim = pipeline.trained_victim(name, seed)
+    asked = pipeline.asked(victim, victim.scenes, "asked", defense=chosen, stride=1)
+    _check_trained(asked, name, workspace.store)
+    secret = secret_of(workspace.store)
+    return Service(
+        name, _version(asked, chosen, noise, secret=secret), victim.classes, asked.service(workspace), secret, noise
+    )
+
+
+def secret_of(store: Store) -> bytes:
+    """What keys the noise of every service from this store: drawn once, so that a restart draws no other noise."""
+    path = store.root / SECRET
+    with writing(store.root):
+        try:
+            number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            pass
+        else:
+            with os.fdopen(number, "wb") as file:
+                file.write(secrets.token_bytes(BYTES))
+        found = path.read_bytes()
+    if len(found) != BYTES:
+        raise MiaSegError(f"{path} does not hold {BYTES} bytes. Remove it: the next start draws another.")
+    return found
+
+
+def _check_trained(asked: AskedModel, name: str, store: Store) -> None:
+    for stage, what, command in (
+        (asked.model, "Victim", "train-victim"),
+        (asked.generator, f"Defense '{asked.defense.name}' needs a generator, and that of victim", "train-generator"),
+    ):
+        if stage is not None and not stage.artefact(store).whole:
+            raise MiaSegError(
+                f"{what} '{name}', seed {asked.model.seed}, is not trained in {store.root}. Run 'mia-seg {command} "
+                f"{name} --seed {asked.model.seed}' first, with the same --store."
+            )
+
+
+def _version(asked: AskedModel, defense: Selected[Defense], noise: Noise, *, secret: bytes) -> str:
+    """Twelve hex digits that change with what is answered, and tell a client neither weights nor defense."""
+    shaped = [
+        asked.model.digest, asked.generator.digest if asked.generator else None, settings_of(defense.component),
+        asked.model.recipe.inputs("window"), noise,
+    ]  # fmt: skip
+    return hmac.digest(secret, json.dumps(shaped, sort_keys=True).encode(), "sha256").hex()[:12]
