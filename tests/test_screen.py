@@ -125,7 +125,7 @@ def test_what_the_screen_cannot_do_is_refused_first(owner: Path, more: tuple[str
     [
         ("own:sums_to_two", "posterior", "its answer sums to one within 1 only"),
         ("own:nothing", "logits", "'own:nothing' cannot be imported"),
-        ("own:labels", "logits", "it answers uint8 where logits are expected"),
+        ("own:labels", "logits", "logits are floats"),
         ("own:predict", "labels", "it answers float32 where class ids are expected"),
     ],
 )

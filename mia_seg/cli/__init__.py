@@ -2,16 +2,16 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mia_seg.api import Audit
-from mia_seg.cli import _audit as asked
 from mia_seg.cli import _screen as screen
+from mia_seg.cli import _work as work
+from mia_seg.cli._audit import audit
 from mia_seg.cli._check import check
 from mia_seg.cli._options import (
     AsJson,
@@ -38,8 +38,8 @@ from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
-    from mia_seg.stages import Stage
-    from mia_seg.workspace import Workspace
+    from mia_seg.stages import Stage as Stage
+    from mia_seg.workspace import Workspace as Workspace
 
 
 class Commands(TyperGroup):
@@ -68,7 +68,6 @@ app = typer.Typer(
 
 
 app.add_typer(store_commands, name="store")
-app.command()(serve)
 
 STORE, REPORTS = Path("runs"), Path("reports")
 # The toy that is a first-class citizen: the whole line on made-up streets.
@@ -79,7 +78,7 @@ DEMO_ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 @app.command()
 def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), device: Device = "auto") -> None:
     """Attack a small segmenter of made-up streets, end to end, in minutes: no data, no network, two CPU cores."""
-    audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=_workspace(store, None, reports, device=device))
+    audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=work.opened(store, None, reports, device=device))
     audit.run(screen.say)
     audit.report()
     screen.verdict(audit.results)
@@ -103,13 +102,13 @@ def train_victim(
     """Train the segmenter under attack (or say that it exists). A killed run resumes."""
     from mia_seg.pipeline import Pipeline
 
-    workspace = _workspace(
+    workspace = work.opened(
         store, data_root, REPORTS, device=device, devices=devices, workers=workers, precision=precision
     )
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if _train(victims, workspace, dry_run=dry_run, yes=yes):
-        screen.following(_places(victims, workspace), f"mia-seg run {name} SHADOW")
+    if work.made(victims, workspace, dry_run=dry_run, yes=yes):
+        screen.following(work.places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
 @app.command()
@@ -129,13 +128,13 @@ def train_shadow(
     """Train the attacker's own segmenter, whose membership it knows; a missing victim is trained first."""
     from mia_seg.pipeline import Pipeline
 
-    workspace = _workspace(
+    workspace = work.opened(
         store, data_root, REPORTS, device=device, devices=devices, workers=workers, precision=precision
     )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if _train(shadows, workspace, dry_run=dry_run, yes=yes):
-        screen.following(_places(shadows, workspace), f"mia-seg run {_victim_of(name)} {name}")
+    if work.made(shadows, workspace, dry_run=dry_run, yes=yes):
+        screen.following(work.places(shadows, workspace), f"mia-seg run {work.victim_of(name)} {name}")
 
 
 @app.command()
@@ -158,14 +157,14 @@ def train_generator(
     from mia_seg.pipeline import Pipeline
     from mia_seg.stages.generators import TrainedGenerator, with_generator
 
-    workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
+    workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if _train(made, workspace, dry_run=dry_run, yes=yes):
+    if work.made(made, workspace, dry_run=dry_run, yes=yes):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
-        screen.following([*_places(made, workspace), *scores], then)
+        screen.following([*work.places(made, workspace), *scores], then)
 
 
 @app.command()
@@ -187,13 +186,13 @@ def attack(
     yes: Yes = False,
 ) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
-    workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
+    workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
     audit = Audit(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
     if dry_run:
-        return _plan(audit)
-    if _audit(audit, yes):
+        return work.planned(audit)
+    if work.audited(audit, yes):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -216,52 +215,17 @@ def run(
     yes: Yes = False,
 ) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
-    workspace = _workspace(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
+    workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
     audit = Audit(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
     if dry_run:
-        return _plan(audit)
-    if _audit(audit, yes):
-        screen.following(screen.pages(_report(workspace)), "mia-seg results, or open the page")
+        return work.planned(audit)
+    if work.audited(audit, yes):
+        screen.following(screen.pages(work.drawn(workspace)), "mia-seg results, or open the page")
 
 
-@app.command()
-def audit(
-    victim: Annotated[str | None, typer.Argument(help="A victim recipe; or describe a model with --door.")] = None,
-    door: asked.DoorText = None,
-    answers: asked.Answers = None,
-    *,
-    members: asked.Members = None,
-    class_map: asked.ClassMap = None,
-    name: asked.Name = "mine",
-    defense: DefenseNames = None,
-    attack: AttackNames = None,
-    seed: Seeds = None,
-    data_root: DataRoot = None,
-    store: StoreRoot = STORE,
-    reports: Reports = REPORTS,
-    device: Device = "auto",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> None:
-    """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members."""
-    if (victim is None) == (door is None):
-        raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
-    if door is not None:
-        root = data_root or (members.parent if members else Path())
-        written = asked.recipe_for(name, door, answers=answers, members=members, class_map=class_map, data_root=root)
-        screen.following([written], f"mia-seg audit {name} --data-root {root}")
-        victim, data_root = name, root
-    workspace = _workspace(store, data_root, reports, device=device)
-    looked = Audit(
-        str(victim), None, defense or (), attacks=attack or (), seeds=seed or [0], repeats=1, workspace=workspace
-    )
-    if dry_run:
-        return _plan(looked)
-    if _audit(looked, yes):
-        screen.verdict(looked.results)
-        screen.following(screen.pages(_report(workspace)), f"open the page, or mia-seg run {victim} SHADOW")
+app.command()(audit)
 
 
 @app.command()
@@ -279,11 +243,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
-    workspace = _workspace(store, data_root, reports, device="auto")
+    workspace = work.opened(store, data_root, reports, device="auto")
     audit = Audit(
         victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
     )
-    _plan(audit, as_json)
+    work.planned(audit, as_json)
 
 
 @app.command()
@@ -291,8 +255,8 @@ def report(
     data_root: DataRoot = None, store: StoreRoot = STORE, reports: Reports = REPORTS, *, device: Device = "auto"
 ) -> None:
     """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
-    workspace = _workspace(store, data_root, reports, device=device)
-    screen.following(screen.pages(_report(workspace)), f"open {reports / 'index.html'}")
+    workspace = work.opened(store, data_root, reports, device=device)
+    screen.following(screen.pages(work.drawn(workspace)), f"open {reports / 'index.html'}")
 
 
 @app.command("list")
@@ -338,71 +302,7 @@ def results(
     screen.FORMS[form](found)
 
 
-def _workspace(
-    store: Path, data_root: Path | None, reports: Path, *, device: str, devices: int = 1, workers: int = 0,
-    precision: str | None = None,
-) -> "Workspace":  # fmt: skip
-    from mia_seg.recipes import Precision
-    from mia_seg.store import Store
-    from mia_seg.workspace import Workspace
-
-    if precision not in (None, *get_args(Precision)):
-        raise MiaSegError(f"--precision {precision}: choose one of {', '.join(get_args(Precision))}.")
-    return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
-
-
-def _train(stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool) -> bool:
-    """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
-    from mia_seg.stages import length, limits
-    from mia_seg.stages.plan import Plan
-    from mia_seg.stages.run import run as run_plan
-
-    planned = Plan(tuple(stages), workspace.store)
-    limits.check(planned, workspace)
-    if dry_run:
-        screen.plan(planned, length.warning(planned, workspace))
-        return False
-    length.check(planned, workspace, yes=yes)
-    outcome = run_plan(planned, workspace, screen.say)
-    outcome.check()
-    return outcome.first
-
-
-def _places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Path]:
-    return [stage.artefact(workspace.store).path for stage in stages]
-
-
-def _plan(audit: Audit, as_json: bool = False) -> None:
-    from mia_seg.stages import length
-
-    planned = audit.plan()
-    screen.plan(planned, length.warning(planned, audit.workspace), as_json)
-
-
-def _audit(audit: Audit, yes: bool) -> bool:
-    """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
-
-    Of several processes that share a training only the first has the results.
-    """
-    try:
-        audit.run(screen.say, long=yes)
-    finally:
-        screen.results(audit.made)
-    return bool(audit.written)
-
-
-def _victim_of(shadow: str) -> str:
-    from mia_seg import recipes
-    from mia_seg.recipes.adversaries import A2
-
-    adversary = recipes.load_shadow(shadow).adversary
-    return "VICTIM" if isinstance(adversary, A2) else adversary.victim
-
-
-def _report(workspace: "Workspace") -> list[Path]:
-    from mia_seg.report.from_store import report
-
-    return report(workspace.reports, workspace.store, workspace.data_root)
+app.command()(serve)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`mia-seg audit`: the recipe of a model that exists, from options."""
+"""`mia-seg audit`: one model looked at alone, from its recipe or from options that describe it."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from mia_seg.api import Audit
+from mia_seg.cli import _screen as screen
+from mia_seg.cli import _work as work
+from mia_seg.cli._options import AttackNames, DataRoot, DefenseNames, Device, DryRun, Reports, Seeds, StoreRoot, Yes
 from mia_seg.errors import MiaSegError
 
 HEAD = """\
@@ -23,6 +27,43 @@ Members = Annotated[
 ]
 ClassMap = Annotated[str | None, typer.Option(help="Class map of the labels: a packaged name or a .toml.")]
 Name = Annotated[str, typer.Option(help="What the recipe is called that this writes.")]
+
+
+def audit(
+    victim: Annotated[str | None, typer.Argument(help="A victim recipe; or describe a model with --door.")] = None,
+    door: DoorText = None,
+    answers: Answers = None,
+    *,
+    members: Members = None,
+    class_map: ClassMap = None,
+    name: Name = "mine",
+    defense: DefenseNames = None,
+    attack: AttackNames = None,
+    seed: Seeds = None,
+    data_root: DataRoot = None,
+    store: StoreRoot = Path("runs"),
+    reports: Reports = Path("reports"),
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+) -> None:
+    """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members."""
+    if (victim is None) == (door is None):
+        raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
+    if door is not None:
+        root = data_root or (members.parent if members else Path())
+        written = recipe_for(name, door, answers=answers, members=members, class_map=class_map, data_root=root)
+        screen.following([written], f"mia-seg audit {name} --data-root {root}")
+        victim, data_root = name, root
+    workspace = work.opened(store, data_root, reports, device=device)
+    looked = Audit(
+        str(victim), None, defense or (), attacks=attack or (), seeds=seed or [0], repeats=1, workspace=workspace
+    )
+    if dry_run:
+        return work.planned(looked)
+    if work.audited(looked, yes):
+        screen.verdict(looked.results)
+        screen.following(screen.pages(work.drawn(workspace)), f"open the page, or mia-seg run {victim} SHADOW")
 
 
 def recipe_for(

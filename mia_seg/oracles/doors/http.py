@@ -69,6 +69,11 @@ class Http(Door):
         asked.check_room(scenes)
         return asked
 
+    def files(self, base: Path) -> tuple[Path, ...]:
+        """None: what is behind an address is not seen. Its version stands for it."""
+        del base
+        return ()
+
     @property
     def identity(self) -> str:
         """Twelve hex digits over what shapes an answer as it comes; the image itself is known by its SHA-256."""
