@@ -6,6 +6,11 @@ process; then the server, a process of its own, asked by threads of this one. CP
 machine that others use, too. Soak: each answer is compared bit for bit with the one in process; every twentieth request
 is cut off in its head, cut off in its body, or malformed. Memory is the server's resident set, after a warm-up of 500
 requests and at the end.
+
+32 x 48 pixels on 2 cores of x86_64 (shared, load 3), one thread: bare in batches of 8: 98 images a second (10 ms of CPU
+each), one by one 32 (32 ms); served to 8 clients 33 (29 ms), to one 32 (28 ms). HTTP costs little; answering
+one by one does, on small images: at 96 x 128 a batch saves a quarter of the CPU time, at 192 x 256 a few percent.
+Soak of 10,000 in 300 s: 9,500 right, 0 wrong, 166 malformed refused, 334 cut off; memory 821 MiB, then 821 MiB.
 """
 
 import argparse
