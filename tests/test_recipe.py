@@ -176,7 +176,7 @@ def test_a_wrong_recipe_names_file_section_and_key(victim: Path, old: str, new: 
     assert refusal().startswith(f"{victim}: {says}")
 
 
-@pytest.mark.parametrize("content", [b"[train\n", b"a = 1\na = 2\n", b"a = 1" + b"0" * 5000])
+@pytest.mark.parametrize("content", [b"[train\n", b"a = 1\na = 2\n"])
 def test_what_is_not_toml_is_said_so(victim: Path, content: bytes) -> None:
     victim.write_bytes(content)
     assert refusal().startswith(f"{victim} is not valid TOML: ")
