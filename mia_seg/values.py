@@ -29,8 +29,8 @@ Scenes = Annotated[int, _WHOLE, Field(le=10**8)]
 Epochs = Annotated[int, _WHOLE, Field(ge=1, le=10**6)]
 # Scenes or patches that are processed at once: the largest published batches have some ten thousands.
 Batch = Annotated[int, _WHOLE, Field(ge=2, le=10**5)]
-# A step size, or a factor on one: beyond some tens everything diverges.
-Rate = Annotated[float, _FINITE, Field(gt=0, le=100)]
+# A step size, or a factor on one, within single precision. Training itself stops where one is too large.
+Rate = Annotated[float, _FINITE, Field(gt=0, le=1e38)]
 # Weights of terms, exponents, temperatures, noise: of all that is trained and answered here, numbers near one.
 Weight = Annotated[float, _FINITE, Field(ge=0, le=10**6)]
 Factor = Annotated[float, _FINITE, Field(gt=0, le=10**6)]

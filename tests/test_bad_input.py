@@ -222,7 +222,7 @@ NAMES = {
     "shadow alone": (["train-shadow", "tiny"], ["No shadow recipe is called 'tiny'", "Did you mean 'tiny_a1'?"]),
     "defense": (["run", "tiny", "tiny_a1", "--defense", "gausian:1"], ["'gausian'", "Did you mean 'gaussian'?"]),
     "attack": (["attack", "tiny", "tiny_a1", "--attack", "imageloss"], ["'imageloss'", "Did you mean 'image_loss'?"]),
-    "value": (["run", "tiny", "tiny_a1", "--defense", "dropout:2"], ["'dropout:2': 'ratio' = '2'", "less than 1"]),
+    "value": (["run", "tiny", "tiny_a1", "--defense", "dropout:2"], ["'dropout:2': 'ratio' = 2", "less than 1"]),
     "needless value": (["run", "tiny", "tiny_a1", "--defense", "argmax:1"], ["takes no value", "Write 'argmax'"]),
     "representation": (
         ["run", "tiny", "tiny_a1", "--attack", "patch_resnet50:los"], ["'patch_resnet50:los'", "'loss' or 'labels'"]

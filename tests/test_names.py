@@ -269,7 +269,7 @@ def test_what_systems_leave_beside_results_recipes_and_artefacts_is_none_of_them
     assert results.files(workdir / "reports") == [path]
     assert results.read_generators(workdir / "reports") == []
     assert not any(name.startswith(".") for kind in ("victim", "shadow") for name in recipes.names(kind))
-    with pytest.raises(MiaSegError, match=r"No victim recipe is called '\._tiny'"):
+    with pytest.raises(MiaSegError, match=r"'\._tiny' is no name of a recipe"):
         recipes.find("victim", "._tiny")
     assert [entry.label for entry in entries(store)] == [f"answers/{one.path.name}"]
     assert not list(damaged(store))

@@ -24,7 +24,7 @@ def _only_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "deep": (lambda path: path.write_text("a = " + "[" * 2000 + "]" * 2000), "is nested too deeply"),
     "digits": (lambda path: path.write_text("a = " + "9" * 5000), "holds a number of thousands of digits"),
-    "binary": (lambda path: path.write_bytes(bytes(range(256))), "is not valid TOML"),
+    "binary": (lambda path: path.write_bytes(bytes(range(256))), "which is not UTF-8. Save the file as UTF-8"),
     "large": (lambda path: path.write_bytes(b"#" * 1_000_001), "has 1000001 bytes, and a recipe is one screen of text"),
     "folder": (lambda path: path.mkdir(), "is no file. Put a recipe's file there"),
     "pipe": (os.mkfifo, "is no file. Put a recipe's file there"),
@@ -41,7 +41,8 @@ def test_what_is_called_like_a_recipe_is_named(name: str) -> None:
     make(path)
     with pytest.raises(MiaSegError) as refused:
         recipes.load_victim(name)
-    assert str(refused.value).startswith(f"{path} {says}")
+    assert str(refused.value).startswith(str(path))
+    assert says in str(refused.value)
 
 
 def test_check_and_list_go_on_past_all_of_them() -> None:
@@ -75,7 +76,7 @@ VICTIM = [
     ("lr = 0.01", "lr = inf", f"'train.lr' = inf: {FINITE}"),
     ("lr = 0.01", "lr = nan", f"'train.lr' = nan: {FINITE}"),
     ("lr = 0.01", "lr = 1e400", f"'train.lr' = inf: {FINITE}"),
-    ("lr = 0.01", "lr = 1e6", f"'train.lr' = 1000000.0: {MOST} 100"),
+    ("lr = 0.01", "lr = 1e39", f"'train.lr' = 1e+39: {MOST}"),
     ("lr = 0.01", "lr = true", f"'train.lr' = True: {NUMBER}"),
     ("lr = 0.01", "lr = 0.01\nhead_lr = inf", f"'train.head_lr' = inf: {FINITE}"),
     ("lr = 0.01", "lr = 0.01\npower = nan", f"'train.power' = nan: {FINITE}"),

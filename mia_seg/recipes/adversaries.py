@@ -78,7 +78,7 @@ class Screen(Section):
     """No adversary: who audits a model of their own knows its members, asks it alone, and trains nothing."""
 
     kind: Literal["screen"] = "screen"
-    stride: int = STRIDE
+    stride: Side = STRIDE
 
     @property
     def choose(self) -> str:
