@@ -46,6 +46,10 @@ COMMANDS = {
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
         "--device", "--workers", "--precision", "--dry-run", "--yes",
     ],
+    "audit": [
+        "victim", "--door", "--answers", "--members", "--class-map", "--name", "--defense", "--attack", "--seed",
+        "--data-root", "--store", "--reports", "--device", "--dry-run", "--yes",
+    ],
     "plan": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
         "--json",
@@ -54,6 +58,10 @@ COMMANDS = {
     "list": [],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
+    "serve": [
+        "victim", "--defense", "--seed", "--data-root", "--store", "--device", "--host", "--port", "--limit",
+        "--key-env", "--noise",
+    ],
     "store": [],
 }  # fmt: skip
 GRID = [
@@ -106,7 +114,7 @@ def test_without_arguments_it_shows_its_help() -> None:
         (["run", "tiny", "tiny_a1", "--seeds", "1"], "--seeds"),
         (["run", "tiny", "tiny_a1", "--seed", "-1"], "--seed"),
         (["train-victim", "tiny", "--workers", "-1"], "--workers"),
-        (["audit"], "audit"),
+        (["audits"], "audits"),
     ],
 )
 def test_wrong_usage_is_refused(arguments: list[str], says: str) -> None:

@@ -95,15 +95,18 @@ def measured(
 
     A group of several scenes (a block, a drive) has their mean score and is judged at the threshold for images.
     """
-    known = victim.known()
-    measure = membership.measure
-    own_N = np.full(len(scores.image_N), attacker.thresholds.image)
-    threshold_N = own_N if scores.threshold_N is None else scores.threshold_N
-    levels = {"image": judged(scores.image_N, known.members_N, threshold_N, groups=known.groups_N, seed=victim.seed)}
+    known, threshold = victim.known(), attacker.thresholds.image
+    measure, own_N = membership.measure, scores.threshold_N
+    image = measure(scores.image_N, known.members_N, threshold=threshold, groups=known.groups_N, seed=victim.seed)
+    levels = {
+        "image": asdict(image) | at_own(scores.image_N, known.members_N, own_N, groups=known.groups_N, seed=victim.seed)
+    }
     if _grouped(known):
         scores_U, members_U = by_group(scores.image_N, known)
-        threshold_U, _ = by_group(threshold_N, known)
-        levels["group"] = judged(scores_U, members_U, threshold_U, groups=None, seed=victim.seed)
+        group, own_U = measure(scores_U, members_U, threshold=threshold, seed=victim.seed), None
+        if own_N is not None:
+            own_U, _ = by_group(own_N, known)
+        levels["group"] = asdict(group) | at_own(scores_U, members_U, own_U, groups=None, seed=victim.seed)
     if scores.patch_NP is not None and attacker.thresholds.patch is not None:
         repeat = scores.patch_NP.shape[1]
         groups, members = known.groups_N.repeat(repeat), known.members_N.repeat(repeat)
@@ -119,16 +122,14 @@ def measured(
     }  # fmt: skip
 
 
-def judged(
-    scores_N: np.ndarray, members_N: np.ndarray, threshold_N: np.ndarray, *, groups: np.ndarray | None, seed: int
+def at_own(
+    scores_N: np.ndarray, members_N: np.ndarray, threshold_N: np.ndarray | None, *, groups: np.ndarray | None, seed: int
 ) -> dict[str, Any]:
-    """What scores achieve: by their order, and each at its threshold."""
-    common = float(threshold_N.mean())
-    ordered = asdict(membership.measure(scores_N, members_N, threshold=common, groups=groups, seed=seed))
-    if (threshold_N == threshold_N[0]).all():
-        return ordered
-    shifted = asdict(membership.measure(scores_N - threshold_N, members_N, threshold=0.0, groups=groups, seed=seed))
-    return ordered | {name: shifted[name] for name in AT_THRESHOLD}
+    """What hangs on the threshold, where each scene has one of its own; nothing where all share one."""
+    if threshold_N is None:
+        return {}
+    found = asdict(membership.measure(scores_N - threshold_N, members_N, threshold=0.0, groups=groups, seed=seed))
+    return {name: found[name] for name in AT_THRESHOLD}
 
 
 def by_group(scores_N: np.ndarray, known: Membership) -> tuple[np.ndarray, np.ndarray]:
