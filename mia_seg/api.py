@@ -81,21 +81,15 @@ def _usual_screen(victim: str, data_root: Path | None) -> tuple[str, ...]:
     return (*SCREEN, *WITH_POOL) if pool else SCREEN
 
 
-def _usual(shadow: str) -> tuple[str, ...]:
-    from mia_seg import recipes
-    from mia_seg.recipes.adversaries import Fleet
-
-    return FLEET_ATTACKS if isinstance(recipes.load_shadow(shadow).adversary, Fleet) else ATTACKS
-
-
 class Audit:
     """Victims and shadows of some seeds under a grid of defenses and attacks.
 
-    made, written: the results of the last run, and their files.
+    made, written: the results of the last run, and their files. left_out: what is usual and why it is not tried.
     """
 
     made: "tuple[Result, ...]" = ()
     written: tuple[Path, ...] = ()
+    left_out: "dict[str, str]"
 
     def __init__(
         self, victim: str, shadow: str | None, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (),
@@ -106,13 +100,25 @@ class Audit:
         for seed in seeds:
             if not 0 <= seed <= LARGEST_SEED:
                 raise MiaSegError(f"Seed {seed} is outside 0 to {LARGEST_SEED} (2^63 - 1). Choose one between these.")
-        self.seeds, self.workspace = tuple(seeds), workspace
+        self.seeds, self.workspace, self.left_out = tuple(seeds), workspace, {}
         if shadow is None:
             tried = attacks or _usual_screen(victim, workspace.data_root)
             self.request = checks.screen(victim, defenses or ("none",), attacked=tried, repeats=repeats)
         else:
-            tried = attacks or _usual(shadow)
+            tried = attacks or self._usual(shadow)
             self.request = checks.request(victim, shadow, defenses or DEFENSES, attacked=tried, repeats=repeats)
+
+    def _usual(self, shadow: str) -> tuple[str, ...]:
+        """What is usual through a shadow; of a fleet, as far as it is large enough for it: see `left_out`."""
+        from mia_seg import recipes
+        from mia_seg.recipes.adversaries import Fleet
+        from mia_seg.stages import checks
+
+        adversary = recipes.load_shadow(shadow).adversary
+        if not isinstance(adversary, Fleet):
+            return ATTACKS
+        self.left_out = checks.too_few(FLEET_ATTACKS, adversary.models)
+        return tuple(attack for attack in FLEET_ATTACKS if attack not in self.left_out)
 
     @cached_property
     def stages(self) -> "list[Measured]":

@@ -51,7 +51,8 @@ class Toy(Network):
 
     def encode(self, image_N3HW: Tensor) -> Tensor:
         feature = self.backbone(image_N3HW)
-        self.seen.append((image_N3HW.shape, feature.dtype))
+        if self.training:
+            self.seen.append((image_N3HW.shape, feature.dtype))
         return feature
 
     def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:

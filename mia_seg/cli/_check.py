@@ -61,7 +61,9 @@ def _look(data_root: Path | None) -> None:
     sizes = partial(limits.check_recipe, data_root=data_root)
     faults += screen.findings(catalogue.check(checks.recipe_of, data_root, sizes))
     if faults:
-        raise MiaSegError(f"{faults} of the above need attention. Recipes with an ok can be run as they are.")
+        raise MiaSegError(
+            f"{faults} of the above need attention. A recipe with an ok can be run where its data set has no problem."
+        )
     others = "" if data_root is None else "mia-seg check --all, to read every file, or "
     screen.following([], f"{others}mia-seg run VICTIM SHADOW")
 

@@ -94,6 +94,12 @@ def plan(planned: "Plan", warning: str, as_json: bool = False) -> None:
         out().print(warning, markup=False)
 
 
+def left_out(reasons: "dict[str, str]") -> None:
+    """Attacks that are usual and are not tried; to stderr, so that a plan in JSON stays one."""
+    for reason in reasons.values():
+        print(f"left out: {printable(reason)}", file=sys.stderr)
+
+
 def results(found: "Sequence[Result]") -> None:
     """A line a result and level, after what a reader has to know of a victim's scenes."""
     from mia_seg.evaluate import results as results_
@@ -261,6 +267,8 @@ def _expected(step: "Step") -> str:
     role, name = step.stage.kind.removesuffix("s"), getattr(step.stage, "recipe_name", "")
     if role not in ("victim", "shadow") or not name:
         return ""
+    if name not in recipes.names(role):  # type: ignore[arg-type]
+        return ""  # a later model of a fleet: its recipe is the first one's
     head = read_text(recipes.find(role, name)).split("\n\n")[0].splitlines()  # type: ignore[arg-type]
     expect = " ".join(line.removeprefix("#").strip() for line in _after(head, "Expect:"))
     return f"{role} {name}: {expect}" if expect else ""

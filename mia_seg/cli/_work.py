@@ -54,6 +54,7 @@ def planned(audit: Audit, as_json: bool = False) -> None:
     """List what an audit needs."""
     from mia_seg.stages import length
 
+    screen.left_out(audit.left_out)
     found = audit.plan()
     screen.plan(found, length.warning(found, audit.workspace), as_json)
 
@@ -63,6 +64,7 @@ def audited(audit: Audit, yes: bool) -> bool:
 
     Of several processes that share a training only the first has the results.
     """
+    screen.left_out(audit.left_out)
     try:
         audit.run(screen.say, long=yes)
     finally:

@@ -1,6 +1,7 @@
 """Listing image and label files, with the sentence that a user needs when one is missing."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -80,7 +81,9 @@ def paired(images: Mapping[str, Path], labels: Mapping[str, Path], where: Path) 
     """Stem -> (image, labels); one without the other is refused, as is an empty folder."""
     if not images:
         waiting = f" for {_some(sorted(labels))} label files" if labels else ""
-        raise MiaSegError(f"{where} holds no images{waiting}. Check that the archive was extracted there.")
+        raise MiaSegError(
+            f"{where} holds no images{waiting}{_lying(where)}. Check that the archive was extracted there."
+        )
     alone = sorted(images.keys() ^ labels.keys())
     if alone:
         what = "image" if alone[0] in images else "label file"
@@ -92,6 +95,13 @@ def paired(images: Mapping[str, Path], labels: Mapping[str, Path], where: Path) 
             f"Restore the missing files (was each archive extracted whole?) or remove the single ones."
         )
     return {stem: (images[stem], labels[stem]) for stem in sorted(images)}
+
+
+def _lying(where: Path) -> str:
+    """': 24 .jpg lie there, which are not read', where something does."""
+    kinds = Counter(Path(name).suffix.lower() for name in entries(where) if Path(name).suffix) if where.is_dir() else {}
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return f": {listed} lie there, which are not read" if listed else ""
 
 
 def _some(stems: list[str]) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from mia_seg.data._containers import lean
 from mia_seg.data._open import QUIET
 from mia_seg.data._paired import Value
 from mia_seg.data._pixels import Stored
@@ -215,7 +216,7 @@ def _shrunk(image: Image.Image, form: str, size: tuple[int, int]) -> Picture:
 
 def _form(path: Path) -> str:
     """'PNG L 8-bit': format and mode in Pillow's words; of a file that has been opened before."""
-    with QUIET, Image.open(path) as image:
+    with QUIET, Image.open(lean(path)) as image:
         return _described(image)
 
 

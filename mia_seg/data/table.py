@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mia_seg.data import Part
 from mia_seg.data._example import write
 from mia_seg.data._files import check_case
+from mia_seg.data._folders import check_one_meaning
 from mia_seg.data._paired import Found
 from mia_seg.data.folder import Folder, Place
 from mia_seg.errors import AbsentData, MiaSegError
@@ -58,7 +59,10 @@ class Table(Folder):
 
     def find(self, root: Path, part: str) -> Found:
         rows = _rows(root / Path(self.path).name)
-        return root, {row.id: row.image for row in rows}, {row.id: row.labels for row in rows}
+        drawn = {row.id: row.labels for row in rows}
+        if self.stored_as() == "ids":
+            check_one_meaning(drawn, root)
+        return root, {row.id: row.image for row in rows}, drawn
 
     def _rows(self, data_root: Path | None) -> tuple[Row, ...]:
         return _rows(self.root(data_root) / Path(self.path).name)

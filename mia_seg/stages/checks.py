@@ -197,6 +197,19 @@ def _check_door(name: str, victim: DoorRecipe, asked: Request) -> None:
             )
 
 
+def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
+    """Which of these attacks so many shadows are too few for, and what each says of it."""
+    found = {}
+    for text in texts:
+        method = plugins.parse(attacks, Attack, text)
+        try:
+            if isinstance(method, FleetAttack):
+                method.check_shadows(models)
+        except MiaSegError as error:
+            found[text] = str(error)
+    return found
+
+
 def _check_components(recipe: Recipe, path: str) -> None:
     plugins.from_section(segmenters, Segmenter, recipe.segmenter, where=f"{path}: [segmenter]")
     plugins.from_section(generators, Generator, recipe.generator, where=f"{path}: [generator]")

@@ -92,6 +92,7 @@ def train(
             row = training.epoch(asked)
             if fabric.is_global_zero:
                 bar.step(_note(row))
+    training.check_answer()
     if fabric.is_global_zero:
         write_log(folder, done.rows)
         write_weights(folder, training)
@@ -148,6 +149,7 @@ class Training:
         self.plan = Plan(len(scenes), recipe.train, fabric.global_rank, fabric.world_size)
         self.classes = len(scenes.dataset.classes())
         self.done = Done(self.classes)
+        self.last: Tensor | None = None  # images of the step that was done last
         self.crops, self.shares = Crops(scenes, recipe.train, seed), Shares(self.plan, seed)
         self.loader = load_crops(self.crops, self.shares, workers=workers, pinned=fabric.device.type == "cuda")
 
@@ -196,7 +198,9 @@ class Training:
             faults.append(MiaSegError(f"{self.title}: another process cannot read a scene, and says which."))
         if faults:
             raise faults[0]
-        return [_placed(self.fabric.to_device(part)) for part in parts]
+        placed = [_placed(self.fabric.to_device(part)) for part in parts]
+        self.last = placed[-1][0]
+        return placed
 
     def step(self, parts: list[Pair], asked: bool) -> bool:
         """One step on the joint batch; whether any process was asked to stop.
@@ -237,6 +241,13 @@ class Training:
         broken = not all_finite(self.network.state_dict().values())
         if self._sum(torch.tensor(float(broken), device=self.fabric.device)).item():
             raise self._place.diverged("a weight is not finite")
+
+    @torch.no_grad()
+    def check_answer(self) -> None:
+        """Raise MiaSegError where the trained network answers with no numbers: no loss follows the last step."""
+        self.network.eval()
+        if self.last is not None and not bool(self.network(self.last).isfinite().all()):
+            raise self._place.diverged("the network's answer is not finite")
 
     def _drawn(self, part: int, scenes: int) -> dict[str, Any]:
         """Synthetic features for one part of a step: their draw is keyed by where training stands."""
