@@ -123,7 +123,7 @@ def test_what_the_screen_cannot_do_is_refused_first(owner: Path, more: tuple[str
 @pytest.mark.parametrize(
     ("target", "answers", "says"),
     [
-        ("own:sums_to_two", "posterior", "its answer sums to one within 1 only"),
+        ("own:sums_to_two", "posterior", "its answer is off by 1 in its sums"),
         ("own:nothing", "logits", "'own:nothing' cannot be imported"),
         ("own:labels", "logits", "logits are floats"),
         ("own:predict", "labels", "it answers float32 where class ids are expected"),

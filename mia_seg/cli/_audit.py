@@ -1,15 +1,17 @@
 """`mia-seg audit`: one model looked at alone, from its recipe or from options that describe it."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mia_seg.api import Audit
+from mia_seg import values
+from mia_seg.api import SCREEN, WITH_POOL, Audit
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import AttackNames, DataRoot, DefenseNames, Device, DryRun, Reports, Seeds, StoreRoot, Yes
+from mia_seg.cli._options import DataRoot, Device, DryRun, Reports, Seeds, StoreRoot, Yes
 from mia_seg.errors import MiaSegError
 
 HEAD = """\
@@ -26,6 +28,16 @@ Members = Annotated[
     Path | None, typer.Option(help="CSV with columns image, labels, member (1, 0), and perhaps id and group.")
 ]
 ClassMap = Annotated[str | None, typer.Option(help="Class map of the labels: a packaged name or a .toml.")]
+Screened = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attack", help=f"name or name:value; repeat for several. Default: {', '.join(SCREEN)}; with a pool, "
+        f"{', '.join(WITH_POOL)} too.",
+    ),
+]  # fmt: skip
+Released = Annotated[
+    list[str] | None, typer.Option("--defense", help="name or name:value; repeat for several. Default: none.")
+]
 Name = Annotated[str, typer.Option(help="What the recipe is called that this writes.")]
 
 
@@ -37,8 +49,8 @@ def audit(
     members: Members = None,
     class_map: ClassMap = None,
     name: Name = "mine",
-    defense: DefenseNames = None,
-    attack: AttackNames = None,
+    defense: Released = None,
+    attack: Screened = None,
     seed: Seeds = None,
     data_root: DataRoot = None,
     store: StoreRoot = Path("runs"),
@@ -50,10 +62,13 @@ def audit(
     """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members."""
     if (victim is None) == (door is None):
         raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
+    described = {"--answers": answers, "--members": members, "--class-map": class_map}
+    if victim is not None and (beside := [option for option, value in described.items() if value is not None]):
+        raise MiaSegError(f"{', '.join(beside)} describe a model with --door, and '{victim}' has a recipe. Edit that.")
     if door is not None:
         root = data_root or (members.parent if members else Path())
         written = recipe_for(name, door, answers=answers, members=members, class_map=class_map, data_root=root)
-        screen.following([written], f"mia-seg audit {name} --data-root {root}")
+        screen.following([written], f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
         victim, data_root = name, root
     workspace = work.opened(store, data_root, reports, device=device)
     looked = Audit(
@@ -83,21 +98,40 @@ def recipe_for(
     if not value:
         raise MiaSegError(f"--door {door}: give its {main} as '{kind}:{main.upper()}'.")
     assert members is not None
-    text = HEAD.format(name=name, root=data_root) + _toml(
-        {
-            "data": {"name": "table", "path": _below(members, data_root), "class_map": class_map},
-            "split": {"rule": "stated"},
-            "door": {"name": kind, main: value, "answers": answers},
-        }
-    )
+    sections: dict[str, dict[str, Any]] = {
+        "data": {"name": "table", "path": _below(members, data_root), "class_map": class_map},
+        "split": {"rule": "stated"},
+        "door": {"name": kind, main: value, "answers": answers},
+    }
+    _check(name, sections)
+    root = shlex.quote(str(data_root))
+    text = HEAD.format(name=name, root=root) + _toml(sections)
     path = Path.cwd() / "victims" / f"{name}.toml"
     if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise MiaSegError(
-            f"{path} is there and says something else. Run 'mia-seg audit {name}' to use it, or give another --name."
+            f"{path} is there and says something else. Run 'mia-seg audit {name} --data-root {root}' to use it, edit "
+            f"or remove it, or give another --name."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _check(name: str, sections: dict[str, dict[str, Any]]) -> None:
+    """Nothing is written that could not be read back, and no recipe that came along is hidden."""
+    from mia_seg import data, plugins, recipes
+    from mia_seg.data import Dataset
+    from mia_seg.oracles import doors
+    from mia_seg.oracles.doors import Door
+
+    plugins.from_section(data, Dataset, sections["data"], where="--members and --class-map").classes()
+    plugins.from_section(doors, Door, sections["door"], where="--door and --answers")
+    if name in recipes.names("victim") and recipes.find("victim", name).parent != Path.cwd() / "victims":
+        raise MiaSegError(f"--name {name}: a recipe of that name came with mia-seg. Give another one.")
+    try:
+        values.named(name)
+    except ValueError as error:
+        raise MiaSegError(f"--name '{name}': {error}. Give another one.") from None
 
 
 def _below(members: Path, data_root: Path) -> str:

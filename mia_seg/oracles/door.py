@@ -70,8 +70,13 @@ class DoorOracle:
 
     def _check_logits(self, scores: Tensor) -> None:
         """A posterior that is taken for logits would become a nearly flat one, and nobody would see it."""
-        if len(scores) > 1 and (scores >= 0).all() and ((scores.sum(0) - 1).abs() <= SUM).all():
-            self._refuse("its answer sums to one at every pixel, as no logits do. Set [door] answers to 'posterior'")
+        total = scores.sum(0)
+        varies = len(scores) > 1 and bool((scores != scores[:, :1, :1]).any())
+        if varies and (scores >= 0).all() and total.max() - total.min() <= SUM * total.mean():
+            self._refuse(
+                f"its answer sums to {total.mean():.3g} at every pixel, as no logits do. Set [door] answers to "
+                f"'posterior', with [door.output] normalise = true where the sum is not one"
+            )
 
     def _check_posterior(self, scores: Tensor) -> None:
         if (scores < -SUM).any():
@@ -79,7 +84,7 @@ class DoorOracle:
         off = (scores.sum(0) - 1).abs().max().item()
         if off > SUM and not self.door.output.normalise:
             self._refuse(
-                f"its answer sums to one within {off:.2g} only, where a posterior does exactly. Is [door] answers "
+                f"its answer is off by {off:.2g} in its sums, which are one in a posterior. Is [door] answers "
                 f"'logits'? Scores that never sum to one can be made to by [door.output] normalise = true"
             )
 

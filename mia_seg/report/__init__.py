@@ -137,13 +137,14 @@ def _victim(
     folder, rows = reports / name, enriched(once(results))
     repeated = budget_table(results)
     names = sorted({str(row["shadow"]) for row in rows})
+    through = [row for row in rows if row["adversary"] != "screen"]
     return Victim(
         name=name,
         leak=words.leak(rows),
         controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
         tables=[
             tables.utility(rows),
-            tables.shadows(cells(rows)),
+            *([tables.shadows(cells(through))] if through else []),
             *([generators.generator_table(scores)] if scores else []),
             *([repeated] if repeated else []),
         ],
@@ -154,10 +155,15 @@ def _victim(
         shadows=[_shadow(folder, name, [r for r in rows if r["shadow"] == name], shared=shared) for name in names],
         sheets=[*figures.cam(folder, sheets[0]), *figures.losses(folder, sheets[1])],
         details=[
-            tables.counts(rows), tables.shadow_utility(results), tables.settings(results),
+            tables.counts(rows), *_shadow_utility(results), tables.settings(results),
             *control_tables(results), *where.where_tables(where.shown(rows)), tables.provenance(results),
         ],
     )  # fmt: skip
+
+
+def _shadow_utility(results: Results) -> list[Table]:
+    through = [result for result in results if result.adversary != "screen"]
+    return [tables.shadow_utility(through)] if through else []
 
 
 def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow:

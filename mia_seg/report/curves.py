@@ -90,7 +90,7 @@ def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None
         ax.xaxis.set_major_formatter("{x:g}")  # powers would be formulas, which no text of a figure is
         ax.xaxis.set_minor_formatter(NullFormatter())  # under a decade matplotlib would label every tick
         # Left of one non-member in all of them there is no rate to see.
-        ax.set_xlim(lowest, 1)
+        ax.set_xlim(min(lowest, 0.1), 1)
 
 
 def _pr_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None:

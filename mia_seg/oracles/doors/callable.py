@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable as Function
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +23,12 @@ class Callable(Door):
     An nn.Module is one too. It runs in this process: name only code that you would run yourself.
     """
 
+    outside: ClassVar[frozenset[str]] = Door.outside | {"loads"}
+
     target: str = Field(pattern=r"^\w+(\.\w+)*:\w+(\.\w+)*$", description="package.module:function")
+    loads: tuple[str, ...] = Field(
+        default=(), description="files that its module loads, as weights: changed ones are another model"
+    )
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         del scenes
@@ -31,13 +36,14 @@ class Callable(Door):
         return asked(_of_arrays(found) if isinstance(found, torch.nn.Module) else found, "callable", f"'{self.target}'")
 
     def files(self, base: Path) -> tuple[Path, ...]:
-        """The module's file. What that imports or loads is not looked at."""
+        """The module's file and those in `loads`. What else it imports or reads is not looked at."""
         try:
             with _importable(base):
                 spec = importlib.util.find_spec(self._module)
         except Exception:  # the packages around it are imported; `open` says what is wrong with them
             return ()
-        return (Path(spec.origin),) if spec and spec.origin and Path(spec.origin).is_file() else ()
+        own = (Path(spec.origin),) if spec and spec.origin and Path(spec.origin).is_file() else ()
+        return (*own, *(base / name for name in self.loads))
 
     @property
     def _module(self) -> str:
