@@ -228,7 +228,7 @@ def test_an_export_that_is_right_at_its_own_size_only_is_caught_by_an_example_of
     [
         ("scene-01.npy", None, "scene-01.png has no answer beside it. Save the owner's as scene-01.npy"),
         ("scene-01.npy", b"no array", "scene-01.npy cannot be read"),
-        ("scene-01.npy", np.zeros((3, 6, 10)), "scene-01.npy, the owner's answer, cannot be one: its answer sums"),
+        ("scene-01.npy", np.zeros((3, 6, 10)), "scene-01.npy, the owner's answer, cannot be one: its answer is off"),
         ("scene-01.npy", np.zeros((3, 10), int), "answers 3 x 10 to an image of 6 x 10.*An example holds class ids"),
         ("scene-01.npy", np.full((6, 10), 7), "has class 7, and it has 3 classes"),
         ("scene-01.png", b"no image", "scene-01.png cannot be read as an image"),

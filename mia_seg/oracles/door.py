@@ -71,8 +71,10 @@ class DoorOracle:
     def _check_logits(self, scores: Tensor) -> None:
         """A posterior that is taken for logits would become a nearly flat one, and nobody would see it."""
         total = scores.sum(0)
-        varies = len(scores) > 1 and bool((scores != scores[:, :1, :1]).any())
-        if varies and (scores >= 0).all() and total.max() - total.min() <= SUM * total.mean():
+        # One answer everywhere has one sum everywhere, whatever it is.
+        suspect = bool((scores != scores[:, :1, :1]).any()) or bool(((total - 1).abs() <= SUM).all())
+        even = bool(total.max() - total.min() <= SUM * total.mean())
+        if len(scores) > 1 and suspect and even and (scores >= 0).all():
             self._refuse(
                 f"its answer sums to {total.mean():.3g} at every pixel, as no logits do. Set [door] answers to "
                 f"'posterior', with [door.output] normalise = true where the sum is not one"
