@@ -13,6 +13,7 @@ import pytest
 from helpers_datasets import MAPILLARY_KEYS, add_coarse, add_val, stored, write_config
 from helpers_files import assert_refused, call, edit, facade_stem, forget, frame_stems
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from mia_seg import recipes
 from mia_seg.data import IGNORE, _alike, _inspect, folder
@@ -440,3 +441,14 @@ def test_mapillary_values_follow_its_config(data_template: Path) -> None:
     part = part_of(inspected(data_template), "mapillary: training, v2.0")
     assert len(part.values) == len(NAMES["v2.0"])
     assert part.scenes == len(MAPILLARY_KEYS["training"])
+
+
+def test_texts_of_a_png_are_not_looked_at(facades: Path) -> None:
+    _, labels = facade(facades, 0)
+    with Image.open(labels) as image:
+        image.load()
+    texts = PngInfo()
+    texts.add_text("comment", "x" * 2_000_000, zip=True)
+    image.save(labels, pnginfo=texts)
+    (part,) = inspected(facades).parts
+    assert part.unreadable == []

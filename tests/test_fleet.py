@@ -11,7 +11,7 @@ import pytest
 from helpers_files import BLOCKS, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, VIDEO, call, edit, write
 
 from mia_seg import attacks, defenses, plugins, train
-from mia_seg.api import Audit
+from mia_seg.api import FLEET_ATTACKS, Audit
 from mia_seg.attacks import Attack
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
@@ -227,3 +227,11 @@ def test_a_fleet_that_knows_the_defense_is_asked_behind_it(workspace: Workspace,
         assert {asked.defense.label for asked in own} == {known}
         assert {asked.model.recipe_name for asked in own} == {m.recipe_name for m in stage.attacker.shadows}
         assert sorted(asked.part for asked in own) == ["asked"] * 4 + ["pool"] * 4, "every shadow, about both"
+
+
+def test_a_small_fleet_runs_the_usual_attacks_that_it_is_large_enough_for() -> None:
+    few, many = (checks.too_few(FLEET_ATTACKS, models) for models in (4, 16))
+    assert set(few) < set(FLEET_ATTACKS)
+    assert "attack_r" in few
+    assert "needs 6 shadows" in few["attack_r"]
+    assert many == {}

@@ -11,6 +11,7 @@ from helpers_files import assert_refused, call, write
 from mia_seg.attacks import Membership
 from mia_seg.data.folder import Folder
 from mia_seg.metrics.membership import best_threshold
+from mia_seg.oracles.doors.callable import Callable
 from mia_seg.stages.screen import crossed
 
 MODEL = """\
@@ -144,3 +145,26 @@ def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
     assert_refused(call(*described(owner), "--data-root", owner / "labelmefacade"), "does not lie below")
     assert call(*described(owner), "--dry-run").code == 0
     assert_refused(call(*described(owner, "own:labels")), "mine.toml is there and says something else")
+
+
+def test_a_refused_description_leaves_no_recipe(owner: Path, workdir: Path) -> None:
+    before = sorted(path.name for path in (workdir / "victims").iterdir())
+    for arguments, says in (
+        (described(owner, answers="probs"), "Input should be 'logits', 'posterior' or 'labels'"),
+        ((*described(owner), "--name", "../evil"), "--name '../evil'"),
+        ((*described(owner), "--name", "labelmefacade"), "a recipe of that name came with mia-seg"),
+        ((*described(owner)[:-1], "nosuch.toml"), "nosuch.toml is missing"),
+    ):
+        assert_refused(call(*arguments), says)
+    assert sorted(path.name for path in (workdir / "victims").iterdir()) == before
+    assert not list(workdir.glob("*.toml"))
+    refused = call("audit", "tiny_folder", "--answers", "labels", "--data-root", owner)
+    assert_refused(refused, "--answers describe a model with --door, and 'tiny_folder' has a recipe")
+
+
+def test_files_that_a_function_loads_are_part_of_its_identity(workdir: Path) -> None:
+    write(workdir / "own.py", MODEL)
+    write(workdir / "weights.pt", "1")
+    plain, told = (Callable(target="own:predict", answers="logits", loads=loads) for loads in ((), ("weights.pt",)))
+    assert [path.name for path in plain.files(workdir)] == ["own.py"]
+    assert [path.name for path in told.files(workdir)] == ["own.py", "weights.pt"]

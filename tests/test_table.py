@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers_files import forget, write
+from PIL import Image
 
 from mia_seg.data.folder import Folder
 from mia_seg.data.table import Table
@@ -95,3 +96,14 @@ def test_who_says_who_is_a_member_is_one_of_two(data_template: Path) -> None:
 def test_counts_go_with_rules_that_count(given: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         SplitRule(**given)
+
+
+def test_one_bit_masks_beside_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "map.toml", 'classes = ["a", "b"]\nmap = [{name = "a", id = 0}, {name = "b", id = 1}]')
+    for name, mode in (("a", "1"), ("b", "L")):
+        Image.new(mode, (4, 4)).save(tmp_path / f"{name}.png")
+    forget()
+    write(tmp_path / "members.csv", f"{HEAD}x.jpg,a.png,1,x,\ny.jpg,b.png,0,y,\n")
+    with pytest.raises(MiaSegError, match="holds 1 one-bit masks"):
+        Table(path="members.csv", class_map="map.toml").ids(tmp_path)
