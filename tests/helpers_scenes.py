@@ -51,8 +51,7 @@ class Toy(Network):
 
     def encode(self, image_N3HW: Tensor) -> Tensor:
         feature = self.backbone(image_N3HW)
-        if self.training:
-            self.seen.append((image_N3HW.shape, feature.dtype))
+        self.seen.append((image_N3HW.shape, feature.dtype))
         return feature
 
     def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:

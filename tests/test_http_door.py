@@ -204,7 +204,7 @@ def test_nothing_is_asked_twice(server: Server, tmp_path: Path) -> None:
 
 
 def test_an_answer_that_is_no_posterior_is_kept_and_read_otherwise(server: Server, tmp_path: Path) -> None:
-    server.script = [answers(posterior() * 40)]
+    server.script = [answers(posterior() * 40 * np.linspace(1, 2, 6, dtype=np.float32))]
     for answered, fits in (("posterior", False), ("logits", True)):
         settings = door(server, answers=answered)
         oracle = DoorOracle(settings, settings.open_with(tmp_path, {}, tmp_path / "asked"), ["a", "b", "c"])
@@ -333,7 +333,12 @@ def test_the_service_says_how_long_to_wait(
     server: Server, tmp_path: Path, header: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(_post.time, "sleep", slept.append)
+
+    def sleep(seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread():  # other threads wait, too
+            slept.append(seconds)
+
+    monkeypatch.setattr(_post.time, "sleep", sleep)
     server.script = [says(429, Retry_After=header(7)), says(503, Retry_After="soon"), answers(posterior())]
     opened(server, tmp_path)(IMAGE, 0)
     assert slept[0] == pytest.approx(7, abs=1.1)
