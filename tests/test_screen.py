@@ -67,10 +67,11 @@ def test_thresholds_are_chosen_on_the_other_half() -> None:
     assert (again_N[halves[0]] == threshold_N[halves[0]]).all(), "a scene's own half says nothing of its threshold"
 
 
-def test_a_side_of_one_group_has_one_threshold() -> None:
-    members_N, groups_N = np.array([True, True, False, False]), np.array(["a", "a", "b", "c"])
-    threshold_N = crossed(np.array([3.0, 2.0, 1.0, 0.0]), Membership(members_N, groups_N), 0)
-    assert threshold_N.tolist() == [1.5] * 4
+def test_where_a_side_is_one_group_no_membership_shapes_the_threshold() -> None:
+    scores_N, groups_N = np.array([9.0, 2.0, 1.0, 0.0, 8.0]), np.array(["a", "b", "c", "d", "a"])
+    members_N = groups_N == "a"
+    assert crossed(scores_N, Membership(members_N, groups_N), 0).tolist() == [2.0] * 5
+    assert best_threshold(scores_N, members_N) == 5.0, "which would tell all of them apart"
 
 
 def test_a_model_that_exists_is_audited_by_one_command(owner: Path, workdir: Path) -> None:
@@ -144,6 +145,8 @@ def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
     )
     assert_refused(call(*described(owner), "--data-root", owner / "labelmefacade"), "does not lie below")
     assert call(*described(owner), "--dry-run").code == 0
+    assert not (Path.cwd() / "victims" / "mine.toml").exists(), "nothing is made"
+    assert call(*described(owner)[:-2], "--class-map", "labelmefacade", "--attack", "label_only").code == 0
     assert_refused(call(*described(owner, "own:labels")), "mine.toml is there and says something else")
 
 

@@ -2,8 +2,10 @@
 
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +15,9 @@ from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
 from mia_seg.cli._options import DataRoot, Device, DryRun, Reports, Seeds, StoreRoot, Yes
 from mia_seg.errors import MiaSegError
+
+if TYPE_CHECKING:
+    from mia_seg.workspace import Workspace
 
 HEAD = """\
 # {name}: a model that exists, asked through a door. Written by mia-seg audit; edit it and run it again.
@@ -67,13 +72,20 @@ def audit(
         raise MiaSegError(f"{', '.join(beside)} describe a model with --door, and '{victim}' has a recipe. Edit that.")
     if door is not None:
         root = data_root or (members.parent if members else Path())
-        written = recipe_for(name, door, answers=answers, members=members, class_map=class_map, data_root=root)
-        screen.following([written], f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
-        victim, data_root = name, root
+        with written(name, sections(door, described, root), root, only_now=dry_run) as path:
+            if not dry_run:
+                screen.following([path], f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
+            workspace = work.opened(store, root, reports, device=device)
+            return _look(name, workspace, defense, attacks=attack, seeds=seed, dry_run=dry_run, yes=yes)
     workspace = work.opened(store, data_root, reports, device=device)
-    looked = Audit(
-        str(victim), None, defense or (), attacks=attack or (), seeds=seed or [0], repeats=1, workspace=workspace
-    )
+    return _look(str(victim), workspace, defense, attacks=attack, seeds=seed, dry_run=dry_run, yes=yes)
+
+
+def _look(
+    victim: str, workspace: "Workspace", defenses: list[str] | None, *, attacks: list[str] | None,
+    seeds: list[int] | None, dry_run: bool, yes: bool,
+) -> None:  # fmt: skip
+    looked = Audit(victim, None, defenses or (), attacks=attacks or (), seeds=seeds or [0], workspace=workspace)
     if dry_run:
         return work.planned(looked)
     if work.audited(looked, yes):
@@ -81,40 +93,47 @@ def audit(
         screen.following(screen.pages(work.drawn(workspace)), f"open the page, or mia-seg run {victim} SHADOW")
 
 
-def recipe_for(
-    name: str, door: str, *, answers: str | None, members: Path | None, class_map: str | None, data_root: Path
-) -> Path:
-    """Write the victim recipe of a model behind a door. Raises MiaSegError for what is lacking, and for another one."""
+def sections(door: str, described: dict[str, Any], data_root: Path) -> dict[str, dict[str, Any]]:
+    """The recipe of a model behind a door, by the values of options. Raises MiaSegError for what is lacking."""
     from mia_seg import plugins
     from mia_seg.oracles import doors
     from mia_seg.oracles.doors import Door
 
-    given = {"--answers": answers, "--members": members, "--class-map": class_map}
-    if lacking := [option for option, value in given.items() if value is None]:
+    if lacking := [option for option, value in described.items() if value is None]:
         raise MiaSegError(f"--door needs {', '.join(lacking)} too. See 'mia-seg audit --help'.")
     kind, _, value = door.partition(":")
     cls = plugins.load(doors, Door, kind)
-    [main, *_] = [key for key in cls.model_fields if key not in Door.model_fields]
+    main = next(key for key in cls.model_fields if key not in Door.model_fields)
     if not value:
-        raise MiaSegError(f"--door {door}: give its {main} as '{kind}:{main.upper()}'.")
-    assert members is not None
-    sections: dict[str, dict[str, Any]] = {
-        "data": {"name": "table", "path": _below(members, data_root), "class_map": class_map},
+        raise MiaSegError(f"--door {kind}: give its {main} as '{kind}:{main.upper()}'.")
+    path = _below(described["--members"], data_root)
+    return {
+        "data": {"name": "table", "path": path, "class_map": described["--class-map"]},
         "split": {"rule": "stated"},
-        "door": {"name": kind, main: value, "answers": answers},
+        "door": {"name": kind, main: value, "answers": described["--answers"]},
     }
-    _check(name, sections)
+
+
+@contextmanager
+def written(name: str, found: dict[str, dict[str, Any]], data_root: Path, *, only_now: bool) -> Iterator[Path]:
+    """The file of a recipe; one that was not there before is `only_now` there. Raises MiaSegError for another one."""
+    _check(name, found)
     root = shlex.quote(str(data_root))
-    text = HEAD.format(name=name, root=root) + _toml(sections)
+    text = HEAD.format(name=name, root=root) + _toml(found)
     path = Path.cwd() / "victims" / f"{name}.toml"
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    there = path.is_file()
+    if there and path.read_text(encoding="utf-8") != text:
         raise MiaSegError(
             f"{path} is there and says something else. Run 'mia-seg audit {name} --data-root {root}' to use it, edit "
             f"or remove it, or give another --name."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    return path
+    try:
+        yield path
+    finally:
+        if only_now and not there:
+            path.unlink()
 
 
 def _check(name: str, sections: dict[str, dict[str, Any]]) -> None:

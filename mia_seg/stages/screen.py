@@ -16,7 +16,7 @@ from mia_seg.plugins import settings_of
 from mia_seg.query.answers import Answers
 from mia_seg.stages import Stage
 from mia_seg.stages.attackers import Seen
-from mia_seg.stages.existing import Model
+from mia_seg.stages.models import Model
 from mia_seg.store import Draft, write_json
 from mia_seg.workspace import Workspace
 
@@ -99,13 +99,14 @@ class CrossFittedAttacker(Attacker):
 def crossed(scores_N: np.ndarray, known: Membership, seed: int) -> np.ndarray:
     """The threshold of each scene [N]: the best one on the other half. Halves hold whole groups of both sides alike.
 
-    Where a side is a single group there is no other half: its scenes take the best threshold on all.
+    Where a side is a single group there is no other half to learn from: every scene takes the median of all scores,
+    which knows no membership.
     """
     first_N, rng = np.zeros(len(scores_N), bool), np.random.default_rng(seed)
     for side in (known.members_N, ~known.members_N):
         groups = np.unique(known.groups_N[side])
         if len(groups) < 2:
-            return np.full(len(scores_N), best_threshold(scores_N, known.members_N))
+            return np.full(len(scores_N), np.median(scores_N))
         first_N |= side & np.isin(known.groups_N, rng.permutation(groups)[: len(groups) // 2])
     others = {half: first_N != half for half in (True, False)}
     found = {half: best_threshold(scores_N[rest], known.members_N[rest]) for half, rest in others.items()}
