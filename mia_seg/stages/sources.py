@@ -56,6 +56,7 @@ class Sources:
         """A recipe's scenes, cut by its rule. Raises MiaSegError naming `whose` where two parts have one picture."""
         dataset = recipe.dataset()
         found = self._cut(dataset, recipe.split.cut(dataset, self.workspace.data_root, seed))
+        found = labelled(found, self.workspace)
         check_parts(found, whose)
         return found
 
@@ -73,7 +74,9 @@ class Sources:
             raise MiaSegError(f"[synthetic.data] has other classes than '{name}'. Merge its labels into the same ones.")
         every = dataset.ids(self.workspace.data_root)
         found = self._cut(dataset, Partition(every, [], [], {i: i for i in every}))
-        left = [i for i in every if found.pictures[i] not in used]
+        if settings.masks == "labels":  # pseudo-labels need none
+            found = labelled(found, self.workspace)
+        left = [i for i in found.parts.members if found.pictures[i] not in used]
         if not left:
             raise MiaSegError(
                 f"[synthetic] masks = '{settings.masks}': every scene is in a part of '{name}'s split. Leave some "
@@ -95,4 +98,4 @@ class Sources:
     def _cut(self, dataset: Dataset, parts: Partition) -> Cut:
         found = read_cut(dataset, parts, self.workspace.data_root, content=self.content)
         self.content.save()
-        return labelled(seen(found, self.workspace), self.workspace)
+        return seen(found, self.workspace)

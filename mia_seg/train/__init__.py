@@ -237,17 +237,20 @@ class Training:
         return Place(self.title, step, self.plan.steps, rate, "[train]", self.settings.precision)
 
     def _check_weights(self) -> None:
-        """Raise MiaSegError in all processes where the weights of one are not finite."""
-        broken = not all_finite(self.network.state_dict().values())
-        if self._sum(torch.tensor(float(broken), device=self.fabric.device)).item():
-            raise self._place.diverged("a weight is not finite")
+        """Raise MiaSegError where weights are not finite."""
+        self._stop_all(not all_finite(self.network.state_dict().values()), "a weight is not finite")
 
     @torch.no_grad()
     def check_answer(self) -> None:
         """Raise MiaSegError where the trained network answers with no numbers: no loss follows the last step."""
         self.network.eval()
-        if self.last is not None and not bool(self.network(self.last).isfinite().all()):
-            raise self._place.diverged("the network's answer is not finite")
+        broken = self.last is not None and not bool(self.network(self.last).isfinite().all())
+        self._stop_all(broken, "the network's answer is not finite")
+
+    def _stop_all(self, broken: bool, sign: str) -> None:
+        """Raise MiaSegError in all processes where one is broken."""
+        if self._sum(torch.tensor(float(broken), device=self.fabric.device)).item():
+            raise self._place.diverged(sign)
 
     def _drawn(self, part: int, scenes: int) -> dict[str, Any]:
         """Synthetic features for one part of a step: their draw is keyed by where training stands."""
