@@ -126,7 +126,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
             "epoch = 1",
             "unknown key 'train.epoch'. Did you mean 'epochs'? There are: epochs, steps,",
         ),
-        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: data, split, window, segmenter,"),
+        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: data, split, segmenter, train,"),
         ("pool = 12", "pol = 12", "unknown key 'split.pol'. Did you mean 'pool'? There are: rule, members,"),
         ("size = ", "sise = ", "[data]: unknown key 'sise'. Did you mean 'size'? There are: size, style, count, seed."),
         (
@@ -194,10 +194,26 @@ def test_the_adversary_belongs_to_shadows_alone(elsewhere: Path, victim: Path) -
     assert refusal() == f"{victim}: a victim must not have a section [adversary]."
 
 
-def test_a_recipe_is_not_called_as_the_folder_of_scores_is(elsewhere: Path) -> None:
-    path = write(elsewhere / "shadows" / "generators.toml", shadow_text())
-    says = f"{path}: 'generators' names the folder of generators' scores in reports. Rename the recipe."
-    assert refusal("shadow", "generators") == says
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("generators", "names the folder of generators' scores in reports"),
+        ("screen", "stands in results for a look at a victim without a shadow"),
+    ],
+)
+def test_a_recipe_is_not_called_as_something_else_in_reports_is(elsewhere: Path, name: str, says: str) -> None:
+    path = write(elsewhere / "shadows" / f"{name}.toml", shadow_text())
+    assert refusal("shadow", name) == f"{path}: '{name}' {says}. Rename the recipe."
+
+
+def test_a_door_takes_no_window_and_nothing_of_a_training(elsewhere: Path) -> None:
+    text = f"{HEAD}{STREETS}{RANDOM}[door]\nname = 'callable'\ntarget = 'own:predict'\nanswers = 'logits'\n"
+    path = write(elsewhere / "victims" / "mine.toml", text)
+    assert checks.victim_of("mine").window is None
+    path.write_text(f"{text}[window]\nsize = [16, 16]\n", encoding="utf-8")
+    assert "unknown key 'window'" in refusal("victim", "mine")
+    path.write_text(text + MODEL, encoding="utf-8")
+    assert refusal("victim", "mine") == f"{path}: a victim with [door] exists already: leave out [segmenter]."
 
 
 @pytest.mark.parametrize(

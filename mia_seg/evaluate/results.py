@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
-from mia_seg.recipes import RESERVED
+from mia_seg.recipes import GENERATORS
 from mia_seg.store import replace, shortened, writing
 from mia_seg.texts import files_below, read_json
 
@@ -65,7 +65,7 @@ def _upgraded(path: Path, raw: Any) -> Any:
 def files(root: Path) -> list[Path]:
     """The files of all results in the tree below `root`, sorted; generators' scores and what is hidden are none."""
     named = (path for path in files_below(root, "**/*.json") if re.search(r"\.s\d+\.json$", path.name))
-    return [path for path in named if path.parent.name != RESERVED]
+    return [path for path in named if path.parent.name != GENERATORS]
 
 
 def read_all(root: Path, victim: str | None = None) -> list[Result]:
@@ -77,7 +77,7 @@ def write_generator(reports: Path, score: dict[str, Any]) -> Path:
     """Store the score of a generator beside its victim's results; its settings are part of the file's name."""
     settings = dict(score["generator"])
     name = slug(",".join([settings.pop("name"), *(f"{key}={value}" for key, value in sorted(settings.items()))]))
-    return _put(reports / score["victim"] / RESERVED / f"{name}.s{score['seed']}.json", score)
+    return _put(reports / score["victim"] / GENERATORS / f"{name}.s{score['seed']}.json", score)
 
 
 def read_generators(reports: Path) -> list[dict[str, Any]]:
@@ -86,7 +86,7 @@ def read_generators(reports: Path) -> list[dict[str, Any]]:
     Each holds `real` and, epoch after epoch, generated `utility` on held-out layouts. Raises MiaSegError for a file
     that does not.
     """
-    return [_read_generator(path) for path in files_below(reports, f"*/{RESERVED}/*.s*.json")]
+    return [_read_generator(path) for path in files_below(reports, f"*/{GENERATORS}/*.s*.json")]
 
 
 def _read_generator(path: Path) -> dict[str, Any]:

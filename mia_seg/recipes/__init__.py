@@ -5,7 +5,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -33,11 +33,10 @@ COMPONENTS = {
 
 
 class AuditedRecipe(Section):
-    """What an audit needs to know of a model, whoever made it: its scenes, who is a member, how an image is read."""
+    """What an audit needs to know of a model, whoever made it: its scenes, and who is a member."""
 
     data: dict[str, Any]
     split: SplitRule
-    window: Window | None = None
 
     def dataset(self) -> Dataset:
         """The data set that `[data]` names, with its settings."""
@@ -57,6 +56,7 @@ class AuditedRecipe(Section):
 class DoorRecipe(AuditedRecipe):
     """A victim that exists already: `[door]` says how it is asked."""
 
+    window: ClassVar[Window | None] = None  # no key: a door hands the image over in one piece
     door: dict[str, Any]
 
     @property
@@ -70,6 +70,7 @@ class Recipe(AuditedRecipe):
 
     segmenter: dict[str, Any]
     train: Train
+    window: Window | None = None
     generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
     train_generator: TrainGenerator = TrainGenerator()
 
@@ -99,7 +100,12 @@ class ShadowRecipe(Recipe):
 
 TRAINED = ("segmenter", "train", "generator", "train_generator", "synthetic")  # sections of what mia-seg trains
 MOST_BYTES = 1_000_000
-RESERVED = "generators"  # no recipe's name: reports/<victim>/generators/ holds the scores of generators
+GENERATORS = "generators"
+# No recipes' names.
+RESERVED = {
+    GENERATORS: "names the folder of generators' scores in reports",
+    "screen": "stands in results for a look at a victim without a shadow",
+}
 # Sections that only the other kind has.
 FOREIGN = {
     "victim": {"adversary": "a victim must not have a section [adversary]"},
@@ -224,8 +230,8 @@ def check_file(path: Path) -> None:
 def _given(kind: Kind, name: str) -> tuple[dict[str, Any], Path]:
     """What a recipe's file says, and the file."""
     path = find(kind, name)
-    if name == RESERVED:
-        raise MiaSegError(f"{path}: '{name}' names the folder of generators' scores in reports. Rename the recipe.")
+    if name in RESERVED:
+        raise MiaSegError(f"{path}: '{name}' {RESERVED[name]}. Rename the recipe.")
     given = _read(path)
     for section, says in FOREIGN[kind].items():
         if section in given:
