@@ -19,9 +19,9 @@ from mia_seg.stages.blind import BlindControl
 from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.classes import CommonClasses
 from mia_seg.stages.difficulty import Difficulty
-from mia_seg.stages.existing import ExistingModel, Model, door_of
+from mia_seg.stages.existing import ExistingModel, door_of
 from mia_seg.stages.generators import TrainedGenerator
-from mia_seg.stages.models import Role, TrainedModel
+from mia_seg.stages.models import Model, Role, TrainedModel
 from mia_seg.stages.results import Measured
 from mia_seg.stages.scenes import Cut, Divided, Part, check_apart
 from mia_seg.stages.screen import CrossFitted

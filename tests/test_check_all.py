@@ -18,9 +18,9 @@ from PIL.PngImagePlugin import PngInfo
 from mia_seg import recipes
 from mia_seg.data import IGNORE, _alike, _inspect, folder
 from mia_seg.data._labels_mapillary import NAMES
+from mia_seg.data._values import percent
 from mia_seg.data.camvid import CamVid
 from mia_seg.recipes import inspection
-from mia_seg.recipes._tally import percent
 from mia_seg.recipes.inspected import DataPart, Inspection
 
 PARTS = {

@@ -101,7 +101,7 @@ def _show(found: "Inspection") -> None:
 
 
 def _row(part: "DataPart") -> list[str]:
-    from mia_seg.recipes._tally import percent
+    from mia_seg.data._values import percent
 
     known = {value.name for value in part.values} - {None}
     twins = [str(part.exact.count), str(part.near.count)]
@@ -139,7 +139,8 @@ def _lines(found: "Inspection") -> Iterator[tuple[str, str]]:
 
 def _values(values: "list[LabelValue]") -> str:
     """'0 sky 12%, 11 ignored 3%, 77 unknown 0.2%'."""
-    from mia_seg.recipes._tally import percent, said
+    from mia_seg.data._values import percent
+    from mia_seg.recipes._tally import said
 
     listed = (
         f"{said(value.value)} {value.name or ('unknown' if value.unknown else 'ignored')} {percent(value.share)}"

@@ -73,7 +73,7 @@ class LabelValues:
         return cls(frozenset(classes), *counts)
 
     def says(self) -> str:
-        """'12.3% of pixels are ignored (0.20% as no rule of the class map names them: 7 (0.15%), 9 (0.05%))'."""
+        """'12% of pixels are ignored (0.2% as no rule of the class map names them: 7 (0.15%), 9 (0.05%))'."""
         said = f"{_share(self.ignored, self.pixels)} of pixels are ignored"
         if not self.unknown:
             return said
@@ -86,7 +86,12 @@ def _most(counts: dict[str, int]) -> dict[str, int]:
     return dict(Counter(counts).most_common(EXAMPLES))
 
 
+def percent(share: float) -> str:
+    """'12%', '0.3%', '<0.01%': two digits that are not lost in rounding."""
+    if 0 < share < 0.0001:
+        return "<0.01%"
+    return f"{100 * share:.2g}%" if share < 0.0995 else f"{100 * share:.0f}%"
+
+
 def _share(part: int, whole: int) -> str:
-    """A share that is not nothing does not read as nothing."""
-    percent = 100 * part / max(whole, 1)
-    return "<0.01%" if 0 < percent < 0.01 else f"{percent:.{2 if percent < 1 else 1}f}%"
+    return percent(part / max(whole, 1))

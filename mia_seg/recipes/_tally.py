@@ -8,6 +8,7 @@ from pathlib import Path
 from mia_seg.data import IGNORE, _alike
 from mia_seg.data._inspect import Drawn, Pair, Picture, Seen
 from mia_seg.data._paired import Paired, Value
+from mia_seg.data._values import percent
 from mia_seg.recipes.inspected import DataPart, LabelValue, Scenes, Sizes, TwinScenes
 
 FEW = 5  # scenes and values that are named; the others are counted
@@ -107,13 +108,6 @@ def unknown_in(part: Listed, told: DataPart) -> Iterator[str]:
 def said(value: Value) -> str:
     """'7', or '128:64:0' of a colour."""
     return str(value) if isinstance(value, int) else ":".join(map(str, value))
-
-
-def percent(share: float) -> str:
-    """'12%', '0.3%', '<0.01%': two digits that are not lost in rounding."""
-    if 0 < share < 0.0001:
-        return "<0.01%"
-    return f"{100 * share:.2g}%" if share < 0.0995 else f"{100 * share:.0f}%"
 
 
 def _labels(part: Listed, files: Files) -> Iterator[Labels]:

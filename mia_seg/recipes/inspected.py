@@ -54,8 +54,8 @@ class DataPart(Part):
     """One folder of a data set, read one way.
 
     images, labels: files by their format, mode and depth in Pillow's words, as 'PNG L 8-bit'. ignored, unknown: shares
-    of the pixels of all label files; a table, or custom (255 and black), says what is `ignored`. unlabelled:
-    scenes in which no pixel has a class. exact: scenes whose image has the pixels of another. near: scenes whose image
+    of the pixels of all label files; the data set's table or the class map says what is ignored. unlabelled: scenes in
+    which no pixel has a class. exact: scenes whose image has the pixels of another. near: scenes whose image
     looks like another and is not the same. unreadable: a sentence for each file or pair that cannot be read.
     """
 

@@ -97,11 +97,7 @@ class SplitRule(BaseModel):
     def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Partition:
         """The parts under `seed`. Raises MiaSegError for too few scenes, unknown ids or overlapping parts."""
         ids, stated = dataset.ids(data_root), dataset.stated(data_root)
-        if (stated is None) == (self.rule == "stated"):
-            raise MiaSegError(
-                f"[split] rule '{self.rule}': the data set {'does not say' if stated is None else 'says itself'} who "
-                f"is a member. {'Choose another rule' if stated is None else 'Set the rule to stated'}."
-            )
+        self._check_says(stated is not None)
         if stated is not None:
             return _stated(stated)
         files = partial(_files, dataset, data_root)
@@ -110,13 +106,7 @@ class SplitRule(BaseModel):
             parts = [read_ids(data_root, f, ids, files=files) if isinstance(f, str) else [] for f in self._sizes()]
             groups = {i: i for part in parts for i in part}
         else:
-            drawn = self._units(dataset, ids)
-            if self.rule != "order":
-                random.Random(seed).shuffle(drawn)
-            groups = {i: group[0] for group in drawn for i in group}
-            parts = [self._take(drawn, int(n), len(ids)) for n in self._sizes()]
-            if self.rule == "coin":
-                parts[:2] = _toss(parts[0] + parts[1], seed)
+            parts, groups = self._drawn(self._units(dataset, ids), len(ids), seed)
         named = list(zip(PARTS, parts, strict=True))
         for (name, first), (other, second) in combinations(named, 2):
             assert_disjoint(first, second, f"[split]: {SAID[name]} and {SAID[other]}")
@@ -124,6 +114,24 @@ class SplitRule(BaseModel):
             self._check(name, part, len(ids))
         members, nonmembers, pool = parts
         return Partition(members, nonmembers, pool, groups)
+
+    def _check_says(self, stated: bool) -> None:
+        """Whoever says who is a member, the rule or the data set, is the only one."""
+        if stated != (self.rule == "stated"):
+            raise MiaSegError(
+                f"[split] rule '{self.rule}': the data set {'says itself' if stated else 'does not say'} who is a "
+                f"member. {'Set the rule to stated' if stated else 'Choose another rule'}."
+            )
+
+    def _drawn(self, units: list[list[str]], there: int, seed: int) -> tuple[list[list[str]], dict[str, str]]:
+        """The parts, cut from units that are drawn whole, and the unit of each scene."""
+        if self.rule != "order":
+            random.Random(seed).shuffle(units)
+        groups = {i: unit[0] for unit in units for i in unit}
+        parts = [self._take(units, int(n), there) for n in self._sizes()]
+        if self.rule == "coin":
+            parts[:2] = _toss(parts[0] + parts[1], seed)
+        return parts, groups
 
     def _sizes(self) -> list[int | str]:
         return [getattr(self, name) for name in PARTS]

@@ -14,9 +14,8 @@ from mia_seg.plugins import Selected, settings_of
 from mia_seg.query import Recording, answers, transforms
 from mia_seg.query.answers import Answers
 from mia_seg.stages import Stage, settled
-from mia_seg.stages.existing import Model
 from mia_seg.stages.generators import TrainedGenerator
-from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.models import Model, TrainedModel
 from mia_seg.stages.scenes import Divided, Part
 from mia_seg.store import Draft, Store, digest
 from mia_seg.workspace import Workspace

@@ -9,7 +9,7 @@ from mia_seg.data import Scenes
 from mia_seg.evaluate.audit import membership_of
 from mia_seg.evaluate.controls import blind, features
 from mia_seg.stages import Stage
-from mia_seg.stages.existing import Model
+from mia_seg.stages.models import Model
 from mia_seg.store import Draft, write_json
 from mia_seg.workspace import Workspace
 

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mia_seg import plugins, progress, query
-from mia_seg.data import Dataset, Scenes
+from mia_seg.data import Scenes
 from mia_seg.oracles import Oracle, doors
 from mia_seg.oracles.door import DoorOracle
 from mia_seg.oracles.doors import Door
 from mia_seg.oracles.verify import TEN, Verified, verify
 from mia_seg.recipes import DoorRecipe
-from mia_seg.recipes.splits import Partition
-from mia_seg.stages import Stage
-from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.models import ModelStage
 from mia_seg.stages.scenes import Cut
-from mia_seg.store import ASKED, Draft, Store, write_json
+from mia_seg.store import ASKED, Draft, write_json
 from mia_seg.workspace import Workspace
 
 VERSION = 1
@@ -24,7 +22,7 @@ FILE = "verified.json"
 
 
 @dataclass(frozen=True, eq=False)
-class ExistingModel(Stage[Verified]):
+class ExistingModel(ModelStage[Verified]):
     """A victim behind a door; making it asks about ten of its scenes and refuses what cannot be right.
 
     content: hashes of the files behind the door.
@@ -37,19 +35,6 @@ class ExistingModel(Stage[Verified]):
     seed: int
     scenes: Cut
     content: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.recipe_name}.s{self.seed}"
-
-    @property
-    def title(self) -> str:
-        return f"{self.recipe_name}, seed {self.seed}"
-
-    @property
-    def dataset(self) -> Dataset:
-        """The data set that it is asked about."""
-        return self.scenes.dataset
 
     @property
     def door(self) -> Door:
@@ -78,13 +63,6 @@ class ExistingModel(Stage[Verified]):
         """It as a service. scenes: the scene that each key is of."""
         ask = self.door.open_with(Path.cwd(), scenes, workspace.store.root / ASKED)
         return DoorOracle(self.door, ask, self.dataset.classes())
-
-    def partition(self, store: Store) -> Partition:
-        """Whose membership it settles."""
-        return self.scenes.partition(store)
-
-
-Model = TrainedModel | ExistingModel
 
 
 def _say(found: Verified, title: str) -> None:

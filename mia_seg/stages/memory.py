@@ -3,12 +3,12 @@
 A part of what is really needed is counted: what is refused could not run, and what is not may still be too much.
 """
 
-import os
 from functools import cache
 
 import torch
 
 from mia_seg.attacks.patch_resnet50 import PatchResNet50
+from mia_seg.data._open import memory
 from mia_seg.errors import MiaSegError
 from mia_seg.recipes import Train
 
@@ -20,10 +20,9 @@ Shape = tuple[int, int]
 
 @cache
 def room() -> int:
-    """Bytes of this machine's memory and its accelerators', all together."""
-    own = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory of this machine (or container) and of its accelerators, all together."""
     devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-    return own + sum(torch.cuda.get_device_properties(device).total_memory for device in devices)
+    return memory() + sum(torch.cuda.get_device_properties(device).total_memory for device in devices)
 
 
 def check(what: str, held: int, fix: str) -> None:

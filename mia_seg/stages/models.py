@@ -1,9 +1,10 @@
 """Trained segmenters: victims and shadows go through the same stage, and nothing in it asks which one it holds."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from lightning_fabric import Fabric
 
@@ -11,7 +12,7 @@ from mia_seg import plugins, progress, segmenters, train
 from mia_seg.data import Dataset, Scenes
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
-from mia_seg.recipes import Recipe
+from mia_seg.recipes import DoorRecipe, Recipe
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.stages import Stage
@@ -19,6 +20,7 @@ from mia_seg.stages.scenes import Divided
 from mia_seg.store import Draft, Store
 from mia_seg.workspace import Workspace, devices_and_nodes
 
+T = TypeVar("T")
 Role = Literal["victims", "shadows"]
 NAMED = 5  # scenes that a line names
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
@@ -38,8 +40,41 @@ class Teacher(Protocol):
         """Where features come from; None for the control that draws none."""
 
 
+class ModelStage(Stage[T]):
+    """A model that is asked, with the scenes whose membership it settles. seed: that of its recipe and of queries."""
+
+    recipe_name: str
+    recipe: Recipe | DoorRecipe
+    seed: int
+    scenes: Divided
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe_name}.s{self.seed}"
+
+    @property
+    def title(self) -> str:
+        return f"{self.recipe_name}, seed {self.seed}"
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set of its scenes."""
+        return self.scenes.dataset
+
+    @abstractmethod
+    def oracle(self, workspace: Workspace, scenes: Mapping[int, str]) -> Oracle:
+        """It as a service. scenes: the scene that each key is of."""
+
+    def partition(self, store: Store) -> Partition:
+        """Who is who among its scenes."""
+        return self.scenes.partition(store)
+
+
+Model = ModelStage[Any]
+
+
 @dataclass(frozen=True, eq=False)
-class TrainedModel(Stage[Path]):
+class TrainedModel(ModelStage[Path]):
     """A segmenter trained on the members of its scenes. seed: the recipe's; weight_seed: that of its own weights.
 
     start: a model whose weights it begins with. pretrained: hashes of files that its backbone begins with."""
@@ -61,19 +96,6 @@ class TrainedModel(Stage[Path]):
     def kind(self) -> str:  # type: ignore[override]
         """Victims and shadows lie apart."""
         return self.role
-
-    @property
-    def name(self) -> str:
-        return f"{self.recipe_name}.s{self.seed}"
-
-    @property
-    def title(self) -> str:
-        return f"{self.recipe_name}, seed {self.seed}"
-
-    @property
-    def dataset(self) -> Dataset:
-        """The data set of its scenes."""
-        return self.scenes.dataset
 
     @property
     def classes(self) -> int:
@@ -134,12 +156,8 @@ class TrainedModel(Stage[Path]):
         return train.load_network(self.recipe, self.classes, self.value(store))
 
     def oracle(self, workspace: Workspace, scenes: Mapping[int, str]) -> Oracle:
-        """The network as a service, on the workspace's device."""
+        """On the workspace's device."""
         del scenes
         network = self.network(workspace.store)
         workspace.fabric("32-true").to_device(network)
         return NetworkOracle(network, self.recipe.window)
-
-    def partition(self, store: Store) -> Partition:
-        """Whose membership it settles."""
-        return self.scenes.partition(store)

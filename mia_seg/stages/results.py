@@ -26,7 +26,7 @@ from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker, Seen
 from mia_seg.stages.blind import BlindControl
-from mia_seg.stages.existing import Model
+from mia_seg.stages.models import Model
 from mia_seg.stages.scenes import Cut
 from mia_seg.stages.screen import CrossFitted
 from mia_seg.stages.shadow_members import ShadowMembers

@@ -26,6 +26,32 @@ class BatchedOutput(Output):
     layout: Layout = Field(default="NCHW", description="axes of scores; labels are H and W, with N before or without")
 
 
+class Program(Door):
+    """A door to a file that is a program and not only weights: it is opened only where the recipe says so."""
+
+    path: str = Field(description="the file, from the working directory on")
+    trust: bool = Field(default=False, description="run the program that the file holds: true where you know its maker")
+    part: str | None = Field(default=None, description="key of the scores, where the model answers a dictionary")
+    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
+
+    def trusted(self, base: Path, why: str) -> Path:
+        """The file, where it may be run. why: what opening it does."""
+        (path,) = self.files(base)
+        if not self.trust:
+            name = type(self).__module__.rpartition(".")[2]
+            raise MiaSegError(
+                f"Door '{name}': {path} {why}. Set [door] trust = true if you know who made it, or ask for the model "
+                f"as ONNX or safetensors, which run nothing."
+            )
+        scaled(self)
+        return path
+
+    def scores(self, answer: Any) -> Any:
+        """What is meant of an answer."""
+        return answer if self.part is None else answer[self.part]
+
+
 def existing(place: Path, door: str, holds: str) -> Path:
     """A file or folder that must be there. holds: what, and how it is written."""
     if not place.exists():

@@ -8,31 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from mia_seg.errors import MiaSegError
-from mia_seg.oracles.doors import Ask, Door
-from mia_seg.oracles.doors._models import Batched, BatchedOutput, asked, existing, fault, scaled
+from mia_seg.oracles.doors import Ask
+from mia_seg.oracles.doors._models import Program, asked, existing, fault
 
 
-class Pt2(Door):
+class Pt2(Program):
     """`path` is what `torch.export.save` wrote of a model in evaluation mode. It takes the sizes of its export."""
-
-    path: str = Field(description="the .pt2 file, from the working directory on")
-    trust: bool = Field(default=False, description="run what the file holds: true where you know its maker")
-    part: str | None = Field(default=None, description="key of the scores, where the model answers a dictionary")
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
-    output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         del scenes
-        (path,) = self.files(base)
-        if not self.trust:
-            raise MiaSegError(
-                f"Door 'pt2': {path} can hold pickled objects, which run code when they are read. Set [door] trust = "
-                f"true if you know who made it, or ask for the model as ONNX or safetensors, which run nothing."
-            )
-        scaled(self)
+        path = self.trusted(base, "can hold pickled objects, which run code when they are read")
         try:
             with _silent("torch.export"):
                 model = torch.export.load(path).module()
@@ -42,8 +29,8 @@ class Pt2(Door):
             ) from None
 
         def answer(given: np.ndarray) -> Any:
-            found = model(torch.from_numpy(given))  # on the CPU: where its constants lie is fixed in the program
-            return found if self.part is None else found[self.part]
+            # On the CPU: where its constants lie is fixed in the program.
+            return self.scores(model(torch.from_numpy(given)))
 
         return asked(answer, "pt2", "the model")
 
