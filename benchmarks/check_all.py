@@ -7,9 +7,9 @@ turns, A B C A B C, so that a machine whose speed drifts slows all; the median r
 a machine with others at work, the processors' time tells more than the clock. Pillow opens and loads both files
 of each pair and keeps nothing.
 
-90 pairs, 5 rounds, 2 workers on 2 cores of x86_64 (shared with four times as much other work), Python 3.11: mia-seg is
-1.01 (0.87 to 1.21) times as fast as Pillow in processes and 1.02 (0.94 to 1.10) times as in threads; in processors'
-time 1.08 and 1.01. Listing takes 0.1 s of it, whatever the number of pairs.
+300 pairs, 7 rounds, 2 workers on 2 cores of x86_64, Python 3.11: mia-seg is 0.86 (0.80 to 1.04) times as fast as Pillow
+in processes and 0.94 (0.85 to 1.00) times as in threads; in processors' time 0.94 (0.90 to 1.09) and 0.98 (0.94 to
+1.05). What it does beside decoding (checksums, counting, looks) costs that much.
 """
 
 import argparse

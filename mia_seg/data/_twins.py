@@ -36,7 +36,7 @@ def fingerprint(image_HWC: np.ndarray) -> Fingerprint:
     exact = hashlib.sha256(repr(image_HWC.shape).encode())
     exact.update(image_HWC.tobytes())
     bits = imagehash.phash(Image.fromarray(image_HWC), hash_size=SIDE).hash.ravel()
-    return Fingerprint(exact.hexdigest(), int("".join("01"[int(bit)] for bit in bits), 2))
+    return Fingerprint(exact.hexdigest(), int.from_bytes(np.packbits(bits).tobytes()))
 
 
 def exact_twins(mine: Mapping[str, str], others: Mapping[str, str]) -> list[tuple[str, str]]:
