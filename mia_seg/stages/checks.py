@@ -189,8 +189,9 @@ def _check_door(name: str, victim: DoorRecipe, asked: Request) -> None:
                 f"Defense '{defense.name}' changes the forward pass, and victim '{name}' is behind a door. Choose one "
                 f"that changes the answer alone: none, argmax, gaussian."
             )
+    door = plugins.from_section(doors, Door, victim.door, where="[door]")  # some doors know what they answer
     for attack in asked.attacks:
-        if victim.door["answers"] == "labels" and attack.component.needs_posterior:
+        if door.answers == "labels" and attack.component.needs_posterior:
             raise MiaSegError(
                 f"Attack '{attack.name}' reads posteriors, and victim '{name}' answers labels alone. Choose one that "
                 f"reads labels: label_only."
