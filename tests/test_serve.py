@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import torch
 from helpers_files import assert_refused, call
 from helpers_scenes import defended, paired, picture, toy
+from helpers_serve import running
 
 from mia_seg import defenses, plugins, train
 from mia_seg.defenses import Defense
@@ -45,22 +46,6 @@ def oracle(text: str = "none") -> Any:
 
 def service(text: str = "none", noise: Noise = Noise.IMAGE) -> Service:
     return Service("streets", "7", CLASSES, oracle(text), SECRET, noise)
-
-
-@contextmanager
-def running(served: Service, rules: Rules = Rules()) -> Iterator[str]:  # noqa: B008
-    """A server on a port of its own; its address."""
-    ready = threading.Event()
-    with server.bound("127.0.0.1", 0) as taken:
-        process = server.Server(served, rules, ready.set)
-        thread = threading.Thread(target=lambda: process.run(sockets=[taken]))
-        thread.start()
-        assert ready.wait(30)
-        try:
-            yield "http://{}:{}".format(*taken.getsockname())
-        finally:
-            process.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module", autouse=True)
