@@ -106,14 +106,14 @@ def asked_torchvision(base: Path, path: str = "weights.pth", **more: Any) -> Any
     return opened(base, **section | more)
 
 
-@pytest.mark.parametrize("form", ["safetensors", "pth", "checkpoint"])
+@pytest.mark.parametrize("form", ["safetensors", "pth", "model", "model_state_dict"])
 def test_torchvision_answers_as_it_does_itself(lraspp: Any, tmp_path: Path, form: str) -> None:
     path = tmp_path / ("weights.safetensors" if form == "safetensors" else "weights.pth")
     state = lraspp.state_dict()
     if form == "safetensors":
         save_file(state, path)
     else:
-        torch.save({"model": state, "epoch": 3} if form == "checkpoint" else state, path)
+        torch.save(state if form == "pth" else {form: state, "epoch": 3}, path)
     answer = asked_torchvision(tmp_path, path.name)(IMAGE, 0)
     np.testing.assert_allclose(answer, lraspp(scaled(IMAGE))["out"][0].softmax(0), atol=1e-5)
     assert door(name="torchvision", architecture="a", path=path.name).files(tmp_path) == (path,)

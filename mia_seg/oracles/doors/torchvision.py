@@ -17,7 +17,7 @@ from mia_seg.oracles.doors import Ask, Door, Form
 from mia_seg.oracles.doors._models import Batched, BatchedOutput, existing, fault, network, scaled
 from mia_seg.plugins import nearest
 
-INSIDE = ("model", "state_dict")  # where training scripts keep the weights beside other things
+INSIDE = ("model", "state_dict", "model_state_dict")  # where training scripts keep the weights beside other things
 
 
 class Torchvision(Door):
