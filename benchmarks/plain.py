@@ -57,7 +57,7 @@ def tensors(images: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> tuple
 
 
 def train(toolkit: str, images: Tensor, labels: Tensor, *, classes: int, epochs: int, seed: int) -> nn.Module:
-    """AdamW with a rate that falls as a cosine, batches of 8, half of the scenes mirrored."""
+    """AdamW with a rate that falls as a cosine, batches of 8, half of them mirrored."""
     model = network(toolkit, classes, seed).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-4)
     steps = epochs * (len(images) // BATCH)
@@ -72,7 +72,20 @@ def train(toolkit: str, images: Tensor, labels: Tensor, *, classes: int, epochs:
             loss.backward()
             optimizer.step()
             schedule.step()
+    if toolkit == "torchvision":  # its batch norm keeps 99% of what it knows a step, and steps are few
+        settle(model, images)
     return model.eval()
+
+
+@torch.no_grad()
+def settle(model: nn.Module, images: Tensor) -> None:
+    """Statistics of batch norm anew: the mean over the images."""
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None
+    for given in images[: len(images) // BATCH * BATCH].split(BATCH):
+        model.train()(given)
 
 
 def save(toolkit: str, model: nn.Module, path: Path) -> None:
