@@ -50,6 +50,9 @@ class Pipeline:
         if isinstance(recipe.adversary, A2 | Fleet):  # of A1 the pool is looked at where its members are chosen
             own = cut.parts.pool if isinstance(recipe.adversary, Fleet) else cut.parts.asked
             self._check_apart(f"Shadow '{request.shadow}'", cut, own, victim=(request.victim, seed))
+        if isinstance(recipe.adversary, Fleet):
+            for attack in request.attacks:
+                checks.has_pool(attack, cut.parts)
         victim, shadows = self.victim(request.victim, seed), self.shadows(request.shadow, seed)
         return [self.measured(victim, shadows, recipe, cell=cell) for cell in request.cells()]
 
@@ -180,6 +183,8 @@ class Pipeline:
         """Scenes like the audited ones that a model never trained on: of A1's one shadow, which has the pool, those."""
         if isinstance(recipe.adversary, A1) and model is shadow:
             return victim.scenes, "asked"
+        if isinstance(recipe.adversary, Fleet) and model is victim:  # whose scenes may be larger than its shadows'
+            return victim.scenes, "pool"
         return self._shadow(shadow.recipe_name, shadow.seed)[1], "pool"
 
     @once

@@ -47,8 +47,9 @@ COMMANDS = {
         "--device", "--workers", "--precision", "--dry-run", "--yes",
     ],
     "audit": [
-        "victim", "--door", "--answers", "--members", "--class-map", "--name", "--defense", "--attack", "--seed",
-        "--data-root", "--store", "--reports", "--device", "--dry-run", "--yes",
+        "victim", "--door", "--answers", "--set", "--members", "--nonmembers", "--pool", "--images", "--labels",
+        "--classes", "--class-map", "--name", "--defense", "--attack", "--shadows", "--seed", "--data-root", "--store",
+        "--reports", "--device", "--dry-run", "--yes",
     ],
     "plan": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",

@@ -40,6 +40,7 @@ ORDER = [
     "stages",
     "pipeline",
     "serve",
+    "brought",
     "api",
     "cli",
     "__main__",

@@ -207,6 +207,12 @@ def following(written: Sequence[Path], then: str) -> None:
     out().print(printable(then), markup=False)
 
 
+def stronger(said: str) -> None:
+    """What else could be tried, if anything."""
+    if said:
+        out().print(printable(said), markup=False)
+
+
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
     """Lines below their columns."""
     from rich.table import Table

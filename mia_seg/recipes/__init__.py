@@ -60,6 +60,11 @@ class DoorRecipe(AuditedRecipe):
     door: dict[str, Any]
 
     @property
+    def labels_only(self) -> bool:
+        """Whether it answers labels, and no posterior can be had."""
+        return self.door.get("answers") == "labels"
+
+    @property
     def architecture(self) -> str:
         """'callable door': what is behind it is not known."""
         return f"{self.door.get('name')} door"
