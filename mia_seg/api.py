@@ -179,7 +179,8 @@ class Audit:
         else:
             tried = attacks or self._usual(shadow)
             usual = ("none",) if isinstance(recipes.load_victim(victim), DoorRecipe) else DEFENSES
-            self.request = checks.request(victim, shadow, defenses or usual, attacked=tried, repeats=repeats)
+            asked = checks.request(victim, shadow, defenses or usual, attacked=tried, repeats=repeats)
+            self.request = asked.at(workspace.precision)
 
     def _usual(self, shadow: str) -> tuple[str, ...]:
         """What is usual through a shadow; of a fleet, as far as it has shadows and a pool for it: see `left_out`."""

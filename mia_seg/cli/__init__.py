@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +79,9 @@ DEMO_ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 @app.command()
 def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), device: Device = "auto") -> None:
     """Attack a small segmenter of made-up streets, end to end, in minutes: no data, no network, two CPU cores."""
-    audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=work.opened(store, None, reports, device=device))
+    workspace = work.opened(store, None, reports, device=device)
+    workspace = replace(workspace, precision=workspace.fastest)
+    audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=workspace)
     audit.run(screen.say)
     audit.report()
     screen.verdict(audit.results)

@@ -38,7 +38,7 @@ Workers = Annotated[
 ]
 PrecisionName = Annotated[
     str | None,
-    typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed for training, in place of the recipe's."),
+    typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed for training, in place of the recipes'."),
 ]
 DefenseNames = Annotated[
     list[str] | None,

@@ -1,8 +1,9 @@
 """Whether what is asked for exists, is spelt right and belongs together: said before the first hour of training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import get_args
 
 from mia_seg import attacks, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
@@ -17,7 +18,7 @@ from mia_seg.generators import Generator
 from mia_seg.oracles import doors
 from mia_seg.oracles.doors import Door
 from mia_seg.plugins import Selected
-from mia_seg.recipes import AuditedRecipe, DoorRecipe, Kind, Recipe, ShadowRecipe, VictimRecipe
+from mia_seg.recipes import AuditedRecipe, DoorRecipe, Kind, Precision, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A2, Fleet
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
@@ -39,6 +40,13 @@ class Request:
     defenses: tuple[Selected[Defense], ...]
     attacks: tuple[Selected[Attack], ...]
     repeats: int = 1
+
+    def at(self, precision: Precision | None) -> "Request":
+        """The same with attackers that train in this precision, as far as they can; None: in that of the recipe."""
+        if precision is None:
+            return self
+        found = (replace(attack, component=_at(attack.component, precision)) for attack in self.attacks)
+        return replace(self, attacks=tuple(found))
 
     def cells(self) -> list[Cell]:
         """Every attack on every defense, by an attacker who ignores the defense and by one who trains against it.
@@ -246,6 +254,12 @@ def _check_starts(recipe: Recipe, seen: list[str]) -> None:
         if name in seen:
             raise MiaSegError(f"{key} goes round in a circle: {' -> '.join([*seen, name])}. Break it.")
         _check_starts(recipes.load_trained(name), [*seen, name])
+
+
+def _at(attack: Attack, precision: Precision) -> Attack:
+    known = type(attack).model_fields.get("precision")
+    able = known is not None and precision in get_args(known.annotation)
+    return attack.model_copy(update={"precision": precision}) if able else attack
 
 
 def _few(classes: Sequence[str]) -> str:
