@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_doors import refusal
-from helpers_files import forget, write
+from helpers_files import edit, forget, write
 from PIL import Image
 
 import mia_seg as mia
@@ -20,6 +20,7 @@ from mia_seg.brought.options import Brought, described
 from mia_seg.data.table import Table, table
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.doors.callable import HELD
+from mia_seg.pipeline import Pipeline
 from mia_seg.recipes.splits import SplitRule
 from mia_seg.stages import checks
 from mia_seg.store import Store
@@ -140,7 +141,7 @@ def test_settings_of_a_door_are_read_as_toml(folders: Path) -> None:
 
 def test_a_file_that_says_something_else_is_left_alone(folders: Path) -> None:
     path = write(folders / "victims" / "own.toml", "# mine\n")
-    said = refusal(lambda: Files("own", {path: "# yours\n"}).written(only_now=False).__enter__())
+    said = refusal(lambda: Files("Remove it.", {path: "# yours\n"}).written(only_now=False).__enter__())
     assert "own.toml is there and says something else" in said
     assert path.read_text() == "# mine\n"
 
@@ -232,7 +233,7 @@ def test_a_fleet_is_written_at_a_size_that_trains_soon(folders: Path) -> None:
         made, name = fleet("own", 4, workspace)
     with made.written(only_now=False):
         shadow = checks.shadow_of(name)
-    assert name == "own_fleet4"
+    assert name == "own_fleet"
     assert (shadow.data["size"], shadow.train.crop, shadow.train.batch) == ([32, 40], (32, 40), 2)
     assert shadow.train.precision == workspace.fastest
     request = checks.request("own", name, ["none"], attacked=["lira"])
@@ -243,7 +244,15 @@ def test_a_fleet_is_written_at_a_size_that_trains_soon(folders: Path) -> None:
     )
     with pytest.raises(MiaSegError, match="compares with scenes that nobody trained on"):
         mia.audit(victim="own", shadow=name, attacks=["rmia"], data_root=root, device="cpu").plan()
-    audit = mia.audit(victim="own", shadows=4, data_root=root, device="cpu")
+    places = {}
+    for models in (6, 4):
+        audit = mia.audit(victim="own", shadows=models, data_root=root, device="cpu")
+        places[models] = [m.artefact(workspace.store).path for m in Pipeline(workspace).shadows(name, 0)]
+    assert places[6][:4] == places[4], "a larger fleet begins with the smaller one"
+    edit(folders / "shadows" / "own_fleet.toml", "epochs = 30", "epochs = 31")
+    assert "Run 'mia-seg run own own_fleet' to use it" in refusal(
+        lambda: mia.audit(victim="own", shadows=6, data_root=root, device="cpu")
+    )
     assert audit.request.shadow == name
     assert {"rmia", "attack_p"} <= audit.left_out.keys()
     assert "lira" in {attack.name for attack in audit.request.attacks}

@@ -16,29 +16,33 @@ Sections = dict[str, dict[str, Any]]
 
 @dataclass
 class Files:
-    """Files to be written that a reader may have edited: what is there and says something else is left alone."""
+    """Files to be written that a reader may have edited: what is there and says something else is left alone.
 
-    name: str
+    fix: what to do then. ours: what is there is known to be nobody's edit, and is written over.
+    """
+
+    fix: str
     texts: dict[Path, str] = field(default_factory=dict)
+    ours: bool = False
 
     @contextmanager
     def written(self, *, only_now: bool) -> Iterator[None]:
-        """With the files there; those that were not there before are `only_now` there."""
-        new = [path for path in self.texts if not path.is_file()]
-        for path, text in self.texts.items():
-            if path not in new and path.read_text(encoding="utf-8") != text:
-                raise MiaSegError(
-                    f"{path} is there and says something else. Run 'mia-seg audit {self.name}' to use it, edit or "
-                    f"remove it, or give another --name."
-                )
+        """With the files there; `only_now`: afterwards all is as it was."""
+        before = {path: path.read_text(encoding="utf-8") for path in self.texts if path.is_file()}
+        for path, text in before.items():
+            if text != self.texts[path] and not self.ours:
+                raise MiaSegError(f"{path} is there and says something else. {self.fix}")
         try:
-            for path in new:
+            for path, text in self.texts.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(self.texts[path], encoding="utf-8")
+                path.write_text(text, encoding="utf-8")
             yield
         finally:
-            for path in new if only_now else ():
-                path.unlink(missing_ok=True)
+            for path in self.texts if only_now else ():
+                if path in before:
+                    path.write_text(before[path], encoding="utf-8")
+                else:
+                    path.unlink(missing_ok=True)
 
 
 def recipe(place: str, meaning: Mapping[str, Any], door: Mapping[str, Any]) -> Sections:

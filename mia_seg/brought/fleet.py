@@ -9,6 +9,7 @@ from mia_seg.brought import Files, Sections, toml
 from mia_seg.data._paired import Paired
 from mia_seg.errors import MiaSegError
 from mia_seg.recipes import ShadowRecipe
+from mia_seg.recipes.adversaries import Fleet
 from mia_seg.train import seconds_a_step
 from mia_seg.train._order import Plan
 from mia_seg.workspace import Workspace
@@ -26,12 +27,25 @@ HEAD = """\
 def fleet(victim: str, models: int, workspace: Workspace) -> tuple[Files, str]:
     """The recipe of `models` shadows of a victim, as a file to be written, and its name.
 
-    Raises MiaSegError for scenes whose size cannot be set.
+    One that is there and says another number alone is written anew: a larger fleet begins with the models of a smaller
+    one, under one name. Raises MiaSegError for scenes whose size cannot be set.
     """
-    name, root = f"{victim}_fleet{models}", shlex.quote(str(workspace.data_root or "FOLDER"))
+    name, root = f"{victim}_fleet", shlex.quote(str(workspace.data_root or "FOLDER"))
     head = HEAD.format(victim=victim, models=models, root=root)
-    text = head + "\n" + toml(_sections(victim, models, workspace))
-    return Files(victim, {Path.cwd() / "shadows" / f"{name}.toml": text}), name
+    sections, path = _sections(victim, models, workspace), Path.cwd() / "shadows" / f"{name}.toml"
+    fix = f"Run 'mia-seg run {victim} {name}' to use it, or remove it."
+    return Files(fix, {path: head + "\n" + toml(sections)}, ours=_is_ours(path, name, sections)), name
+
+
+def _is_ours(path: Path, name: str, sections: Sections) -> bool:
+    """Whether the file differs in the number of shadows alone."""
+    if not path.is_file():
+        return False
+    there = recipes.load_shadow(name)
+    if not isinstance(there.adversary, Fleet):
+        return False
+    more = sections | {"adversary": sections["adversary"] | {"models": there.adversary.models}}
+    return there == ShadowRecipe.model_validate(more)
 
 
 def priced(victim: str, models: int, workspace: Workspace) -> str:

@@ -106,7 +106,7 @@ def described(brought: Brought, name: str, data_root: Path | None) -> tuple[File
     brought.check()
     check_name(name)
     door, folder = brought.door_section(), Path.cwd() / "victims"
-    files = Files(name)
+    files = Files(f"Run 'mia-seg audit {name}' to use it, edit or remove it, or give another --name.")
     if brought.listed:
         assert brought.members is not None
         root = data_root or brought.members.parent
