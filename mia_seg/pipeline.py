@@ -140,7 +140,8 @@ class Pipeline:
         own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=known) for shadow in attacking)
         attacker = FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
         told = self.seen(victim, victim, shadows[0], recipe=recipe, cell=cell)
-        return Measured(cell, victim, recipe.adversary, attacker, told, BlindControl(victim))
+        before = self._undefended(victim, cell, recipe.adversary.stride)
+        return Measured(cell, victim, recipe.adversary, attacker, told, BlindControl(victim), before)
 
     def screened(self, victim: Model, cell: Cell) -> Measured:
         """Score the victim's answers by themselves, join its membership, measure."""
@@ -149,7 +150,14 @@ class Pipeline:
         told = self._seen(victim, cell, stride=adversary.stride, population=(victim.scenes, "pool"))
         assert isinstance(attack.component, StatisticAttack), "others learn from shadows: refused before"
         attacker = CrossFitted(attack.called, attack.component, victim, told)
-        return Measured(cell, victim, adversary, attacker, told, BlindControl(victim))
+        before = self._undefended(victim, cell, adversary.stride)
+        return Measured(cell, victim, adversary, attacker, told, BlindControl(victim), before)
+
+    def _undefended(self, victim: Model, cell: Cell, stride: int) -> AskedModel | None:
+        """What a defended victim answers without its defense: what the defense costs is told beside it."""
+        if cell.defense == UNDEFENDED:
+            return None
+        return self.asked(victim, victim.scenes, "asked", defense=UNDEFENDED, stride=stride)
 
     def seen(self, model: Model, victim: Model, shadow: TrainedModel, *, recipe: ShadowRecipe, cell: Cell) -> Seen:
         """All that an attack sees of a model; adversary A2 sees the classes that both sides show."""
