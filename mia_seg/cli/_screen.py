@@ -111,9 +111,17 @@ def results(found: "Sequence[Result]") -> None:
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
     if found:
         rows = list(results_.rows(found))
-        for line in (*_left_out(rows), *_near_twins(found)):
+        for line in (*_confounded(rows), *_left_out(rows), *_near_twins(found)):
             out().print(line, markup=False)
         table(columns, [_result(row) for row in rows])
+
+
+def _confounded(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
+    """A line a victim whose split gives members away without any model."""
+    from mia_seg.report.controls import blind_sentence
+
+    for victim in dict.fromkeys(row["victim"] for row in rows if row["confounded"]):
+        yield f"{victim}: {blind_sentence(row for row in rows if row['victim'] == victim)}"
 
 
 def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
