@@ -76,7 +76,8 @@ def adversary(rows: Iterable[Row]) -> str:
         "A2": "knows the task and the labels only: it has other data and never asked the victim before (adversary A2)",
     }.get(row["adversary"], f"is adversary {row['adversary']}")
     if row["victim_segmenter"].endswith(" door"):
-        knows = f"asks the model behind a {row['victim_segmenter']} and trains its own {row['shadow_segmenter']} on such data"
+        behind, own = row["victim_segmenter"], row["shadow_segmenter"]
+        knows = f"asks the model behind a {behind} and trains its own {own} on such data"
     chosen = {
         "confidence": " It asked the victim about scenes of its own and trained its shadow on those that the victim is "
         "surest of.",
