@@ -39,3 +39,10 @@ def _before(part_KHW: np.ndarray, best_HW: np.ndarray) -> np.ndarray:
         below &= plane != best_HW
         count += below.view(np.uint8)
     return count
+
+
+def one_hot(labels_HW: np.ndarray, out_KHW: np.ndarray) -> np.ndarray:
+    """Fill `out_KHW` with 1 at each pixel's label and 0 elsewhere, and return it (all 0 where that is no class)."""
+    for k, plane in enumerate(out_KHW):
+        np.copyto(plane, labels_HW == k)
+    return out_KHW
