@@ -20,5 +20,5 @@ class Gaussian(AnswerDefense):
         """One draw a location, added to the predicted label's posterior alone."""
         drawn = torch.randn(posterior_KHW.shape[1:], generator=noise) * self.variance**0.5
         predicted = torch.from_numpy(largest(posterior_KHW.numpy())[1][None].astype(np.int64))
-        noisy = posterior_KHW.scatter_add(0, predicted, drawn[None]).clamp(min=FLOOR)
-        return noisy / noisy.sum(0)
+        noisy = posterior_KHW.scatter_add(0, predicted, drawn[None]).clamp_(min=FLOOR)
+        return noisy.div_(noisy.sum(0))
