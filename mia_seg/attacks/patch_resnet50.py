@@ -22,7 +22,7 @@ from mia_seg.attacks import Attack, Attacker, Membership, Scores, Thresholds
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import auc, best_threshold
-from mia_seg.oracles.pixels import one_hot
+from mia_seg.oracles.pixels import at_labels, one_hot
 from mia_seg.progress import Bar, track
 from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
@@ -153,9 +153,8 @@ def represent(answer: Answer, representation: str) -> Tensor:
     if representation == "posterior":
         return posterior / posterior.sum(0)
     if representation == "loss":
-        index_HW = torch.from_numpy(np.minimum(labels_HW, classes - 1).astype(np.int64))
-        p = posterior.gather(0, index_HW[None]).clamp(min=FLOOR)
-        return (p.log() / np.log(FLOOR)).masked_fill(torch.from_numpy(labels_HW == IGNORE), 0)
+        p = torch.from_numpy(at_labels(answer.posterior_KHW, labels_HW)[None]).clamp_(min=FLOOR)
+        return p.log_().div_(np.log(FLOOR)).masked_fill_(torch.from_numpy(labels_HW == IGNORE), 0)
     if representation == "labels":
         return torch.from_numpy(one_hot(labels_HW, np.empty_like(answer.posterior_KHW)))
     both = np.empty((2 * classes, *labels_HW.shape), np.float32)

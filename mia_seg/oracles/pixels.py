@@ -41,6 +41,17 @@ def _before(part_KHW: np.ndarray, best_HW: np.ndarray) -> np.ndarray:
     return count
 
 
+def at_labels(posterior_KHW: np.ndarray, labels_HW: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+    """The posterior of each pixel's label, in some rows; of the last class where the label is none (255).
+
+    posterior_KHW: C-contiguous. labels_HW: uint8.
+    """
+    classes, height, width = posterior_KHW.shape
+    plane = np.minimum(labels_HW[rows], classes - 1).astype(np.intp) * (height * width)
+    start = (rows.start or 0) * width
+    return posterior_KHW.reshape(-1).take(plane + np.arange(start, start + plane.size).reshape(plane.shape))
+
+
 def one_hot(labels_HW: np.ndarray, out_KHW: np.ndarray) -> np.ndarray:
     """Fill `out_KHW` with 1 at each pixel's label and 0 elsewhere, and return it (all 0 where that is no class)."""
     for k, plane in enumerate(out_KHW):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mia_seg.data import IGNORE
-from mia_seg.oracles.pixels import largest, parts
+from mia_seg.oracles.pixels import at_labels, largest, parts
 from mia_seg.query import answers
 from mia_seg.query.layout import CELLS, CUT, LABELS, STRETCH, Layout
 
@@ -17,7 +17,8 @@ def statistics(posterior_KHW: np.ndarray, layout: Layout) -> dict[str, np.ndarra
     p_HW, best_HW = (np.empty(labels_HW.shape, np.float32) for _ in range(2))
     sums, confusion_KK = np.zeros((3, LABELS * CELLS)), np.zeros((len(posterior_KHW),) * 2, np.int64)
     for rows in parts(labels_HW.shape):
-        labels, p_HW[rows] = labels_HW[rows], _at_labels(posterior_KHW, labels_HW, rows)
+        labels = labels_HW[rows]
+        p_HW[rows] = at_labels(posterior_KHW, labels_HW, rows).clip(FLOOR, 1 - FLOOR)
         best_HW[rows], predicted = largest(posterior_KHW[:, rows])
         _add(sums, layout, rows, p=p_HW[rows].ravel(), right=(predicted == labels).ravel())
         confusion_KK += _confusion(labels, predicted, len(posterior_KHW))
@@ -27,14 +28,6 @@ def statistics(posterior_KHW: np.ndarray, layout: Layout) -> dict[str, np.ndarra
         "objects_N": np.asarray(layout.objects),
         "confidence_N": best_HW.mean(dtype=np.float64),
     }
-
-
-def _at_labels(posterior_KHW: np.ndarray, labels_HW: np.ndarray, rows: slice) -> np.ndarray:
-    """The floored posterior of each pixel's label in some rows; of some other class where it is ignored."""
-    width, (classes, *size) = labels_HW.shape[1], posterior_KHW.shape
-    plane = np.minimum(labels_HW[rows], classes - 1).astype(np.intp) * (size[0] * size[1])
-    place = np.arange(rows.start * width, rows.stop * width).reshape(plane.shape)
-    return posterior_KHW.reshape(-1).take(plane + place).clip(FLOOR, 1 - FLOOR)
 
 
 def _add(sums: np.ndarray, layout: Layout, rows: slice, *, p: np.ndarray, right: np.ndarray) -> None:
