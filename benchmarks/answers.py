@@ -22,8 +22,8 @@ from mia_seg.data.streets import Streets
 from mia_seg.defenses.argmax import Argmax
 from mia_seg.oracles import check_posteriors, noise
 from mia_seg.query import statistics as statistics_of
+from mia_seg.query._layout import layout
 from mia_seg.query.answers import Answer
-from mia_seg.query.layout import layout
 
 IN_A_ROW = 5
 Runs = dict[str, Callable[[], object]]

@@ -23,9 +23,9 @@ from mia_seg.oracles import Oracle, pixels
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.plugins import parse
 from mia_seg.query import Recording, _statistics, answers, key, query
+from mia_seg.query._layout import boundary_band, layout, runs
 from mia_seg.query._statistics import FLOOR
 from mia_seg.query.answers import Answers
-from mia_seg.query.layout import boundary_band, layout, runs
 
 SIZES = [(7, 9), (12, 5), (4, 4), (9, 8)]
 

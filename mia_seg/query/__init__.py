@@ -14,8 +14,8 @@ from mia_seg.data import Scene, Scenes
 from mia_seg.oracles import Oracle, Release, check_posteriors, noise
 from mia_seg.progress import track
 from mia_seg.query import answers
+from mia_seg.query._layout import Layout, layout
 from mia_seg.query._statistics import statistics
-from mia_seg.query.layout import Layout, layout
 from mia_seg.query.transforms import changed
 from mia_seg.store import digest
 

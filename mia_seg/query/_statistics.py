@@ -5,7 +5,7 @@ import numpy as np
 from mia_seg.data import IGNORE
 from mia_seg.oracles.pixels import at_labels, largest, parts
 from mia_seg.query import answers
-from mia_seg.query.layout import CELLS, CUT, LABELS, STRETCH, Layout
+from mia_seg.query._layout import CELLS, CUT, LABELS, STRETCH, Layout
 
 # Posteriors are kept as float16, whose resolution near zero this floor respects.
 FLOOR = 1e-6

@@ -80,10 +80,10 @@ def runs(labels_HW: np.ndarray) -> Runs:
     """Runs of a row are joined with those below them, so that the cost follows their number and not the pixels'."""
     starts = np.ones(labels_HW.shape, bool)
     starts[:, 1:] = labels_HW[:, 1:] != labels_HW[:, :-1]
-    first_R, run_HW = np.flatnonzero(starts), starts.ravel().cumsum(dtype=np.int32).reshape(labels_HW.shape)
+    first_R = np.flatnonzero(starts)
     # A pair of runs touches from the column where the later of the two begins.
-    touch = (labels_HW[1:] == labels_HW[:-1]) & (starts[1:] | starts[:-1])
-    above, below = run_HW[:-1][touch] - 1, run_HW[1:][touch] - 1
+    place = np.flatnonzero((labels_HW[1:] == labels_HW[:-1]) & (starts[1:] | starts[:-1]))
+    above, below = (np.searchsorted(first_R, row, side="right") - 1 for row in (place, place + labels_HW.shape[1]))
     graph = coo_matrix((np.ones(len(above), bool), (above, below)), (len(first_R), len(first_R)))
     object_R = connected_components(graph, directed=False)[1]
     return Runs(first_R, np.diff(first_R, append=labels_HW.size), object_R)
