@@ -97,7 +97,7 @@ class Side:
         patches = [self._patch(self._rows[place], settings, draw) for place in places]
         patches = [p.flip(-1) if draw.random() < 0.5 else p for p in patches]
         targets = torch.from_numpy(self.members[places].astype(np.int64))
-        return torch.stack(patches).contiguous(memory_format=torch.channels_last), targets
+        return torch.stack(patches), targets
 
     def _patch(self, row: int, settings: PatchResNet50, draw: np.random.Generator) -> Tensor:
         """A random patch of an answer: cut first, so that no more of it is read and transformed."""
@@ -127,9 +127,9 @@ class PatchAttacker(Attacker):
         draw = np.random.default_rng(seed)
         rows = []
         for answer in track(answers, "  scoring", len(answers)):
-            patches = self._patches(represent(answer, self.settings.representation), draw)
-            inputs = torch.stack(patches).to(device, memory_format=torch.channels_last)
-            logits = self.network(inputs).float().cpu().numpy().astype(np.float64)
+            whole = represent(answer, self.settings.representation).to(device)
+            inputs = torch.stack(self._patches(whole, draw))
+            logits = self.network(_laid(inputs)).float().cpu().numpy().astype(np.float64)
             rows.append(logits[:, 1] - logits[:, 0])
         # Windows of scenes of different sizes differ in number: short rows are filled with their own mean.
         width = max(len(row) for row in rows)
@@ -229,7 +229,8 @@ def _train(
             losses, rates = list[Tensor](), list[float]()
             for places in np.array_split(draw.permutation(len(fit)), batches):
                 inputs, targets = fit.batch(places, settings, draw)
-                loss = F.cross_entropy(wrapped(fabric.to_device(inputs)).float(), fabric.to_device(targets))
+                logits = wrapped(_laid(fabric.to_device(inputs)))
+                loss = F.cross_entropy(logits.float(), fabric.to_device(targets))
                 optimizer.zero_grad()
                 fabric.backward(loss)
                 optimizer.step()
@@ -274,12 +275,17 @@ def _validate(
     places = np.tile(np.arange(len(check)), 4)
     for part in np.array_split(places, -(-len(places) // settings.batch)):
         inputs, _ = check.batch(part, settings, draw)
-        logits = network(fabric.to_device(inputs)).double().cpu()
+        logits = network(_laid(fabric.to_device(inputs))).double().cpu()
         odds.append(logits[:, 1] - logits[:, 0])
     odds_4N = torch.cat(odds).reshape(4, len(check))
     members_4N = torch.from_numpy(check.members).double().expand(4, -1)
     loss = F.binary_cross_entropy_with_logits(odds_4N, members_4N).item()
     return loss, auc(odds_4N.mean(0).numpy(), check.members) if np.isfinite(loss) else 0.0
+
+
+def _laid(inputs: Tensor) -> Tensor:
+    """As convolutions want them; done on the device, which turns a batch round faster than the processor."""
+    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _room(size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
