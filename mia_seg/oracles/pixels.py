@@ -47,9 +47,10 @@ def at_labels(posterior_KHW: np.ndarray, labels_HW: np.ndarray, rows: slice = sl
     posterior_KHW: C-contiguous. labels_HW: uint8.
     """
     classes, height, width = posterior_KHW.shape
-    plane = np.minimum(labels_HW[rows], classes - 1).astype(np.intp) * (height * width)
-    start = (rows.start or 0) * width
-    return posterior_KHW.reshape(-1).take(plane + np.arange(start, start + plane.size).reshape(plane.shape))
+    place = np.minimum(labels_HW[rows], classes - 1).astype(np.intp)
+    place *= height * width
+    place += np.arange(width * (rows.start or 0), width * (rows.start or 0) + place.size).reshape(place.shape)
+    return posterior_KHW.reshape(-1).take(place)
 
 
 def one_hot(labels_HW: np.ndarray, out_KHW: np.ndarray) -> np.ndarray:

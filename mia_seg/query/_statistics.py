@@ -13,16 +13,16 @@ FLOOR = 1e-6
 
 def statistics(posterior_KHW: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
     """One scene's row of `Statistics`. posterior_KHW: float32, of the scene that the layout is of."""
-    posterior_KHW, labels_HW = np.ascontiguousarray(posterior_KHW), layout.labels_HW
+    posterior_KHW, labels_HW, classes = np.ascontiguousarray(posterior_KHW), layout.labels_HW, len(posterior_KHW)
     p_HW, best_HW = (np.empty(labels_HW.shape, np.float32) for _ in range(2))
-    sums, confusion_KK = np.zeros((3, LABELS * CELLS)), np.zeros((len(posterior_KHW),) * 2, np.int64)
+    sums_C, confusion_KK = np.empty((3, len(layout.cell_C))), np.zeros((classes, classes), np.int64)
     for rows in parts(labels_HW.shape):
         labels = labels_HW[rows]
         p_HW[rows] = at_labels(posterior_KHW, labels_HW, rows).clip(FLOOR, 1 - FLOOR)
         best_HW[rows], predicted = largest(posterior_KHW[:, rows])
-        _add(sums, layout, rows, p=p_HW[rows].ravel(), right=(predicted == labels).ravel())
-        confusion_KK += _confusion(labels, predicted, len(posterior_KHW))
-    return _groups(layout.pixels, sums.reshape(3, LABELS, *CUT), len(posterior_KHW)) | {
+        confusion_KK += _confusion(labels, predicted, classes)
+        _sum(sums_C, layout, rows, p=p_HW[rows].ravel(), right=(predicted == labels).ravel())
+    return _groups(layout, sums_C, classes) | {
         "confusion_NKK": confusion_KK,
         "trimmed_loss_NT": _trimmed(p_HW[labels_HW != IGNORE]),
         "objects_N": np.asarray(layout.objects),
@@ -30,18 +30,13 @@ def statistics(posterior_KHW: np.ndarray, layout: Layout) -> dict[str, np.ndarra
     }
 
 
-def _add(sums: np.ndarray, layout: Layout, rows: slice, *, p: np.ndarray, right: np.ndarray) -> None:
-    """Add the losses, logit confidences and right predictions of some rows' pixels to the cells, the rows of `sums`."""
+def _sum(sums_C: np.ndarray, layout: Layout, rows: slice, *, p: np.ndarray, right: np.ndarray) -> None:
+    """Write the loss, logit confidence and right predictions of each stretch of some rows into `sums_C` [3, C]."""
     start, stop = np.searchsorted(layout.first_C, np.array([rows.start, rows.stop]) * layout.labels_HW.shape[1])
-    first_C = layout.first_C[start:stop] - layout.first_C[start]
-    p64 = p.astype(np.float64)
-    of_stretches = (
-        -_log_of_products(p64, first_C),
-        _log_of_products(p64 / (1 - p64), first_C),
-        np.add.reduceat(right, first_C, dtype=np.float64),
-    )
-    for total, sum_C in zip(sums, of_stretches, strict=True):
-        np.add.at(total, layout.cell_C[start:stop], sum_C)
+    first_C, p64 = layout.first_C[start:stop] - layout.first_C[start], p.astype(np.float64)
+    sums_C[0, start:stop] = -_log_of_products(p64, first_C)
+    sums_C[1, start:stop] = _log_of_products(p64 / (1 - p64), first_C)
+    sums_C[2, start:stop] = np.add.reduceat(right.view(np.uint8), first_C, dtype=np.uint8)  # of at most `STRETCH`
 
 
 def _log_of_products(values_P: np.ndarray, first_C: np.ndarray) -> np.ndarray:
@@ -54,14 +49,17 @@ def _log_of_products(values_P: np.ndarray, first_C: np.ndarray) -> np.ndarray:
 
 def _confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts of (label, prediction): [K, K]. What is ignored has a row of its own, which is dropped."""
-    pairs = np.minimum(labels, classes).astype(np.intp) * classes + predicted
+    pairs = np.minimum(labels, classes).astype(np.intp)
+    pairs *= classes
+    pairs += predicted
     return np.bincount(pairs.ravel(), minlength=(classes + 1) * classes).reshape(-1, classes)[:-1]
 
 
-def _groups(pixels: np.ndarray, sums: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """The cells' pixels [LABELS, *CUT] and sums [3, LABELS, *CUT] by class and by group, which are margins of them."""
-    loss, phi, correct = sums[:, :classes]
-    of_cells = {"pixels": pixels[:classes], "loss": loss, "phi": phi}
+def _groups(layout: Layout, sums_C: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    """The cells' pixels and sums by class and by group of pixels, which are margins of them."""
+    cells = (np.bincount(layout.cell_C, sum_C, LABELS * CELLS).reshape(LABELS, *CUT) for sum_C in sums_C)
+    loss, phi, correct = (cell[:classes] for cell in cells)
+    of_cells = {"pixels": layout.pixels[:classes], "loss": loss, "phi": phi}
     by_class = {f"{k}_NK": v.sum((1, 2, 3)) for k, v in of_cells.items()}
     of_cells["correct"] = correct.astype(np.int64)
     return by_class | {f"part_{k}_NG": _margins(v.sum(0)) for k, v in of_cells.items()}
