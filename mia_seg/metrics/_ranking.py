@@ -59,7 +59,8 @@ class Groups:
         for start in range(0, rounds, size):
             count = min(size, rounds - start)
             sides = [rng.multinomial(n, np.full(n, 1 / n), size=count) for n in (self.members, self.nonmembers)]
-            yield from np.array_split(np.concatenate(sides, axis=1), -(-count * len(self.slots_N) // SUMMED))
+            few = max(1, SUMMED // len(self.slots_N))
+            yield from np.array_split(np.concatenate(sides, axis=1), -(-count // few))
 
 
 def rank(scores: npt.ArrayLike, members: npt.ArrayLike) -> Ranking:
