@@ -110,4 +110,5 @@ class _Writer:
 
 def _mean(posteriors: Sequence[Tensor]) -> np.ndarray:
     """The mean of the repeats' posteriors, [K, H, W]; of one it is itself, and no copy."""
-    return posteriors[0].numpy() if len(posteriors) == 1 else np.mean([p.numpy() for p in posteriors], 0)
+    first, *others = (posterior.numpy() for posterior in posteriors)
+    return np.asarray(sum(others, first) / np.float32(len(posteriors))) if others else first
