@@ -4,13 +4,14 @@ Axes: N scores in the order of the input; S steps and R bootstrap rounds as in `
 """
 
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
-from mia_seg.metrics._ranking import Groups, Ranking, area_under, called, groups_of, placements, rank
+from mia_seg.metrics._ranking import Groups, Ranking, area_under, called, called_again, groups_of, placements, rank
 from mia_seg.metrics.intervals import TAIL, Floats, Integers, Interval, kish, variance
 from mia_seg.metrics.membership import NOT_RESOLVABLE, TARGETS, Rate
 
@@ -131,10 +132,17 @@ def _rates(first: Ranking, second: Ranking, groups: Groups, *, seed: int, rounds
     """For each target the difference of the TPRs, and those of groups drawn again [R]."""
     values = [_tpr(*called(first), target) - _tpr(*called(second), target) for target in TARGETS]
     passes = []
+    ranked = [(replace(groups, slots_N=groups.slots_N[r.order_N]), _last(*called(r))) for r in (first, second)]
     for draws in groups.draws(seed, rounds):
-        ours, theirs = (called(r, draws[:, groups.slots_N[r.order_N]]) for r in (first, second))
+        ours, theirs = (called_again(draws, own, points) for own, points in ranked)
         passes.append([_tpr(*ours, target) - _tpr(*theirs, target) for target in TARGETS])
     return [(float(v), samples_R) for v, samples_R in zip(values, np.concatenate(passes, axis=1), strict=True)]
+
+
+def _last(tp: Integers, fp: Integers) -> tuple[Integers, Integers]:
+    """The points after which the next calls a non-member: however often scores are drawn, a TPR is found at one."""
+    last = np.append(np.diff(fp) > 0, True)
+    return tp[last], fp[last]
 
 
 def _tpr(tp: Integers, fp: Integers, target: float) -> Floats:
