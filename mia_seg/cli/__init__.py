@@ -23,6 +23,7 @@ from mia_seg.cli._options import (
     DryRun,
     Form,
     GeneratorName,
+    Jobs,
     PrecisionName,
     Repeats,
     Reports,
@@ -95,6 +96,7 @@ def train_victim(
     device: Device = "auto",
     devices: Devices = 1,
     workers: Workers = 0,
+    jobs: Jobs = 1,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -107,7 +109,7 @@ def train_victim(
     )
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if work.made(victims, workspace, dry_run=dry_run, yes=yes):
+    if work.made(victims, workspace, jobs=jobs, dry_run=dry_run, yes=yes):
         screen.following(work.places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
@@ -121,6 +123,7 @@ def train_shadow(
     device: Device = "auto",
     devices: Devices = 1,
     workers: Workers = 0,
+    jobs: Jobs = 1,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -133,7 +136,7 @@ def train_shadow(
     )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if work.made(shadows, workspace, dry_run=dry_run, yes=yes):
+    if work.made(shadows, workspace, jobs=jobs, dry_run=dry_run, yes=yes):
         screen.following(work.places(shadows, workspace), f"mia-seg run {work.victim_of(name)} {name}")
 
 
@@ -148,6 +151,7 @@ def train_generator(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -161,7 +165,7 @@ def train_generator(
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if work.made(made, workspace, dry_run=dry_run, yes=yes):
+    if work.made(made, workspace, jobs=jobs, dry_run=dry_run, yes=yes):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*work.places(made, workspace), *scores], then)
@@ -181,6 +185,7 @@ def attack(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -192,7 +197,7 @@ def attack(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes):
+    if work.audited(audit, yes, jobs):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -210,6 +215,7 @@ def run(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -221,7 +227,7 @@ def run(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes):
+    if work.audited(audit, yes, jobs):
         screen.following(screen.pages(work.drawn(workspace)), "mia-seg results, or open the page")
 
 
