@@ -1,10 +1,13 @@
 """Engines, on stages that write a line: what runs side by side, and what becomes of a plan when a process dies."""
 
 import os
+import shutil
 import signal
+import socket
+import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,104 +15,23 @@ import psutil
 import pytest
 from conftest import Audit
 from helpers_files import call
+from helpers_stages import LONG, Line, until
 
 from mia_seg import engines
-from mia_seg.engines import _share, _worker
+from mia_seg.engines import _elsewhere, _share, _worker, ray
+from mia_seg.engines._elsewhere import Elsewhere, Parcel, work
 from mia_seg.engines.jobs import Jobs
+from mia_seg.engines.ray import OnRay
+from mia_seg.engines.slurm import OnSlurm
 from mia_seg.errors import MiaSegError, Stopped, Unwritable
-from mia_seg.stages import Stage, limits
+from mia_seg.stages import limits
 from mia_seg.stages.plan import Plan, key
-from mia_seg.stages.run import Outcome, run
-from mia_seg.store import Draft, Store
+from mia_seg.stages.run import Batch, Ending, Outcome, run
+from mia_seg.store import Store
 from mia_seg.workspace import Workspace
 
 # What Python 3.12 warns of does not happen: the tests compute with one thread.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-LONG = 60.0  # seconds that nothing here waits for unless it hangs
-
-
-@dataclass(frozen=True, eq=False)
-class Line(Stage[str]):
-    """Its own word and those of the stages that it needs. deed: what it does on the way."""
-
-    kind = "lines"
-
-    word: str
-    before: tuple["Line", ...] = ()
-    deed: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"{self.word}.s0"
-
-    def inputs(self) -> dict[str, Any]:
-        return {"word": self.word, "before": list(self.before)}
-
-    def make(self, draft: Draft, workspace: Workspace) -> None:
-        print(f"{self.word} begins")
-        if self.deed:
-            DEEDS[self.deed](workspace.store.root / "met", self.word)
-        words = [other.value(workspace.store) for other in self.before]
-        (draft.folder / "line").write_text(" ".join([*words, self.word]))
-        (draft.folder / "threads").write_text(os.environ["OMP_NUM_THREADS"])
-
-    def load(self, folder: Path) -> str:
-        return (folder / "line").read_text()
-
-
-def die(met: Path, word: str) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_once(met: Path, word: str) -> None:
-    if not (met / word).exists():
-        arrive(met, word)
-        die(met, word)
-
-
-def meet(met: Path, word: str) -> None:
-    """Go on once another stage is at work, too."""
-    arrive(met, word)
-    until(lambda: len(list(met.glob("meet*"))) == 2)
-
-
-def alone(met: Path, word: str) -> None:
-    """Whoever is met here is made beside this."""
-    (met / "inside").mkdir(parents=True)
-    time.sleep(0.2)
-    (met / "inside").rmdir()
-
-
-def wrong(met: Path, word: str) -> None:
-    raise MiaSegError(f"{word} cannot be made. Change it.")
-
-
-def full(met: Path, word: str) -> None:
-    raise Unwritable("The disk is full.")
-
-
-def bug(met: Path, word: str) -> None:
-    raise KeyError(word)
-
-
-def hang(met: Path, word: str) -> None:
-    arrive(met, word)
-    time.sleep(LONG)
-
-
-DEEDS = {f.__name__: f for f in (die, die_once, meet, alone, wrong, full, bug, hang)}
-
-
-def arrive(met: Path, word: str) -> None:
-    met.mkdir(parents=True, exist_ok=True)
-    (met / word).touch()
-
-
-def until(true: Any) -> None:
-    end = time.monotonic() + LONG
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +109,7 @@ def test_a_bug_stops_all_and_says_where_it_is(workspace: Workspace) -> None:
 def test_a_full_disk_stops_all(workspace: Workspace) -> None:
     with pytest.raises(Unwritable, match="The disk is full"):
         carried(workspace, Line("full", deed="full"), Line("hangs", deed="hang"))
-    assert not list((workspace.store.root / "lines").iterdir())
+    assert not list((workspace.store.root / "lines").glob("*/made.json"))
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped)])
@@ -288,6 +210,164 @@ def test_a_number_of_jobs_is_a_number_from_one(workdir: Path, jobs: str) -> None
     ran = call("train-victim", "tiny", "--jobs", jobs)
     assert ran.code == 2
     assert "Invalid value for '--jobs'" in ran.err
+
+
+@pytest.mark.parametrize(("on", "module"), [("ray", "ray"), ("ray://host", "ray"), ("slurm", "submitit")])
+def test_an_engine_that_is_not_installed_is_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, on: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    extra = on.partition(":")[0]
+    says = rf"^--on {extra}: {module} cannot be imported \(.*\)\. Install it: pip install 'mia-seg\[{extra}\]'\.$"
+    with pytest.raises(MiaSegError, match=says):
+        engines.chosen(workspace, on=on)
+
+
+def test_an_engine_that_nobody_knows_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(MiaSegError, match=r"^--on rays: choose ray, ray://HOST:PORT or slurm\.$"):
+        engines.chosen(workspace, on="rays")
+
+
+def test_jobs_here_and_elsewhere_exclude_each_other(workspace: Workspace) -> None:
+    with pytest.raises(MiaSegError, match=r"^--jobs 2 is for this machine, and --on slurm for others\. Choose one"):
+        engines.chosen(workspace, jobs=2, on="slurm")
+
+
+class Near(Elsewhere):
+    """Another machine that is this one."""
+
+    width = 1
+
+    def start(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def ended(self) -> tuple[Batch, Ending]:
+        return self.came_to(self.batch, work(self.parcel()))
+
+    def parcel(self) -> Parcel:
+        return Parcel.of(self.batch, self.workspace)
+
+
+def test_a_parcel_is_made_where_it_arrives_and_a_users_mistake_comes_back(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    near = Near(replace(workspace, store=Store(Path("runs"))))
+    outcome = run(Plan((Line("b", (Line("a"),)), Line("x", deed="wrong")), workspace.store), workspace, engine=near)
+    assert outcome.failed == {key(Line("x")): "x cannot be made. Change it."}
+    assert Line("b", (Line("a"),)).value(workspace.store) == "a b"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"version": "0"}, r"^Worker \S+ has mia-seg \S+, and the command is 0\. Install the same one there\.$"),
+        ({"folder": "/nowhere/at/all"}, r"^Worker \S+ has no folder /nowhere/at/all, where the command was given\."),
+    ],
+)
+def test_a_worker_that_differs_says_so(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], sentence: str
+) -> None:
+    near = Near(workspace)
+    monkeypatch.setattr(Near, "parcel", lambda self: replace(Parcel.of(self.batch, workspace), **change))
+    with pytest.raises(MiaSegError, match=sentence):
+        run(Plan((Line("a"),), workspace.store), workspace, engine=near).check()
+
+
+def test_a_worker_without_the_data_or_the_store_says_so(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_elsewhere, "LAG", 0.0)
+    monkeypatch.setattr(_elsewhere, "POLL", 0.0)
+    a = Line("a")
+
+    def said(theirs: Workspace, *targets: Line) -> str:
+        monkeypatch.setattr(Near, "parcel", lambda self: Parcel.of(self.batch, theirs))
+        with pytest.raises(MiaSegError) as refused:
+            run(Plan(targets, workspace.store), workspace, engine=Near(workspace)).check()
+        return str(refused.value)
+
+    assert f"has no folder {tmp_path}/data. Give a --data-root that" in said(
+        replace(workspace, data_root=tmp_path / "data"), a
+    )
+    other = replace(workspace, store=Store(tmp_path / "other"))
+    assert f"does not see in {tmp_path}/other what a.s0 needs" in said(other, a)
+    other.store.root.mkdir()
+    assert f"a.s0 was made, and {a.artefact(workspace.store).path} is not there" in said(other, a)
+    run(Plan((a,), workspace.store), workspace)
+    shutil.rmtree(other.store.root)
+    other.store.root.mkdir()
+    assert f"does not see in {tmp_path}/other what b.s0 needs" in said(other, Line("b", (a,)))
+
+
+def test_a_worker_that_was_told_to_stop_is_followed_by_another(workspace: Workspace) -> None:
+    near = Near(workspace)
+    batch = [Line("a")]
+    assert near.came_to(batch, Stopped("Its time is up.")) == (batch, Ending(again=True))
+    with pytest.raises(Unwritable):
+        near.came_to([Line("a")], Unwritable("The disk is full."))
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # of submitit's own logs
+def test_slurm_is_given_what_is_ready_as_one_array(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitit = pytest.importorskip("submitit")
+    sizes = list[int]()
+    submit = submitit.local.debug.DebugExecutor._internal_process_submissions
+    monkeypatch.setattr(
+        submitit.local.debug.DebugExecutor, "_internal_process_submissions",
+        lambda self, delayed: sizes.append(len(delayed)) or submit(self, delayed),
+    )  # fmt: skip
+    one, two = (Line(word, (Line("a"),)) for word in ("one", "two"))
+    last = Line("last", (one, two))
+    engine = OnSlurm(workspace, cluster="debug")
+    run(Plan((last,), workspace.store), workspace, engine=engine).check()
+    assert sizes == [1, 2, 1]
+    assert last.value(workspace.store) == "a one a two last"
+
+
+def test_without_slurm_the_command_is_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", "")
+    engine = engines.chosen(workspace, on="slurm")
+    with pytest.raises(MiaSegError, match=r"^--on slurm: there is no command 'srun' here\."):
+        run(Plan((Line("a"),), workspace.store), workspace, engine=engine)
+
+
+def test_a_plan_that_is_whole_starts_no_engine(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    run(Plan((Line("a"),), workspace.store), workspace)
+    monkeypatch.setattr(OnRay, "connect", lambda _: pytest.fail("started"))
+    run(Plan((Line("a"),), workspace.store), workspace, engine=OnRay(workspace, None)).check()
+
+
+def test_where_no_cluster_of_ray_answers_the_command_is_refused(workspace: Workspace) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody listens there
+        address = f"ray://127.0.0.1:{held.getsockname()[1]}"
+        with pytest.raises(MiaSegError, match=f"^--on {address}: no Ray cluster answers there"):
+            run(Plan((Line("a"),), workspace.store), workspace, engine=engines.chosen(workspace, on=address))
+
+
+def test_ray_makes_each_stage_and_goes_on_where_a_process_dies(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    for name, value in ray.QUIET.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(engines.__file__).parents[2]), str(Path(__file__).parent)])
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    targets = Line("needs", (Line("killed", deed="die_once"), Line("free"))), Line("x", deed="wrong")
+    try:
+        outcome = run(Plan(targets, workspace.store), workspace, engine=OnRay(workspace, None))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert outcome.failed == {key(targets[1]): "x cannot be made. Change it."}
+    assert targets[0].value(workspace.store) == "killed free needs"
+    assert not (tmp_path / ".ray").exists(), "nothing is left in the home folder"
 
 
 def _alive(pid: int) -> bool:

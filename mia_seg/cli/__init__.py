@@ -24,6 +24,7 @@ from mia_seg.cli._options import (
     Form,
     GeneratorName,
     Jobs,
+    On,
     PrecisionName,
     Repeats,
     Reports,
@@ -97,6 +98,7 @@ def train_victim(
     devices: Devices = 1,
     workers: Workers = 0,
     jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -109,7 +111,7 @@ def train_victim(
     )
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if work.made(victims, workspace, jobs=jobs, dry_run=dry_run, yes=yes):
+    if work.made(victims, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         screen.following(work.places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
@@ -124,6 +126,7 @@ def train_shadow(
     devices: Devices = 1,
     workers: Workers = 0,
     jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -136,7 +139,7 @@ def train_shadow(
     )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if work.made(shadows, workspace, jobs=jobs, dry_run=dry_run, yes=yes):
+    if work.made(shadows, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         screen.following(work.places(shadows, workspace), f"mia-seg run {work.victim_of(name)} {name}")
 
 
@@ -152,6 +155,7 @@ def train_generator(
     device: Device = "auto",
     workers: Workers = 0,
     jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -165,7 +169,7 @@ def train_generator(
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if work.made(made, workspace, jobs=jobs, dry_run=dry_run, yes=yes):
+    if work.made(made, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*work.places(made, workspace), *scores], then)
@@ -186,6 +190,7 @@ def attack(
     device: Device = "auto",
     workers: Workers = 0,
     jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -197,7 +202,7 @@ def attack(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes, jobs):
+    if work.audited(audit, yes, jobs=jobs, on=on):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -216,6 +221,7 @@ def run(
     device: Device = "auto",
     workers: Workers = 0,
     jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -227,7 +233,7 @@ def run(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes, jobs):
+    if work.audited(audit, yes, jobs=jobs, on=on):
         screen.following(screen.pages(work.drawn(workspace)), "mia-seg results, or open the page")
 
 

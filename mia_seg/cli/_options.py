@@ -36,6 +36,9 @@ Devices = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
 Jobs = Annotated[
     int, typer.Option(min=1, help="How many stages are made at once, each in a process of its own on this machine.")
 ]
+On = Annotated[
+    str | None, typer.Option("--on", help="Where stages are made, many at once: ray, ray://HOST:PORT or slurm.")
+]
 Workers = Annotated[
     int, typer.Option(min=0, max=256, help="Processes that read and augment; results do not depend on it.")
 ]

@@ -61,11 +61,11 @@ def serve(pipe: Connection, workspace: Workspace, environment: Mapping[str, str]
     torch.set_num_threads(int(environment[THREADS[0]]))
     threading.Thread(target=_follow, daemon=True).start()
     progress.show()
-    answer: Ending | Exception = Ending()
+    said: Ending | Exception = Ending()
     with suppress(EOFError):
-        while isinstance(answer, Ending):  # the rest ends all
-            answer = _answer(pipe.recv(), workspace)
-            pipe.send(answer)
+        while isinstance(said, Ending):  # the rest ends all
+            said = answer(pipe.recv(), workspace)
+            pipe.send(said)
 
 
 def log_of(batch: Batch, workspace: Workspace) -> Path:
@@ -92,7 +92,8 @@ def _logged(path: Path) -> Iterator[None]:
                 os.close(old)
 
 
-def _answer(batch: Batch, workspace: Workspace) -> Ending | Exception:
+def answer(batch: Batch, workspace: Workspace) -> Ending | Exception:
+    """Make a batch, its output in a log of its own. What ends all is returned: Stopped, Unwritable, a bug."""
     log = log_of(batch, workspace)
     try:
         with writing(workspace.store.root), _logged(log):

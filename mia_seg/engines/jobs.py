@@ -31,7 +31,6 @@ class Jobs(Engine):
         return not self.busy or (not tried and self.share.place(batch, self.busy) is not None)
 
     def start(self, batch: Batch) -> None:
-        """Hand it to a process."""
         if not self.workers:
             self.signals.enter_context(raising())
         place = self.share.place(batch, self.busy)

@@ -154,6 +154,8 @@ def _carry(remaining: Batch, engine: Engine, outcome: Outcome, *, say: Say) -> N
             if not ending.again:
                 undone -= {key(stage) for stage in batch}
                 _note(batch, ending, outcome, say=say)
+        else:
+            assert not remaining, "a stage waits for one that nobody makes"
 
 
 def _still_needed(remaining: Batch, outcome: Outcome) -> Batch:
