@@ -51,6 +51,17 @@ def work(parcel: Parcel) -> Ending | Exception:
     return answer(batch, workspace)
 
 
+class Again:
+    """The work of a job, which is queued again where its time is up or its machine is taken."""
+
+    def __call__(self, parcel: Parcel) -> Ending | Exception:
+        return work(parcel)
+
+    def checkpoint(self, parcel: Parcel) -> Any:
+        """The same once more: what was saved lies in the store."""
+        return toolkit("submitit").helpers.DelayedSubmission(self, parcel)
+
+
 class Elsewhere(Engine):
     """An engine on machines that share the store's folder with this one; each of them checks what it can make."""
 
