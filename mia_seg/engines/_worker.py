@@ -62,7 +62,7 @@ def serve(pipe: Connection, workspace: Workspace, environment: Mapping[str, str]
     threading.Thread(target=_follow, daemon=True).start()
     progress.show()
     said: Ending | Exception = Ending()
-    with suppress(EOFError):
+    with suppress(EOFError, BrokenPipeError):  # the first process is no more
         while isinstance(said, Ending):  # the rest ends all
             said = answer(pipe.recv(), workspace)
             pipe.send(said)
