@@ -83,6 +83,8 @@ def _logged(path: Path) -> Iterator[None]:
             os.dup2(file.fileno(), number)
         try:
             yield
+        except MiaSegError:
+            raise  # a sentence, which the first process says
         except Exception:
             traceback.print_exc()
             raise
