@@ -24,7 +24,9 @@ from mia_seg.engines.jobs import Jobs
 from mia_seg.engines.ray import OnRay
 from mia_seg.engines.slurm import OnSlurm
 from mia_seg.errors import MiaSegError, Stopped, Unwritable
-from mia_seg.stages import limits
+from mia_seg.pipeline import Pipeline
+from mia_seg.stages import limits, memory
+from mia_seg.stages.checks import UNDEFENDED
 from mia_seg.stages.plan import Plan, key
 from mia_seg.stages.run import Batch, Ending, Outcome, run
 from mia_seg.store import Store
@@ -162,6 +164,18 @@ def test_what_memory_does_not_hold_together_is_made_one_after_the_other(
     carried(workspace, *(Line(word, deed="alone") for word in "abc")).check()
     monkeypatch.setattr(_share, "memory", lambda: 2)
     carried(workspace, Line("larger than all", deed="alone")).check()
+
+
+def test_what_a_stage_holds_is_its_process_its_scenes_and_a_step(workdir: Path) -> None:
+    there = Workspace(Store(workdir / "runs"), device="cpu")
+    pipeline = Pipeline(there)
+    victim = pipeline.trained_victim("tiny", 0)
+    asked = pipeline.asked(victim, victim.scenes, "asked", defense=UNDEFENDED, stride=4)
+    pixels, members, batch, classes = 32 * 48, 6, 3, 19
+    step = pixels * batch * (20 + 8 * classes)
+    assert limits.held(victim, there) == memory.PROCESS + 4 * pixels * members + step
+    assert limits.held(asked, there) == memory.PROCESS + 8 * pixels * classes
+    assert limits.held(Line("any"), there) == memory.PROCESS
 
 
 def test_processes_are_dealt_threads_and_devices(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
