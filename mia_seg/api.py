@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mia_seg.recipes import AuditedRecipe
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.results import Measured
-    from mia_seg.stages.run import Say
+    from mia_seg.stages.run import Engine, Say
     from mia_seg.workspace import Workspace
 
 # What is tried where nothing is said. A fleet's attacks compare with many shadows.
@@ -216,10 +216,11 @@ class Audit:
         limits.check(planned, self.workspace)
         return planned
 
-    def run(self, say: "Say | None" = None, *, long: bool = True) -> "Audit":
+    def run(self, say: "Say | None" = None, *, long: bool = True, engine: "Engine | None" = None) -> "Audit":
         """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
 
-        say: told what becomes of each stage. long: whether a run of months may begin.
+        say: told what becomes of each stage. long: whether a run of months may begin. engine: where stages are made, as
+        `mia_seg.engines.chosen` gives it; None: one after the other in this process.
         Raises MiaSegError once all is done that does not need what failed.
         """
         from mia_seg.stages import length
@@ -228,7 +229,7 @@ class Audit:
 
         planned = self.plan()
         length.check(planned, self.workspace, yes=long)
-        outcome = run(planned, self.workspace, say or silent)
+        outcome = run(planned, self.workspace, say or silent, engine=engine)
         self.made, self.written = publish(self.stages, self.workspace) if outcome.first else ((), ())
         outcome.check()
         return self

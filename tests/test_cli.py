@@ -27,24 +27,27 @@ from mia_seg.evaluate import results
 COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
     "train-victim": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
+        "--precision", "--dry-run",
         "--yes",
     ],
     "train-shadow": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
+        "--precision", "--dry-run",
         "--yes",
     ],
     "train-generator": [
-        "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--precision",
+        "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--jobs",
+        "--on", "--precision",
         "--dry-run", "--yes",
     ],
     "attack": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run", "--yes",
+        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
     ],
     "run": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run", "--yes",
+        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
     ],
     "audit": [
         "victim", "--door", "--answers", "--set", "--members", "--nonmembers", "--pool", "--images", "--labels",

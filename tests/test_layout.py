@@ -38,6 +38,7 @@ ORDER = [
     "report",
     "workspace",
     "stages",
+    "engines",
     "pipeline",
     "serve",
     "brought",

@@ -24,6 +24,8 @@ from mia_seg.cli._options import (
     DryRun,
     Form,
     GeneratorName,
+    Jobs,
+    On,
     PrecisionName,
     Repeats,
     Reports,
@@ -98,6 +100,8 @@ def train_victim(
     device: Device = "auto",
     devices: Devices = 1,
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -110,7 +114,7 @@ def train_victim(
     )
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if work.made(victims, workspace, dry_run=dry_run, yes=yes):
+    if work.made(victims, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         screen.following(work.places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
@@ -124,6 +128,8 @@ def train_shadow(
     device: Device = "auto",
     devices: Devices = 1,
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -136,7 +142,7 @@ def train_shadow(
     )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if work.made(shadows, workspace, dry_run=dry_run, yes=yes):
+    if work.made(shadows, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         screen.following(work.places(shadows, workspace), f"mia-seg run {work.victim_of(name)} {name}")
 
 
@@ -151,6 +157,8 @@ def train_generator(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -164,7 +172,7 @@ def train_generator(
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if work.made(made, workspace, dry_run=dry_run, yes=yes):
+    if work.made(made, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*work.places(made, workspace), *scores], then)
@@ -184,6 +192,8 @@ def attack(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -195,7 +205,7 @@ def attack(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes):
+    if work.audited(audit, yes, jobs=jobs, on=on):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -213,6 +223,8 @@ def run(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -224,7 +236,7 @@ def run(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes):
+    if work.audited(audit, yes, jobs=jobs, on=on):
         screen.following(screen.pages(work.drawn(workspace)), "mia-seg results, or open the page")
 
 
