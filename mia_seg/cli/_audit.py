@@ -9,7 +9,7 @@ import typer
 from mia_seg.api import SCREEN, WITH_POOL, Audit
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import DataRoot, Device, DryRun, Reports, Seeds, StoreRoot, Yes
+from mia_seg.cli._options import DataRoot, Device, DryRun, Jobs, On, Reports, Seeds, StoreRoot, Yes
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def audit(
     store: StoreRoot = Path("runs"),
     reports: Reports = Path("reports"),
     device: Device = "auto",
+    jobs: Jobs = 1,
+    on: On = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -93,6 +95,7 @@ def audit(
         "pool": pool, "images": images, "labels": labels, "class_map": class_map, "classes": classes,
     }  # fmt: skip
     asked = {"defenses": defense or (), "attacks": attack or (), "seeds": seed or [0]}
+    how = {"jobs": jobs, "on": on, "dry_run": dry_run, "yes": yes}
     if (victim is None) == (door is None):
         raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
     if victim is not None:
@@ -101,7 +104,7 @@ def audit(
                 f"{', '.join(beside)} describe a model with --door, and '{victim}' has a recipe. Edit that."
             )
         workspace = work.opened(store, data_root, reports, device=device)
-        return _look(victim, workspace, shadows, asked=asked, dry_run=dry_run, yes=yes)
+        return _look(victim, workspace, shadows, asked=asked, how=how)
     from mia_seg.brought.options import Brought, described
 
     files, root = described(Brought(**given), name, data_root)
@@ -109,30 +112,28 @@ def audit(
         if not dry_run:
             screen.following(list(files.texts), f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
         workspace = work.opened(store, root, reports, device=device)
-        return _look(name, workspace, shadows, asked=asked, dry_run=dry_run, yes=yes)
+        return _look(name, workspace, shadows, asked=asked, how=how)
 
 
 def _option(key: str) -> str:
     return "--set" if key == "settings" else f"--{key.replace('_', '-')}"
 
 
-def _look(
-    victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str, Any], dry_run: bool, yes: bool
-) -> None:
+def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str, Any], how: dict[str, Any]) -> None:
     """Look at a victim alone, or attack it through shadows whose recipe is written first."""
     from mia_seg.brought.fleet import fleet
 
     if not shadows:
-        return _audit(Audit(victim, None, **asked, workspace=workspace), dry_run=dry_run, yes=yes)
+        return _audit(Audit(victim, None, **asked, workspace=workspace), **how)
     files, name = fleet(victim, shadows, workspace)
-    with files.written(only_now=dry_run):
-        return _audit(Audit(victim, name, **asked, workspace=workspace), dry_run=dry_run, yes=yes)
+    with files.written(only_now=how["dry_run"]):
+        return _audit(Audit(victim, name, **asked, workspace=workspace), **how)
 
 
-def _audit(looked: Audit, *, dry_run: bool, yes: bool) -> None:
+def _audit(looked: Audit, *, jobs: int, on: str | None, dry_run: bool, yes: bool) -> None:
     if dry_run:
         return work.planned(looked)
-    if work.audited(looked, yes):
+    if work.audited(looked, yes, jobs=jobs, on=on):
         screen.verdict(looked.results)
         written = screen.pages(work.drawn(looked.workspace))
         if looked.request.shadow is None:
