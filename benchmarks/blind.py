@@ -2,8 +2,7 @@
 
 Run: python benchmarks/blind.py > benchmarks/blind.md
 60 members and 60 non-members of 48 x 64
-pixels; seed after seed they are drawn out of 900 scenes by day and 300 by night, which are painted once: that takes
-most of the time.
+pixels; seed after seed they are drawn out of 900 scenes by day and 300 by night.
 """
 
 import platform

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mia_seg.errors import MiaSegError
 
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from mia_seg.brought.arrays import Picture
     from mia_seg.evaluate.results import Result
+    from mia_seg.recipes import AuditedRecipe
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.results import Measured
-    from mia_seg.stages.run import Say
+    from mia_seg.stages.run import Engine, Say
     from mia_seg.workspace import Workspace
 
 # What is tried where nothing is said. A fleet's attacks compare with many shadows.
@@ -33,8 +35,20 @@ WITH_POOL = ("attack_p", "quantile_regression")
 
 
 def audit(
+    predict: Any = None,
+    scenes: "Sequence[Picture]" = (),
     *,
-    victim: str,
+    labels: "Sequence[Picture]" = (),
+    members: "Sequence[bool | None]" = (),
+    groups: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    class_map: str | None = None,
+    answers: str | None = None,
+    door: dict[str, Any] | None = None,
+    name: str = "mine",
+    shadows: int = 0,
+    victim: str | None = None,
     shadow: str | None = None,
     defenses: Sequence[str] = (),
     attacks: Sequence[str] = (),
@@ -45,11 +59,19 @@ def audit(
     reports: str | Path = "reports",
     device: str = "auto",
 ) -> "Audit":
-    """An audit of the victim recipe through a shadow recipe; nothing runs until its results are asked for.
+    """An audit of a victim: of `predict`, or of a victim recipe. Nothing is attacked until its results are asked for.
 
-    shadow: None looks at the victim alone and trains nothing but it: the screen. defenses, attacks: 'name' or
-    'name:value'; none: `DEFENSES`, and `ATTACKS` or, through a fleet, `FLEET_ATTACKS`; of the screen, no defense and
-    `SCREEN`, with `WITH_POOL` where [split] has a pool.
+    predict: a function of one image, uint8 RGB [H, W, 3], or an nn.Module; it is asked about ten scenes at once, and
+    these answers are its identity. scenes: images as arrays or files. labels: their class ids, uint8 [H, W] (255:
+    ignored), as arrays or files. members: True or False for each, None for scenes that the attacker may use. groups:
+    what belongs together (a patient, a drive). classes: the names of ids 0, 1, 2, ...; or a class_map of the files.
+    answers: what predict gives: logits, posterior (float [K, H, W]) or labels (int [H, W]). door: other settings of
+    [door], as {"input": {"scale": 255}}. name: of the recipe that this leaves in victims/, and of the results.
+
+    victim: a recipe by name, in place of all that. shadow: a shadow recipe. shadows: so many, by a recipe that this
+    writes. Without either the victim is looked at alone: the screen. defenses, attacks: 'name' or 'name:value'; none:
+    `DEFENSES`, and `ATTACKS` or, through a fleet, `FLEET_ATTACKS`; of the screen, and of what is behind a door, no
+    defense; of the screen `SCREEN`, with `WITH_POOL` where there is a pool.
     repeats: how often each scene is asked about. data_root: the folder of the data sets. store: where models and
     answers are kept and reused. reports: where results are written. device: cpu, cuda, mps or auto.
     Raises MiaSegError for what is misspelt, missing or does not belong together.
@@ -59,7 +81,51 @@ def audit(
 
     root = None if data_root is None else Path(data_root)
     workspace = Workspace(Store(Path(store)), root, Path(reports), device)
-    return Audit(victim, shadow, defenses, attacks=attacks, seeds=seeds, repeats=repeats, workspace=workspace)
+    held = None
+    if (predict is None) == (victim is None):
+        raise MiaSegError("Give predict, a function, or victim, the name of a recipe: one of the two.")
+    if predict is not None:
+        told = {"labels": labels, "members": members, "groups": groups, "ids": ids}
+        held = _brought(predict, scenes, told, meaning=_meaning(classes, class_map), answers=answers, door=door or {},
+                        name=name, store=Path(store))  # fmt: skip
+    if shadows and shadow is not None:
+        raise MiaSegError("shadow names a recipe, and shadows asks for one to be written. Give one of them.")
+    audited = victim or name
+    if shadows:
+        shadow = fleet_of(audited, shadows, workspace)
+    found = Audit(audited, shadow, defenses, attacks=attacks, seeds=seeds, repeats=repeats, workspace=workspace)
+    found.held = held
+    return found
+
+
+def fleet_of(victim: str, shadows: int, workspace: "Workspace") -> str:
+    """Write the recipe of so many shadows of a victim, unless it is there; its name."""
+    from mia_seg.brought.fleet import fleet
+
+    files, name = fleet(victim, shadows, workspace)
+    with files.written(only_now=False):
+        return name
+
+
+def _meaning(classes: Sequence[str] | None, class_map: str | None) -> dict[str, Any]:
+    if (classes is None) == (class_map is None):
+        raise MiaSegError("Give classes, the names of ids 0, 1, 2, ..., or class_map: one of the two.")
+    return {"class_map": class_map} if classes is None else {"names": list(classes)}
+
+
+def _brought(
+    predict: Any, scenes: "Sequence[Picture]", told: dict[str, Any], *, meaning: dict[str, Any], answers: str | None,
+    door: dict[str, Any], name: str, store: Path,
+) -> Any:  # fmt: skip
+    """Write down what Python has in hand; what has to be kept for it to be asked."""
+    from mia_seg.brought import arrays
+
+    if answers is None:
+        raise MiaSegError("answers says what predict gives: 'logits', 'posterior' or 'labels'. It is never guessed.")
+    place, rows = arrays.scenes(scenes, told.pop("labels"), **told, root=store)
+    held, section = arrays.hold(predict, rows, {"name": "callable", "answers": answers, **door})
+    arrays.write(name, place, meaning, door=section)
+    return held
 
 
 def results(reports: str | Path = "reports") -> "pd.DataFrame":
@@ -72,13 +138,16 @@ def results(reports: str | Path = "reports") -> "pd.DataFrame":
 def _usual_screen(victim: str, data_root: Path | None) -> tuple[str, ...]:
     """What is tried on a victim alone, as far as it answers with posteriors and there is a pool."""
     from mia_seg import recipes
-    from mia_seg.recipes import DoorRecipe
+    from mia_seg.stages import checks
 
     recipe = recipes.load_victim(victim)
-    if isinstance(recipe, DoorRecipe) and recipe.door.get("answers") == "labels":
+    if checks.labels_only(recipe):
         return ("label_only",)
-    pool = recipe.split.cut(recipe.dataset(), data_root, 0).pool
-    return (*SCREEN, *WITH_POOL) if pool else SCREEN
+    return (*SCREEN, *WITH_POOL) if _has_pool(recipe, data_root) else SCREEN
+
+
+def _has_pool(recipe: "AuditedRecipe", data_root: Path | None) -> bool:
+    return bool(recipe.split.cut(recipe.dataset(), data_root, 0).pool)
 
 
 class Audit:
@@ -87,6 +156,7 @@ class Audit:
     made, written: the results of the last run, and their files. left_out: what is usual and why it is not tried.
     """
 
+    held: Any = None  # a function that is asked as long as this object lives
     made: "tuple[Result, ...]" = ()
     written: tuple[Path, ...] = ()
     left_out: "dict[str, str]"
@@ -95,6 +165,8 @@ class Audit:
         self, victim: str, shadow: str | None, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (),
         seeds: Sequence[int], repeats: int = 1, workspace: "Workspace",
     ) -> None:  # fmt: skip
+        from mia_seg import recipes
+        from mia_seg.recipes import DoorRecipe
         from mia_seg.stages import checks
 
         for seed in seeds:
@@ -106,18 +178,22 @@ class Audit:
             self.request = checks.screen(victim, defenses or ("none",), attacked=tried, repeats=repeats)
         else:
             tried = attacks or self._usual(shadow)
-            self.request = checks.request(victim, shadow, defenses or DEFENSES, attacked=tried, repeats=repeats)
+            usual = ("none",) if isinstance(recipes.load_victim(victim), DoorRecipe) else DEFENSES
+            asked = checks.request(victim, shadow, defenses or usual, attacked=tried, repeats=repeats)
+            self.request = asked.at(workspace.precision)
 
     def _usual(self, shadow: str) -> tuple[str, ...]:
-        """What is usual through a shadow; of a fleet, as far as it is large enough for it: see `left_out`."""
+        """What is usual through a shadow; of a fleet, as far as it has shadows and a pool for it: see `left_out`."""
         from mia_seg import recipes
         from mia_seg.recipes.adversaries import Fleet
         from mia_seg.stages import checks
 
-        adversary = recipes.load_shadow(shadow).adversary
-        if not isinstance(adversary, Fleet):
+        recipe = recipes.load_shadow(shadow)
+        if not isinstance(recipe.adversary, Fleet):
             return ATTACKS
-        self.left_out = checks.too_few(FLEET_ATTACKS, adversary.models)
+        self.left_out = checks.too_few(FLEET_ATTACKS, recipe.adversary.models)
+        if not _has_pool(recipe, self.workspace.data_root):
+            self.left_out |= checks.without_pool(FLEET_ATTACKS)
         return tuple(attack for attack in FLEET_ATTACKS if attack not in self.left_out)
 
     @cached_property
@@ -140,10 +216,11 @@ class Audit:
         limits.check(planned, self.workspace)
         return planned
 
-    def run(self, say: "Say | None" = None, *, long: bool = True) -> "Audit":
+    def run(self, say: "Say | None" = None, *, long: bool = True, engine: "Engine | None" = None) -> "Audit":
         """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
 
-        say: told what becomes of each stage. long: whether a run of months may begin.
+        say: told what becomes of each stage. long: whether a run of months may begin. engine: where stages are made, as
+        `mia_seg.engines.chosen` gives it; None: one after the other in this process.
         Raises MiaSegError once all is done that does not need what failed.
         """
         from mia_seg.stages import length
@@ -152,7 +229,7 @@ class Audit:
 
         planned = self.plan()
         length.check(planned, self.workspace, yes=long)
-        outcome = run(planned, self.workspace, say or silent)
+        outcome = run(planned, self.workspace, say or silent, engine=engine)
         self.made, self.written = publish(self.stages, self.workspace) if outcome.first else ((), ())
         outcome.check()
         return self

@@ -50,6 +50,9 @@ class Pipeline:
         if isinstance(recipe.adversary, A2 | Fleet):  # of A1 the pool is looked at where its members are chosen
             own = cut.parts.pool if isinstance(recipe.adversary, Fleet) else cut.parts.asked
             self._check_apart(f"Shadow '{request.shadow}'", cut, own, victim=(request.victim, seed))
+        if isinstance(recipe.adversary, Fleet):
+            for attack in request.attacks:
+                checks.has_pool(attack, cut.parts)
         victim, shadows = self.victim(request.victim, seed), self.shadows(request.shadow, seed)
         return [self.measured(victim, shadows, recipe, cell=cell) for cell in request.cells()]
 
@@ -137,7 +140,8 @@ class Pipeline:
         own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=known) for shadow in attacking)
         attacker = FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
         told = self.seen(victim, victim, shadows[0], recipe=recipe, cell=cell)
-        return Measured(cell, victim, recipe.adversary, attacker, told, BlindControl(victim))
+        before = self._undefended(victim, cell, recipe.adversary.stride)
+        return Measured(cell, victim, recipe.adversary, attacker, told, BlindControl(victim), before)
 
     def screened(self, victim: Model, cell: Cell) -> Measured:
         """Score the victim's answers by themselves, join its membership, measure."""
@@ -146,7 +150,14 @@ class Pipeline:
         told = self._seen(victim, cell, stride=adversary.stride, population=(victim.scenes, "pool"))
         assert isinstance(attack.component, StatisticAttack), "others learn from shadows: refused before"
         attacker = CrossFitted(attack.called, attack.component, victim, told)
-        return Measured(cell, victim, adversary, attacker, told, BlindControl(victim))
+        before = self._undefended(victim, cell, adversary.stride)
+        return Measured(cell, victim, adversary, attacker, told, BlindControl(victim), before)
+
+    def _undefended(self, victim: Model, cell: Cell, stride: int) -> AskedModel | None:
+        """What a defended victim answers without its defense: what the defense costs is told beside it."""
+        if cell.defense == UNDEFENDED:
+            return None
+        return self.asked(victim, victim.scenes, "asked", defense=UNDEFENDED, stride=stride)
 
     def seen(self, model: Model, victim: Model, shadow: TrainedModel, *, recipe: ShadowRecipe, cell: Cell) -> Seen:
         """All that an attack sees of a model; adversary A2 sees the classes that both sides show."""
@@ -180,6 +191,8 @@ class Pipeline:
         """Scenes like the audited ones that a model never trained on: of A1's one shadow, which has the pool, those."""
         if isinstance(recipe.adversary, A1) and model is shadow:
             return victim.scenes, "asked"
+        if isinstance(recipe.adversary, Fleet) and model is victim:  # whose scenes may be larger than its shadows'
+            return victim.scenes, "pool"
         return self._shadow(shadow.recipe_name, shadow.seed)[1], "pool"
 
     @once

@@ -64,6 +64,11 @@ class Workspace:
             )
 
     @property
+    def fastest(self) -> Precision:
+        """The precision in which its device trains fastest."""
+        return fastest(self._kind)
+
+    @property
     def _kind(self) -> str:
         """cpu, cuda or mps: 'auto' is the fastest that is here."""
         return next(k for k in ("cuda", "mps", "cpu") if count(k)) if self.device == "auto" else self.device
@@ -100,6 +105,15 @@ def count(kind: str) -> float:
 def precisions(kind: str) -> list[str]:
     """The precisions of recipes that a device computes in, and no others in their place."""
     return [precision for precision in get_args(Precision) if _computes_in(precision, kind)]
+
+
+def fastest(kind: str) -> Precision:
+    """The precision in which a device trains fastest. A CPU without instructions for bfloat16 emulates it, slowly."""
+    if kind == "cpu":
+        able = torch.cpu.get_capabilities()
+        known = any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
+        return "bf16-mixed" if known else "32-true"
+    return "bf16-mixed" if "bf16-mixed" in precisions(kind) else "32-true"
 
 
 def _computes_in(precision: str, kind: str) -> bool:

@@ -395,6 +395,23 @@ def test_random_patches_start_everywhere_the_last_row_and_column_included(
     assert min(counts) > 0.4 * 600 / len(possible)
 
 
+@pytest.mark.parametrize("representation", get_args(PatchResNet50.model_fields["representation"].annotation))
+@pytest.mark.parametrize("kept", [[0, 1, 2, 3], [1, 3]])
+def test_a_batch_holds_crops_of_whole_transformed_answers(tmp_path: Path, representation: str, kept: list[int]) -> None:
+    """What is cut before it is transformed has every number that it had, transformed before it is cut."""
+    rng, settings = np.random.default_rng(0), method(("patch_resnet50", representation), patch=(5, 7))
+    assert isinstance(settings, PatchResNet50)
+    told = [softmax(2 * rng.normal(size=(4, 11, 13))) for _ in range(3)]
+    answers = written(tmp_path, told, [blocky(rng, (11, 13), 4, side=2) for _ in told]).only(kept)
+    side = patch_resnet50.Side(answers, Membership(np.array([1, 0, 1], bool), np.arange(3)), np.array([2, 0, 1]))
+    inputs, targets = side.batch(np.array([1, 0, 2, 2]), settings, np.random.default_rng(4))
+    draw = np.random.default_rng(4)
+    expected = [random_patch(represent(answers[row], representation), (5, 7), draw) for row in (0, 2, 1, 1)]
+    expected = [patch.flip(-1) if draw.random() < 0.5 else patch for patch in expected]
+    assert torch.equal(inputs, torch.stack(expected))
+    assert targets.tolist() == [1, 1, 0, 0]
+
+
 @pytest.mark.parametrize("patch", [(1, 1), (4, 6), (7, 3), (5, 5)])
 def test_sliding_patches_cover_every_cell_with_as_few_as_can_be(patch: tuple[int, int]) -> None:
     for height in range(patch[0], 24):

@@ -27,7 +27,7 @@ from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import auc, best_threshold
 from mia_seg.metrics.segmentation import utility
-from mia_seg.query._statistics import boundary_band
+from mia_seg.query._layout import boundary_band
 from mia_seg.query.answers import Answers, Statistics
 from mia_seg.testing import Leak, World
 

@@ -27,28 +27,32 @@ from mia_seg.evaluate import results
 COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
     "train-victim": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
+        "--precision", "--dry-run",
         "--yes",
     ],
     "train-shadow": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--precision", "--dry-run",
+        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
+        "--precision", "--dry-run",
         "--yes",
     ],
     "train-generator": [
-        "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--precision",
+        "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--jobs",
+        "--on", "--precision",
         "--dry-run", "--yes",
     ],
     "attack": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run", "--yes",
+        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
     ],
     "run": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--precision", "--dry-run", "--yes",
+        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
     ],
     "audit": [
-        "victim", "--door", "--answers", "--members", "--class-map", "--name", "--defense", "--attack", "--seed",
-        "--data-root", "--store", "--reports", "--device", "--dry-run", "--yes",
+        "victim", "--door", "--answers", "--set", "--members", "--nonmembers", "--pool", "--images", "--labels",
+        "--classes", "--class-map", "--name", "--defense", "--attack", "--shadows", "--seed", "--data-root", "--store",
+        "--reports", "--device", "--jobs", "--on", "--dry-run", "--yes",
     ],
     "plan": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
@@ -231,6 +235,12 @@ def test_a_run_makes_every_cell_and_says_what_it_did(audit: Audit) -> None:
     assert ran.code == 0, ran.err
     assert [line.split(",")[0] for line in said(ran.err, "trained")] == ["victim tiny", "shadow tiny_a1"]
     assert sorted(path.stem for path in audit.reports.glob("tiny/*.json")) == sorted(f"tiny_a1.{c}.s0" for c in GRID)
+    assert len(list(audit.reports.glob("tiny/*.scores.csv"))) == len(GRID)
+    for path in audit.reports.glob(
+        "tiny/*.json"
+    ):  # answers of argmax have the same argmax: no pixel is predicted otherwise
+        change, nothing = json.loads(path.read_text())["utility_change"], {"value": 0.0, "low": 0.0, "high": 0.0}
+        assert change == ({"members": nothing, "nonmembers": nothing} if ".argmax." in path.name else None)
     assert (audit.reports / "index.html").is_file()
     wrote = re.findall(r"^ +wrote (.*)$", ran.out, re.MULTILINE)
     assert "reports/index.html" in wrote

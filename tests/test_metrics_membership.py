@@ -12,6 +12,8 @@ from scipy.stats import beta, binomtest, norm, t
 from sklearn.metrics import balanced_accuracy_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from mia_seg.errors import MiaSegError
+from mia_seg.metrics import membership
+from mia_seg.metrics._ranking import groups_of, rank
 from mia_seg.metrics.membership import (
     Measurement,
     Rate,
@@ -463,3 +465,15 @@ def test_a_side_that_is_nearly_one_group_has_the_whole_interval(value: float) ->
     groups = np.repeat(["a", "b", "c", "d"], [3000, 1, 3000, 1])
     found = ranked(value * members, members, groups=groups)
     assert (found["auc_low"], found["auc_high"]) == pytest.approx((0, 1), abs=1e-9)
+
+
+def test_the_bootstrap_looks_at_every_threshold() -> None:
+    """Against the definition: weights of all scores, summed down to each of them; ties, groups on both sides."""
+    scores, members = tied(3)
+    ranking = rank(scores, members)
+    drawn = groups_of(ranking, np.arange(150) // 4)
+    found, expected = membership._bootstrap(ranking, drawn, 5, rounds=60), []
+    for weights in np.concatenate(list(drawn.draws(5, 60)))[:, drawn.slots_N]:
+        tp, fp = (np.cumsum(weights * side)[ranking.ends_S] for side in (ranking.members_N, ~ranking.members_N))
+        expected.append(np.where(tp / tp[-1] >= 0.8, tp / np.maximum(tp + fp, 1), 0).max())
+    assert found.tolist() == expected

@@ -1,10 +1,14 @@
 """Two attacks on the same scenes: DeLong's covariance in its own form, plain loops, and simulated coverage."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm, t
 
 from mia_seg.errors import MiaSegError
+from mia_seg.metrics import paired
+from mia_seg.metrics._ranking import groups_of, rank
 from mia_seg.metrics.membership import auc, measure, ranked
 from mia_seg.metrics.paired import above
 
@@ -113,3 +117,22 @@ def test_scores_of_other_scenes_are_refused() -> None:
     first, second, members = two(0)
     with pytest.raises(MiaSegError, match="two lists of one length"):
         above(first, second[1:], members)
+
+
+def test_rates_of_draws_are_found_among_all_thresholds() -> None:
+    """Against the definition: weights of all scores, summed down to each of them; ties, groups on both sides."""
+    rng = np.random.default_rng(2)
+    members, group = np.arange(160) < 80, np.arange(160) % 45
+    first, second = (rank((rng.normal(size=160) + members).round(1), members) for _ in range(2))
+    drawn = groups_of(first, group)
+    both = replace(drawn, slots_N=drawn.slots_N[np.argsort(first.order_N)])
+    found = paired._rates(first, second, both, seed=1, rounds=50)[0][1]
+    expected = []
+    for weights_N in np.concatenate(list(both.draws(1, 50)))[:, both.slots_N]:
+        rates = []
+        for one in (first, second):
+            weights = weights_N[one.order_N]
+            tp, fp = (np.append(0, np.cumsum(weights * side)[one.ends_S]) for side in (one.members_N, ~one.members_N))
+            rates.append((tp / tp[-1])[fp <= 0.1 * fp[-1] + 1e-9].max())
+        expected.append(rates[0] - rates[1])
+    assert found.tolist() == expected

@@ -70,6 +70,15 @@ def test_an_undefended_victim_is_attacked_once_and_a_defended_one_by_two_kinds_o
     ]
 
 
+def test_a_precision_reaches_the_attackers_that_train(workdir: Path) -> None:
+    asked = checks.request("tiny", "tiny_a1", ["none"], attacked=["image_loss", "patch_resnet50:concat"])
+    assert asked.at(None) is asked
+    for precision, then in (("bf16-mixed", "bf16-mixed"), ("16-mixed", "32-true")):  # patches know no 16-mixed
+        first, second = (attack.component for attack in asked.at(precision).attacks)  # type: ignore[arg-type]
+        assert first == asked.attacks[0].component
+        assert second.precision == then  # type: ignore[attr-defined]
+
+
 def test_victim_and_shadow_part_the_scenes_among_them(workspace: Workspace, workdir: Path) -> None:
     random_shadow(workdir, 6)
     store = workspace.store

@@ -19,11 +19,12 @@ from mia_seg.defenses import AnswerDefense
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
 from mia_seg.errors import MiaSegError
-from mia_seg.oracles import Oracle
+from mia_seg.oracles import Oracle, pixels
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.plugins import parse
-from mia_seg.query import Recording, answers, key, query
-from mia_seg.query._statistics import FLOOR, boundary_band, components, statistics
+from mia_seg.query import Recording, _statistics, answers, key, query
+from mia_seg.query._layout import boundary_band, layout, runs
+from mia_seg.query._statistics import FLOOR
 from mia_seg.query.answers import Answers
 
 SIZES = [(7, 9), (12, 5), (4, 4), (9, 8)]
@@ -39,6 +40,10 @@ def told(size: tuple[int, int], classes: int, seed: int) -> tuple[np.ndarray, np
     labels[0, :2] = (0, 0)  # p = 1, then p = 0
     labels[-1, -1] = IGNORE
     return posterior, labels
+
+
+def statistics(posterior: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    return _statistics.statistics(posterior, layout(labels))
 
 
 def several(classes: int = 4) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -134,7 +139,8 @@ def test_groups_of_pixels_are_what_plain_loops_count(size: tuple[int, int]) -> N
 
 def test_objects_are_those_of_scipy_for_each_label() -> None:
     labels = blocky(np.random.default_rng(3), (61, 47), 5, side=3)
-    found = components(labels)
+    runs_of = runs(labels)
+    found = runs_of.object_R.repeat(runs_of.length_R).reshape(labels.shape)
     for label in np.unique(labels):
         own, count = ndimage.label(labels == label)
         pairs = {*zip(own[labels == label].tolist(), found[labels == label].tolist(), strict=True)}
@@ -164,13 +170,31 @@ def test_logit_confidence_is_log_p_minus_log_of_the_rest() -> None:
     assert statistics(posterior, labels)["phi_NK"] == pytest.approx([0, expected.sum(), 0], rel=1e-5)
 
 
+def test_an_image_that_is_read_in_parts_has_the_sums_of_one_that_is_read_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    posterior, labels = told((70, 81), 5, seed=2)
+    whole = statistics(posterior, labels)
+    monkeypatch.setattr(pixels, "PART", 200)
+    for name, value in statistics(posterior, labels).items():
+        assert value == pytest.approx(whole[name], rel=1e-12), name
+
+
+def test_the_largest_posterior_is_the_first_of_equal_ones() -> None:
+    posterior = np.random.default_rng(0).integers(3, size=(7, 300, 230)).astype(np.float32)
+    best, classes = pixels.largest(posterior)
+    assert (best == posterior.max(0)).all()
+    assert (classes == posterior.argmax(0)).all()
+    assert not pixels.largest(posterior[:1])[1].any()
+
+
 def test_certain_answers_have_finite_statistics() -> None:
-    posterior = np.zeros((2, 3, 4), np.float32)
+    posterior = np.zeros((2, 9, 100), np.float32)
     posterior[0] = 1
     for label, sign in ((0, 1), (1, -1)):
-        row = statistics(posterior, np.full((3, 4), label, np.uint8))
-        assert row["phi_NK"][label] / 12 == pytest.approx(sign * math.log((1 - FLOOR) / FLOOR), rel=0.01)
-        assert row["loss_NK"][label] / 12 == pytest.approx(0 if sign > 0 else -math.log(FLOOR), abs=1e-5)
+        row = statistics(posterior, np.full((9, 100), label, np.uint8))
+        assert row["phi_NK"][label] / 900 == pytest.approx(sign * math.log((1 - FLOOR) / FLOOR), rel=0.01)
+        assert row["loss_NK"][label] / 900 == pytest.approx(0 if sign > 0 else -math.log(FLOOR), abs=1e-5)
 
 
 def test_a_scene_without_labels_has_confidence_and_no_loss(tmp_path: Path) -> None:

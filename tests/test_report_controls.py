@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers_files import call
 from helpers_results import result
 
 from mia_seg import report
@@ -53,6 +54,14 @@ def test_a_confounded_split_is_said_first_and_calls_nothing_a_leak() -> None:
     assert "the model leaks" not in text
     assert "AUC 0.81 (p 0.001): CONFOUNDED" in said(one)
     assert glance(enriched([one])).rows[0][2] == "CONFOUNDED"
+
+
+def test_the_table_on_the_screen_says_so_above_itself(tmp_path: Path) -> None:
+    for one in (controlled(FLAGGED), controlled(SOUND, victim="sound")):
+        results.write(tmp_path, one)
+    lines = call("results", "--reports", tmp_path).out.splitlines()
+    assert lines[0].startswith("village: An attacker who never sees the model: AUC 0.81 (p 0.001): CONFOUNDED")
+    assert lines[1].split()[:2] == ["victim", "shadow"]
 
 
 def test_one_confounded_seed_of_two_is_enough() -> None:

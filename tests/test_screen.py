@@ -1,19 +1,31 @@
 """The screen: a model that exists, asked through a door, looked at without a shadow."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers_files import assert_refused, call, write
+from PIL import Image
 
 from mia_seg.attacks import Membership
 from mia_seg.data.folder import Folder
+from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import best_threshold
 from mia_seg.oracles.doors.callable import Callable
 from mia_seg.stages.screen import crossed
 
+README = Path(__file__).parents[1] / "README.md"
+PROJECT = """\
+import numpy as np
+
+def model(image):
+    grey = image.astype(np.float32).mean(-1)
+    return np.stack([-((grey - level) ** 2) / 500 for level in (60, 120, 180)])
+"""
 MODEL = """\
 import numpy as np
 
@@ -74,27 +86,60 @@ def test_where_a_side_is_one_group_no_membership_shapes_the_threshold() -> None:
     assert best_threshold(scores_N, members_N) == 5.0, "which would tell all of them apart"
 
 
-def test_a_model_that_exists_is_audited_by_one_command(owner: Path, workdir: Path) -> None:
-    ran = call(*described(owner))
+def test_what_the_readme_says_to_a_newcomer_is_true(workdir: Path) -> None:
+    """Its files, its command, its lines of Python, as they stand there."""
+    own, command, lines = blocks("You have a model already")
+    write(workdir / "my_project.py", PROJECT)
+    write(workdir / "own.py", own)
+    for name in ("own", "my_project"):
+        sys.modules.pop(name, None)  # a command is a process of its own elsewhere
+    scenes = [(name, *squares(k)) for k, name in enumerate(["trained_on"] * 12 + ["never_seen"] * 12)]
+    for k, (side, *pair) in enumerate(scenes):
+        for kind, pixels in zip(("images", "labels"), pair, strict=True):
+            (workdir / side / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(workdir / side / kind / f"{k:02d}.png")
+    ran = call(*shlex.split(command)[1:])
     assert ran.code == 0, ran.err
     assert "trained shadow" not in ran.out + ran.err
-    assert "no shadow, seed 0" in " ".join(ran.out.split())
+    said = " ".join(ran.out.split())
+    assert "no shadow, seed 0" in said
+    assert re.search(r"mia-seg audit mine --shadows 8 --data-root \. trains 8 shadows .* about \d+ minutes here", said)
     found = [json.loads(path.read_text()) for path in sorted((workdir / "reports" / "mine").glob("screen.*.json"))]
-    assert sorted(result["attack"] for result in found) == [
-        "image_confidence", "image_loss", "label_only", "predictability_error",
-    ]  # fmt: skip
-    for result in found:
-        assert (result["shadow"], result["adversary"], result["segmenters"]["victim"]) == (
-            "screen",
-            "screen",
-            "callable door",
-        )
-        assert (result["levels"]["image"]["n_members"], result["levels"]["image"]["n_nonmembers"]) == (12, 12)
+    assert [(one["attack"], one["shadow"], one["adversary"], one["segmenters"]["victim"]) for one in found] == [
+        (attack, "screen", "screen", "callable door")
+        for attack in ("image_confidence", "image_loss", "label_only", "predictability_error")
+    ]
+    for one in found:
+        assert (one["levels"]["image"]["n_members"], one["levels"]["image"]["n_nonmembers"]) == (12, 12)
     page = (workdir / "reports" / "index.html").read_text(encoding="utf-8")
     assert "mine, looked at alone" in page
-    again = call("audit", "mine", "--data-root", owner)
-    assert again.code == 0
-    assert "made" not in again.out + again.err
+    assert "at the threshold that is best on the other half of the scenes" in page
+    again = call("audit", "mine", "--data-root", ".", "--dry-run")
+    assert "0 missing" in again.out
+
+    names = {"images": [image for _, image, _ in scenes], "labels": [labels for _, _, labels in scenes]}
+    names |= {"trained_on": [side == "trained_on" for side, *_ in scenes]}
+    write(workdir / "victims" / "mine.toml", "")  # somebody's: another name is asked for, and given
+    exec(compile(own + lines.replace("    classes", '    name="again",\n    classes'), "README.md", "exec"), names)
+    table = names["audit"].table()  # type: ignore[attr-defined]
+    by_attack = {one["attack"]: one["levels"]["image"]["auc"] for one in found}
+    assert dict(zip(table["attack"], table["auc"], strict=True)) == pytest.approx(by_attack)
+    with pytest.raises(MiaSegError, match=r"mine\.toml is a recipe of somebody else's"):
+        exec(compile(own + lines, "README.md", "exec"), names)
+
+
+def blocks(title: str) -> list[str]:
+    """The code of a section of the README."""
+    section = README.read_text(encoding="utf-8").partition(f"## {title}")[2].partition("\n## ")[0]
+    return re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
+
+
+def squares(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image and its labels of three classes: uint8 [32, 48, 3] and [32, 48]."""
+    rng = np.random.default_rng(seed)
+    labels_HW = rng.integers(3, size=(4, 6), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    noise_HWC = rng.normal(60, 20, (32, 48, 3))
+    return (noise_HWC + 60 * labels_HW[..., None]).clip(0, 255).astype(np.uint8), labels_HW
 
 
 def test_a_model_that_answers_labels_is_asked_for_labels(owner: Path, workdir: Path) -> None:
@@ -141,10 +186,12 @@ def test_an_answer_that_is_none_stops_the_audit(
 def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
     assert_refused(call("audit"), "Name a victim recipe, or describe a model with --door")
     assert_refused(
-        call("audit", "--door", "callable:own:predict"), "--door needs --answers, --members, --class-map too"
+        call("audit", "--door", "callable:own:predict"),
+        "--door needs --answers, --members, --classes or --class-map too",
     )
     assert_refused(call(*described(owner), "--data-root", owner / "labelmefacade"), "does not lie below")
-    assert call(*described(owner), "--dry-run").code == 0
+    # Ten scenes twice and 24 once; none of the attacks asks about changed images.
+    assert "asked 44 times at most" in call(*described(owner), "--dry-run").out
     assert not (Path.cwd() / "victims" / "mine.toml").exists(), "nothing is made"
     assert call(*described(owner)[:-2], "--class-map", "labelmefacade", "--attack", "label_only").code == 0
     assert_refused(call(*described(owner, "own:labels")), "mine.toml is there and says something else")

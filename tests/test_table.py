@@ -19,6 +19,8 @@ A, B, C = (f"labelmefacade/images/{k}.jpg,labelmefacade/labels/{k}.png" for k in
 
 def table(root: Path, text: str) -> Table:
     forget()
+    for name in (name for both in (A, B, C) for name in both.split(",")):
+        write(root / name, "")
     write(root / "members.csv", text)
     return Table(path="members.csv", class_map="labelmefacade")
 
@@ -56,6 +58,7 @@ def test_scenes_are_those_of_the_folder(data_template: Path) -> None:
         (f"{HEAD}{A},1,x\n", "line 2: it has not as many values as there are columns"),
         (f"{HEAD}{A},1,x,g,more\n", "line 2: it has not as many values as there are columns"),
         (f"{HEAD},labels/a.png,1,x,g\n", "line 2: image is empty"),
+        (f"{HEAD}{A},1,x,g\n{A}.tif,0,y,h\n", "line 3: labels"),
     ],
 )
 def test_a_wrong_table_is_refused_by_line(tmp_path: Path, text: str, says: str) -> None:
@@ -104,6 +107,6 @@ def test_one_bit_masks_beside_others_are_refused(tmp_path: Path, monkeypatch: py
     for name, mode in (("a", "1"), ("b", "L")):
         Image.new(mode, (4, 4)).save(tmp_path / f"{name}.png")
     forget()
-    write(tmp_path / "members.csv", f"{HEAD}x.jpg,a.png,1,x,\ny.jpg,b.png,0,y,\n")
+    write(tmp_path / "members.csv", f"{HEAD}a.png,a.png,1,x,\nb.png,b.png,0,y,\n")
     with pytest.raises(MiaSegError, match="holds 1 one-bit masks"):
         Table(path="members.csv", class_map="map.toml").ids(tmp_path)

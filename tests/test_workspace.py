@@ -104,6 +104,24 @@ def test_a_precision_that_a_device_cannot_do_is_refused(
     return None
 
 
+@pytest.mark.parametrize(
+    ("has", "device", "able", "fastest"),
+    [
+        ({}, "auto", {}, "32-true"),  # it computes in bfloat16, and emulates it
+        ({}, "cpu", {"avx512_bf16": True}, "bf16-mixed"),
+        ({"cuda": 1}, "auto", {"amx_bf16": True}, "32-true"),  # a V100
+        ({"mps": 1}, "auto", {}, "bf16-mixed"),
+    ],
+)
+def test_the_fastest_precision_is_one_that_nothing_emulates(
+    tmp_path: Path, machine: dict[str, int], monkeypatch: pytest.MonkeyPatch, *, has: dict[str, int], device: str,
+    able: dict[str, bool], fastest: str,
+) -> None:  # fmt: skip
+    machine |= has
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert place(tmp_path, device).fastest == fastest
+
+
 def test_a_device_that_fails_at_a_step_or_takes_another_type_cannot_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workspace.steps_in("bf16-mixed", "cpu")
     assert workspace.steps_in("16-mixed", "cpu")  # Fabric, which would not run it, is not asked

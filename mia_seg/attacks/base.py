@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.special import logsumexp
 
 from mia_seg.attacks._fleet import FleetAttack, ShadowCount
 from mia_seg.attacks._readings import Readings, Signals
@@ -35,9 +34,9 @@ class Base(FleetAttack):
         pairs = self.pairs(fleet)
         if self.mode == "offline":
             return target.scenes_N - self.scale * _log_mean_exp(fleet.outside(pairs))
-        everyone = np.concatenate([fleet.inside(pairs), fleet.outside(pairs)])
-        return target.scenes_N - _log_mean_exp(everyone)
+        return target.scenes_N - _log_mean_exp(fleet.scenes_MN[: 2 * pairs])
 
 
 def _log_mean_exp(log_RN: np.ndarray) -> np.ndarray:
-    return np.asarray(logsumexp(log_RN, axis=0) - np.log(len(log_RN)))
+    highest_N = log_RN.max(0)
+    return np.asarray(np.log(np.exp(log_RN - highest_N).mean(0)) + highest_N)

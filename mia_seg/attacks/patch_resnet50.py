@@ -22,6 +22,7 @@ from mia_seg.attacks import Attack, Attacker, Membership, Scores, Thresholds
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import auc, best_threshold
+from mia_seg.oracles.pixels import at_labels, one_hot
 from mia_seg.progress import Bar, track
 from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
@@ -93,11 +94,15 @@ class Side:
 
     def batch(self, places: np.ndarray, settings: PatchResNet50, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One random patch, mirrored half of the time, of each place; its class (1 = member)."""
-        inputs = (represent(self._answers[self._rows[place]], settings.representation) for place in places)
-        patches = [random_patch(x, settings.patch, draw) for x in inputs]
+        patches = [self._patch(self._rows[place], settings, draw) for place in places]
         patches = [p.flip(-1) if draw.random() < 0.5 else p for p in patches]
         targets = torch.from_numpy(self.members[places].astype(np.int64))
-        return torch.stack(patches).contiguous(memory_format=torch.channels_last), targets
+        return torch.stack(patches), targets
+
+    def _patch(self, row: int, settings: PatchResNet50, draw: np.random.Generator) -> Tensor:
+        """A random patch of an answer: cut first, so that no more of it is read and transformed."""
+        cut = drawn(self._answers.shapes[row], settings.patch, draw)
+        return represent(self._answers.cut(row, *cut), settings.representation)
 
 
 @dataclass(frozen=True)
@@ -122,9 +127,9 @@ class PatchAttacker(Attacker):
         draw = np.random.default_rng(seed)
         rows = []
         for answer in track(answers, "  scoring", len(answers)):
-            patches = self._patches(represent(answer, self.settings.representation), draw)
-            inputs = torch.stack(patches).to(device, memory_format=torch.channels_last)
-            logits = self.network(inputs).float().cpu().numpy().astype(np.float64)
+            whole = represent(answer, self.settings.representation).to(device)
+            inputs = torch.stack(self._patches(whole, draw))
+            logits = self.network(_laid(inputs)).float().cpu().numpy().astype(np.float64)
             rows.append(logits[:, 1] - logits[:, 0])
         # Windows of scenes of different sizes differ in number: short rows are filled with their own mean.
         width = max(len(row) for row in rows)
@@ -144,19 +149,18 @@ def represent(answer: Answer, representation: str) -> Tensor:
     posterior: the renormalised posterior alone, K channels. labels: the one-hot labels alone.
     loss: -log p of the label, floor 1e-6, scaled to 0..1; 0 where ignored.
     """
-    posterior = torch.from_numpy(answer.posterior_KHW)
+    posterior, labels_HW, classes = torch.from_numpy(answer.posterior_KHW), answer.labels_HW, len(answer.posterior_KHW)
     if representation == "posterior":
         return posterior / posterior.sum(0)
-    labels = torch.from_numpy(answer.labels_HW.astype(np.int64))
-    ignored = labels == IGNORE
-    index = labels.masked_fill(ignored, 0)
     if representation == "loss":
-        p = posterior.gather(0, index[None]).clamp(min=FLOOR)
-        return (p.log() / np.log(FLOOR)).masked_fill(ignored[None], 0)
-    one_hot = F.one_hot(index, len(posterior)).permute(2, 0, 1).float().masked_fill(ignored[None], 0)
+        p = torch.from_numpy(at_labels(answer.posterior_KHW, labels_HW)[None]).clamp_(min=FLOOR)
+        return p.log_().div_(np.log(FLOOR)).masked_fill_(torch.from_numpy(labels_HW == IGNORE), 0)
     if representation == "labels":
-        return one_hot
-    return torch.cat([posterior / posterior.sum(0), one_hot])
+        return torch.from_numpy(one_hot(labels_HW, np.empty_like(answer.posterior_KHW)))
+    both = np.empty((2 * classes, *labels_HW.shape), np.float32)
+    one_hot(labels_HW, both[classes:])
+    torch.div(posterior, posterior.sum(0), out=torch.from_numpy(both)[:classes])
+    return torch.from_numpy(both)
 
 
 def resnet50(channels: int) -> nn.Module:
@@ -174,14 +178,19 @@ def resnet50(channels: int) -> nn.Module:
 
 def random_patch(input_CHW: Tensor, patch: tuple[int, int], draw: np.random.Generator) -> Tensor:
     """A crop at a uniformly drawn place, the last row and column included."""
-    room = _room(input_CHW, patch)
-    top, left = (int(draw.integers(r + 1)) for r in room)
-    return input_CHW[:, top : top + patch[0], left : left + patch[1]]
+    rows, columns = drawn((input_CHW.shape[1], input_CHW.shape[2]), patch, draw)
+    return input_CHW[:, rows, columns]
+
+
+def drawn(size: tuple[int, int], patch: tuple[int, int], draw: np.random.Generator) -> tuple[slice, slice]:
+    """Rows and columns of a patch at a uniformly drawn place."""
+    top, left = (int(draw.integers(r + 1)) for r in _room(size, patch))
+    return slice(top, top + patch[0]), slice(left, left + patch[1])
 
 
 def sliding(input_CHW: Tensor, patch: tuple[int, int]) -> list[Tensor]:
     """The fewest evenly spread crops that cover the answer."""
-    room = _room(input_CHW, patch)
+    room = _room((input_CHW.shape[1], input_CHW.shape[2]), patch)
     starts = [np.linspace(0, r, 1 + -(-r // p)).round().astype(int) for r, p in zip(room, patch, strict=True)]
     return [input_CHW[:, t : t + patch[0], s : s + patch[1]] for t in starts[0] for s in starts[1]]
 
@@ -220,7 +229,8 @@ def _train(
             losses, rates = list[Tensor](), list[float]()
             for places in np.array_split(draw.permutation(len(fit)), batches):
                 inputs, targets = fit.batch(places, settings, draw)
-                loss = F.cross_entropy(wrapped(fabric.to_device(inputs)).float(), fabric.to_device(targets))
+                logits = wrapped(_laid(fabric.to_device(inputs)))
+                loss = F.cross_entropy(logits.float(), fabric.to_device(targets))
                 optimizer.zero_grad()
                 fabric.backward(loss)
                 optimizer.step()
@@ -265,7 +275,7 @@ def _validate(
     places = np.tile(np.arange(len(check)), 4)
     for part in np.array_split(places, -(-len(places) // settings.batch)):
         inputs, _ = check.batch(part, settings, draw)
-        logits = network(fabric.to_device(inputs)).double().cpu()
+        logits = network(_laid(fabric.to_device(inputs))).double().cpu()
         odds.append(logits[:, 1] - logits[:, 0])
     odds_4N = torch.cat(odds).reshape(4, len(check))
     members_4N = torch.from_numpy(check.members).double().expand(4, -1)
@@ -273,11 +283,16 @@ def _validate(
     return loss, auc(odds_4N.mean(0).numpy(), check.members) if np.isfinite(loss) else 0.0
 
 
-def _room(input_CHW: Tensor, patch: tuple[int, int]) -> tuple[int, int]:
-    height, width = input_CHW.shape[1] - patch[0], input_CHW.shape[2] - patch[1]
+def _laid(inputs: Tensor) -> Tensor:
+    """As convolutions want them; done on the device, which turns a batch round faster than the processor."""
+    return inputs.contiguous(memory_format=torch.channels_last)
+
+
+def _room(size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:
+    height, width = size[0] - patch[0], size[1] - patch[1]
     if height < 0 or width < 0:
         raise MiaSegError(
-            f"An answer of {tuple(input_CHW.shape[1:])} cells is smaller than the attack's patch {patch}. "
+            f"An answer of {size} cells is smaller than the attack's patch {patch}. "
             f"Lower 'patch' in [attacks.patch_resnet50] or 'stride' in [adversary]."
         )
     return height, width

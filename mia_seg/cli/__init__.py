@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ from mia_seg.cli._options import (
     DryRun,
     Form,
     GeneratorName,
+    Jobs,
+    On,
     PrecisionName,
     Repeats,
     Reports,
@@ -78,7 +81,9 @@ DEMO_ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 @app.command()
 def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), device: Device = "auto") -> None:
     """Attack a small segmenter of made-up streets, end to end, in minutes: no data, no network, two CPU cores."""
-    audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=work.opened(store, None, reports, device=device))
+    workspace = work.opened(store, None, reports, device=device)
+    workspace = replace(workspace, precision=workspace.fastest)
+    audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=workspace)
     audit.run(screen.say)
     audit.report()
     screen.verdict(audit.results)
@@ -95,6 +100,8 @@ def train_victim(
     device: Device = "auto",
     devices: Devices = 1,
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -107,7 +114,7 @@ def train_victim(
     )
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if work.made(victims, workspace, dry_run=dry_run, yes=yes):
+    if work.made(victims, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         screen.following(work.places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
@@ -121,6 +128,8 @@ def train_shadow(
     device: Device = "auto",
     devices: Devices = 1,
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -133,7 +142,7 @@ def train_shadow(
     )
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if work.made(shadows, workspace, dry_run=dry_run, yes=yes):
+    if work.made(shadows, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         screen.following(work.places(shadows, workspace), f"mia-seg run {work.victim_of(name)} {name}")
 
 
@@ -148,6 +157,8 @@ def train_generator(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -161,7 +172,7 @@ def train_generator(
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if work.made(made, workspace, dry_run=dry_run, yes=yes):
+    if work.made(made, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
         scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*work.places(made, workspace), *scores], then)
@@ -181,6 +192,8 @@ def attack(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -192,7 +205,7 @@ def attack(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes):
+    if work.audited(audit, yes, jobs=jobs, on=on):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -210,6 +223,8 @@ def run(
     reports: Reports = REPORTS,
     device: Device = "auto",
     workers: Workers = 0,
+    jobs: Jobs = 1,
+    on: On = None,
     precision: PrecisionName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -221,7 +236,7 @@ def run(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes):
+    if work.audited(audit, yes, jobs=jobs, on=on):
         screen.following(screen.pages(work.drawn(workspace)), "mia-seg results, or open the page")
 
 

@@ -1,38 +1,48 @@
-"""`mia-seg audit`: one model looked at alone, from its recipe or from options that describe it."""
+"""`mia-seg audit`: a model that exists, from its recipe or from options that describe it."""
 
-import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mia_seg import values
 from mia_seg.api import SCREEN, WITH_POOL, Audit
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import DataRoot, Device, DryRun, Reports, Seeds, StoreRoot, Yes
+from mia_seg.cli._options import DataRoot, Device, DryRun, Jobs, On, Reports, Seeds, StoreRoot, Yes
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
     from mia_seg.workspace import Workspace
 
-HEAD = """\
-# {name}: a model that exists, asked through a door. Written by mia-seg audit; edit it and run it again.
-# Run:    mia-seg audit {name} --data-root {root}
-# Then:   a shadow recipe with [adversary] victim = "{name}", and mia-seg run {name} SHADOW
-"""
+SHADOWS = 8  # what a stronger audit is priced for
+
 DoorText = Annotated[
     str | None,
-    typer.Option("--door", help="How the model is asked: callable:module:function, folder:PATH, onnx:PATH, ..."),
+    typer.Option("--door", help="How the model is asked: callable:module:function, folder:PATH, onnx:PATH, http:URL"),
 ]
 Answers = Annotated[str | None, typer.Option(help="What it answers: logits, posterior or labels.")]
-Members = Annotated[
-    Path | None, typer.Option(help="CSV with columns image, labels, member (1, 0), and perhaps id and group.")
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Another setting of the door: input.scale=255, output.stride=4, model=NAME; repeatable."
+    ),
 ]
-ClassMap = Annotated[str | None, typer.Option(help="Class map of the labels: a packaged name or a .toml.")]
+Members = Annotated[
+    Path | None,
+    typer.Option(
+        help="What it was trained on: a CSV with columns image, labels, member (1, 0), and perhaps id and group; or a "
+        "folder with images/ and labels/; or, with --images and --labels, a list of scenes or a CSV of id and member."
+    ),
+]
+NonMembers = Annotated[Path | None, typer.Option("--nonmembers", help="What it never saw: a list or folder likewise.")]
+Pool = Annotated[Path | None, typer.Option(help="Scenes like these that the attacker may use: likewise.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of the images that lists name.")]
+Labels = Annotated[Path | None, typer.Option(help="Folder of their label files, of the same stems.")]
+Classes = Annotated[
+    str | None, typer.Option(help="Class names with commas, where label files hold 0, 1, 2, ... in this order.")
+]
+ClassMap = Annotated[str | None, typer.Option(help="Class map of the labels in their place: packaged, or a .toml.")]
 Screened = Annotated[
     list[str] | None,
     typer.Option(
@@ -43,6 +53,9 @@ Screened = Annotated[
 Released = Annotated[
     list[str] | None, typer.Option("--defense", help="name or name:value; repeat for several. Default: none.")
 ]
+Shadows = Annotated[
+    int, typer.Option(min=0, help="Train so many shadows (even, 4 or more) and attack through them. Default: none.")
+]
 Name = Annotated[str, typer.Option(help="What the recipe is called that this writes.")]
 
 
@@ -51,121 +64,98 @@ def audit(
     door: DoorText = None,
     answers: Answers = None,
     *,
+    settings: Settings = None,
     members: Members = None,
+    nonmembers: NonMembers = None,
+    pool: Pool = None,
+    images: Images = None,
+    labels: Labels = None,
+    classes: Classes = None,
     class_map: ClassMap = None,
     name: Name = "mine",
     defense: Released = None,
     attack: Screened = None,
+    shadows: Shadows = 0,
     seed: Seeds = None,
     data_root: DataRoot = None,
     store: StoreRoot = Path("runs"),
     reports: Reports = Path("reports"),
     device: Device = "auto",
+    jobs: Jobs = 1,
+    on: On = None,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
-    """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members."""
+    """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members.
+
+    With --shadows, an attacker trains models of its own beside.
+    """
+    given: dict[str, Any] = {
+        "door": door, "answers": answers, "settings": settings or (), "members": members, "nonmembers": nonmembers,
+        "pool": pool, "images": images, "labels": labels, "class_map": class_map, "classes": classes,
+    }  # fmt: skip
+    asked = {"defenses": defense or (), "attacks": attack or (), "seeds": seed or [0]}
+    how = {"jobs": jobs, "on": on, "dry_run": dry_run, "yes": yes}
     if (victim is None) == (door is None):
         raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
-    described = {"--answers": answers, "--members": members, "--class-map": class_map}
-    if victim is not None and (beside := [option for option, value in described.items() if value is not None]):
-        raise MiaSegError(f"{', '.join(beside)} describe a model with --door, and '{victim}' has a recipe. Edit that.")
-    if door is not None:
-        root = data_root or (members.parent if members else Path())
-        with written(name, sections(door, described, root), root, only_now=dry_run) as path:
-            if not dry_run:
-                screen.following([path], f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
-            workspace = work.opened(store, root, reports, device=device)
-            return _look(name, workspace, defense, attacks=attack, seeds=seed, dry_run=dry_run, yes=yes)
-    workspace = work.opened(store, data_root, reports, device=device)
-    return _look(str(victim), workspace, defense, attacks=attack, seeds=seed, dry_run=dry_run, yes=yes)
+    if victim is not None:
+        if beside := [_option(key) for key, value in given.items() if value]:
+            raise MiaSegError(
+                f"{', '.join(beside)} describe a model with --door, and '{victim}' has a recipe. Edit that."
+            )
+        workspace = work.opened(store, data_root, reports, device=device)
+        return _look(victim, workspace, shadows, asked=asked, how=how)
+    from mia_seg.brought.options import Brought, described
+
+    files, root = described(Brought(**given), name, data_root)
+    with files.written(only_now=dry_run):
+        if not dry_run:
+            screen.following(list(files.texts), f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
+        workspace = work.opened(store, root, reports, device=device)
+        return _look(name, workspace, shadows, asked=asked, how=how)
 
 
-def _look(
-    victim: str, workspace: "Workspace", defenses: list[str] | None, *, attacks: list[str] | None,
-    seeds: list[int] | None, dry_run: bool, yes: bool,
-) -> None:  # fmt: skip
-    looked = Audit(victim, None, defenses or (), attacks=attacks or (), seeds=seeds or [0], workspace=workspace)
+def _option(key: str) -> str:
+    return "--set" if key == "settings" else f"--{key.replace('_', '-')}"
+
+
+def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str, Any], how: dict[str, Any]) -> None:
+    """Look at a victim alone, or attack it through shadows whose recipe is written first."""
+    from mia_seg.brought.fleet import fleet
+
+    if not shadows:
+        return _audit(Audit(victim, None, **asked, workspace=workspace), **how)
+    files, name = fleet(victim, shadows, workspace)
+    with files.written(only_now=how["dry_run"]):
+        return _audit(Audit(victim, name, **asked, workspace=workspace), **how)
+
+
+def _audit(looked: Audit, *, jobs: int, on: str | None, dry_run: bool, yes: bool) -> None:
     if dry_run:
         return work.planned(looked)
-    if work.audited(looked, yes):
+    if work.audited(looked, yes, jobs=jobs, on=on):
         screen.verdict(looked.results)
-        screen.following(screen.pages(work.drawn(workspace)), f"open the page, or mia-seg run {victim} SHADOW")
+        written = screen.pages(work.drawn(looked.workspace))
+        if looked.request.shadow is None:
+            screen.stronger(_stronger(looked))
+        screen.following(written, "open the page")
 
 
-def sections(door: str, described: dict[str, Any], data_root: Path) -> dict[str, dict[str, Any]]:
-    """The recipe of a model behind a door, by the values of options. Raises MiaSegError for what is lacking."""
-    from mia_seg import plugins
-    from mia_seg.oracles import doors
-    from mia_seg.oracles.doors import Door
+def _stronger(looked: Audit) -> str:
+    """What an attacker with shadows would cost and could add."""
+    from mia_seg import recipes
+    from mia_seg.brought.fleet import priced
+    from mia_seg.stages import checks
 
-    if lacking := [option for option, value in described.items() if value is None]:
-        raise MiaSegError(f"--door needs {', '.join(lacking)} too. See 'mia-seg audit --help'.")
-    kind, _, value = door.partition(":")
-    cls = plugins.load(doors, Door, kind)
-    main = next(key for key in cls.model_fields if key not in Door.model_fields)
-    if not value:
-        raise MiaSegError(f"--door {kind}: give its {main} as '{kind}:{main.upper()}'.")
-    path = _below(described["--members"], data_root)
-    return {
-        "data": {"name": "table", "path": path, "class_map": described["--class-map"]},
-        "split": {"rule": "stated"},
-        "door": {"name": kind, main: value, "answers": described["--answers"]},
-    }
-
-
-@contextmanager
-def written(name: str, found: dict[str, dict[str, Any]], data_root: Path, *, only_now: bool) -> Iterator[Path]:
-    """The file of a recipe; one that was not there before is `only_now` there. Raises MiaSegError for another one."""
-    _check(name, found)
-    root = shlex.quote(str(data_root))
-    text = HEAD.format(name=name, root=root) + _toml(found)
-    path = Path.cwd() / "victims" / f"{name}.toml"
-    there = path.is_file()
-    if there and path.read_text(encoding="utf-8") != text:
-        raise MiaSegError(
-            f"{path} is there and says something else. Run 'mia-seg audit {name} --data-root {root}' to use it, edit "
-            f"or remove it, or give another --name."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    try:
-        yield path
-    finally:
-        if only_now and not there:
-            path.unlink()
-
-
-def _check(name: str, sections: dict[str, dict[str, Any]]) -> None:
-    """Nothing is written that could not be read back, and no recipe that came along is hidden."""
-    from mia_seg import data, plugins, recipes
-    from mia_seg.data import Dataset
-    from mia_seg.oracles import doors
-    from mia_seg.oracles.doors import Door
-
-    plugins.from_section(data, Dataset, sections["data"], where="--members and --class-map").classes()
-    plugins.from_section(doors, Door, sections["door"], where="--door and --answers")
-    if name in recipes.names("victim") and recipes.find("victim", name).parent != Path.cwd() / "victims":
-        raise MiaSegError(f"--name {name}: a recipe of that name came with mia-seg. Give another one.")
-    try:
-        values.named(name)
-    except ValueError as error:
-        raise MiaSegError(f"--name '{name}': {error}. Give another one.") from None
-
-
-def _below(members: Path, data_root: Path) -> str:
-    try:
-        return members.resolve().relative_to(data_root.resolve()).as_posix()
-    except ValueError:
-        raise MiaSegError(
-            f"{members} does not lie below {data_root}. Point --data-root to a folder above it."
-        ) from None
-
-
-def _toml(sections: dict[str, dict[str, Any]]) -> str:
-    """Tables of texts; JSON's quotes are TOML's."""
-    tables = (
-        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
-        for name, values in sections.items()
+    victim = looked.request.victim
+    price = "" if checks.labels_only(recipes.load_victim(victim)) else priced(victim, SHADOWS, looked.workspace)
+    if not price:
+        return ""
+    return (
+        f"A stronger audit: mia-seg audit {victim} --shadows {SHADOWS}{_root(looked.workspace)} trains {price}. It "
+        f"compares each scene with itself, trained on and not (LiRA), and finds members that this look cannot."
     )
-    return "\n".join(tables)
+
+
+def _root(workspace: "Workspace") -> str:
+    return f" --data-root {shlex.quote(str(workspace.data_root))}" if workspace.data_root else ""

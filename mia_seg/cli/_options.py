@@ -33,12 +33,18 @@ Reports = Annotated[Path, typer.Option(help="Where results and the page are writ
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 # One process each: more than a machine has would only stand in each other's way.
 Devices = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
+Jobs = Annotated[
+    int, typer.Option(min=1, help="How many stages are made at once, each in a process of its own on this machine.")
+]
+On = Annotated[
+    str | None, typer.Option("--on", help="Where stages are made, many at once: ray, ray://HOST:PORT or slurm.")
+]
 Workers = Annotated[
     int, typer.Option(min=0, max=256, help="Processes that read and augment; results do not depend on it.")
 ]
 PrecisionName = Annotated[
     str | None,
-    typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed for training, in place of the recipe's."),
+    typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed for training, in place of the recipes'."),
 ]
 DefenseNames = Annotated[
     list[str] | None,

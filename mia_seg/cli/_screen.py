@@ -75,6 +75,8 @@ def fault(sentence: str) -> None:
 
 def plan(planned: "Plan", warning: str, as_json: bool = False) -> None:
     """Every stage with its state and cost, what is still to be paid, and a warning where that takes months."""
+    from mia_seg.stages.length import questions
+
     steps = planned.steps()
     if as_json:
         print(json.dumps([_row(step) for step in steps], indent=1))
@@ -87,6 +89,8 @@ def plan(planned: "Plan", warning: str, as_json: bool = False) -> None:
     if known:
         said += f"; {len(known)} of them, or others like them, took {seconds / 60:.1f} minutes and {size(total)} before"
     out().print(f"{said}.", markup=False)
+    if asked := questions(planned):
+        out().print(f"The model behind the door is asked {asked:,} times at most.", markup=False)
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
         if head:
             out().print(printable(head), markup=False)
@@ -107,9 +111,17 @@ def results(found: "Sequence[Result]") -> None:
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
     if found:
         rows = list(results_.rows(found))
-        for line in (*_left_out(rows), *_near_twins(found)):
+        for line in (*_confounded(rows), *_left_out(rows), *_near_twins(found)):
             out().print(line, markup=False)
         table(columns, [_result(row) for row in rows])
+
+
+def _confounded(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
+    """A line a victim whose split gives members away without any model."""
+    from mia_seg.report.controls import blind_sentence
+
+    for victim in dict.fromkeys(row["victim"] for row in rows if row["confounded"]):
+        yield f"{victim}: {blind_sentence(row for row in rows if row['victim'] == victim)}"
 
 
 def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
@@ -205,6 +217,12 @@ def following(written: Sequence[Path], then: str) -> None:
         out().print(printable(str(path)), markup=False)
     out().print("[dim]    next[/]", end=" ")
     out().print(printable(then), markup=False)
+
+
+def stronger(said: str) -> None:
+    """What else could be tried, if anything."""
+    if said:
+        out().print(printable(said), markup=False)
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

@@ -28,8 +28,12 @@ def opened(
     return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
 
 
-def made(stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool) -> bool:
+def made(
+    stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool, jobs: int = 1,
+    on: str | None = None,
+) -> bool:  # fmt: skip
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
+    from mia_seg import engines
     from mia_seg.stages import length, limits
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.run import run as run_plan
@@ -39,8 +43,9 @@ def made(stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bo
     if dry_run:
         screen.plan(plan, length.warning(plan, workspace))
         return False
+    engine = engines.chosen(workspace, jobs=jobs, on=on)
     length.check(plan, workspace, yes=yes)
-    outcome = run_plan(plan, workspace, screen.say)
+    outcome = run_plan(plan, workspace, screen.say, engine=engine)
     outcome.check()
     return outcome.first
 
@@ -59,14 +64,17 @@ def planned(audit: Audit, as_json: bool = False) -> None:
     screen.plan(found, length.warning(found, audit.workspace), as_json)
 
 
-def audited(audit: Audit, yes: bool) -> bool:
+def audited(audit: Audit, yes: bool, *, jobs: int = 1, on: str | None = None) -> bool:
     """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
 
     Of several processes that share a training only the first has the results.
     """
+    from mia_seg import engines
+
+    engine = engines.chosen(audit.workspace, jobs=jobs, on=on)
     screen.left_out(audit.left_out)
     try:
-        audit.run(screen.say, long=yes)
+        audit.run(screen.say, long=yes, engine=engine)
     finally:
         screen.results(audit.made)
     return bool(audit.written)

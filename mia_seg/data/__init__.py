@@ -31,6 +31,7 @@ class Dataset(Component):
     """Scenes by id. Settings are the recipe's `[data]`; `data_root` is the machine's and arrives from outside."""
 
     listing: ClassVar[frozenset[str]] = frozenset()  # settings that say where scenes lie, and which
+    either: ClassVar[frozenset[str]] = frozenset()  # settings of which one has to be given
 
     def classes(self) -> tuple[str, ...]:
         """Class names; the position is the label id."""

@@ -92,12 +92,28 @@ class Folder(Paired):
     PNG, TIFF, BMP and WebP, images also JPEG. Both may lie in folders of one or two levels, which are part of the ids.
     """
 
-    listing: ClassVar[frozenset[str]] = frozenset({"path", "class_map"})
+    listing: ClassVar[frozenset[str]] = frozenset({"path", "class_map", "names"})
+    either: ClassVar[frozenset[str]] = frozenset({"class_map", "names"})
 
     path: Place = Field(description="folder below the data root")
-    class_map: Below = Field(
-        description="class map by name (packaged), or a file ending in .toml below the working directory"
+    class_map: Below | None = Field(
+        default=None,
+        description="class map by name (packaged), or a file ending in .toml below the working directory; or `names`",
     )
+    names: tuple[str, ...] | None = Field(
+        default=None, description="class names, where label files hold ids 0, 1, 2, ... in their order (255: ignored)"
+    )
+
+    @model_validator(mode="after")
+    def _one_map(self) -> Self:
+        if (self.class_map is None) == (self.names is None):
+            raise ValueError("give class_map or names, one of the two: what the values in label files mean")
+        if self.names is not None:
+            try:
+                _numbered(self.names)
+            except ValidationError as error:
+                raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        return self
 
     def classes(self) -> tuple[str, ...]:
         return self._map().names()
@@ -171,6 +187,8 @@ class Folder(Paired):
         return [known.get(v, IGNORE if v == IGNORE or self.ignores_unknown else None) for v in values]
 
     def _map(self) -> ClassMap:
+        if self.class_map is None:
+            return _numbered(self.names or ())
         if not self.class_map.endswith(".toml"):
             return _read_map(CLASS_MAPS / f"{self.class_map}.toml")
         return _read_map(Path.cwd() / self.class_map)
@@ -180,6 +198,12 @@ def _side(root: Path, name: str) -> Path:
     if (root / name).is_dir():
         return root / name
     return inside(root, name, f"A folder data set needs images/ and labels/ side by side; there: {content(root)}.")
+
+
+@cache
+def _numbered(names: tuple[str, ...]) -> ClassMap:
+    """The class map of labels that are class ids already."""
+    return ClassMap(classes=names, map=tuple(Rule(name=name, id=k) for k, name in enumerate(names[:IGNORE])))
 
 
 @cache

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ COLUMNS = (*NEEDED, "id", "group")
 SIDES: dict[str, Part] = {
     **dict.fromkeys(("1", "true", "yes"), "members"), **dict.fromkeys(("0", "false", "no"), "nonmembers"), "": "pool",
 }  # fmt: skip
+WRITTEN: dict[Part, str] = {"members": "1", "nonmembers": "0", "pool": ""}
 
 
 class Row(BaseModel):
@@ -47,8 +49,9 @@ class Table(Folder):
     path: Place = Field(description="CSV below the data root")
 
     def root(self, data_root: Path | None) -> Path:
-        if data_root is None:
+        if data_root is None and not Path(self.path).is_absolute():
             raise MiaSegError(f"Table '{self.path}' needs a root: pass --data-root (or set MIA_SEG_DATA).")
+        data_root = data_root or Path()
         if not (data_root / self.path).is_file():
             check_case(data_root, self.path)
             raise AbsentData(
@@ -81,6 +84,19 @@ class Table(Folder):
             lines.append(",".join([*map(str, files), part, f"site {site}"]))
         write(data_root / "members.csv", "\n".join(lines) + "\n")
         return cls(path="members.csv", class_map=folder.class_map)
+
+
+def table(rows: Sequence[Row], folder: Path) -> str:
+    """The CSV of some scenes that is to lie in `folder`: their files are named from there on."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(("id", "image", "labels", "member", "group"))
+    for row in sorted(rows, key=lambda row: row.id):
+        files = (
+            Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix() for path in (row.image, row.labels)
+        )
+        lines.writerow((row.id, *files, WRITTEN[row.part], row.group))
+    return text.getvalue()
 
 
 @cache
@@ -122,5 +138,10 @@ def _row(path: Path, number: int, given: dict[str, Any]) -> Row:
     for name in ("image", "labels"):
         if not cells[name]:
             raise MiaSegError(f"{path}, line {number}: {name} is empty. Name its file.")
+        if not (path.parent / cells[name]).is_file():
+            raise MiaSegError(
+                f"{path}, line {number}: {name} {path.parent / cells[name]} does not exist. Name the file from the "
+                f"table's folder on, or put it there."
+            )
     scene_id = cells.get("id") or Path(cells["image"]).with_suffix("").as_posix()
     return Row(id=scene_id, image=image, labels=labels, part=part, group=cells.get("group") or scene_id)

@@ -21,5 +21,5 @@ class GaussianStd(AnswerDefense):
     def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:
         """One draw a location and class."""
         drawn = torch.randn(posterior_KHW.shape, generator=noise) * self.deviation
-        noisy = (posterior_KHW + drawn).clamp(min=FLOOR)
-        return noisy / noisy.sum(0)
+        noisy = (posterior_KHW + drawn).clamp_(min=FLOOR)
+        return noisy.div_(noisy.sum(0))

@@ -10,8 +10,9 @@ import numpy as np
 
 from mia_seg.attacks import Attack, Attacker, Membership, Scores
 from mia_seg.defenses import Defense
+from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics import auditing, membership, paired
-from mia_seg.metrics.segmentation import utility, utility_interval
+from mia_seg.metrics.segmentation import utility, utility_above, utility_interval
 from mia_seg.plugins import Selected
 from mia_seg.query.answers import Answers
 from mia_seg.recipes import AuditedRecipe
@@ -246,6 +247,24 @@ def _with_interval(confusion_NKK: np.ndarray, groups_N: np.ndarray) -> dict[str,
     bounds = utility_interval(confusion_NKK, groups_N.tolist())
     ends = {f"{name}_{end}": bounds[name][i] for name in values for i, end in enumerate(("low", "high"))}
     return values | ends
+
+
+def utility_change(
+    defended: Answers, undefended: Answers, known: Membership, *, seed: int
+) -> dict[str, dict[str, float]]:
+    """By how much a defense changes mIoU on either side, on the same scenes."""
+    found = {}
+    for side, rows in (("members", known.members_N), ("nonmembers", ~known.members_N)):
+        mine, before = (answers.statistics.confusion_NKK[rows] for answers in (defended, undefended))
+        value, low, high = utility_above(mine, before, known.groups_N[rows].tolist(), seed=seed)["miou"]
+        found[side] = {"value": value, "low": low, "high": high}
+    return found
+
+
+def scores_of(scores: Scores, victim: Subject) -> SceneScores:
+    """The score of every scene that the victim was asked about."""
+    known = victim.known()
+    return SceneScores(victim.parts.asked, known.members_N, known.groups_N.tolist(), scores.image_N)
 
 
 def data_name(settings: AuditedRecipe) -> str:

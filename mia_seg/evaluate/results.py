@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import scores
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
 from mia_seg.recipes import GENERATORS
 from mia_seg.store import replace, shortened, writing
@@ -41,14 +42,26 @@ def path_of(reports: Path, result: Result) -> Path:
 
 
 def write(reports: Path, result: Result) -> Path:
-    """Store a result at its place in the grid; a file that holds the same bytes is left as it is."""
-    return _put(path_of(reports, result), result.dump())
+    """Store a result at its place in the grid, scores beside it; a file that holds the same bytes is left as it is."""
+    path = _put(path_of(reports, result), result.dump())
+    beside = scores.beside(path)
+    if result.scores is not None:
+        _put_text(beside, result.scores.text())
+    else:
+        with writing(beside):
+            beside.unlink(missing_ok=True)  # those of another result that was there
+    return path
 
 
 def read(path: Path) -> Result:
-    """One result of any age. Raises MiaSegError for a file that is none, or of a newer schema."""
+    """One result of any age, with its scores where they lie beside it.
+
+    Raises MiaSegError for a file that is none, or of a newer schema.
+    """
+    beside = scores.beside(path)
     try:
-        return Result.model_validate(_upgraded(path, read_json(path)))
+        found = Result.model_validate(_upgraded(path, read_json(path)))
+        return found.with_scores(scores.read(beside) if beside.is_file() else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MiaSegError(
             f"{path} is not a result of mia-seg ({_fault(error)}). Delete it and run the attack again."
@@ -152,10 +165,13 @@ def _controls(result: Result, level: LevelName) -> dict[str, Any]:
 
 
 def _put(path: Path, content: object) -> Path:
-    text = (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+    return _put_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _put_text(path: Path, text: str) -> Path:
     with writing(path):
-        if not path.is_file() or path.read_bytes() != text:
-            replace(path, text)
+        if not path.is_file() or path.read_bytes() != text.encode():
+            replace(path, text.encode())
     return path
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.scores import SceneScores
 
 SCHEMA = 2
 LevelName = Literal["image", "group", "patch"]
@@ -264,6 +265,13 @@ class AboveLoss(Part):
     tpr_at_fpr: dict[str, Difference | str]
 
 
+class Change(Part):
+    """By how much a defended model's mIoU exceeds the undefended one's on the same scenes."""
+
+    members: Difference
+    nonmembers: Difference
+
+
 class Result(Part):
     """One cell of the grid, measured on one seed: a JSON file of numbers, seeds, digests and versions.
 
@@ -271,7 +279,10 @@ class Result(Part):
     groups. by_shadows, image_loss, above_loss: of attacks that compare with a fleet. near_twins: None where no member
     has one, for scenes that are made and not read, and in results from before they were looked for. where: the leak of
     each part of the scenes. tuned: settings of the attacker where they are not those that were asked for.
+    utility_change: of defended models; None in results from before it.
     """
+
+    _scores: SceneScores | None = PrivateAttr(None)
 
     schema_: Literal[2] = Field(2, alias="schema")
     victim: str
@@ -293,6 +304,7 @@ class Result(Part):
     levels: dict[LevelName, Level]
     utility: Utilities
     shadow_utility: Utilities
+    utility_change: Change | None = None
     controls: Controls | None
     epsilon: Epsilon | None
     exposed: Exposed | None
@@ -311,6 +323,16 @@ class Result(Part):
     def _of_images(self) -> "Result":
         if "image" not in self.levels:
             raise ValueError("levels holds no 'image', which every attack is measured on")
+        return self
+
+    @property
+    def scores(self) -> SceneScores | None:
+        """The attack's score of every scene; None where no file of them lies beside the result's."""
+        return self._scores
+
+    def with_scores(self, scores: SceneScores | None) -> "Result":
+        """Itself, with scores."""
+        self._scores = scores
         return self
 
     def dump(self) -> dict[str, Any]:

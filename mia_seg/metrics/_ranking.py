@@ -6,6 +6,7 @@ tp and fp are how many members and non-members are called members; entry 0 calls
 
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,10 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics.intervals import Floats, Integers
 
 Booleans = npt.NDArray[np.bool_]
-# Weights that one pass of a bootstrap holds: 16 MiB an array, however many scores there are.
+# Draws that one call of the generator makes, 16 MiB however many scores there are: another number is another bootstrap.
 PASS = 2**21
+# Of these, weights of scores that are summed at once, so that a cache holds their sums.
+SUMMED = 2**18
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,14 @@ class Groups:
     def fewest(self) -> int:
         return min(self.members, self.nonmembers)
 
-    @property
+    @cached_property
     def slots(self) -> tuple[Integers, Integers]:
         """The groups of members and of non-members, each from 0."""
         members_N = self.slots_N < self.members
         return self.slots_N[members_N], self.slots_N[~members_N] - self.members
 
     def draws(self, seed: int, rounds: int) -> Iterator[Integers]:
-        """How often each group is drawn [rounds, groups], members and non-members apart; pass by pass.
+        """How often each group is drawn [rounds, groups], members and non-members apart; some rounds after others.
 
         Drawing with replacement is a multinomial of equal chances.
         """
@@ -56,7 +59,8 @@ class Groups:
         for start in range(0, rounds, size):
             count = min(size, rounds - start)
             sides = [rng.multinomial(n, np.full(n, 1 / n), size=count) for n in (self.members, self.nonmembers)]
-            yield np.concatenate(sides, axis=1)
+            few = max(1, SUMMED // len(self.slots_N))
+            yield from np.array_split(np.concatenate(sides, axis=1), -(-count // few))
 
 
 def rank(scores: npt.ArrayLike, members: npt.ArrayLike) -> Ranking:
@@ -96,13 +100,24 @@ def groups_of(ranking: Ranking, groups: Iterable[Hashable] | None) -> Groups:
     return Groups(np.where(members_N, codes_N, codes_N + len(rows[True])), len(rows[True]), len(rows[False]))
 
 
-def called(ranking: Ranking, weights_N: Integers | None = None) -> tuple[Integers, Integers]:
-    """tp and fp [..., S + 1] as the threshold falls; a weight is how often a score was drawn."""
-    weights_N = np.ones(len(ranking.members_N), np.int64) if weights_N is None else weights_N
-    everyone = np.cumsum(weights_N, axis=-1)[..., ranking.ends_S]
-    members = np.cumsum(weights_N * ranking.members_N, axis=-1)[..., ranking.ends_S]
-    nobody = np.zeros((*everyone.shape[:-1], 1), np.int64)
-    return np.concatenate([nobody, members], -1), np.concatenate([nobody, everyone - members], -1)
+def called(ranking: Ranking) -> tuple[Integers, Integers]:
+    """tp and fp [S + 1] as the threshold falls."""
+    everyone, members = np.append(0, ranking.ends_S + 1), np.append(0, np.cumsum(ranking.members_N)[ranking.ends_S])
+    return members, everyone - members
+
+
+def called_again(draws_RU: Integers, groups: Groups, points: tuple[Integers, Integers]) -> tuple[Integers, Integers]:
+    """tp and fp [R, P] of groups drawn so often. points: tp and fp [P] of the scores themselves, each drawn once."""
+    sides = draws_RU[:, : groups.members], draws_RU[:, groups.members :]
+    tp, fp = (_summed(*side)[:, count] for *side, count in zip(sides, groups.slots, points, strict=True))
+    return tp, fp
+
+
+def _summed(draws_RU: Integers, slots_N: Integers) -> Integers:
+    """How often the first 0, 1, ..., N scores of one side are drawn: [R, N + 1]."""
+    sums = np.zeros((len(draws_RU), len(slots_N) + 1), np.int64)
+    np.cumsum(draws_RU.take(slots_N, axis=1), axis=1, out=sums[:, 1:])
+    return sums
 
 
 def placements(ranking: Ranking, tp: Integers, fp: Integers) -> tuple[Floats, Floats]:

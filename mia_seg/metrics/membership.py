@@ -17,7 +17,16 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics._ranking import Groups, Ranking, area_under, called, groups_of, placements, rank
+from mia_seg.metrics._ranking import (
+    Groups,
+    Ranking,
+    area_under,
+    called,
+    called_again,
+    groups_of,
+    placements,
+    rank,
+)
 from mia_seg.metrics.intervals import (
     TAIL,
     Floats,
@@ -230,8 +239,20 @@ def _precision_where_recalled(tp: Integers, fp: Integers) -> Floats:
 
 def _bootstrap(ranking: Ranking, groups: Groups, seed: int, *, rounds: int) -> Floats:
     """Precision at recall 0.8 [R] with groups drawn again, members and non-members separately."""
-    drawn = (called(ranking, draws[:, groups.slots_N]) for draws in groups.draws(seed, rounds))
+    points = _peaks(*called(ranking))
+    drawn = (called_again(draws, groups, points) for draws in groups.draws(seed, rounds))
     return np.concatenate([_precision_where_recalled(tp, fp).max(-1) for tp, fp in drawn])
+
+
+def _peaks(tp: Integers, fp: Integers) -> tuple[Integers, Integers]:
+    """Nobody called, and the points that the best precision may be at, however often each score is drawn.
+
+    Before a step without non-members, precision and recall are not higher than after it; after a step without members
+    they are not higher than before it.
+    """
+    peaks = (np.diff(tp) > 0) & np.append(np.diff(fp)[1:] > 0, True)
+    points = np.append(0, np.flatnonzero(peaks) + 1)
+    return tp[points], fp[points]
 
 
 def _widened(samples_R: Floats, exact: tuple[float, float], groups: int) -> tuple[float, float]:

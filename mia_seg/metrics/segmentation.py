@@ -67,11 +67,38 @@ def utility_interval(
     names, count = utility(sums_UKK.sum(0)), len(sums_UKK)
     if count == 1:
         return dict.fromkeys(names, (0.0, 1.0))
-    draws_RU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=rounds)
-    # float64 lets BLAS do the sums; they stay exact below 2^53 pixels.
-    samples = _utility(np.tensordot(draws_RU.astype(np.float64), sums_UKK, axes=1))
+    samples = _utility(np.tensordot(_draws(count, seed, rounds), sums_UKK, axes=1))
     bounds = {name: np.quantile(values_R, (0.025, 0.975)) for name, values_R in samples.items()}
     return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+
+def utility_above(
+    confusion_NKK: Integers, others_NKK: Integers, groups: Iterable[Hashable] | None = None, *, seed: int = 0,
+    rounds: int = 1000,
+) -> dict[str, tuple[float, float, float]]:  # fmt: skip
+    """By how much every `utility` of the first exceeds the second's on the same scenes: name -> (value, low, high).
+
+    Both count matrices [N, K, K] of the same labels; groups, bootstrap and errors as `utility_interval`, the same
+    groups drawn for both. From a single group nothing is known about others: (-1, 1).
+    """
+    keys = None if groups is None else list(groups)
+    both = [_by_group(counts, keys) for counts in (confusion_NKK, others_NKK)]
+    has_U = both[0].any(axis=(1, 2))
+    first_UKK, second_UKK = (sums_UKK[has_U] for sums_UKK in both)
+    pairs = zip(utility(first_UKK.sum(0)).items(), utility(second_UKK.sum(0)).values(), strict=True)
+    values = {name: mine - theirs for (name, mine), theirs in pairs}
+    if len(first_UKK) == 1:
+        return {name: (value, -1.0, 1.0) for name, value in values.items()}
+    draws_RU = _draws(len(first_UKK), seed, rounds)
+    ours, theirs = (_utility(np.tensordot(draws_RU, sums_UKK, axes=1)) for sums_UKK in (first_UKK, second_UKK))
+    bounds = {name: np.quantile(ours[name] - theirs[name], (0.025, 0.975)) for name in values}
+    return {name: (value, float(bounds[name][0]), float(bounds[name][1])) for name, value in values.items()}
+
+
+def _draws(count: int, seed: int, rounds: int) -> Floats:
+    """How often each of `count` groups is drawn [rounds, count]; float64 lets BLAS do sums, exact below 2^53 pixels."""
+    draws_RU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=rounds)
+    return draws_RU.astype(np.float64)
 
 
 def _refuse_outside(ids: Integers, classes: int, what: str) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mia_seg.data import Scene
 from mia_seg.errors import MiaSegError
+from mia_seg.oracles.pixels import parts
 
 TOLERANCE = 1e-3  # of float32 sums over windows and hundreds of classes
 
@@ -27,8 +28,7 @@ def _fault(posterior_KHW: Tensor, shape: tuple[int, ...]) -> str | None:
     """What keeps an answer from being a posterior of this shape; None for one that is."""
     if tuple(posterior_KHW.shape) != shape:
         return f"has shape {tuple(posterior_KHW.shape)} and not {shape} (classes, height, width)"
-    least = posterior_KHW.amin()
-    furthest = (posterior_KHW.sum(0) - 1).abs().amax()
+    least, furthest = _extremes(posterior_KHW)
     if not torch.isfinite(furthest):
         return "holds values that are not finite"
     if least < 0:
@@ -36,3 +36,10 @@ def _fault(posterior_KHW: Tensor, shape: tuple[int, ...]) -> str | None:
     if furthest > TOLERANCE:
         return f"adds up to 1 only within {furthest.item():.3g} at some pixel"
     return None
+
+
+def _extremes(posterior_KHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest value, and how far a pixel's sum is from 1 at the most; each part of the answer is read once."""
+    read = (posterior_KHW[:, rows] for rows in parts((posterior_KHW.shape[1], posterior_KHW.shape[2])))
+    least, furthest = zip(*((part.amin(), (part.sum(0) - 1).abs().amax()) for part in read), strict=True)
+    return torch.stack(least).amin(), torch.stack(furthest).amax()

@@ -1,74 +1,68 @@
-"""Full-resolution statistics of an answer, and the parts of a scene that they are summed over."""
+"""Full-resolution statistics of an answer: sums over the parts that the labels divide a scene into."""
 
 import numpy as np
-from scipy import ndimage
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from mia_seg.data import IGNORE
-from mia_seg.metrics.segmentation import confusion
+from mia_seg.oracles.pixels import at_labels, largest, parts
 from mia_seg.query import answers
+from mia_seg.query._layout import CELLS, CUT, LABELS, STRETCH, Layout
 
 # Posteriors are kept as float16, whose resolution near zero this floor respects.
 FLOOR = 1e-6
-BOUNDARY_RADIUS = 2
-# An object is small below a thousandth of the image and large from a hundredth on.
-SIZES = (1e-3, 1e-2)
-CELLS = 2 * 3 * 9
 
 
-def statistics(posterior_KHW: np.ndarray, labels_HW: np.ndarray) -> dict[str, np.ndarray]:
-    """One scene's row of `Statistics`."""
-    classes = posterior_KHW.shape[0]
-    labelled = labels_HW != IGNORE
-    label_of = labels_HW[labelled].astype(np.intp)
-    index_HW = np.where(labelled, labels_HW, 0).astype(np.intp)
-    p = np.take_along_axis(posterior_KHW, index_HW[None], 0)[0][labelled].clip(FLOOR, 1 - FLOOR).astype(np.float64)
-    loss, predicted_HW, object_HW = -np.log(p), posterior_KHW.argmax(0), components(labels_HW)
-    right = predicted_HW[labelled] == label_of
-    # One histogram over class, band, size and region counts each pixel once; every group is a margin of it.
-    cells = label_of * CELLS + _place(labels_HW, object_HW)[labelled]
-    values = {"pixels": None, "loss": loss, "phi": np.log(p) - np.log1p(-p), "correct": right}
-    sums = {k: np.bincount(cells, v, classes * CELLS).reshape(classes, 2, 3, 9) for k, v in values.items()}
-    counts = {k: sums[k].astype(np.int64) for k in ("pixels", "correct")}
-    by_class = {f"{k}_NK": v.sum((1, 2, 3)) for k, v in (sums | counts).items() if k != "correct"}
-    by_group = {f"part_{k}_NG": _margins(v.sum(0)) for k, v in (sums | counts).items()}
-    return by_class | by_group | {
-        "confusion_NKK": confusion(labels_HW, predicted_HW, classes),
-        "trimmed_loss_NT": _trimmed(loss),
-        "objects_N": np.asarray(np.count_nonzero(np.bincount(object_HW[labelled]))),
-        "confidence_N": np.take_along_axis(posterior_KHW, predicted_HW[None], 0).mean(dtype=np.float64),
-    }  # fmt: skip
+def statistics(posterior_KHW: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    """One scene's row of `Statistics`. posterior_KHW: float32, of the scene that the layout is of."""
+    posterior_KHW, labels_HW, classes = np.ascontiguousarray(posterior_KHW), layout.labels_HW, len(posterior_KHW)
+    p_HW, best_HW = (np.empty(labels_HW.shape, np.float32) for _ in range(2))
+    sums_C, confusion_KK = np.empty((3, len(layout.cell_C))), np.zeros((classes, classes), np.int64)
+    for rows in parts(labels_HW.shape):
+        labels = labels_HW[rows]
+        p_HW[rows] = at_labels(posterior_KHW, labels_HW, rows).clip(FLOOR, 1 - FLOOR)
+        best_HW[rows], predicted = largest(posterior_KHW[:, rows])
+        confusion_KK += _confusion(labels, predicted, classes)
+        _sum(sums_C, layout, rows, p=p_HW[rows].ravel(), right=(predicted == labels).ravel())
+    return _groups(layout, sums_C, classes) | {
+        "confusion_NKK": confusion_KK,
+        "trimmed_loss_NT": _trimmed(p_HW[labels_HW != IGNORE]),
+        "objects_N": np.asarray(layout.objects),
+        "confidence_N": best_HW.mean(dtype=np.float64),
+    }
 
 
-def components(labels_HW: np.ndarray) -> np.ndarray:
-    """Which object a pixel belongs to: int [H, W], from 0; neighbours in a row or column with one label are one.
+def _sum(sums_C: np.ndarray, layout: Layout, rows: slice, *, p: np.ndarray, right: np.ndarray) -> None:
+    """Write the loss, logit confidence and right predictions of each stretch of some rows into `sums_C` [3, C]."""
+    start, stop = np.searchsorted(layout.first_C, np.array([rows.start, rows.stop]) * layout.labels_HW.shape[1])
+    first_C, p64 = layout.first_C[start:stop] - layout.first_C[start], p.astype(np.float64)
+    sums_C[0, start:stop] = -_log_of_products(p64, first_C)
+    sums_C[1, start:stop] = _log_of_products(p64 / (1 - p64), first_C)
+    sums_C[2, start:stop] = np.add.reduceat(right.view(np.uint8), first_C, dtype=np.uint8)  # of at most `STRETCH`
 
-    Runs of a row are joined with those below them, so that the cost follows the number of runs and not of pixels.
+
+def _log_of_products(values_P: np.ndarray, first_C: np.ndarray) -> np.ndarray:
+    """The sum of the logarithms of each stretch, as the one logarithm of its product: of all here they cost the most.
+
+    Posteriors and odds lie between 1e-6 and 1e6: a product of 32 of them is far from the ends of float64.
     """
-    starts = np.ones(labels_HW.shape, bool)
-    starts[:, 1:] = labels_HW[:, 1:] != labels_HW[:, :-1]
-    run_HW = starts.ravel().cumsum().reshape(labels_HW.shape) - 1
-    count = int(run_HW[-1, -1]) + 1
-    # A pair of runs touches from the column where the later of the two begins.
-    touch = (labels_HW[1:] == labels_HW[:-1]) & (starts[1:] | starts[:-1])
-    above, below = run_HW[:-1][touch], run_HW[1:][touch]
-    graph = coo_matrix((np.ones(len(above), bool), (above, below)), (count, count))
-    return connected_components(graph, directed=False)[1][run_HW]
+    return np.asarray(np.log(np.multiply.reduceat(values_P, first_C)))
 
 
-def boundary_band(labels_HW: np.ndarray) -> np.ndarray:
-    """Pixels within two pixels (square neighbourhood) of another label: bool [H, W]."""
-    width = 2 * BOUNDARY_RADIUS + 1
-    return ndimage.maximum_filter(labels_HW, width) != ndimage.minimum_filter(labels_HW, width)
+def _confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts of (label, prediction): [K, K]. What is ignored has a row of its own, which is dropped."""
+    pairs = np.minimum(labels, classes).astype(np.intp)
+    pairs *= classes
+    pairs += predicted
+    return np.bincount(pairs.ravel(), minlength=(classes + 1) * classes).reshape(-1, classes)[:-1]
 
 
-def _place(labels_HW: np.ndarray, object_HW: np.ndarray) -> np.ndarray:
-    """Each pixel's cell in 2 (band, interior) x 3 (size of its object) x 9 (region of the image)."""
-    share = np.bincount(object_HW.ravel()) / labels_HW.size
-    size_HW = np.searchsorted(SIZES, share, side="right")[object_HW]
-    row, column = (3 * np.arange(side) // side for side in labels_HW.shape)
-    return (np.where(boundary_band(labels_HW), 0, 3) + size_HW) * 9 + 3 * row[:, None] + column
+def _groups(layout: Layout, sums_C: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    """The cells' pixels and sums by class and by group of pixels, which are margins of them."""
+    cells = (np.bincount(layout.cell_C, sum_C, LABELS * CELLS).reshape(LABELS, *CUT) for sum_C in sums_C)
+    loss, phi, correct = (cell[:classes] for cell in cells)
+    of_cells = {"pixels": layout.pixels[:classes], "loss": loss, "phi": phi}
+    by_class = {f"{k}_NK": v.sum((1, 2, 3)) for k, v in of_cells.items()}
+    of_cells["correct"] = correct.astype(np.int64)
+    return by_class | {f"part_{k}_NG": _margins(v.sum(0)) for k, v in of_cells.items()}
 
 
 def _margins(sums_BSR: np.ndarray) -> np.ndarray:
@@ -76,12 +70,12 @@ def _margins(sums_BSR: np.ndarray) -> np.ndarray:
     return np.concatenate([sums_BSR.sum((1, 2)), sums_BSR.sum((0, 2)), sums_BSR.sum((0, 1))])
 
 
-def _trimmed(loss_P: np.ndarray) -> np.ndarray:
+def _trimmed(p_P: np.ndarray) -> np.ndarray:
     """Mean of the largest losses [T], for each share at least one pixel; 0 where nothing is labelled."""
-    found, count = dict.fromkeys(answers.TRIMS, 0.0), len(loss_P)
+    found, count = dict.fromkeys(answers.TRIMS, 0.0), len(p_P)
     # The smaller share lies within the larger, which is sought first.
     for share in sorted(answers.TRIMS, reverse=True) if count else ():
         kept = max(1, round(share * count))
-        loss_P = np.partition(loss_P, -kept)[-kept:]
-        found[share] = float(loss_P.mean())
+        p_P = np.partition(p_P, kept - 1)[:kept]
+        found[share] = -_log_of_products(p_P.astype(np.float64), np.arange(0, kept, STRETCH)).sum() / kept
     return np.array(list(found.values()))

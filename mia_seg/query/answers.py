@@ -104,6 +104,10 @@ class Answers(Sequence[Answer]):
         return len(self.kept)
 
     def __getitem__(self, index: int) -> Answer:  # type: ignore[override]
+        return self.cut(index, slice(None), slice(None))
+
+    def cut(self, index: int, rows: slice, columns: slice) -> Answer:
+        """A part of an answer; no other is read."""
         height, width = self.shapes[index]
         cells = self.offsets[index]
         # Mapped anew at each access: pages of scenes already read do not count as this process's memory.
@@ -111,9 +115,10 @@ class Answers(Sequence[Answer]):
             self.path / POSTERIORS, np.float16, "r", 2 * self.stored * cells, (self.stored, height, width)
         )
         labels = np.memmap(self.path / LABELS, np.uint8, "r", cells, (height, width))
+        posterior_KHW, labels_HW = posterior[:, rows, columns].astype(np.float32), np.array(labels[rows, columns])
         if self.classes == self.stored:
-            return Answer(posterior.astype(np.float32), np.array(labels))
-        return _restrict(posterior.astype(np.float32), labels, self.kept)
+            return Answer(posterior_KHW, labels_HW)
+        return _restrict(posterior_KHW, labels_HW, self.kept)
 
     def take(self, ids: Sequence[str]) -> "Answers":
         """The answers to some scenes, in the order of `ids`."""

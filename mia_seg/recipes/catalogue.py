@@ -83,10 +83,10 @@ def datasets() -> Iterator[tuple[str, Dataset]]:
     """Every data set by its name; one that cannot do without settings (a folder) as the recipes set it."""
     for name in plugins.names(data):
         cls = plugins.load(data, Dataset, name)
-        needed = [key for key, field in cls.model_fields.items() if field.is_required()]
-        wanted = [{key: section[key] for key in needed} for section in _sections(name)] if needed else [{}]
+        needed = [key for key, field in cls.model_fields.items() if field.is_required() or key in cls.either]
+        wanted = [{k: section[k] for k in needed if k in section} for section in _sections(name)] if needed else [{}]
         for dataset in dict.fromkeys(cls(**settings) for settings in wanted):
-            values = dict.fromkeys(str(getattr(dataset, key)) for key in needed)
+            values = dict.fromkeys(str(value) for key in needed if (value := getattr(dataset, key)) is not None)
             yield " ".join([name, ", ".join(values)]).strip(), dataset
 
 

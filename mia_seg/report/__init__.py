@@ -15,6 +15,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.report import figures, frontier, generators, shadows, sources, tables, where, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
+from mia_seg.report.changes import change_table
 from mia_seg.report.controls import control_tables, near_twins
 from mia_seg.report.figures import Figure
 from mia_seg.report.galleries import LossSheet
@@ -179,7 +180,7 @@ def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow
         about=words.adversary(rows),
         defended=words.defended(rows) + ([sources.source_sentence(seen)] if seen else []),
         figures=figures.draw(folder, name, found, look=shared, note=words.drawn_from(found)),
-        compared=weighed + split + ([shadows.shadows_table(many)] if many else []),
+        compared=change_table(image) + weighed + split + ([shadows.shadows_table(many)] if many else []),
         tables=[*(tables.attacks(found, level) for level in levels), *tables.rare(found), *tables.privacy(found)],
         screen=all(row["adversary"] == "screen" for row in rows),
     )

@@ -108,7 +108,8 @@ def enriched(results: Iterable[Result]) -> list[Row]:
     return [
         results_.row(result, level)
         | {name: getattr(result.levels[level], name) for name in results_.CURVES}
-        | result.model_dump(include={"confidence", "by_shadows", "image_loss", "above_loss"})
+        | result.model_dump(include={"confidence", "by_shadows", "image_loss", "above_loss", "utility_change"})
+        | {"scores": result.scores}
         | {"mode": result.settings.get("mode", "")}
         | {name: found if level == "image" else None for name, found in result.model_dump(include=OF_IMAGES).items()}
         | {"untested": getattr(result.controls and result.controls.blind, "untested", None)}

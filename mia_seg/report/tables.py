@@ -92,7 +92,7 @@ def attacks(found: list[Cell], level: str) -> Table:
         "many accused are members, where 80% of the members are found. TPR: members found where at most that share of "
         "non-members is accused wrongly; in parentheses the share that was. Its interval begins at 0 where non-members "
         "are too few to bound the threshold. “Not resolvable”: too few to tell at all. Balanced accuracy: share of "
-        "right answers at the threshold that the attacker chose on its own model; 0.5 is a coin. "
+        f"right answers at {_threshold(found)}; 0.5 is a coin. "
         f"{OVER_SEEDS}",
         [
             "Attack", "Defense", "Attacker", "Verdict", "AUC [95%]", "Precision at recall 80%", "TPR at FPR 10%",
@@ -103,12 +103,21 @@ def attacks(found: list[Cell], level: str) -> Table:
     )  # fmt: skip
 
 
+def _threshold(found: list[Cell]) -> str:
+    """Which one, as a sentence has it: who looks at a victim alone has no model to choose it on."""
+    alone = {run["adversary"] == "screen" for cell in found for run in cell.runs}
+    if alone == {True}:
+        return "the threshold that is best on the other half of the scenes"
+    own = "the threshold that the attacker chose on its own model"
+    return f"{own} (without a shadow: on the other half of the scenes)" if True in alone else own
+
+
 def rare(found: list[Cell]) -> list[Table]:
     """What an accusation is worth where members are rare, by image; none for results without predictive values."""
     shown = [cell for cell in found if cell.level == "image" and all(run["ppv"] for run in cell.runs)]
     table = Table(
         "What an accusation is worth",
-        "At the threshold that the attacker chose on its own model: members found (TPR), others accused (FPR), and the "
+        f"At {_threshold(found)}: members found (TPR), others accused (FPR), and the "
         "share of the accused that are members, where 50%, 10% or 1% of all who are asked about are. An audit asks "
         "about as many members as others; an attacker seldom does. Exposed: members that stand out from the model's "
         "own non-members, on average at most a tenth of them falsely; “–” where scenes come in blocks, which stand "

@@ -14,6 +14,7 @@ from mia_seg.report.cells import (
     strongest,
     strongest_like,
 )
+from mia_seg.report.changes import auc_change, miou_change, signed
 from mia_seg.report.controls import blind_sentence, left_out, warning
 
 FLIP = (
@@ -74,6 +75,9 @@ def adversary(rows: Iterable[Row]) -> str:
         "A1": "knows the architecture and has data of the same kind (adversary A1)",
         "A2": "knows the task and the labels only: it has other data and never asked the victim before (adversary A2)",
     }.get(row["adversary"], f"is adversary {row['adversary']}")
+    if row["victim_segmenter"].endswith(" door"):
+        behind, own = row["victim_segmenter"], row["shadow_segmenter"]
+        knows = f"asks the model behind a {behind} and trains its own {own} on such data"
     chosen = {
         "confidence": " It asked the victim about scenes of its own and trained its shadow on those that the victim is "
         "surest of.",
@@ -175,41 +179,62 @@ def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
     if judged is None:
         return ""
     other = strongest(mine, lambda cell: cell.adaptive is not judged.adaptive)
-    parts = [_verdict(judged, reference.auc if reference else None), _adapting(judged, other)]
+    parts = [_verdict(judged, reference), _adapting(judged, other)]
     parts += [_backwards(mine, judged), _untried(strongest(undefended), reference), _cost(judged, reference)]
     text = " ".join(part for part in parts if part)
     return text[0].upper() + text[1:]
 
 
-def _verdict(judged: Cell, without: Estimate | None) -> str:
+def _verdict(judged: Cell, reference: Cell | None) -> str:
     name, auc = defense_name(judged.defense), judged.auc
     who = f"an attacker who {_does(judged)}"
     reached = f"AUC {auc} by {attack_name(judged.attack, judged.representation)}"
     if auc.verdict == "inverted":
         return f"{name} turns the ranking of {who} around: {reached} lies wholly below 0.5. {FLIP}"
     if auc.verdict == "not shown":
-        return _at_chance(name, f"{who} is at {reached}; the interval includes 0.5, a coin flip", auc, without=without)
-    if without is None:
+        return _at_chance(
+            name, f"{who} is at {reached}; the interval includes 0.5, a coin flip", judged, reference=reference
+        )
+    if reference is None:
         return f"{name} does not stop {who}: {reached}."
-    if auc.overlaps(without):
-        both = f"{reached}, {without} without the defense; the intervals overlap"
-        return f"{name} does nothing that shows against {who}: {both}."
-    effect = "does not stop" if without.above(auc) else "makes matters worse with"
-    lowers = " lowers the leak but" if without.above(auc) else ""
-    return f"{name}{lowers} {effect} {who}: {reached}, {without} without the defense."
+    effect, told = _effect(judged, reference)
+    if not effect:
+        return f"{name} does nothing that shows against {who}: {reached}, {reference.auc} without the defense; {told}."
+    verb = "does not stop" if effect < 0 else "makes matters worse with"
+    lowers = " lowers the leak but" if effect < 0 else ""
+    return f"{name}{lowers} {verb} {who}: {reached}, {reference.auc} without the defense{_more(told)}."
 
 
-def _at_chance(name: str, reached: str, auc: Estimate, *, without: Estimate | None) -> str:
+def _effect(judged: Cell, reference: Cell) -> tuple[int, str]:
+    """Whether the one AUC lies below (-1), above (1) or neither (0), and what shows it: the same photographs, where
+    results keep their scores, else the two intervals."""
+    change = auc_change(judged, reference)
+    if change is None:
+        if judged.auc.overlaps(reference.auc):
+            return 0, "the intervals overlap"
+        return (-1 if reference.auc.above(judged.auc) else 1), ""
+    side = 1 if change.low > 0 else -1 if change.high < 0 else 0
+    return side, f"on the same photographs the AUC changes by {signed(change)}"
+
+
+def _at_chance(name: str, reached: str, judged: Cell, *, reference: Cell | None) -> str:
     """A defense gets credit only for a leak that was there and that visibly went."""
-    if without is None:
+    if reference is None:
         return f"With {name}, no leak was shown: {reached}."
+    without = reference.auc
     if without.verdict != "leaks":
         return f"{name} had no leak to stop: {reached}, as it does without the defense ({without})."
-    if auc.overlaps(without):
-        return (
-            f"Whether {name} helps was not shown: {reached}, but also overlaps {without}, the one without the defense."
-        )
-    return f"{name} makes the strongest attack fail: {reached}, against {without} without the defense."
+    effect, told = _effect(judged, reference)
+    both = f"{reached}, against {without} without the defense{_more(told)}"
+    return (
+        f"Whether {name} helps was not shown: {both}."
+        if effect >= 0
+        else f"{name} makes the strongest attack fail: {both}."
+    )
+
+
+def _more(told: str) -> str:
+    return f"; {told}" if told else ""
 
 
 def _adapting(judged: Cell, other: Cell | None) -> str:
@@ -217,7 +242,8 @@ def _adapting(judged: Cell, other: Cell | None) -> str:
     if other is None:
         missing = "trains against it" if not judged.adaptive else "ignores it"
         return f"An attacker who {missing} was not tried."
-    if judged.auc.overlaps(other.auc):
+    effect, _ = _effect(judged, other)
+    if not effect:
         return f"One who {_does(other)} reaches {other.auc}: adapting makes no difference that shows."
     gained = "adapting wins back what the defense seemed to take" if judged.adaptive else "adapting only weakens it"
     return f"One who {_does(other)} reaches only {other.auc}: {gained}."
@@ -246,11 +272,23 @@ def _backwards(mine: list[Cell], judged: Cell) -> str:
 def _cost(judged: Cell, reference: Cell | None) -> str:
     if reference is None:
         return ""
+    if (change := miou_change(judged)) is not None:
+        return _changed_utility(change)
     before, after = (100 * cell.mean("miou_nonmembers") for cell in (reference, judged))
     if abs(after - before) < 0.05:
         return f"It costs no utility: mIoU on unseen scenes stays at {before:.1f}%."
     verb = "It costs" if after < before else "It adds"
     return f"{verb} {abs(before - after):.1f} points of mIoU on unseen scenes ({before:.1f}% to {after:.1f}%)."
+
+
+def _changed_utility(change: Estimate) -> str:
+    """What a defense costs, on the same scenes."""
+    if change == (0.0, 0.0, 0.0):
+        return "It costs no utility: mIoU on unseen scenes stays as it was."
+    told = f"mIoU on unseen scenes changes by {signed(change, 100, 1)} points"
+    if change.low <= 0 <= change.high:
+        return f"No cost was shown: {told}."
+    return f"It {'costs utility' if change.high < 0 else 'adds utility'}: {told}."
 
 
 def _blind(cell: Cell) -> str:
@@ -285,7 +323,9 @@ def _choice(chosen: Cell, drawn: Cell) -> str:
         f"confidence ({chosen.shadow}), {attack_name(drawn.attack, drawn.representation)} reaches AUC {drawn.auc} "
         f"against {chosen.auc}"
     )
-    if drawn.auc.overlaps(chosen.auc):
-        return f"{text}. The intervals overlap: how the members were chosen makes no difference that shows."
-    better = "a random choice makes the better attacker" if drawn.auc.above(chosen.auc) else "asking the victim helped"
-    return f"{text}. The intervals do not overlap: {better}."
+    effect, told = _effect(drawn, chosen)
+    told = told or "the intervals do not overlap"
+    if not effect:
+        return f"{text}; {told}: how the members were chosen makes no difference that shows."
+    better = "a random choice makes the better attacker" if effect > 0 else "asking the victim helped"
+    return f"{text}; {told}: {better}."

@@ -1,13 +1,16 @@
 """Whether what is asked for exists, is spelt right and belongs together: said before the first hour of training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import get_args
 
 from mia_seg import attacks, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.attacks._threshold import StatisticAttack
+from mia_seg.data import Dataset
+from mia_seg.data._paired import Paired
 from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.audit import Cell
@@ -15,12 +18,16 @@ from mia_seg.generators import Generator
 from mia_seg.oracles import doors
 from mia_seg.oracles.doors import Door
 from mia_seg.plugins import Selected
-from mia_seg.recipes import AuditedRecipe, DoorRecipe, Kind, Recipe, ShadowRecipe, VictimRecipe
+from mia_seg.recipes import AuditedRecipe, DoorRecipe, Kind, Precision, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A2, Fleet
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
 
 UNDEFENDED = plugins.select(defenses, Defense, "none")
+NO_POOL = (
+    "Attack '{}' compares with scenes that nobody trained on, and there are none. Give the split a pool, or leave the "
+    "attack out."
+)
 CONTROL = "labels"  # what the patch attack's control sees: no model, and so no defense
 
 
@@ -33,6 +40,13 @@ class Request:
     defenses: tuple[Selected[Defense], ...]
     attacks: tuple[Selected[Attack], ...]
     repeats: int = 1
+
+    def at(self, precision: Precision | None) -> "Request":
+        """The same with attackers that train in this precision, as far as they can; None: in that of the recipe."""
+        if precision is None:
+            return self
+        found = (replace(attack, component=_at(attack.component, precision)) for attack in self.attacks)
+        return replace(self, attacks=tuple(found))
 
     def cells(self) -> list[Cell]:
         """Every attack on every defense, by an attacker who ignores the defense and by one who trains against it.
@@ -72,12 +86,9 @@ def screen(victim: str, defended: Sequence[str], *, attacked: Sequence[str], rep
 
 
 def has_pool(attack: Selected[Attack], parts: Partition) -> None:
-    """What the attack compares with will be there, where a victim is looked at alone."""
+    """What the attack compares with is there, as the data set was cut."""
     if attack.component.needs_population and not parts.pool:
-        raise MiaSegError(
-            f"Attack '{attack.called}' compares with scenes that nobody trained on, and there are none. Give [split] a "
-            f"pool, or leave the attack out."
-        )
+        raise MiaSegError(NO_POOL.format(attack.called))
 
 
 def _defenses(texts: Sequence[str]) -> tuple[Selected[Defense], ...]:
@@ -174,7 +185,8 @@ def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) ->
                 f"[adversary] choose = 'halves'."
             )
         method.check_shadows(adversary.models)
-    if method.needs_population and (isinstance(adversary, A2) or shadow.split.pool == 0):
+    known = shadow.split.rule == "stated" or shadow.split.pool != 0  # what a data set states is seen when it is cut
+    if method.needs_population and (isinstance(adversary, A2) or not known):
         raise MiaSegError(
             f"Attack '{attack.called}' compares with scenes like the victim's that nobody trained on, and shadow "
             f"'{name}' has none: adversary A1 has them in [split] pool. Leave the attack out, or take another shadow."
@@ -189,13 +201,19 @@ def _check_door(name: str, victim: DoorRecipe, asked: Request) -> None:
                 f"Defense '{defense.name}' changes the forward pass, and victim '{name}' is behind a door. Choose one "
                 f"that changes the answer alone: none, argmax, gaussian."
             )
-    door = plugins.from_section(doors, Door, victim.door, where="[door]")  # some doors know what they answer
     for attack in asked.attacks:
-        if door.answers == "labels" and attack.component.needs_posterior:
+        if labels_only(victim) and attack.component.needs_posterior:
             raise MiaSegError(
                 f"Attack '{attack.name}' reads posteriors, and victim '{name}' answers labels alone. Choose one that "
                 f"reads labels: label_only."
             )
+
+
+def labels_only(recipe: AuditedRecipe) -> bool:
+    """Whether a victim answers labels, and no posterior can be had. Some doors know what they answer."""
+    if not isinstance(recipe, DoorRecipe):
+        return False
+    return plugins.from_section(doors, Door, recipe.door, where="[door]").answers == "labels"
 
 
 def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
@@ -211,17 +229,27 @@ def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
     return found
 
 
+def without_pool(texts: Sequence[str]) -> dict[str, str]:
+    """Which of these attacks compare with scenes that nobody trained on, and the sentence for where there are none."""
+    return {text: NO_POOL.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_population}
+
+
 def _check_components(recipe: Recipe, path: str) -> None:
     plugins.from_section(segmenters, Segmenter, recipe.segmenter, where=f"{path}: [segmenter]")
     plugins.from_section(generators, Generator, recipe.generator, where=f"{path}: [generator]")
 
 
 def _check_halves(name: str, shadow: ShadowRecipe, victim: AuditedRecipe, *, victim_name: str) -> None:
-    if (shadow.dataset(), shadow.split) != (victim.dataset(), victim.split):
+    if (_unsized(shadow.dataset()), shadow.split) != (_unsized(victim.dataset()), victim.split):
         raise MiaSegError(
             f"Shadow '{name}' is a fleet: it trains on halves of the scenes on which victim "
-            f"'{victim_name}' is audited. Give it the same [data] and [split]."
+            f"'{victim_name}' is audited. Give it the same [data], but for size, and the same [split]."
         )
+
+
+def _unsized(dataset: Dataset) -> Dataset:
+    """Of files, whatever they are resized to; what is made at another size is another scene."""
+    return dataset.model_copy(update={"size": None}) if isinstance(dataset, Paired) else dataset
 
 
 def _check_starts(recipe: Recipe, seen: list[str]) -> None:
@@ -233,6 +261,12 @@ def _check_starts(recipe: Recipe, seen: list[str]) -> None:
         if name in seen:
             raise MiaSegError(f"{key} goes round in a circle: {' -> '.join([*seen, name])}. Break it.")
         _check_starts(recipes.load_trained(name), [*seen, name])
+
+
+def _at(attack: Attack, precision: Precision) -> Attack:
+    known = type(attack).model_fields.get("precision")
+    able = known is not None and precision in get_args(known.annotation)
+    return attack.model_copy(update={"precision": precision}) if able else attack
 
 
 def _few(classes: Sequence[str]) -> str:

@@ -15,10 +15,12 @@ from mia_seg.attacks.patch_resnet50 import PatchResNet50
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.network import windows_along
+from mia_seg.oracles.verify import TEN
 from mia_seg.recipes import Window
 from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker
+from mia_seg.stages.existing import ExistingModel
 from mia_seg.stages.generators import TrainedGenerator
 from mia_seg.stages.limits import scenes_of
 from mia_seg.stages.models import TrainedModel
@@ -63,6 +65,20 @@ def warning(plan: Plan, workspace: Workspace) -> str:
     seconds, step, work = max(found, key=lambda cost: cost[0])
     counted = f"{work.count:,} {work.noun}" if work else f"{seconds / DAY:,.0f} days when it was last made"
     return f"This takes at least {total / DAY:,.0f} days: '{step.stage.title}' alone is {counted}."
+
+
+def questions(plan: Plan) -> int:
+    """How often models behind doors will be asked at most: what a service charges for.
+
+    Those that the first look asks twice are asked about again by the audit; a door that keeps its answers asks once.
+    """
+    passes = {}
+    for stage in plan.missing:
+        if isinstance(stage, ExistingModel):
+            passes[stage.digest] = 2 * min(TEN, len(stage.scenes.parts.asked))
+        elif isinstance(stage, AskedModel) and isinstance(stage.model, ExistingModel):
+            passes[str(stage.together)] = stage.repeats * len(scenes_of(stage.scenes, stage.part))
+    return sum(passes.values())
 
 
 def _costs(plan: Plan, workspace: Workspace) -> Iterator[tuple[float, Step, Work | None]]:

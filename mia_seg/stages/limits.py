@@ -17,7 +17,7 @@ from mia_seg.stages import Stage, memory
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker
 from mia_seg.stages.generators import TrainedGenerator
-from mia_seg.stages.models import TrainedModel
+from mia_seg.stages.models import CACHE_BYTES, TrainedModel
 from mia_seg.stages.plan import Plan
 from mia_seg.stages.results import Measured
 from mia_seg.stages.scenes import Cut, Divided, Part
@@ -38,6 +38,21 @@ def check(plan: Plan, workspace: Workspace) -> None:
     for method, asked in dict.fromkeys(_patched(plan.missing)):
         dataset, ids = asked.scenes.dataset, scenes_of(asked.scenes, asked.part)
         check_patches(method, dataset, ids, stride=asked.stride, data_root=workspace.data_root)
+
+
+def held(stage: Stage[Any], workspace: Workspace) -> int:
+    """Bytes of memory that a process takes at the least to make a stage."""
+    if isinstance(stage, TrainedModel):
+        scenes, dataset = scenes_of(stage.scenes, "members"), stage.dataset
+        decoded = memory.of_scenes(dataset.shape(workspace.data_root, scenes[0]), len(scenes))
+        return memory.PROCESS + min(CACHE_BYTES, decoded) + memory.of_step(stage.recipe.train, stage.classes)
+    if isinstance(stage, TrainedGenerator):
+        settings = stage.recipe.train_generator
+        return memory.PROCESS + memory.of_layouts(stage.recipe.train.crop, settings.batch, stage.model.classes)
+    if isinstance(stage, AskedModel):
+        return memory.PROCESS + _of_answer(stage, scenes_of(stage.scenes, stage.part)[0], workspace.data_root)
+    patched = [memory.of_patches(method, len(asked.model.dataset.classes())) for method, asked in _patched([stage])]
+    return memory.PROCESS + sum(patched)
 
 
 def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_root: Path | None) -> None:
@@ -109,7 +124,12 @@ def _check_answer(stage: AskedModel, data_root: Path | None) -> None:
     first = scenes_of(stage.scenes, stage.part)[0]
     image, classes = stage.scenes.dataset.shape(data_root, first), len(stage.model.dataset.classes())
     what = f"To hold {stage.repeats} answers about scene '{first}' of {image} pixels, in {classes} classes,"
-    memory.check(what, memory.of_answer(image, classes, stage.repeats), "Lower --repeats, or [data] size.")
+    memory.check(what, _of_answer(stage, first, data_root), "Lower --repeats, or [data] size.")
+
+
+def _of_answer(stage: AskedModel, scene_id: str, data_root: Path | None) -> int:
+    image = stage.scenes.dataset.shape(data_root, scene_id)
+    return memory.of_answer(image, len(stage.model.dataset.classes()), stage.repeats)
 
 
 def _patched(stages: Sequence[Stage[Any]]) -> Iterator[tuple[PatchResNet50, AskedModel]]:

@@ -15,6 +15,7 @@ from mia_seg.recipes import Train
 # Channels of what the patch attack looks at, in classes; the map of losses has one.
 CHANNELS = {"concat": 2, "posterior": 1, "labels": 1}
 STEM = 64 // 4  # channels of the attack's first layer, at half the height and width
+PROCESS = 600 << 20  # of a process that has loaded PyTorch and a plan, what it shares with no other
 Shape = tuple[int, int]
 
 
@@ -40,6 +41,11 @@ def lacking(error: Exception, title: str) -> str:
     if not known:
         return ""
     return f"{title} needs more memory than there is. Lower batch, crop, patch, [data] size or --repeats."
+
+
+def of_scenes(image: Shape, count: int) -> int:
+    """So many decoded scenes: three bytes a pixel, and one for its label."""
+    return 4 * image[0] * image[1] * count
 
 
 def of_step(train: Train, classes: int) -> int:

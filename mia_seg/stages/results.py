@@ -15,11 +15,14 @@ from mia_seg.evaluate.audit import (
     data_name,
     many_shadows,
     measured,
+    scores_of,
     tuned,
+    utility_change,
     versions,
 )
 from mia_seg.evaluate.controls import controls
 from mia_seg.evaluate.results import Result, slug
+from mia_seg.evaluate.scores import beside
 from mia_seg.recipes.adversaries import A1, A2, Fleet, Screen
 from mia_seg.recipes.splits import Partition
 from mia_seg.stages import Stage
@@ -30,10 +33,10 @@ from mia_seg.stages.models import Model
 from mia_seg.stages.scenes import Cut
 from mia_seg.stages.screen import CrossFitted
 from mia_seg.stages.shadow_members import ShadowMembers
-from mia_seg.store import Draft, Store, digest, write_json
+from mia_seg.store import Draft, Store, digest, replace, write_json
 from mia_seg.workspace import Workspace
 
-VERSION = 1
+VERSION = 2
 FILE = "result.json"
 PAIRS = 10  # near twins that a result names
 
@@ -42,7 +45,8 @@ PAIRS = 10  # near twins that a result names
 class Measured(Stage[Result]):
     """One cell of the grid, measured. seen: what the attacker sees of the victim.
 
-    adversary: what the attacker knows, and how it came by its shadow.
+    adversary: what the attacker knows, and how it came by its shadow. undefended: what a defended victim answers
+    without its defense.
     """
 
     kind = "results"
@@ -54,6 +58,7 @@ class Measured(Stage[Result]):
     attacker: FittedAttacker | CrossFitted
     seen: Seen
     blind: BlindControl
+    undefended: AskedModel | None = None
 
     @property
     def shadow(self) -> Model:
@@ -73,7 +78,8 @@ class Measured(Stage[Result]):
     def inputs(self) -> dict[str, Any]:
         given = {"attacker": self.attacker, "seen": self.seen.inputs(), "blind": self.blind}
         known = {"membership": self.victim.scenes.given("membership"), "split": self.victim.recipe.split.rule}
-        return given | known | {"told": self._told(), "version": VERSION}
+        before = {"undefended": self.undefended} if self.undefended else {}
+        return given | known | before | {"told": self._told(), "version": VERSION}
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, method = workspace.store, self.cell.attack.component
@@ -92,8 +98,13 @@ class Measured(Stage[Result]):
         found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), seed=victim.seed)}
         found |= {"classes": classes_of(mine, theirs, self.victim.dataset.classes())}
         found |= {"left_out": self._left_out(victim.parts, store)}
+        if self.undefended is not None:
+            before = self.undefended.value(store).take(victim.parts.asked)
+            found |= {"utility_change": utility_change(mine, before, victim.known(), seed=victim.seed)}
         settings = {"settings": method.model_dump(mode="json"), "versions": versions()}
         write_json(draft.folder / FILE, Result.model_validate(self._told() | settings | found).dump())
+        text = scores_of(scores, victim).text()
+        replace(beside(draft.folder / FILE), text.encode())
 
     def load(self, folder: Path) -> Result:
         return results.read(folder / FILE)

@@ -1,16 +1,20 @@
-"""Running a plan: the one place that makes stages, tells of it, and knows of other processes."""
+"""Running a plan: the one place that says what is ready, tells of it, and knows of other processes."""
 
 import time
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from mia_seg.errors import MiaSegError, Stopped, Unwritable
+from mia_seg.progress import Bar
 from mia_seg.stages import Stage, memory
 from mia_seg.stages.plan import Plan, key
 from mia_seg.store import Artefact, Draft
 from mia_seg.workspace import Workspace, rank
 
+Batch = Sequence[Stage[Any]]  # stages that are made in one pass
 Say = Callable[[str, Stage[Any]], None]  # what was done ("reused", "made", "failed", "waiting") and to which stage
 POLL = 1.0  # seconds
 
@@ -43,44 +47,146 @@ class Outcome:
         raise MiaSegError(f"{len(self.failed)} stages failed.{undone.format('them')}{listed}")
 
 
-def run(plan: Plan, workspace: Workspace, say: Say = silent) -> Outcome:
+@dataclass(frozen=True)
+class Ending:
+    """How a batch ended. made: digests of what was made there. said: why it failed. again: another try is worth it."""
+
+    made: frozenset[str] = frozenset()
+    said: str = ""
+    again: bool = False
+
+
+class Engine(ABC):
+    """Where batches of stages are made. width: how many at once. elsewhere: in processes that show nothing here."""
+
+    width: float = 1
+    elsewhere: ClassVar[bool] = True
+
+    def check(self, stages: Batch, workspace: Workspace) -> None:
+        """Raise MiaSegError for the first stage that could not be made."""
+        for stage in stages:
+            stage.check(workspace)
+
+    def takes(self, batch: Batch) -> bool:
+        """Whether there is room for a batch beside those that are made now; always where there are none."""
+        del batch
+        return True
+
+    @abstractmethod
+    def start(self, batch: Batch) -> None:
+        """Begin with stages of which all that they need is whole."""
+
+    @abstractmethod
+    def ended(self) -> tuple[Batch, Ending]:
+        """Wait until one of the batches has ended. Raises Stopped and Unwritable, which end all."""
+
+    def stop(self) -> None:  # noqa: B027 (where nothing is started, nothing is stopped)
+        """Leave nothing running. Called once, whatever happened."""
+
+
+class Here(Engine):
+    """This process, one batch after the other."""
+
+    elsewhere = False
+
+    def __init__(self, workspace: Workspace, say: Say) -> None:
+        self.workspace, self.say, self.batch = workspace, say, list[Stage[Any]]()
+
+    def start(self, batch: Batch) -> None:
+        """Made when it is asked about."""
+        self.batch = list(batch)
+
+    def ended(self) -> tuple[Batch, Ending]:
+        """Make it."""
+        return self.batch, make(self.batch, self.workspace, self.say)
+
+
+def run(plan: Plan, workspace: Workspace, say: Say = silent, *, engine: Engine | None = None) -> Outcome:
     """Make what is missing; where a stage fails, go on with those that do not need it.
 
-    Raises MiaSegError before the first where the machine cannot do one of them, Stopped where a scheduler asks to, and
-    Unwritable where the store takes no more. Of several processes the
-    first makes all; the others join what several devices share.
+    engine: where; None: in this process. Raises MiaSegError before the first where the machine cannot do one of them,
+    Stopped where a scheduler asks to, and Unwritable where the store takes no more. Of several processes that share a
+    training the first makes all; the others join what several devices share.
     """
-    outcome, remaining = Outcome(plan, rank() == 0), plan.missing
-    for stage in remaining:
-        stage.check(workspace)
+    outcome, missing, engine = Outcome(plan, rank() == 0), plan.missing, engine or Here(workspace, say)
+    engine.check(missing, workspace)
     for stage in plan.stages:
         if plan.states[key(stage)] == "whole":
             say("reused", stage)
     if not outcome.first:
-        _join(remaining, workspace)
-        return outcome
-    undone = {key(stage) for stage in remaining}
-    while remaining:
-        first = remaining[0]
-        if any(key(other) in outcome.failed or key(other) in outcome.left for other in first.needs):
-            outcome.left.append(key(remaining.pop(0)))
-            continue
-        batch = [stage for stage in remaining if _beside(stage, first, undone)]
-        _make(batch, workspace, outcome, say=say)
-        undone -= {key(stage) for stage in batch}
-        remaining = [stage for stage in remaining if stage not in batch]
+        _join(missing, workspace)
+    elif missing:
+        try:
+            with _counted(engine, missing, say) as tell:
+                _carry(missing, engine, outcome, say=tell)
+        finally:
+            engine.stop()
     return outcome
 
 
-def _beside(stage: Stage[Any], first: Stage[Any], undone: set[str]) -> bool:
-    """Whether a stage is the first, or can be made in one pass with it now."""
-    if stage is first:
-        return True
-    alike = type(stage) is type(first) and stage.together == first.together
-    return alike and not any(key(other) in undone for other in stage.needs)
+@contextmanager
+def _counted(engine: Engine, missing: Batch, say: Say) -> Iterator[Say]:
+    """What tells of stages; those that are made elsewhere, where nobody sees how far each is, are counted."""
+    if not engine.elsewhere:
+        yield say
+        return
+    with Bar("stages", len(missing)) as bar:
+
+        def tell(did: str, stage: Stage[Any]) -> None:
+            say(did, stage)
+            bar.step()
+
+        yield tell
 
 
-def _make(batch: Sequence[Stage[Any]], workspace: Workspace, outcome: Outcome, *, say: Say) -> None:
+def _carry(remaining: Batch, engine: Engine, outcome: Outcome, *, say: Say) -> None:
+    """Give the engine what is ready, until nothing is left."""
+    undone, running = {key(stage) for stage in remaining}, 0
+    while remaining or running:
+        remaining = _still_needed(remaining, outcome)
+        batch = _ready(remaining, undone, engine) if running < engine.width else []
+        if batch:
+            engine.start(batch)
+            remaining, running = [stage for stage in remaining if stage not in batch], running + 1
+        elif running:
+            batch, ending = engine.ended()
+            remaining, running = [*(batch if ending.again else ()), *remaining], running - 1
+            if not ending.again:
+                undone -= {key(stage) for stage in batch}
+                _note(batch, ending, outcome, say=say)
+        else:
+            assert not remaining, "a stage waits for one that nobody makes"
+
+
+def _still_needed(remaining: Batch, outcome: Outcome) -> Batch:
+    """All but what needs a stage that failed or was left out, which is left out, too."""
+    kept = []
+    for stage in remaining:
+        if any(key(other) in outcome.failed or key(other) in outcome.left for other in stage.needs):
+            outcome.left.append(key(stage))
+        else:
+            kept.append(stage)
+    return kept
+
+
+def _ready(remaining: Batch, undone: set[str], engine: Engine) -> Batch:
+    """The first stage that can be made now and that the engine takes, with all that share its pass; [] for none."""
+    passes: dict[Hashable, list[Stage[Any]]] = {}
+    for stage in remaining:
+        if not any(key(other) in undone for other in stage.needs):
+            passes.setdefault((type(stage), stage.together), []).append(stage)
+    return next(filter(engine.takes, passes.values()), [])
+
+
+def _note(batch: Batch, ending: Ending, outcome: Outcome, *, say: Say) -> None:
+    if ending.said:
+        outcome.failed |= {key(stage): ending.said for stage in batch}
+    for stage in batch:
+        say("failed" if ending.said else "made" if stage.digest in ending.made else "reused", stage)
+
+
+def make(batch: Batch, workspace: Workspace, say: Say = silent) -> Ending:
+    """Make stages that share a pass, in this process. Raises Stopped, Unwritable, and what is no user's mistake."""
     store = workspace.store
     by_digest = {stage.digest: stage for stage in batch}
 
@@ -92,20 +198,15 @@ def _make(batch: Sequence[Stage[Any]], workspace: Workspace, outcome: Outcome, *
         say("waiting", by_digest[artefact.digest])
 
     try:
-        made = store.make([stage.artefact(store) for stage in batch], build, waiting)
+        found = store.make([stage.artefact(store) for stage in batch], build, waiting)
     except (Stopped, Unwritable):
         raise
     except (MiaSegError, MemoryError, RuntimeError) as error:
         said = str(error) if isinstance(error, MiaSegError) else memory.lacking(error, batch[0].title)
         if not said:
             raise
-        outcome.failed |= {key(stage): said for stage in batch}
-        for stage in batch:
-            say("failed", stage)
-        return
-    here = {artefact.digest for artefact in made}
-    for stage in batch:
-        say("made" if stage.digest in here else "reused", stage)
+        return Ending(said=said)
+    return Ending(frozenset(artefact.digest for artefact in found))
 
 
 def _join(missing: Sequence[Stage[Any]], workspace: Workspace) -> None:

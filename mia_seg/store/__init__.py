@@ -32,6 +32,7 @@ FORMAT = 2
 MADE, STORE, JOURNAL = "made.json", "store.json", "journal.jsonl"
 WORK, LOCKS = "work", "locks"
 ASKED = "asked"  # what was paid for: no run can make it again, so upkeep leaves it alone
+BROUGHT = "brought"  # scenes that came as arrays, through Python: nobody else has them
 Build = Callable[[Sequence["Draft"]], None]
 
 _verified: set[tuple[str, int, int, int, int]] = set()  # files whose hash this process has seen to be right

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mia_seg.errors import MiaSegError
-from mia_seg.store import ASKED, LOCKS, MADE, WORK, Store, stale_drafts, writing
+from mia_seg.store import ASKED, BROUGHT, LOCKS, MADE, WORK, Store, stale_drafts, writing
 from mia_seg.store._locks import if_free, is_locked
 from mia_seg.texts import files_below, read_json
 
@@ -68,7 +68,8 @@ class Needless:
 def entries(store: Store) -> list[Entry]:
     """Every folder of the store, by kind and name."""
     store.check_format()
-    kinds = sorted(path for path in store.root.glob("[!.]*") if path.is_dir() and path.name not in (ASKED, LOCKS))
+    others = (ASKED, BROUGHT, LOCKS)
+    kinds = sorted(path for path in store.root.glob("[!.]*") if path.is_dir() and path.name not in others)
     return [_entry(kind.name, path) for kind in kinds for path in sorted(kind.iterdir()) if _is_ours(path)]
 
 

@@ -5,7 +5,7 @@ audited split's own membership, which no attacker has: the best case for finding
 """
 
 import math
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from sklearn.preprocessing import StandardScaler
 
 from mia_seg.evaluate.controls._ranks import central, p_value, right_pairs
 
-VERSION = 1
+VERSION = 2
 ROUNDS = 999
-FOLDS = 5
+FOLDS, FOLDINGS = 5, 10  # one folding alone moves p by a factor of six, so that a split is flagged by its folds' luck
 # Of 20 exchangeable splits 0.2 are called confounded on average.
 ALPHA = 0.01
 PENALTIES = np.array([0.01, 0.1, 1.0, 10.0])  # a training scene
@@ -25,10 +25,10 @@ PENALTIES = np.array([0.01, 0.1, 1.0, 10.0])  # a training scene
 def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, *, seed: int) -> dict[str, Any]:
     """AUC of features [N, F] for memberships [N] (bool), cross-validated by groups [N], and its p-value.
 
-    Folds hold whole groups, member and non-member groups evenly. Under the null the groups of a fold are exchangeable:
-    memberships are shuffled among the groups of each fold, in training and test alike: as the test fold's shuffle is
-    independent of the training folds', the null's mean is 0.5 (exactly so for groups of equal size). Pairs of one fold
-    alone are compared, because out-of-fold scores pooled over folds lean below 0.5.
+    Folds hold whole groups and are drawn without a look at memberships, `FOLDINGS` times; pairs of one fold alone are
+    compared, and all of these together are the AUC. Under the null the groups are exchangeable: memberships are
+    shuffled among them and every shuffle goes through the same foldings, which makes p exact. What a fold has too many
+    of the others have too few of, so that the null's mean lies a little below 0.5 where groups are few.
     The classifier is scikit-learn's ridge regression on -1/+1, as in its RidgeClassifierCV: one factorisation serves
     all shuffles. Leaving one training scene out chooses the penalty, for each shuffle as for the truth: one difference
     in colour that scenes hardly vary in wants a small penalty, many small differences want a large one.
@@ -43,52 +43,30 @@ def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, 
     rng, few = np.random.default_rng(seed), int(min(members_U.sum(), (1 - members_U).sum()))
     if few < 2:
         return {"untested": f"{few} group on one side; learning from one and testing on another takes two"}
-    fold_U = _folds(members_U == 1, max(2, min(FOLDS, few // 2)), rng)
     # What tells the sides apart faultlessly does so with the sides swapped, too; twice that leaves room for the draw.
-    if (ways := _ways(members_U == 1, fold_U)) < 4 / ALPHA:
+    if (ways := math.comb(len(names_U), few)) < 4 / ALPHA:
         return {"untested": f"{few} groups on one side can be shuffled in {ways} ways, too few for p <= {ALPHA:g}"}
-    members_UR = _shuffled(members_U == 1, fold_U, rng)
-    auc_R = _out_of_fold(features_NF, members_UR[group_N], fold_U[group_N])
+    folds = max(2, min(FOLDS, few // 2))
+    fold_LU = [rng.permutation(np.arange(len(names_U)) % folds) for _ in range(FOLDINGS)]
+    members_UR = np.repeat(members_U[:, None] == 1, 1 + ROUNDS, 1)
+    members_UR[:, 1:] = rng.permuted(members_UR[:, 1:], axis=0)
+    auc_R = _out_of_fold(features_NF, members_UR[group_N], [fold_U[group_N] for fold_U in fold_LU])
     p = p_value(auc_R[0], auc_R[1:])
     low, high = central(auc_R[1:])
     return {
         "auc": float(auc_R[0]), "low": low, "high": high, "p": p, "confounded": p <= ALPHA, "alpha": ALPHA,
-        "folds": int(fold_U.max()) + 1, "features": features_NF.shape[1],
+        "folds": folds, "features": features_NF.shape[1],
     }  # fmt: skip
 
 
-def _folds(members_U: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each group: those of either side dealt out in random order."""
-    fold_U = np.empty(len(members_U), np.intp)
-    for side in (members_U, ~members_U):
-        fold_U[rng.permutation(np.flatnonzero(side))] = np.arange(side.sum()) % folds
-    return fold_U
-
-
-def _ways(members_U: np.ndarray, fold_U: np.ndarray) -> int:
-    """How many memberships shuffling within the folds can give."""
-    groups, members = Counter(fold_U.tolist()), Counter(fold_U[members_U].tolist())
-    return math.prod(math.comb(groups[fold], members[fold]) for fold in groups)
-
-
-def _shuffled(members_U: np.ndarray, fold_U: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The memberships as they are and, in the other columns, shuffled within each fold: bool [U, 1 + ROUNDS]."""
-    members_UR = np.repeat(members_U[:, None], 1 + ROUNDS, 1)
-    for fold in range(fold_U.max() + 1):
-        rows = np.flatnonzero(fold_U == fold)
-        members_UR[rows, 1:] = rng.permuted(members_UR[rows, 1:], axis=0)
-    return members_UR
-
-
-def _out_of_fold(features_NF: np.ndarray, members_NR: np.ndarray, fold_N: np.ndarray) -> np.ndarray:
-    """Share of rightly ordered pairs within folds, scored by what the other folds taught: [R]."""
+def _out_of_fold(features_NF: np.ndarray, members_NR: np.ndarray, foldings: Sequence[np.ndarray]) -> np.ndarray:
+    """Share of rightly ordered pairs within folds, scored by what the other folds taught, over all foldings: [R]."""
     # Scaling sees no membership, so all scenes may shape it.
     scaled_NF = StandardScaler().fit_transform(features_NF)
     # How far scenes lie from the middle shows that one side varies more, which nothing linear in the features does.
     views = scaled_NF, StandardScaler().fit_transform(np.abs(scaled_NF))
     right_R, pairs_R = np.zeros((2, members_NR.shape[1]))
-    for fold in range(fold_N.max() + 1):
-        test_N = fold_N == fold
+    for test_N in (fold_N == fold for fold_N in foldings for fold in range(fold_N.max() + 1)):
         scores_NR = _scores(views, members_NR, test_N)
         right, pairs = right_pairs(scores_NR, members_NR[test_N])
         right_R, pairs_R = right_R + right, pairs_R + pairs

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.progress import track
-from mia_seg.query._statistics import boundary_band
+from mia_seg.query._layout import boundary_band
 
 VERSION = 1
 BINS = 8

@@ -2,19 +2,31 @@
 
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable as Function
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.doors import Ask, Door
 from mia_seg.oracles.doors._models import asked, fault
+
+
+class Held:
+    """A function that Python handed over. It can be asked as long as whoever handed it over keeps this object."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+
+HELD: WeakValueDictionary[str, Held] = WeakValueDictionary()
 
 
 class Callable(Door):
@@ -25,18 +37,34 @@ class Callable(Door):
 
     outside: ClassVar[frozenset[str]] = Door.outside | {"loads"}
 
-    target: str = Field(pattern=r"^\w+(\.\w+)*:\w+(\.\w+)*$", description="package.module:function")
+    target: str | None = Field(default=None, description="package.module:function")
+    held: str | None = Field(
+        default=None, description="in place of target: digest of a function that Python has in hand (mia.audit)"
+    )
     loads: tuple[str, ...] = Field(
         default=(), description="files that its module loads, as weights: changed ones are another model"
     )
 
+    @model_validator(mode="after")
+    def _one_function(self) -> Self:
+        if (self.target is None) == (self.held is None):
+            raise ValueError("give target: 'package.module:function'")
+        if self.target is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", self.target):
+            raise ValueError(
+                f"target = '{self.target}' names no function: write 'module:function', as 'own:predict' for predict in "
+                f"own.py"
+            )
+        return self
+
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         del scenes
-        found = self._found(base)
-        return asked(_of_arrays(found) if isinstance(found, torch.nn.Module) else found, "callable", f"'{self.target}'")
+        name = "the function in hand" if self.target is None else f"'{self.target}'"
+        return asking(self._found(base) if self.target else self._in_hand(), name)
 
     def files(self, base: Path) -> tuple[Path, ...]:
         """The module's file and those in `loads`. What else it imports or reads is not looked at."""
+        if self.target is None:
+            return ()
         try:
             with _importable(base):
                 spec = importlib.util.find_spec(self._module)
@@ -47,14 +75,23 @@ class Callable(Door):
 
     @property
     def _module(self) -> str:
-        return self.target.partition(":")[0]
+        return str(self.target).partition(":")[0]
+
+    def _in_hand(self) -> Any:
+        held = HELD.get(str(self.held))
+        if held is None:
+            raise MiaSegError(
+                "Door 'callable': the function that Python had in hand is not there now. Call mia.audit(predict, ...) "
+                "again, or name the function in [door] target = 'module:function'."
+            )
+        return held.function
 
     def _found(self, base: Path) -> Any:
         try:
             with _importable(base):
                 found: Any = importlib.import_module(self._module)
             self._check_place(base, found)
-            for name in self.target.partition(":")[2].split("."):
+            for name in str(self.target).partition(":")[2].split("."):
                 found = getattr(found, name)
         except MiaSegError:
             raise
@@ -76,6 +113,11 @@ class Callable(Door):
             raise MiaSegError(
                 f"Door 'callable': {here} is hidden by the module '{self._module}' of {there}. Give it another name."
             )
+
+
+def asking(function: Any, name: str) -> Ask:
+    """A function or an nn.Module as a door asks it."""
+    return asked(_of_arrays(function) if isinstance(function, torch.nn.Module) else function, "callable", name)
 
 
 def _of_arrays(module: torch.nn.Module) -> Function[[np.ndarray], Any]:

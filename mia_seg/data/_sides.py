@@ -1,0 +1,116 @@
+"""Who is a member, as people bring it: lists of ids, folders, or a CSV beside folders. All of it becomes one table."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from mia_seg.data import Part
+from mia_seg.data._files import inside, paired
+from mia_seg.data._folders import content, listed_pairs
+from mia_seg.data._lists import Index, read_list, shown
+from mia_seg.data.table import SIDES, Row
+from mia_seg.errors import MiaSegError
+from mia_seg.texts import read_text
+
+Pairs = dict[str, tuple[Path, Path]]  # image and labels by id
+SAID: dict[Part, str] = {"members": "--members", "nonmembers": "--nonmembers", "pool": "--pool"}
+COLUMNS = ("id", "image", "member", "group")
+
+
+def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
+    """The scenes of a folder a side, each with images/ and labels/.
+
+    Ids are stems; where two sides have one in common, stems after the folder's name.
+    """
+    found = {
+        part: _pairs(*(inside(root, side, _needs(root)) for side in ("images", "labels")))
+        for part, root in folders.items()
+    }
+    counts = Counter(stem for pairs in found.values() for stem in pairs)
+    apart = max(counts.values(), default=1) == 1
+    return [
+        _row(stem if apart else f"{folders[part].name}/{stem}", files, part)
+        for part, pairs in found.items()
+        for stem, files in pairs.items()
+    ]
+
+
+def of_lists(images: Path, labels: Path, lists: Mapping[Part, Path]) -> list[Row]:
+    """The scenes of two folders that a list a side names; what no list names is left out."""
+    pairs = _pairs(images, labels)
+    named = {part: _listed(path, pairs, part) for part, path in lists.items()}
+    for scene, count in Counter(i for ids in named.values() for i in ids).items():
+        if count > 1:
+            both = " and ".join(str(lists[part]) for part, ids in named.items() if scene in ids)
+            raise MiaSegError(f"Scene '{scene}' stands in {both}. A scene is on one side: take it out of the others.")
+    return [_row(scene, pairs[scene], part) for part, ids in named.items() for scene in ids]
+
+
+def of_csv(images: Path, labels: Path, path: Path) -> list[Row]:
+    """The scenes of two folders that a CSV names: id or image, member (1, 0, or empty for the pool), perhaps group."""
+    pairs, rows = _pairs(images, labels), {}
+    index = Index(pairs, lambda scene: pairs[scene])
+    for number, given in _lines(path):
+        where = f"{path}, line {number}"
+        scene = _scene(given.get("id") or given.get("image", ""), index, where)
+        part = SIDES.get(given["member"].lower())
+        if part is None:
+            raise MiaSegError(f"{where}: member is '{given['member']}'. Give 1, 0, or nothing for the pool.")
+        if scene in rows:
+            raise MiaSegError(f"{where}: scene '{scene}' comes twice. Name each scene once.")
+        rows[scene] = _row(scene, pairs[scene], part, group=given.get("group", ""))
+    return list(rows.values())
+
+
+def _row(scene: str, files: tuple[Path, Path], part: Part, *, group: str = "") -> Row:
+    return Row(id=scene, image=files[0], labels=files[1], part=part, group=group or scene)
+
+
+def _pairs(images: Path, labels: Path) -> Pairs:
+    for option, folder in (("--images", images), ("--labels", labels)):
+        if not folder.is_dir():
+            raise MiaSegError(f"{option} {folder} is no folder. Name the folder that holds them.")
+    return paired(*listed_pairs(images, labels), images)
+
+
+def _needs(root: Path) -> str:
+    return f"A side's folder holds images/ and labels/; there: {content(root) if root.is_dir() else 'no such folder'}."
+
+
+def _listed(path: Path, pairs: Pairs, part: Part) -> list[str]:
+    if not path.is_file():
+        raise MiaSegError(
+            f"{SAID[part]} {path} is no file. With --images and --labels, name a list of scenes or a CSV."
+        )
+    ids, lacking = read_list(path, pairs, lambda scene: pairs[scene])
+    if lacking or not ids:
+        what = f"{len(lacking)} of its lines name no image: {shown(lacking)}" if lacking else "it names no scene"
+        raise MiaSegError(f"{path}: {what}. Write one image a line, by its name; the first is '{min(pairs)}'.")
+    return ids
+
+
+def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a CSV with their numbers, stripped."""
+    reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
+    reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or ()]
+    if "member" not in names or not {"id", "image"} & set(names) or set(names) - {*COLUMNS, "labels"}:
+        raise MiaSegError(
+            f"{path} has the columns {', '.join(names) or 'of an empty file'}; beside --images and --labels it needs "
+            f"member, and id or image, and may have group. Correct its first line."
+        )
+    found = []
+    for given in reader:
+        if None in given or None in given.values():
+            raise MiaSegError(f"{path}, line {reader.line_num}: it has not as many values as there are columns.")
+        found.append((reader.line_num, {name: value.strip() for name, value in given.items()}))
+    return found
+
+
+def _scene(text: str, index: Index, where: str) -> str:
+    hits = sorted(index.named(text)) if text else []
+    if len(hits) != 1:
+        what = f"'{text}' may be '{hits[0]}' or '{hits[1]}'" if hits else f"'{text}' names no image"
+        raise MiaSegError(f"{where}: {what}. Name one image of --images.")
+    return hits[0]

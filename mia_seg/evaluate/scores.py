@@ -1,0 +1,70 @@
+"""An attack's score of every scene, as a CSV beside its result: what two results are compared by, scene by scene."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mia_seg.errors import MiaSegError
+from mia_seg.metrics.intervals import Floats
+from mia_seg.metrics.membership import Rate
+from mia_seg.metrics.paired import auc_above
+from mia_seg.texts import read_text
+
+COLUMNS = ("id", "member", "group", "score")
+
+
+@dataclass(frozen=True, eq=False)
+class SceneScores:
+    """Scores of N scenes, higher = more likely a member; members_N bool, groups as the split drew them."""
+
+    ids: list[str]
+    members_N: np.ndarray
+    groups: list[str]
+    scores_N: Floats
+
+    def text(self) -> str:
+        """The CSV: id, member (1 or 0), group, score."""
+        file = io.StringIO()
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(COLUMNS)
+        rows = zip(self.ids, self.members_N.astype(int).tolist(), self.groups, self.scores_N.tolist(), strict=True)
+        lines.writerows((scene, member, group, repr(score)) for scene, member, group, score in rows)
+        return file.getvalue()
+
+    def above(self, other: "SceneScores") -> Rate | None:
+        """By how much the AUC exceeds the other's on the scenes of both; None where they have none of a side in common.
+
+        Raises MiaSegError where a scene is a member to one and none to the other: these are two splits.
+        """
+        place = {scene: k for k, scene in enumerate(other.ids)}
+        mine = [k for k, scene in enumerate(self.ids) if scene in place]
+        theirs = [place[self.ids[k]] for k in mine]
+        members_N = self.members_N[mine]
+        if not np.array_equal(members_N, other.members_N[theirs]):
+            raise MiaSegError("A member of one result is none of the other's: these are results of two splits.")
+        if members_N.all() or not members_N.any():
+            return None
+        groups = [self.groups[k] for k in mine]
+        return auc_above(self.scores_N[mine], other.scores_N[theirs], members_N, groups=groups)
+
+
+def beside(result: Path) -> Path:
+    """The file of scores of a result's file."""
+    return result.with_suffix(".scores.csv")
+
+
+def read(path: Path) -> SceneScores:
+    """The scores in a file. Raises MiaSegError naming it where it holds none."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path))))
+        values = [float(row["score"]) for row in rows]
+        members_N = np.array([{"1": True, "0": False}[row["member"]] for row in rows])
+        return SceneScores([row["id"] for row in rows], members_N, [row["group"] for row in rows], np.array(values))
+    except (ValueError, KeyError, TypeError) as error:
+        raise MiaSegError(
+            f"{path} holds no scores ({error!r}). It needs the columns {', '.join(COLUMNS)}; remove it, or run the "
+            f"attack again."
+        ) from None

@@ -1,0 +1,60 @@
+"""What a posterior says of each pixel, and the posterior that says one class of each: pass by pass over whole planes.
+
+Libraries compare the classes of one pixel after the other. Here a plane of one class is compared at once, in parts that
+a processor's cache holds. benchmarks/answers.py says what that gains.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+PART = 2**15  # pixels
+
+
+def parts(size: tuple[int, int]) -> Iterator[slice]:
+    """Rows of an image of that size (height, width), some 32,000 pixels at once."""
+    rows = max(1, PART // max(size[1], 1))
+    return (slice(top, min(top + rows, size[0])) for top in range(0, size[0], rows))
+
+
+def largest(posterior_KHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest posterior of each pixel and its class, the first of equal ones: the values' dtype and uint8, [H, W].
+
+    posterior_KHW: finite, at most 256 classes; contiguous rows are fastest.
+    """
+    height, width = posterior_KHW.shape[1:]
+    best_HW, class_HW = np.empty((height, width), posterior_KHW.dtype), np.empty((height, width), np.uint8)
+    for rows in parts((height, width)):
+        part, best = posterior_KHW[:, rows], best_HW[rows]
+        np.maximum.reduce(part, 0, out=best)
+        class_HW[rows] = _before(part, best)
+    return best_HW, class_HW
+
+
+def _before(part_KHW: np.ndarray, best_HW: np.ndarray) -> np.ndarray:
+    """How many classes stand before the first that reaches the largest value: that one's number."""
+    below = part_KHW[0] != best_HW
+    count = below.astype(np.uint8)
+    for plane in part_KHW[1:-1]:
+        below &= plane != best_HW
+        count += below.view(np.uint8)
+    return count
+
+
+def at_labels(posterior_KHW: np.ndarray, labels_HW: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+    """The posterior of each pixel's label, in some rows; of the last class where the label is none (255).
+
+    posterior_KHW: C-contiguous. labels_HW: uint8.
+    """
+    classes, height, width = posterior_KHW.shape
+    place = np.minimum(labels_HW[rows], classes - 1).astype(np.intp)
+    place *= height * width
+    place += np.arange(width * (rows.start or 0), width * (rows.start or 0) + place.size).reshape(place.shape)
+    return posterior_KHW.reshape(-1).take(place)
+
+
+def one_hot(labels_HW: np.ndarray, out_KHW: np.ndarray) -> np.ndarray:
+    """Fill `out_KHW` with 1 at each pixel's label and 0 elsewhere, and return it (all 0 where that is no class)."""
+    for k, plane in enumerate(out_KHW):
+        np.copyto(plane, labels_HW == k)
+    return out_KHW

@@ -1,0 +1,76 @@
+"""What a defense changes, told on the same scenes: differences of two cells over the seeds that they have in common."""
+
+from mia_seg.metrics.membership import Rate
+from mia_seg.metrics.paired import over_seeds
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name
+from mia_seg.report.tables import Table
+
+READING = (
+    "Each row compares the same attack with and without the defense on the same photographs: the AUC and the mIoU on "
+    "unseen scenes with it, less those without it. The interval is that of the difference, and shows more than two "
+    "intervals side by side. Over several seeds the difference is a mean with an interval for seeds that are a random "
+    "draw."
+)
+
+
+def auc_change(mine: Cell, other: Cell) -> Estimate | None:
+    """By how much the AUC of one cell exceeds another's; None without scores of every common seed, or no such seed."""
+    pairs = [
+        (own.get("scores"), run.get("scores")) for own in mine.runs for run in other.runs if own["seed"] == run["seed"]
+    ]
+    kept = [(first, second) for first, second in pairs if first is not None and second is not None]
+    found = [first.above(second) for first, second in kept]
+    return _estimate([one for one in found if one is not None]) if len(kept) == len(pairs) else None
+
+
+def miou_change(mine: Cell) -> Estimate | None:
+    """By how much a defense changes mIoU on unseen scenes; None in results from before that was measured."""
+    found = [run["utility_change"] for run in mine.runs if run.get("utility_change") is not None]
+    return _estimate([one["nonmembers"] for one in found]) if len(found) == len(mine.runs) else None
+
+
+def signed(change: Estimate, unit: float = 1, digits: int = 3) -> str:
+    """'-0.034 [-0.050, -0.018]'; unit 100: in points."""
+    value, low, high = (f"{unit * end:+.{digits}f}".replace("-", "−") for end in change)
+    return f"{value} [{low}, {high}]"
+
+
+def change_table(found: list[Cell]) -> list[Table]:
+    """What every defense changes for every attack; none for results that keep no scores."""
+    image = [cell for cell in found if cell.level == "image" and not cell.control]
+    before = {(cell.attack, cell.representation): cell for cell in image if cell.defense == UNDEFENDED}
+    rows = []
+    for cell in image:
+        other = before.get((cell.attack, cell.representation))
+        change = auc_change(cell, other) if other is not None and cell is not other else None
+        if other is not None and change is not None:
+            rows.append(_row(cell, other, change))
+    columns = [
+        "Attack",
+        "Defense",
+        "Attacker",
+        "AUC without",
+        "AUC with",
+        "Change [95%]",
+        "Change of mIoU, points",
+        "Seeds",
+    ]
+    return [Table("What each defense changes", READING, columns, rows, texts=3)] if rows else []
+
+
+def _row(cell: Cell, other: Cell, change: Estimate) -> list[str]:
+    seeds = sorted(set(cell.seeds) & set(other.seeds))
+    utility = miou_change(cell)
+    aucs = [sum(run["auc"] for run in each.runs if run["seed"] in seeds) / len(seeds) for each in (other, cell)]
+    return [
+        attack_name(cell.attack, cell.representation), defense_name(cell.defense),
+        attacker_name(cell.defense, cell.adaptive), *(f"{auc:.2f}" for auc in aucs), signed(change),
+        signed(utility, 100, 1) if utility else "–", ", ".join(map(str, seeds)),
+    ]  # fmt: skip
+
+
+def _estimate(found: list[Rate]) -> Estimate | None:
+    if not found:
+        return None
+    pooled = over_seeds(found)
+    return Estimate(pooled["value"], pooled["low"], pooled["high"])

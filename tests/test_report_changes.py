@@ -1,0 +1,140 @@
+"""What a defense changes: scores beside results, differences on the same scenes, and the sentences made of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers_results import result
+from scipy.stats import norm, t
+
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results, scores
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import SceneScores
+from mia_seg.metrics.membership import auc
+from mia_seg.metrics.paired import auc_above, over_seeds
+from mia_seg.metrics.segmentation import utility, utility_above
+from mia_seg.report import words
+from mia_seg.report.cells import cells, enriched
+from mia_seg.report.changes import change_table
+
+EACH = 100
+MEMBERS = np.arange(2 * EACH) < EACH
+HARD = np.random.default_rng(0).normal(size=2 * EACH)  # what every attack finds hard
+
+
+def of_scenes(shift: float, noise: float = 0.0, seed: int = 0) -> SceneScores:
+    """Scores whose sides lie `shift` apart; all share what is hard."""
+    scores_N = HARD + shift * MEMBERS + noise * np.random.default_rng(seed + 1).normal(size=2 * EACH)
+    ids = [f"scene, {k}" for k in range(2 * EACH)]
+    return SceneScores(ids, MEMBERS, ids, scores_N)
+
+
+def told(shift: float, defense: str = "none", change: float | None = None, **more: Any) -> Result:
+    """A result with the scores that it says it has."""
+    ranked = of_scenes(shift, 0.1, more.get("seed", 1))
+    if change is not None:
+        half = {"value": change, "low": change - 0.002, "high": change + 0.002}
+        more["utility_change"] = {"members": half, "nonmembers": half}
+    made = result(shift, count=EACH, defense=defense, adaptive=defense != "none", **more)
+    return made.with_scores(ranked)
+
+
+def test_scores_come_back_from_their_file_to_the_last_digit(tmp_path: Path) -> None:
+    mine, path = of_scenes(0.3), tmp_path / "a.scores.csv"
+    path.write_text(mine.text(), encoding="utf-8")
+    back = scores.read(path)
+    assert (back.ids, back.groups) == (mine.ids, mine.groups)
+    assert (back.scores_N == mine.scores_N).all()
+    assert (back.members_N == mine.members_N).all()
+
+
+def test_a_result_is_written_and_read_with_its_scores(tmp_path: Path) -> None:
+    path = results.write(tmp_path, told(1.0))
+    assert results.read(path).scores is not None
+    assert results.files(tmp_path) == [path]
+    assert "scores" not in path.read_text()
+    again = results.write(tmp_path, result(1.0, count=EACH))
+    assert again == path
+    assert results.read(path).scores is None, "those of another result do not stay"
+
+
+@pytest.mark.parametrize(
+    "text", ["id,member\na,1\n", "id,member,group,score\na,maybe,a,1\n", "id,member,group,score\na,1,a,x\n"]
+)
+def test_a_file_that_holds_no_scores_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.scores.csv").write_text(text)
+    with pytest.raises(MiaSegError, match=r"a\.scores\.csv holds no scores"):
+        scores.read(tmp_path / "a.scores.csv")
+
+
+def test_only_scenes_of_both_are_compared_and_two_splits_are_not() -> None:
+    mine, other = of_scenes(1.0), of_scenes(0.5)
+    less = SceneScores(mine.ids[10:-5], MEMBERS[10:-5], mine.groups[10:-5], mine.scores_N[10:-5])
+    found = less.above(other)
+    assert found == auc_above(mine.scores_N[10:-5], other.scores_N[10:-5], MEMBERS[10:-5])
+    assert found is not None
+    assert found["value"] == pytest.approx(
+        auc(mine.scores_N[10:-5], MEMBERS[10:-5]) - auc(other.scores_N[10:-5], MEMBERS[10:-5])
+    )
+    assert less.above(SceneScores(["elsewhere"], MEMBERS[:1], ["elsewhere"], HARD[:1])) is None
+    with pytest.raises(MiaSegError, match="results of two splits"):
+        mine.above(SceneScores(mine.ids, ~MEMBERS, mine.groups, mine.scores_N))
+
+
+def rate(value: float, half: float) -> Any:
+    return {"value": value, "low": value - half, "high": value + half}
+
+
+def test_differences_over_seeds_are_a_mean_with_the_wider_interval_of_two() -> None:
+    assert over_seeds([rate(0.1, 0.02)]) == rate(0.1, 0.02)
+    alike = over_seeds([rate(0.1, norm.ppf(0.975) * 0.01)] * 4)
+    assert alike == pytest.approx(rate(0.1, norm.ppf(0.975) * 0.01 / 2)), "what each does not know, four times less"
+    far = [-0.1, 0.05, 0.2]  # what seeds differ by drowns what each does not know
+    spread = over_seeds([rate(value, 0.0002) for value in far])
+    assert spread == pytest.approx(rate(0.05, t.ppf(0.975, 2) * np.std(far, ddof=1) / 3**0.5))
+
+
+def test_differences_of_utility_are_those_of_the_pooled_counts() -> None:
+    rng = np.random.default_rng(3)
+    first, second = (rng.integers(1, 50, (12, 3, 3)) for _ in range(2))
+    found = utility_above(first, second, groups=np.arange(12) // 2)
+    for name, value in utility(first.sum(0)).items():
+        assert found[name][0] == pytest.approx(value - utility(second.sum(0))[name])
+        assert found[name][1] < found[name][0] < found[name][2]
+    assert set(utility_above(first, first).values()) == {(0.0, 0.0, 0.0)}
+    assert utility_above(first[:1], second[:1])["miou"][1:] == (-1.0, 1.0)
+
+
+def defended(*found: Result) -> str:
+    (text,) = words.defended(enriched(found))
+    return text
+
+
+def test_a_defense_is_judged_on_the_same_photographs() -> None:
+    """Two intervals overlap widely; that of the difference is far from 0."""
+    before, after = told(1.0), told(0.8, "gaussian:0.5", -0.03)
+    assert after.levels["image"].auc_high > before.levels["image"].auc_low, "as two intervals nothing shows"
+    text = defended(before, after)
+    assert text.startswith("Gaussian 0.5 lowers the leak but does not stop an attacker who adapts")
+    assert "on the same photographs the AUC changes by −0.0" in text
+    assert "It costs utility: mIoU on unseen scenes changes by −3.0 [−3.2, −2.8] points." in text
+    worse = defended(before, told(1.2, "gaussian:0.5", 0.001))
+    assert worse.startswith("Gaussian 0.5 makes matters worse with an attacker who adapts")
+    assert "No cost was shown: mIoU on unseen scenes changes by +0.1 [−0.1, +0.3] points." in worse
+
+
+def test_a_defense_that_changes_nothing_is_said_to() -> None:
+    text = defended(told(1.0), told(1.0, "argmax", 0.0).with_scores(told(1.0).scores))
+    assert text.startswith("Argmax does nothing that shows")
+    assert "on the same photographs the AUC changes by +0.000 [+0.000, +0.000]" in text
+
+
+def test_only_seeds_of_both_are_compared() -> None:
+    found = [told(1.0, seed=seed) for seed in (1, 2, 3)] + [told(0.6, "argmax", -0.01, seed=seed) for seed in (2, 3, 4)]
+    ((row,),) = (table.rows for table in change_table(cells(enriched(found))))
+    assert row[-1] == "2, 3"
+    pooled = over_seeds([told(0.6, seed=s).scores.above(told(1.0, seed=s).scores) for s in (2, 3)])  # type: ignore[union-attr, misc]
+    assert row[5].startswith(f"{pooled['value']:+.3f}".replace("-", "−"))
+    assert change_table(cells(enriched([result(1.0), result(0.5, defense="argmax")]))) == [], "they keep no scores"
