@@ -250,6 +250,9 @@ def test_a_fleet_is_written_at_a_size_that_trains_soon(folders: Path) -> None:
     )
     with pytest.raises(MiaSegError, match="compares with scenes that nobody trained on"):
         mia.audit(victim="own", shadow=name, attacks=["rmia"], data_root=root, device="cpu").plan()
+    for models, says in ((3, "'adversary.models' = 3"), (2, "'adversary.models' = 2")):
+        said = refusal(lambda models=models: mia.audit(victim="own", shadows=models, data_root=root, device="cpu"))
+        assert f"--shadows: {says}" in said
     places = {}
     for models in (6, 4):
         audit = mia.audit(victim="own", shadows=models, data_root=root, device="cpu")

@@ -4,7 +4,9 @@ import math
 import shlex
 from pathlib import Path
 
-from mia_seg import recipes
+from pydantic import ValidationError
+
+from mia_seg import plugins, recipes
 from mia_seg.brought import Files, Sections, toml
 from mia_seg.data._paired import Paired
 from mia_seg.errors import MiaSegError
@@ -28,11 +30,12 @@ def fleet(victim: str, models: int, workspace: Workspace) -> tuple[Files, str]:
     """The recipe of `models` shadows of a victim, as a file to be written, and its name.
 
     One that is there and says another number alone is written anew: a larger fleet begins with the models of a smaller
-    one, under one name. Raises MiaSegError for scenes whose size cannot be set.
+    one, under one name. Raises MiaSegError for a number that is none, and for scenes whose size cannot be set.
     """
     name, root = f"{victim}_fleet", shlex.quote(str(workspace.data_root or "FOLDER"))
     head = HEAD.format(victim=victim, models=models, root=root)
     sections, path = _sections(victim, models, workspace), Path.cwd() / "shadows" / f"{name}.toml"
+    _recipe(sections)
     fix = f"Run 'mia-seg run {victim} {name}' to use it, or remove it."
     return Files(fix, {path: head + "\n" + toml(sections)}, ours=_is_ours(path, name, sections)), name
 
@@ -45,13 +48,21 @@ def _is_ours(path: Path, name: str, sections: Sections) -> bool:
     if not isinstance(there.adversary, Fleet):
         return False
     more = sections | {"adversary": sections["adversary"] | {"models": there.adversary.models}}
-    return there == ShadowRecipe.model_validate(more)
+    return there == _recipe(more)
+
+
+def _recipe(sections: Sections) -> ShadowRecipe:
+    """Nothing is written that could not be read back."""
+    try:
+        return ShadowRecipe.model_validate(sections)
+    except ValidationError as error:
+        raise MiaSegError(plugins.explain(error, ShadowRecipe, "--shadows")) from None
 
 
 def priced(victim: str, models: int, workspace: Workspace) -> str:
     """What such a fleet trains and about how long that takes here; '' where there cannot be one."""
     try:
-        recipe = ShadowRecipe.model_validate(_sections(victim, models, workspace))
+        recipe = _recipe(_sections(victim, models, workspace))
         cut = recipe.split.cut(recipe.dataset(), workspace.data_root, 0)
         plan = Plan(len(cut.asked) // 2, recipe.train)
         plan.check(victim)
