@@ -16,8 +16,8 @@ from mia_seg.metrics.membership import auc
 from mia_seg.metrics.paired import auc_above, over_seeds
 from mia_seg.metrics.segmentation import utility, utility_above
 from mia_seg.report import words
-from mia_seg.report.cells import cells, enriched
-from mia_seg.report.changes import change_table
+from mia_seg.report.cells import Estimate, cells, enriched
+from mia_seg.report.changes import change_table, of_many
 
 EACH = 100
 MEMBERS = np.arange(2 * EACH) < EACH
@@ -123,6 +123,17 @@ def test_a_defense_is_judged_on_the_same_photographs() -> None:
     worse = defended(before, told(1.2, "gaussian:0.5", 0.001))
     assert worse.startswith("Gaussian 0.5 makes matters worse with an attacker who adapts")
     assert "No cost was shown: mIoU on unseen scenes changes by +0.1 [−0.1, +0.3] points." in worse
+
+
+def test_the_strongest_of_several_is_given_a_wider_interval() -> None:
+    wide = of_many(Estimate(0.1, 0.0, 0.2), 4)
+    assert wide == pytest.approx((0.1, 0.1 - 0.1 * norm.ppf(1 - 0.025 / 4) / norm.ppf(0.975), wide.high))
+    assert of_many(wide, 1) == pytest.approx(wide)
+    found = [told(1.0), told(0.8, "argmax", -0.03)]
+    others = [told(0.5, name, None if name == "none" else -0.03, attack="image_loss", representation="")
+              for name in ("none", "argmax")]  # fmt: skip
+    assert "allows for" not in defended(*found)
+    assert "(the interval allows for the strongest of 2)" in defended(*found, *others)
 
 
 def test_a_defense_that_changes_nothing_is_said_to() -> None:

@@ -1,5 +1,8 @@
 """What a defense changes, told on the same scenes: differences of two cells over the seeds that they have in common."""
 
+from scipy.special import ndtri
+
+from mia_seg.metrics.intervals import TAIL
 from mia_seg.metrics.membership import Rate
 from mia_seg.metrics.paired import over_seeds
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name
@@ -27,6 +30,12 @@ def miou_change(mine: Cell) -> Estimate | None:
     """By how much a defense changes mIoU on unseen scenes; None in results from before that was measured."""
     found = [run["utility_change"] for run in mine.runs if run.get("utility_change") is not None]
     return _estimate([one["nonmembers"] for one in found]) if len(found) == len(mine.runs) else None
+
+
+def of_many(change: Estimate, tried: int) -> Estimate:
+    """The difference with the interval of one that was chosen out of so many (Bonferroni): all of them hold at 95%."""
+    wider = float(ndtri(1 - TAIL / tried) / ndtri(1 - TAIL))
+    return Estimate(change.value, *(change.value + wider * (end - change.value) for end in change[1:]))
 
 
 def signed(change: Estimate, unit: float = 1, digits: int = 3) -> str:

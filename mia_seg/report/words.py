@@ -14,7 +14,7 @@ from mia_seg.report.cells import (
     strongest,
     strongest_like,
 )
-from mia_seg.report.changes import auc_change, miou_change, signed
+from mia_seg.report.changes import auc_change, miou_change, of_many, signed
 from mia_seg.report.controls import blind_sentence, left_out, warning
 
 FLIP = (
@@ -179,13 +179,15 @@ def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
     if judged is None:
         return ""
     other = strongest(mine, lambda cell: cell.adaptive is not judged.adaptive)
-    parts = [_verdict(judged, reference), _adapting(judged, other)]
+    tried = sum(not cell.control for cell in mine)
+    parts = [_verdict(judged, reference, tried), _adapting(judged, other)]
     parts += [_backwards(mine, judged), _untried(strongest(undefended), reference), _cost(judged, reference)]
     text = " ".join(part for part in parts if part)
     return text[0].upper() + text[1:]
 
 
-def _verdict(judged: Cell, reference: Cell | None) -> str:
+def _verdict(judged: Cell, reference: Cell | None, tried: int) -> str:
+    """tried: attacks on the defense, of which the judged one is the strongest."""
     name, auc = defense_name(judged.defense), judged.auc
     who = f"an attacker who {_does(judged)}"
     reached = f"AUC {auc} by {attack_name(judged.attack, judged.representation)}"
@@ -193,11 +195,15 @@ def _verdict(judged: Cell, reference: Cell | None) -> str:
         return f"{name} turns the ranking of {who} around: {reached} lies wholly below 0.5. {FLIP}"
     if auc.verdict == "not shown":
         return _at_chance(
-            name, f"{who} is at {reached}; the interval includes 0.5, a coin flip", judged, reference=reference
+            name,
+            f"{who} is at {reached}; the interval includes 0.5, a coin flip",
+            judged,
+            reference=reference,
+            tried=tried,
         )
     if reference is None:
         return f"{name} does not stop {who}: {reached}."
-    effect, told = _effect(judged, reference)
+    effect, told = _effect(judged, reference, tried)
     if not effect:
         return f"{name} does nothing that shows against {who}: {reached}, {reference.auc} without the defense; {told}."
     verb = "does not stop" if effect < 0 else "makes matters worse with"
@@ -205,26 +211,28 @@ def _verdict(judged: Cell, reference: Cell | None) -> str:
     return f"{name}{lowers} {verb} {who}: {reached}, {reference.auc} without the defense{_more(told)}."
 
 
-def _effect(judged: Cell, reference: Cell) -> tuple[int, str]:
+def _effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
     """Whether the one AUC lies below (-1), above (1) or neither (0), and what shows it: the same photographs, where
-    results keep their scores, else the two intervals."""
+    results keep their scores, else the two intervals. tried: of how many the judged one is the strongest."""
     change = auc_change(judged, reference)
     if change is None:
         if judged.auc.overlaps(reference.auc):
             return 0, "the intervals overlap"
         return (-1 if reference.auc.above(judged.auc) else 1), ""
+    change = of_many(change, tried)
     side = 1 if change.low > 0 else -1 if change.high < 0 else 0
-    return side, f"on the same photographs the AUC changes by {signed(change)}"
+    chosen = f" (the interval allows for the strongest of {tried})" if tried > 1 else ""
+    return side, f"on the same photographs the AUC changes by {signed(change)}{chosen}"
 
 
-def _at_chance(name: str, reached: str, judged: Cell, *, reference: Cell | None) -> str:
+def _at_chance(name: str, reached: str, judged: Cell, *, reference: Cell | None, tried: int) -> str:
     """A defense gets credit only for a leak that was there and that visibly went."""
     if reference is None:
         return f"With {name}, no leak was shown: {reached}."
     without = reference.auc
     if without.verdict != "leaks":
         return f"{name} had no leak to stop: {reached}, as it does without the defense ({without})."
-    effect, told = _effect(judged, reference)
+    effect, told = _effect(judged, reference, tried)
     both = f"{reached}, against {without} without the defense{_more(told)}"
     return (
         f"Whether {name} helps was not shown: {both}."
