@@ -110,6 +110,7 @@ def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
         ({"members": "who.csv", "settings": ["input.scael=1"]}, "unknown key 'input.scael'. Did you mean 'scale'?"),
         ({"members": "who.csv", "door": "callable:own"}, "target = 'own' names no function: write 'module:function'"),
         ({"members": "who.csv", "door": "onnx"}, "--door onnx: give its path as 'onnx:PATH'"),
+        ({"members": "who.csv", "door": "onnx:none.onnx"}, "none.onnx does not exist"),
         ({"members": "who.csv", "classes": "road"}, "there are 1 classes"),
     ],
 )

@@ -113,6 +113,7 @@ def described(brought: Brought, name: str, data_root: Path | None) -> tuple[File
     brought.check()
     check_name(name)
     door, folder = brought.door_section(), Path.cwd() / "victims"
+    plugins.from_section(doors, Door, door, where="[door]").files(Path.cwd())  # a model that is not there is said now
     files = Files(f"Run 'mia-seg audit {name}' to use it, edit or remove it, or give another --name.")
     if brought.listed:
         assert brought.members is not None
