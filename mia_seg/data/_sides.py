@@ -1,7 +1,5 @@
 """Who is a member, as people bring it: lists of ids, folders, or a CSV beside folders. All of it becomes one table."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +8,12 @@ from mia_seg.data import Part
 from mia_seg.data._files import inside, paired
 from mia_seg.data._folders import content, listed_pairs
 from mia_seg.data._lists import Index, read_list, shown
-from mia_seg.data.table import SIDES, Row
+from mia_seg.data.table import COLUMNS, Row, lines, side
 from mia_seg.errors import MiaSegError
-from mia_seg.texts import read_text
 
 Pairs = dict[str, tuple[Path, Path]]  # image and labels by id
 SAID: dict[Part, str] = {"members": "--members", "nonmembers": "--nonmembers", "pool": "--pool"}
-COLUMNS = ("id", "image", "member", "group")
+WANTS = "beside --images and --labels it needs member, and id or image, and may have group"
 
 
 def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
@@ -52,15 +49,12 @@ def of_csv(images: Path, labels: Path, path: Path) -> list[Row]:
     """The scenes of two folders that a CSV names: id or image, member (1, 0, or empty for the pool), perhaps group."""
     pairs, rows = _pairs(images, labels), {}
     index = Index(pairs, lambda scene: pairs[scene])
-    for number, given in _lines(path):
-        where = f"{path}, line {number}"
-        scene = _scene(given.get("id") or given.get("image", ""), index, where)
-        part = SIDES.get(given["member"].lower())
-        if part is None:
-            raise MiaSegError(f"{where}: member is '{given['member']}'. Give 1, 0, or nothing for the pool.")
+    for where, cells in lines(path, _fits, WANTS):
+        scene = _scene(cells.get("id") or cells.get("image", ""), index, where)
+        part = side(where, cells["member"])
         if scene in rows:
             raise MiaSegError(f"{where}: scene '{scene}' comes twice. Name each scene once.")
-        rows[scene] = _row(scene, pairs[scene], part, group=given.get("group", ""))
+        rows[scene] = _row(scene, pairs[scene], part, group=cells.get("group", ""))
     return list(rows.values())
 
 
@@ -91,21 +85,8 @@ def _listed(path: Path, pairs: Pairs, part: Part) -> list[str]:
     return ids
 
 
-def _lines(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a CSV with their numbers, stripped."""
-    reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
-    reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or ()]
-    if "member" not in names or not {"id", "image"} & set(names) or set(names) - {*COLUMNS, "labels"}:
-        raise MiaSegError(
-            f"{path} has the columns {', '.join(names) or 'of an empty file'}; beside --images and --labels it needs "
-            f"member, and id or image, and may have group. Correct its first line."
-        )
-    found = []
-    for given in reader:
-        if None in given or None in given.values():
-            raise MiaSegError(f"{path}, line {reader.line_num}: it has not as many values as there are columns.")
-        found.append((reader.line_num, {name: value.strip() for name, value in given.items()}))
-    return found
+def _fits(names: set[str]) -> bool:
+    return "member" in names and bool(names & {"id", "image"}) and names.issubset(COLUMNS)
 
 
 def _scene(text: str, index: Index, where: str) -> str:

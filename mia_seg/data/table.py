@@ -3,10 +3,10 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -89,13 +89,13 @@ class Table(Folder):
 def table(rows: Sequence[Row], folder: Path) -> str:
     """The CSV of some scenes that is to lie in `folder`: their files are named from there on."""
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(("id", "image", "labels", "member", "group"))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "image", "labels", "member", "group"))
     for row in sorted(rows, key=lambda row: row.id):
         files = (
             Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix() for path in (row.image, row.labels)
         )
-        lines.writerow((row.id, *files, WRITTEN[row.part], row.group))
+        writer.writerow((row.id, *files, WRITTEN[row.part], row.group))
     return text.getvalue()
 
 
@@ -103,45 +103,55 @@ def table(rows: Sequence[Row], folder: Path) -> str:
 def _rows(path: Path) -> tuple[Row, ...]:
     """The table's rows, by id. Raises MiaSegError naming the line."""
     rows = {}
-    for number, given in _lines(path):
-        row = _row(path, number, given)
+    for where, cells in lines(path, _fits, f"it needs {', '.join(NEEDED)} and may have id and group"):
+        row = _row(path.parent, where, cells)
         if row.id in rows:
-            raise MiaSegError(f"{path}, line {number}: id '{row.id}' comes twice. Give each scene an id of its own.")
+            raise MiaSegError(f"{where}: id '{row.id}' comes twice. Give each scene an id of its own.")
         rows[row.id] = row
     if not rows:
         raise MiaSegError(f"{path} lists no scene. Give one line a scene below the names of the columns.")
     return tuple(rows[scene_id] for scene_id in sorted(rows))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def lines(path: Path, fits: Callable[[set[str]], bool], wants: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """'<path>, line 2' and its cells by column, line after line. wants: what the columns have to be, where they do not.
+
+    Raises MiaSegError for a table whose columns do not fit, and for a line of more or fewer values.
+    """
     reader = csv.DictReader(io.StringIO(read_text(path)), skipinitialspace=True)
-    names = [name.strip().lower() for name in reader.fieldnames or ()]
-    reader.fieldnames = names
-    lacking, strays = [n for n in NEEDED if n not in names], [n for n in names if n not in COLUMNS]
-    if lacking or strays or len(set(names)) < len(names):
+    reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or ()]
+    if not fits(set(names)) or len(set(names)) < len(names):
         raise MiaSegError(
-            f"{path} has the columns {', '.join(names) or 'of an empty file'}; it needs {', '.join(NEEDED)} and may "
-            f"have id and group. Correct its first line."
+            f"{path} has the columns {', '.join(names) or 'of an empty file'}; {wants}. Correct its first line."
         )
     for given in reader:
-        yield reader.line_num, given
+        where = f"{path}, line {reader.line_num}"
+        if None in given or None in given.values():
+            raise MiaSegError(f"{where}: it has not as many values as there are columns. Correct the line.")
+        yield where, {name: value.strip() for name, value in given.items()}
 
 
-def _row(path: Path, number: int, given: dict[str, Any]) -> Row:
-    if None in given or None in given.values():
-        raise MiaSegError(f"{path}, line {number}: it has not as many values as there are columns. Correct the line.")
-    cells = {name: value.strip() for name, value in given.items()}
-    part = SIDES.get(cells["member"].lower())
-    if part is None:
-        raise MiaSegError(f"{path}, line {number}: member is '{cells['member']}'. Give 1, 0, or nothing for the pool.")
-    image, labels = (path.parent / cells[name] for name in ("image", "labels"))
+def side(where: str, member: str) -> Part:
+    """The part that a cell under `member` names."""
+    if member.lower() not in SIDES:
+        raise MiaSegError(f"{where}: member is '{member}'. Give 1, 0, or nothing for the pool.")
+    return SIDES[member.lower()]
+
+
+def _fits(names: set[str]) -> bool:
+    return names.issuperset(NEEDED) and names.issubset(COLUMNS)
+
+
+def _row(folder: Path, where: str, cells: Mapping[str, str]) -> Row:
     for name in ("image", "labels"):
         if not cells[name]:
-            raise MiaSegError(f"{path}, line {number}: {name} is empty. Name its file.")
-        if not (path.parent / cells[name]).is_file():
+            raise MiaSegError(f"{where}: {name} is empty. Name its file.")
+        if not (folder / cells[name]).is_file():
             raise MiaSegError(
-                f"{path}, line {number}: {name} {path.parent / cells[name]} does not exist. Name the file from the "
-                f"table's folder on, or put it there."
+                f"{where}: {name} {folder / cells[name]} does not exist. Name the file from the table's folder on, or "
+                f"put it there."
             )
     scene_id = cells.get("id") or Path(cells["image"]).with_suffix("").as_posix()
-    return Row(id=scene_id, image=image, labels=labels, part=part, group=cells.get("group") or scene_id)
+    image, labels = (folder / cells[name] for name in ("image", "labels"))
+    part, group = side(where, cells["member"]), cells.get("group") or scene_id
+    return Row(id=scene_id, image=image, labels=labels, part=part, group=group)
