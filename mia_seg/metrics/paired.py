@@ -71,9 +71,9 @@ def over_seeds(found: Sequence[Rate]) -> Rate:
     """The mean of several seeds' differences with its 95% interval, for seeds that are a random draw of seeds.
 
     The spread is the larger of two: that between seeds, with Student's quantile for so few, and that which each seed
-    has within itself. It holds the truth in 93 to 97% of simulated triples whatever the seeds differ by, in 87 to 96%
-    of pairs; the adjusted interval of Hartung & Knapp (Roever, Knapp & Friede, BMC Med. Res. Methodol. 2015, 15:99) is
-    half as wide again for triples and holds it always. A single seed stays as it is: of others it says nothing.
+    has within itself. How often it holds the truth is in benchmarks/over_seeds.md: 93 to 97% for three seeds and more,
+    87 to 97% for two. That of Hartung & Knapp as adjusted for few (Roever, Knapp & Friede, BMC Med. Res. Methodol.
+    2015, 15:99) is wider for three than that asks for. A single seed stays as it is: of others it says nothing.
     """
     if len(found) == 1:
         return found[0]
