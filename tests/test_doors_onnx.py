@@ -160,5 +160,6 @@ def test_what_is_no_onnx_file(tmp_path: Path, content: bytes | None) -> None:
 
 
 def test_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.onnx").touch()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert "Install it: pip install 'mia-seg[onnx]'." in refusal(lambda: ask(tmp_path))

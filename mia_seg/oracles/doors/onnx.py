@@ -48,7 +48,7 @@ class Onnx(Door):
 
     def files(self, base: Path) -> tuple[Path, ...]:
         """The model and its external data."""
-        onnx, place = toolkit("onnx", "onnx"), existing(base / self.path, "onnx", "the model's .onnx file")
+        place, onnx = self._place(base), toolkit("onnx", "onnx")
         try:
             model = onnx.load(place, load_external_data=False)
         except Exception as error:  # protobuf's own kinds, which differ between its versions
@@ -56,9 +56,12 @@ class Onnx(Door):
         beside = {place.parent / entry.value for entry in _external(model) if entry.key == "location"}
         return (place, *sorted(beside))
 
+    def _place(self, base: Path) -> Path:
+        return existing(base / self.path, "onnx", "the model's .onnx file")
+
     def _session(self, base: Path) -> Any:
         """Loaded whole, so that a lacking operator or file is found before anything is asked."""
-        runtime, place = toolkit("onnxruntime", "onnx"), existing(base / self.path, "onnx", "the model's .onnx file")
+        place, runtime = self._place(base), toolkit("onnxruntime", "onnx")
         settings = runtime.SessionOptions()
         settings.intra_op_num_threads, settings.inter_op_num_threads = self.threads, 1
         settings.log_severity_level = 4  # its errors are raised too, and lines of its own would stand between ours
