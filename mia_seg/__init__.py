@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Audit", "audit", "results"]
+__all__ = ["Audit", "Audits", "audit", "grid", "results"]
 
 
 def __getattr__(name: str) -> Any:

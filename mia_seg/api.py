@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mia_seg.errors import MiaSegError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mia_seg.brought.arrays import Picture
     from mia_seg.evaluate.results import Result
     from mia_seg.recipes import AuditedRecipe
+    from mia_seg.stages.checks import Request
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.results import Measured
     from mia_seg.stages.run import Engine, Say
@@ -150,8 +151,8 @@ def _has_pool(recipe: "AuditedRecipe", data_root: Path | None) -> bool:
     return bool(recipe.split.cut(recipe.dataset(), data_root, 0).pool)
 
 
-class Audit:
-    """Victims and shadows of some seeds under a grid of defenses and attacks.
+class Audits:
+    """Audits that are planned and made together; what several of them need is made once.
 
     made, written: the results of the last run, and their files. left_out: what is usual and why it is not tried.
     """
@@ -159,42 +160,16 @@ class Audit:
     held: Any = None  # a function that is asked as long as this object lives
     made: "tuple[Result, ...]" = ()
     written: tuple[Path, ...] = ()
-    left_out: "dict[str, str]"
 
     def __init__(
-        self, victim: str, shadow: str | None, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (),
-        seeds: Sequence[int], repeats: int = 1, workspace: "Workspace",
+        self, requests: "Sequence[tuple[Request, Sequence[int]]]", workspace: "Workspace",
+        left_out: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
-        from mia_seg import recipes
-        from mia_seg.recipes import DoorRecipe
-        from mia_seg.stages import checks
-
-        for seed in seeds:
+        for seed in {seed for _, seeds in requests for seed in seeds}:
             if not 0 <= seed <= LARGEST_SEED:
                 raise MiaSegError(f"Seed {seed} is outside 0 to {LARGEST_SEED} (2^63 - 1). Choose one between these.")
-        self.seeds, self.workspace, self.left_out = tuple(seeds), workspace, {}
-        if shadow is None:
-            tried = attacks or _usual_screen(victim, workspace.data_root)
-            self.request = checks.screen(victim, defenses or ("none",), attacked=tried, repeats=repeats)
-        else:
-            tried = attacks or self._usual(shadow)
-            usual = ("none",) if isinstance(recipes.load_victim(victim), DoorRecipe) else DEFENSES
-            asked = checks.request(victim, shadow, defenses or usual, attacked=tried, repeats=repeats)
-            self.request = asked.at(workspace.precision)
-
-    def _usual(self, shadow: str) -> tuple[str, ...]:
-        """What is usual through a shadow; of a fleet, as far as it has shadows and a pool for it: see `left_out`."""
-        from mia_seg import recipes
-        from mia_seg.recipes.adversaries import Fleet
-        from mia_seg.stages import checks
-
-        recipe = recipes.load_shadow(shadow)
-        if not isinstance(recipe.adversary, Fleet):
-            return ATTACKS
-        self.left_out = checks.too_few(FLEET_ATTACKS, recipe.adversary.models)
-        if not _has_pool(recipe, self.workspace.data_root):
-            self.left_out |= checks.without_pool(FLEET_ATTACKS)
-        return tuple(attack for attack in FLEET_ATTACKS if attack not in self.left_out)
+        self.requests = tuple((request.at(workspace.precision), tuple(seeds)) for request, seeds in requests)
+        self.workspace, self.left_out = workspace, left_out or {}
 
     @cached_property
     def stages(self) -> "list[Measured]":
@@ -202,10 +177,10 @@ class Audit:
         from mia_seg.pipeline import Pipeline
 
         built = Pipeline(self.workspace)
-        return [stage for seed in self.seeds for stage in built.audit(self.request, seed)]
+        return [stage for request, seeds in self.requests for seed in seeds for stage in built.audit(request, seed)]
 
     def plan(self) -> "Plan":
-        """What the store has of the audit and what is missing, with what earlier runs cost.
+        """What the store has of the audits and what is missing, with what earlier runs cost.
 
         Raises MiaSegError where a stage that is missing could not be made: too few scenes, too little memory.
         """
@@ -216,7 +191,7 @@ class Audit:
         limits.check(planned, self.workspace)
         return planned
 
-    def run(self, say: "Say | None" = None, *, long: bool = True, engine: "Engine | None" = None) -> "Audit":
+    def run(self, say: "Say | None" = None, *, long: bool = True, engine: "Engine | None" = None) -> Self:
         """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
 
         say: told what becomes of each stage. long: whether a run of months may begin. engine: where stages are made, as
@@ -259,3 +234,78 @@ class Audit:
 
         report(self.workspace.reports, self.workspace.store, self.workspace.data_root)
         return self.workspace.reports / "index.html"
+
+
+class Audit(Audits):
+    """Victims and shadows of some seeds under a grid of defenses and attacks."""
+
+    def __init__(
+        self, victim: str, shadow: str | None, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (),
+        seeds: Sequence[int], repeats: int = 1, workspace: "Workspace",
+    ) -> None:  # fmt: skip
+        tried, left_out = (attacks, {}) if attacks else _usual(victim, shadow, workspace.data_root)
+        request = _request(victim, shadow, defenses, attacks=tried, repeats=repeats)
+        super().__init__([(request, seeds)], workspace, left_out)
+
+    @property
+    def request(self) -> "Request":
+        """What is asked for, read and checked."""
+        return self.requests[0][0]
+
+
+def grid(
+    name: str, *, data_root: str | Path | None = None, store: str | Path = "runs", reports: str | Path = "reports",
+    device: str = "auto",
+) -> Audits:  # fmt: skip
+    """The audits that a file of `grids/` lists, by its name. Raises MiaSegError as `audit` does, naming the file."""
+    from mia_seg.store import Store
+    from mia_seg.workspace import Workspace
+
+    root = None if data_root is None else Path(data_root)
+    return grid_of(name, Workspace(Store(Path(store)), root, Path(reports), device))
+
+
+def grid_of(name: str, workspace: "Workspace") -> Audits:
+    """The audits of a grid, in a workspace."""
+    from mia_seg.recipes import grids
+
+    audits = [
+        Audit(
+            asked.victim, asked.shadow, asked.defenses, attacks=asked.attacks, seeds=asked.seeds, repeats=asked.repeats,
+            workspace=workspace,
+        )
+        for asked in grids.load(name).audit
+    ]  # fmt: skip
+    left_out = {attack: why for audit in audits for attack, why in audit.left_out.items()}
+    return Audits([request for audit in audits for request in audit.requests], workspace, left_out)
+
+
+def _request(
+    victim: str, shadow: str | None, defenses: Sequence[str], *, attacks: Sequence[str], repeats: int
+) -> "Request":
+    """What is asked for, read and checked; the usual defenses where none is named."""
+    from mia_seg import recipes
+    from mia_seg.recipes import DoorRecipe
+    from mia_seg.stages import checks
+
+    if shadow is None:
+        return checks.screen(victim, defenses or ("none",), attacked=attacks, repeats=repeats)
+    usual = ("none",) if isinstance(recipes.load_victim(victim), DoorRecipe) else DEFENSES
+    return checks.request(victim, shadow, defenses or usual, attacked=attacks, repeats=repeats)
+
+
+def _usual(victim: str, shadow: str | None, data_root: Path | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The usual attacks; of a fleet, as far as it has shadows and a pool for them, and why the others are left out."""
+    from mia_seg import recipes
+    from mia_seg.recipes.adversaries import Fleet
+    from mia_seg.stages import checks
+
+    if shadow is None:
+        return _usual_screen(victim, data_root), {}
+    recipe = recipes.load_shadow(shadow)
+    if not isinstance(recipe.adversary, Fleet):
+        return ATTACKS, {}
+    left_out = checks.too_few(FLEET_ATTACKS, recipe.adversary.models)
+    if not _has_pool(recipe, data_root):
+        left_out |= checks.without_pool(FLEET_ATTACKS)
+    return tuple(attack for attack in FLEET_ATTACKS if attack not in left_out), left_out

@@ -46,8 +46,8 @@ COMMANDS = {
         "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
     ],
     "run": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
+        "victim", "shadow", "--defense", "--grid", "--attack", "--seed", "--repeats", "--data-root", "--store",
+        "--reports", "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
     ],
     "audit": [
         "victim", "--door", "--answers", "--set", "--members", "--nonmembers", "--pool", "--images", "--labels",
@@ -55,8 +55,8 @@ COMMANDS = {
         "--reports", "--device", "--jobs", "--on", "--dry-run", "--yes",
     ],
     "plan": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--json",
+        "victim", "shadow", "--defense", "--grid", "--attack", "--seed", "--repeats", "--data-root", "--store",
+        "--reports", "--json",
     ],
     "report": ["--data-root", "--store", "--reports", "--device"],
     "list": [],

@@ -24,13 +24,16 @@ from mia_seg.cli._options import (
     DryRun,
     Form,
     GeneratorName,
+    GridName,
     Jobs,
+    OfGrid,
     On,
     PrecisionName,
     Repeats,
     Reports,
     Seeds,
     Shadow,
+    ShadowOfGrid,
     StoreRoot,
     Victim,
     Workers,
@@ -186,7 +189,7 @@ def attack(
     *,
     attack: AttackNames = None,
     seed: Seeds = None,
-    repeats: Repeats = 1,
+    repeats: Repeats = None,
     data_root: DataRoot = None,
     store: StoreRoot = STORE,
     reports: Reports = REPORTS,
@@ -201,8 +204,9 @@ def attack(
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
     workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
     audit = Audit(
-        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
-    )
+        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats or 1,
+        workspace=workspace,
+    )  # fmt: skip
     if dry_run:
         return work.planned(audit)
     if work.audited(audit, yes, jobs=jobs, on=on):
@@ -211,13 +215,14 @@ def attack(
 
 @app.command()
 def run(
-    victim: Victim,
-    shadow: Shadow,
+    victim: OfGrid = None,
+    shadow: ShadowOfGrid = None,
     defense: DefenseNames = None,
     *,
+    grid: GridName = None,
     attack: AttackNames = None,
     seed: Seeds = None,
-    repeats: Repeats = 1,
+    repeats: Repeats = None,
     data_root: DataRoot = None,
     store: StoreRoot = STORE,
     reports: Reports = REPORTS,
@@ -231,8 +236,8 @@ def run(
 ) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
     workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
-    audit = Audit(
-        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
+    audit = work.asked(
+        victim, shadow, grid, workspace=workspace, defenses=defense, attacks=attack, seeds=seed, repeats=repeats
     )
     if dry_run:
         return work.planned(audit)
@@ -245,13 +250,14 @@ app.command()(audit)
 
 @app.command()
 def plan(
-    victim: Victim,
-    shadow: Shadow,
+    victim: OfGrid = None,
+    shadow: ShadowOfGrid = None,
     defense: DefenseNames = None,
     *,
+    grid: GridName = None,
     attack: AttackNames = None,
     seed: Seeds = None,
-    repeats: Repeats = 1,
+    repeats: Repeats = None,
     data_root: DataRoot = None,
     store: StoreRoot = STORE,
     reports: Reports = REPORTS,
@@ -259,8 +265,8 @@ def plan(
 ) -> None:
     """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
     workspace = work.opened(store, data_root, reports, device="auto")
-    audit = Audit(
-        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats, workspace=workspace
+    audit = work.asked(
+        victim, shadow, grid, workspace=workspace, defenses=defense, attacks=attack, seeds=seed, repeats=repeats
     )
     work.planned(audit, as_json)
 

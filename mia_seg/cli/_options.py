@@ -59,8 +59,8 @@ AttackNames = Annotated[
     ),
 ]
 Repeats = Annotated[
-    int,
-    typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers."),
+    int | None,
+    typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers. Default: 1."),
 ]
 GeneratorName = Annotated[
     str | None,
@@ -71,3 +71,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
 Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
+OfGrid = Annotated[str | None, typer.Argument(show_default=False, help="A victim recipe, unless --grid names a grid.")]
+ShadowOfGrid = Annotated[str | None, typer.Argument(show_default=False, help="A shadow recipe, likewise.")]
+GridName = Annotated[
+    str | None, typer.Option("--grid", help="A file of grids/ by its name: many audits in one run, sharing models.")
+]

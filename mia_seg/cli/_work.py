@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from mia_seg.api import Audit
+from mia_seg.api import Audit, Audits
 from mia_seg.cli import _screen as screen
 from mia_seg.errors import MiaSegError
+
+OF_A_GRID = "--defense, --attack, --seed and --repeats"
 
 if TYPE_CHECKING:
     from mia_seg.recipes import Precision
@@ -55,8 +57,24 @@ def places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Path
     return [stage.artefact(workspace.store).path for stage in stages]
 
 
-def planned(audit: Audit, as_json: bool = False) -> None:
-    """List what an audit needs."""
+def asked(
+    victim: str | None, shadow: str | None, grid: str | None, *, workspace: "Workspace", **options: Any
+) -> Audits:
+    """The audit of these options, or those that a grid lists. options: of `Audit`; None where nothing was said."""
+    from mia_seg.api import grid_of
+
+    said = {name: value for name, value in options.items() if value is not None}
+    if grid is not None:
+        if victim is not None or said:
+            raise MiaSegError(f"--grid {grid} says what is audited, and how. Leave out VICTIM, SHADOW and {OF_A_GRID}.")
+        return grid_of(grid, workspace)
+    if victim is None or shadow is None:
+        raise MiaSegError("Name a victim and a shadow (see 'mia-seg list'), or a grid of them: --grid NAME.")
+    return Audit(victim, shadow, **{"seeds": [0], **said}, workspace=workspace)
+
+
+def planned(audit: Audits, as_json: bool = False) -> None:
+    """List what audits need."""
     from mia_seg.stages import length
 
     screen.left_out(audit.left_out)
@@ -64,7 +82,7 @@ def planned(audit: Audit, as_json: bool = False) -> None:
     screen.plan(found, length.warning(found, audit.workspace), as_json)
 
 
-def audited(audit: Audit, yes: bool, *, jobs: int = 1, on: str | None = None) -> bool:
+def audited(audit: Audits, yes: bool, *, jobs: int = 1, on: str | None = None) -> bool:
     """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
 
     Of several processes that share a training only the first has the results.

@@ -18,12 +18,13 @@ from mia_seg.recipes.sections import Precision, Section, Synthetic, Train, Train
 from mia_seg.recipes.splits import SplitRule
 
 __all__ = [
-    "AuditedRecipe", "DoorRecipe", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic", "Train",
+    "AuditedRecipe", "DoorRecipe", "File", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic", "Train",
     "TrainGenerator", "VictimRecipe", "Window", "check_file", "find", "folders", "load", "load_shadow",
-    "load_trained", "load_victim", "names",
+    "load_trained", "load_victim", "names", "read",
 ]  # fmt: skip
 
 Kind = Literal["victim", "shadow"]
+File = Literal["victim", "shadow", "grid"]  # what is looked for by its name
 R = TypeVar("R", bound="AuditedRecipe")
 # Sections that name a component: the package that holds it, and the class that it is of.
 COMPONENTS = {
@@ -126,15 +127,15 @@ def _component(section: str, given: Any) -> dict[str, Any] | None:
     return plugins.settings_of(plugins.from_section(module, cls, given, where=f"[{section}]"))
 
 
-def folders(kind: Kind) -> list[Path]:
+def folders(kind: File) -> list[Path]:
     """Where recipes of a kind are looked for: the working directory first, then what came with mia-seg."""
     package = Path(__file__).parents[1]
     # An installed wheel carries the recipes inside the package; a checkout has them beside it.
     return [Path.cwd() / f"{kind}s", package / f"{kind}s", package.parent / f"{kind}s"]
 
 
-def names(kind: Kind) -> list[str]:
-    """The recipes of a kind, sorted: every file whose name ends in .toml, and what else is called so."""
+def names(kind: File) -> list[str]:
+    """The recipes or grids of a kind, sorted: every file whose name ends in .toml, and what else is called so."""
     return sorted({name.removesuffix(".toml") for folder in folders(kind) for name in _files(folder)})
 
 
@@ -151,7 +152,7 @@ def _files(folder: Path) -> list[str]:
     return found
 
 
-def find(kind: Kind, name: str) -> Path:
+def find(kind: File, name: str) -> Path:
     """The file of the recipe `name`. Raises MiaSegError with the nearest names."""
     try:
         values.named(name)
@@ -161,7 +162,8 @@ def find(kind: Kind, name: str) -> Path:
         path = folder / f"{name}.toml"
         if os.path.lexists(path):  # a link to nowhere is there, and is said to lead nowhere when it is read
             return path
-    raise MiaSegError(f"No {kind} recipe is called '{name}'.{plugins.nearest(name, names(kind))}")
+    what = kind if kind == "grid" else f"{kind} recipe"
+    raise MiaSegError(f"No {what} is called '{name}'.{plugins.nearest(name, names(kind))}")
 
 
 def load_victim(name: str) -> VictimRecipe | DoorRecipe:
@@ -196,8 +198,8 @@ def load(kind: Kind, name: str) -> AuditedRecipe:
     return load_victim(name) if kind == "victim" else load_shadow(name)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What the file says. Raises MiaSegError where it is no file, may not be read, or is no TOML."""
+def read(path: Path) -> dict[str, Any]:
+    """What a TOML file says. Raises MiaSegError where it is no file, may not be read, or is no TOML."""
     check_file(path)
     try:
         return tomllib.loads(texts.read_text(path))
@@ -232,7 +234,7 @@ def _given(kind: Kind, name: str) -> tuple[dict[str, Any], Path]:
     path = find(kind, name)
     if name in RESERVED:
         raise MiaSegError(f"{path}: '{name}' {RESERVED[name]}. Rename the recipe.")
-    given = _read(path)
+    given = read(path)
     for section, says in FOREIGN[kind].items():
         if section in given:
             raise MiaSegError(f"{path}: {says}.")

@@ -29,7 +29,8 @@ PACKAGES = {
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
     """Every kind of thing -> (name, one line); reads files without importing what they need."""
-    written = {f"{kind} recipes": [(n, _head(kind, n)) for n in recipes.names(kind)] for kind in KINDS}
+    titles: dict[recipes.File, str] = {"victim": "victim recipes", "shadow": "shadow recipes", "grid": "grids"}
+    written = {title: [(n, _head(kind, n)) for n in recipes.names(kind)] for kind, title in titles.items()}
     return written | {title: list(_components(name)) for title, name in PACKAGES.items()}
 
 
@@ -100,7 +101,7 @@ def _sections(name: str) -> Iterator[dict[str, Any]]:
                     yield settings.data
 
 
-def _head(kind: Kind, name: str) -> str:
+def _head(kind: recipes.File, name: str) -> str:
     """The first line of a recipe; what keeps it from being read, where something does."""
     try:
         path = recipes.find(kind, name)
