@@ -1,0 +1,247 @@
+"""Write the tables of results into README.md and docs/results.md, from the files below reports/.
+
+    python docs/tables.py           # writes them
+    python docs/tables.py --check   # says which page would change, and ends with 1
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of it is typed.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import pandas as pd
+
+import mia_seg as mia
+from mia_seg.evaluate import results as results_
+from mia_seg.evaluate.schema import Result
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+CONTROL = "labels"  # the patch attack that never sees the model
+KEYS = ["attack", "representation"]
+
+
+@cache
+def images() -> pd.DataFrame:
+    """Every result, a row each: by image, asked once, by attackers who adapt and on undefended models."""
+    table = mia.results(ROOT / "reports")
+    known = (table["adaptive"] | (table["defense"] == "none")) & (table["level"] == "image") & (table["repeats"] == 1)
+    return table[known & (table["representation"] != CONTROL)]
+
+
+def of(victim: str, shadow: str) -> pd.DataFrame:
+    """The results of one victim attacked through one shadow."""
+    table = images()
+    found = table[(table["victim"] == victim) & (table["shadow"] == shadow)]
+    assert len(found), f"reports/ holds nothing of {victim}, {shadow}"
+    return found
+
+
+def shared(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows of those seeds that all values of `by` have: no mean is held against one of other seeds."""
+    seeds = [set(rows["seed"]) for _, rows in table.groupby(list(by))]
+    return table[table["seed"].isin(set.intersection(*seeds))]
+
+
+def strongest(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the attack with the largest mean AUC, among those that have all seeds of the table."""
+    whole = table.groupby(KEYS)["seed"].nunique() == table["seed"].nunique()
+    means = table.groupby(KEYS)["auc"].mean()[whole]
+    attack, representation = means.idxmax()
+    return table[(table["attack"] == attack) & (table["representation"] == representation)]
+
+
+def called(rows: pd.DataFrame) -> str:
+    """'`patch_resnet50:loss`' for the attack of some rows."""
+    first = rows.iloc[0]
+    return f"`{':'.join(part for part in (first['attack'], first['representation']) if part)}`"
+
+
+def auc(rows: pd.DataFrame) -> str:
+    """The mean over seeds, and the interval from the lowest lower to the highest upper end."""
+    return f"{rows['auc'].mean():.2f} [{rows['auc_low'].min():.2f}, {rows['auc_high'].max():.2f}]"
+
+
+def mean(rows: pd.DataFrame, column: str) -> str:
+    """The mean of a column over seeds."""
+    return f"{rows[column].mean():.2f}"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+HEAD = ("defense", "strongest attack that knows it", "AUC [95%]", "balanced accuracy", "mIoU on unseen images", "seeds")
+
+
+def defense_row(rows: pd.DataFrame) -> tuple[str, ...]:
+    """One defense under the strongest attack that knows it."""
+    best = strongest(rows)
+    return (
+        best.iloc[0]["defense"].replace(":", " "), called(best), auc(best), mean(best, "balanced_accuracy"),
+        mean(best, "miou_nonmembers"), str(best["seed"].nunique()),
+    )  # fmt: skip
+
+
+def defenses(victim: str, shadow: str, *chosen: str) -> str:
+    """A victim's defenses, over the seeds that all of them have. chosen: these alone, in this order."""
+    table = of(victim, shadow)
+    names = chosen or ("none", *sorted(set(table["defense"]) - {"none"}))
+    table = shared(table[table["defense"].isin(names)], ["defense"])
+    return markdown(HEAD, (defense_row(table[table["defense"] == name]) for name in names))
+
+
+# What the first page shows: one row a question. Victim, shadow, defense, and what it is called there.
+FIRST = (
+    ("labelmefacade", "labelmefacade_a1", "none", "overfitted, no defense"),
+    ("labelmefacade", "labelmefacade_a1", "argmax", "overfitted, labels alone (`argmax`)"),
+    ("labelmefacade", "labelmefacade_a1", "gaussian:1.0", "overfitted, Gaussian noise"),
+    ("labelmefacade_100", "labelmefacade_100_a1", "synfeat:0.75", "overfitted on 100 images, SynFeat"),
+    ("labelmefacade_moderate", "labelmefacade_moderate_a1", "none", "moderately fitted, no defense"),
+)
+
+
+def first() -> str:
+    """The five rows of README; those of one victim over the seeds that they share."""
+
+    def row(victim: str, shadow: str, defense: str, *, name: str) -> tuple[str, ...]:
+        table = of(victim, shadow)
+        table = shared(table[table["defense"].isin([line[2] for line in FIRST if line[0] == victim])], ["defense"])
+        best = strongest(table[table["defense"] == defense])
+        return (name, auc(best), mean(best, "miou_members"), mean(best, "miou_nonmembers"), str(best["seed"].nunique()))
+
+    head = ("victim and defense", "AUC [95%] of the strongest attack that knows it", "mIoU, its training images",
+            "mIoU, unseen images", "seeds")  # fmt: skip
+    return markdown(head, (row(*line[:3], name=line[3]) for line in FIRST))
+
+
+def attacks(victim: str, shadow: str, *chosen: str) -> str:
+    """Every attack that met all chosen defenses, AUC averaged over the seeds that it met them all with."""
+    table = of(victim, shadow)
+    table = table[table["defense"].isin(chosen)]
+    met = (rows for _, rows in table.groupby(KEYS) if set(rows["defense"]) == set(chosen))
+    rows = []
+    for found in (shared(rows, ["defense"]) for rows in met):
+        means = (mean(found[found["defense"] == name], "auc") for name in chosen)
+        rows.append((called(found), *means, str(found["seed"].nunique())))
+    return markdown(("attack, AUC", *(name.replace(":", " ") for name in chosen), "seeds"), rows)
+
+
+TUNED = {
+    "labelmefacade_100": "base", "labelmefacade_100_tuned": "tuned further, the control",
+    "labelmefacade_100_drawn": "with drawn features", "labelmefacade_100_masks": "and other photographs' labels",
+}  # fmt: skip
+
+
+def tuned() -> str:
+    """Victims that go on training, with and without synthetic features: a number a seed."""
+
+    def row(victim: str, name: str) -> tuple[str, ...]:
+        table = of(victim, "labelmefacade_100_a1")
+        table = table[(table["attack"] == "image_loss") & (table["defense"] == "none")].sort_values("seed")
+        columns = ("miou_nonmembers", "cls_acc_nonmembers", "auc")
+        return (name, *(", ".join(f"{value:.3f}" for value in table[column]) for column in columns))
+
+    head = ("victim", "mIoU on unseen images", "class accuracy on unseen images", "AUC of the image loss")
+    return markdown(head, (row(*item) for item in TUNED.items()))
+
+
+def asked_again() -> str:
+    """The image loss, where the attacker asks about each image several times and averages the answers."""
+    table = mia.results(ROOT / "reports")
+    table = table[(table["attack"] == "image_loss") & (table["level"] == "image") & table["adaptive"]]
+    often = table[table["repeats"] > 1][["victim", "defense"]].drop_duplicates()
+
+    def row(victim: str, defense: str) -> tuple[str, ...]:
+        found = table[(table["victim"] == victim) & (table["defense"] == defense)]
+        found = shared(found, ["repeats"]).sort_values("repeats")
+        cells = (f"{times}: {auc(found[found['repeats'] == times])}" for times in found["repeats"].unique())
+        return (f"`{victim}`", defense.replace(":", " "), ", ".join(cells), str(found["seed"].nunique()))
+
+    head = ("victim", "defense", "questions a scene: AUC [95%]", "seeds")
+    return markdown(head, (row(*pair) for pair in often.itertuples(index=False)))
+
+
+A2 = (
+    ("camvid_19", "labelmefacade_a2"), ("labelmefacade_19", "camvid_a2"), ("streets_full", "streets_night_a2"),
+    ("streets_full", "streets_mixed_a2"),
+)  # fmt: skip
+A2_ATTACKS = (("patch_resnet50", "loss"), ("patch_resnet50", "concat"), ("image_loss", ""))
+
+
+def a2() -> str:
+    """Undefended victims, attacked through shadows of other data and another architecture."""
+
+    def row(victim: str, shadow: str) -> tuple[str, ...]:
+        table = of(victim, shadow)
+        cells = [table[(table["attack"] == a) & (table["representation"] == r)] for a, r in A2_ATTACKS]
+        shown = (f"{auc(rows)}; {mean(rows, 'balanced_accuracy')}" for rows in cells)
+        return (f"`{victim}`", f"`{shadow}`", *shown, str(table["seed"].nunique()))
+
+    head = ("victim", "shadow", "patch, loss map: AUC [95%]; balanced accuracy", "patch, posteriors and labels",
+            "image loss", "seeds")  # fmt: skip
+    return markdown(head, (row(*pair) for pair in A2))
+
+
+def fleet() -> str:
+    """Attacks through sixteen shadows, and what each has above the image loss on the same images."""
+    found = [
+        result for result in results_.read_all(ROOT / "reports", "labelmefacade_small")
+        if result.defense == "none" and result.representation != CONTROL and result.repeats == 1 and result.seed == 0
+    ]  # fmt: skip
+    found.sort(key=lambda result: result.levels["image"].auc)
+    return markdown(
+        ("attack", "AUC [95%]", "above the image loss [95%]", "TPR at 1% FPR [95%]"), map(_fleet_row, found)
+    )
+
+
+def _fleet_row(result: Result) -> tuple[str, ...]:
+    level, above = result.levels["image"], result.above_loss
+    rate, more = level.tpr_at_fpr["0.01"], above.auc if above else None
+    settings = ":".join(part for part in (result.attack, result.representation) if part)
+    return (
+        f"`{settings}`",
+        f"{level.auc:.2f} [{level.auc_low:.2f}, {level.auc_high:.2f}]",
+        "" if more is None else f"{more.value:+.2f} [{more.low:+.2f}, {more.high:+.2f}]",
+        rate if isinstance(rate, str) else f"{rate.tpr:.2f} [{rate.low:.2f}, {rate.high:.2f}]",
+    )
+
+
+WITH_SYNFEAT = ("none", "argmax", "gaussian:1.0", "synfeat:0.5", "synfeat:0.75", "synfeat:0.95", "synfeat:1.0")
+TABLES: dict[str, Callable[[], str]] = {
+    "first": first,
+    "overfitted": partial(defenses, "labelmefacade", "labelmefacade_a1"),
+    "moderate": partial(defenses, "labelmefacade_moderate", "labelmefacade_moderate_a1"),
+    "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
+    "synfeat_moderate": partial(defenses, "labelmefacade_150", "labelmefacade_150_a1", *WITH_SYNFEAT),
+    "synfeat_attacks": partial(attacks, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
+    "asked_again": asked_again,
+    "tuned": tuned,
+    "a2": a2,
+    "fleet": fleet,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its tables as the results have them."""
+    return PLACE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+
+
+def main(check: bool) -> int:
+    """Write the pages, or count those that would change."""
+    stale = [page for page in PAGES if filled(page.read_text("utf-8")) != page.read_text("utf-8")]
+    for page in stale:
+        print(f"{page.relative_to(ROOT)}: {'differs from reports/' if check else 'written'}")
+        if not check:
+            page.write_text(filled(page.read_text("utf-8")), "utf-8")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""README and docs: links lead somewhere, tables are the results', and code is what mia-seg takes."""
+
+import re
+import runpy
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from mia_seg.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+STRANGERS = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("first_audit", "reading", "threat_models")),
+]
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+parametrize_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def anchors(page: Path) -> set[str]:
+    """What links into a page may name: its headings, in lower case, words joined by '-'."""
+    titles = re.findall(r"(?m)^#+ (.+)$", BLOCK.sub("", page.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def blocks(page: Path, kind: str) -> Iterator[str]:
+    """The code of a page in one language."""
+    return (text for named, text in BLOCK.findall(page.read_text("utf-8")) if named == kind)
+
+
+@parametrize_page
+def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text("utf-8")):
+        place = (page.parent / target).resolve() if target else page
+        assert place.exists(), f"{page.name} links to {target}"
+        if anchor and place.suffix == ".md":
+            assert anchor in anchors(place), f"{page.name} links to {target}#{anchor}"
+
+
+def test_tables_say_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every table, and none is empty."""
+    check = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    assert check["main"](True) == 0, capsys.readouterr().out
+    places = [check["PLACE"].findall(page.read_text("utf-8")) for page in check["PAGES"]]
+    assert {name for found in places for _, name, _ in found} == set(check["TABLES"])
+    shifted = check["PAGES"][0].read_text("utf-8").replace("| 0.", "| 1.")
+    assert check["filled"](shifted) != shifted, "a typed number is seen"
+
+
+@parametrize_page
+def test_python_and_toml_can_be_read(page: Path) -> None:
+    for text in blocks(page, "python"):
+        compile(text, page.name, "exec")
+    for text in blocks(page, "toml"):
+        tomllib.loads(text)
+
+
+@parametrize_page
+def test_commands_and_their_options_exist(page: Path) -> None:
+    root = typer.main.get_command(app)
+    for line in (line for text in blocks(page, "console") for line in text.replace("\\\n", " ").splitlines()):
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["mia-seg"]:
+            command = found(root, words[1:])
+            known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+            for word in (word.partition("=")[0] for word in words if word.startswith("--")):
+                assert word in known, f"{page.name}: {line}"
+
+
+def found(command: Any, words: list[str]) -> Any:
+    """The command that a line begins with."""
+    while hasattr(command, "commands"):
+        name = next(word for word in words if not word.startswith("-"))
+        words = words[words.index(name) + 1 :]
+        assert name in command.commands, f"there is no command '{name}'"
+        command = command.commands[name]
+    return command
+
+
+@pytest.mark.parametrize("page", STRANGERS, ids=lambda page: page.name)
+def test_sentences_are_short_where_strangers_begin(page: Path) -> None:
+    prose = re.sub(r"(?m)^(\||#|!|<|\*).*$|`[^`]*`", "", BLOCK.sub("", page.read_text("utf-8")))
+    sentences = [sentence.split() for sentence in re.split(r"[.:?!]\s", prose) if len(sentence.split()) > 1]
+    assert sum(map(len, sentences)) / len(sentences) <= 20
+
+
+def test_the_readme_is_read_in_a_minute() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 90
