@@ -62,6 +62,9 @@ COMMANDS = {
     "list": [],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
+    "gate": [
+        "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
+    ],
     "serve": [
         "victim", "--defense", "--seed", "--data-root", "--store", "--device", "--host", "--port", "--limit",
         "--key-env", "--noise",

@@ -14,6 +14,7 @@ from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
 from mia_seg.cli._audit import audit
 from mia_seg.cli._check import check
+from mia_seg.cli._gate import gate
 from mia_seg.cli._options import (
     AsJson,
     AttackNames,
@@ -315,6 +316,9 @@ def results(
     if not found and form is not Form.JSON:
         raise MiaSegError(f"{reports} holds no results. Run 'mia-seg run VICTIM SHADOW', or point --reports to them.")
     screen.FORMS[form](found)
+
+
+app.command()(gate)
 
 
 app.command()(serve)

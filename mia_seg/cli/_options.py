@@ -69,5 +69,6 @@ GeneratorName = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
+Places = Annotated[list[Path] | None, typer.Argument(help="Files or folders of results. Default: reports.")]
 Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
 Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
