@@ -62,6 +62,7 @@ COMMANDS = {
     "list": [],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
+    "compare": ["a", "b", "--json"],
     "gate": [
         "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
     ],

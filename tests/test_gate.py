@@ -55,7 +55,7 @@ def verdict(*found: Result, most: float = 0.6, defense: str = "none") -> Verdict
         ((0.70, 0.51, 0.85), "fail", "shows a leak"),
         ((0.70, 0.61, 0.79), "fail", "lies above 0.6"),
         ((0.48, 0.42, 0.54), "pass", "AUC 0.520 [0.460, 0.580]"),
-        ((0.20, 0.10, 0.30), "fail", "AUC 0.800 [0.700, 0.900]"),
+        ((0.20, 0.10, 0.30), "fail", "AUC 0.800 [0.700, 0.900] by image_loss turned around"),
         ((0.60, 0.40, 0.70), "cannot tell", "Audit many more scenes"),
     ],
 )

@@ -14,6 +14,7 @@ from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
 from mia_seg.cli._audit import audit
 from mia_seg.cli._check import check
+from mia_seg.cli._compare import compare
 from mia_seg.cli._gate import gate
 from mia_seg.cli._options import (
     AsJson,
@@ -318,6 +319,7 @@ def results(
     screen.FORMS[form](found)
 
 
+app.command()(compare)
 app.command()(gate)
 
 

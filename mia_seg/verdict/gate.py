@@ -128,7 +128,8 @@ def _verdict(decided: Tried | None, deployed: Sequence[Result], limit: Limit, *,
     result, tried = decided.result, len(seeing(deployed))
     one = f"one of {tried} results" if tried > 1 else "the only one tried"
     knows = "" if result.defense == UNDEFENDED else ", which knows the defense" if result.adaptive else ", unaware"
-    by = f"by {called(result)}{knows} (shadow {result.shadow}, seed {result.seed}; {one})"
+    turned = " turned around" if limit.backwards(result) else ""
+    by = f"by {called(result)}{turned}{knows} (shadow {result.shadow}, seed {result.seed}; {one})"
     sentence = f"{limit.measure} {decided.rate} {by} {said}"
     return Verdict(
         first.victim, first.defense, str(limit), state, sentence, called(result), result.seed, tried, decided.rate

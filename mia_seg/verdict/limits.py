@@ -41,6 +41,10 @@ class Limit:
         """What somebody reaches who guesses."""
         return float(self.at) if self.at else CHANCE
 
+    def backwards(self, result: Result) -> bool:
+        """Whether the attack ranks non-members above members, and so tells them apart once it is turned around."""
+        return not self.at and result.levels["image"].auc < CHANCE
+
     def of(self, result: Result) -> Interval | None:
         """The measure of whole images; None where so few non-members do not resolve it.
 
@@ -49,7 +53,7 @@ class Limit:
         level = result.levels["image"]
         if not self.at:
             ends = Interval(level.auc, level.auc_low, level.auc_high)
-            return ends if ends.value >= CHANCE else Interval(1 - ends.value, 1 - ends.high, 1 - ends.low)
+            return Interval(1 - ends.value, 1 - ends.high, 1 - ends.low) if self.backwards(result) else ends
         rate = level.tpr_at_fpr.get(self.at, "")
         return None if isinstance(rate, str) else Interval(rate.tpr, rate.low, rate.high)
 

@@ -1,12 +1,10 @@
-"""Two results held against each other: on the same scenes where both keep their scores, else by their intervals."""
+"""Results of two audits held against each other: which measure the same, and on which scenes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import Common
-from mia_seg.metrics.membership import Rate
-from mia_seg.metrics.paired import unpaired
 from mia_seg.verdict.found import SAME, identity
 
 Pair = tuple[Result, Result]  # before, after
@@ -14,7 +12,7 @@ Pair = tuple[Result, Result]  # before, after
 
 @dataclass(frozen=True)
 class Matched:
-    """Results of two audits by what they measure. before, after: what the other has no counterpart of."""
+    """Pairs, and what of either audit has no counterpart."""
 
     pairs: list[Pair]
     before: list[Result]
@@ -28,8 +26,8 @@ def strictly(before: Sequence[Result], after: Sequence[Result]) -> Matched:
 
 def loosely(before: Sequence[Result], after: Sequence[Result]) -> Matched:
     """The same but for what each side has one of: two files are a pair, whatever they measure."""
-    names = tuple(name for name in SAME if any(len({getattr(r, name) for r in side}) > 1 for side in (before, after)))
-    return _matched(before, after, names)
+    several = (name for name in SAME if any(len({getattr(r, name) for r in side}) > 1 for side in (before, after)))
+    return _matched(before, after, tuple(several))
 
 
 def common(pair: Pair) -> Common | None:
@@ -41,16 +39,6 @@ def common(pair: Pair) -> Common | None:
     if before.scores is None or after.scores is None or before.dataset != after.dataset:
         return None
     return after.scores.common(before.scores)
-
-
-def rate(value: float, low: float, high: float) -> Rate:
-    """A rate and its interval."""
-    return {"value": value, "low": low, "high": high}
-
-
-def apart(before: Rate | None, after: Rate | None) -> Rate | None:
-    """How far two rates are apart by their own intervals; None where there is none."""
-    return None if before is None or after is None else unpaired(after, before)
 
 
 def _matched(before: Sequence[Result], after: Sequence[Result], names: tuple[str, ...]) -> Matched:
