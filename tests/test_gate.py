@@ -1,13 +1,16 @@
 """The gate: a verdict for each limit, from intervals whose place is known; its exit codes and its files."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from helpers_files import assert_refused, call
+import yaml
+from helpers_files import assert_refused, call, victim_text, write
 from helpers_results import relevelled, result
 from scipy.stats import norm
 
@@ -19,6 +22,7 @@ from mia_seg.verdict.gate import Verdict, judged, overall
 from mia_seg.verdict.limits import Limit, limits
 from mia_seg.verdict.rises import risen
 
+DOC = Path(__file__).parents[1] / "docs" / "gate.md"
 SOUND = {"auc": 0.5, "low": 0.4, "high": 0.6, "p": 0.5, "confounded": False, "alpha": 0.01, "folds": 5, "features": 9}
 SHUFFLE = {"mean": 0.5, "low": 0.4, "high": 0.6, "p": 0.5}
 STRANGE = "<b>\"'&amp;$x^2$ 街道 \x1b[31m\uffff😀"
@@ -223,11 +227,11 @@ HARD = np.random.default_rng(0).normal(size=200)
 MEMBERS = np.arange(200) < 100
 
 
-def scored(shift: float, noise: float = 0.1, **changes: Any) -> Result:
+def scored(apart: float, **changes: Any) -> Result:
     """A result that keeps its scores; what is hard is so in all of them."""
-    own = np.random.default_rng(int(1000 * shift)).normal(size=200)
+    own = np.random.default_rng(int(1000 * apart)).normal(size=200)
     ids = [f"scene {k}" for k in range(200)]
-    scores = SceneScores(ids, MEMBERS, ids, HARD + shift * MEMBERS + noise * own)
+    scores = SceneScores(ids, MEMBERS, ids, HARD + apart * MEMBERS + 0.1 * own)
     return told(0.5, 0.45, 0.55, **changes).with_scores(scores)
 
 
@@ -286,3 +290,32 @@ def test_the_baseline_is_judged_from_files(tmp_path: Path) -> None:
     ran = call("gate", tmp_path / "new", "--baseline", tmp_path / "old")
     assert (ran.code, ran.out.startswith("fail")) == (1, True)
     assert call("gate", tmp_path / "old", "--baseline", tmp_path / "old", "--max-auc", "0.6").out.count("pass ") == 2
+
+
+def commands(kind: str) -> list[list[str]]:
+    """The commands of mia-seg in the examples of docs/gate.md: 'yaml', those of the workflow, or 'console'."""
+    (block,) = re.findall(rf"```{kind}\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
+    if kind == "console":
+        return [shlex.split(line, comments=True) for line in block.splitlines()]
+    steps = yaml.safe_load(block)["jobs"]["gate"]["steps"]
+    return [found for step in steps if (found := shlex.split(step.get("run", "")))[:1] == ["mia-seg"]]
+
+
+def test_the_example_for_a_ci_does_what_it_says(workdir: Path) -> None:
+    write(workdir / "victims" / "mine.toml", victim_text())
+    for folder in ("reports", "released"):
+        results.write(workdir / folder, scored(0.3, victim="mine", shift=0.0))
+    look, judge, side = commands("yaml")
+    assert call(*look[1:], "--dry-run").code == 0
+    ran = call(*judge[1:])
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["pass"] * 3, ran.out + ran.err
+    assert [Path(name).is_file() for name in ("gate.xml", "gate.svg")] == [True, True]
+    assert call(*side[1:]).code == 0
+
+
+def test_the_commands_of_the_page_are_understood(workdir: Path) -> None:
+    for folder in ("reports", "released"):
+        for changes in ({}, {"defense": "argmax", "adaptive": True}):
+            results.write(workdir / folder, scored(0.3, **changes))
+    codes = [call(*command[1:]).code for command in commands("console")]
+    assert codes == [2, 0, 0]
