@@ -24,42 +24,25 @@ from mia_seg.defenses import Defense
 from mia_seg.evaluate import results
 
 # An option is a promise for years. Before adding one, ask whether it belongs into a recipe.
+KEPT, PLACES = ["--data-root", "--store"], ["--data-root", "--store", "--reports"]
+MACHINE, MAKING = ["--device", "--workers", "--precision"], ["--jobs", "--on", "--dry-run", "--json", "--yes"]
+TRIED = ["victim", "shadow", "--defense", "--attack", "--seed", "--repeats"]
+EVERYWHERE = ["--quiet", "--verbose"]
 COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
-    "train-victim": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
-        "--precision", "--dry-run",
-        "--yes",
-    ],
-    "train-shadow": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
-        "--precision", "--dry-run",
-        "--yes",
-    ],
-    "train-generator": [
-        "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--jobs",
-        "--on", "--precision",
-        "--dry-run", "--yes",
-    ],
-    "attack": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
-    ],
-    "run": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
-    ],
+    "train-victim": ["name", "--seed", *KEPT, *MACHINE, "--devices", *MAKING],
+    "train-shadow": ["name", "--seed", *KEPT, *MACHINE, "--devices", *MAKING],
+    "train-generator": ["name", "--generator", "--seed", *PLACES, *MACHINE, *MAKING],
+    "attack": [*TRIED, *PLACES, *MACHINE, *MAKING],
+    "run": [*TRIED, *PLACES, *MACHINE, *MAKING],
     "audit": [
         "victim", "--door", "--answers", "--set", "--members", "--nonmembers", "--pool", "--images", "--labels",
-        "--classes", "--class-map", "--name", "--defense", "--attack", "--shadows", "--seed", "--data-root", "--store",
-        "--reports", "--device", "--jobs", "--on", "--dry-run", "--yes",
+        "--classes", "--class-map", "--name", "--defense", "--attack", "--shadows", "--seed", *PLACES, *MAKING,
+        "--device",
     ],
-    "plan": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--json",
-    ],
-    "report": ["--data-root", "--store", "--reports", "--device"],
-    "list": [],
+    "plan": [*TRIED, *PLACES, "--json"],
+    "report": [*PLACES, "--device"],
+    "list": ["--json"],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
     "compare": ["a", "b", "--json"],
@@ -67,11 +50,11 @@ COMMANDS = {
         "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
     ],
     "serve": [
-        "victim", "--defense", "--seed", "--data-root", "--store", "--device", "--host", "--port", "--limit",
-        "--key-env", "--noise",
+        "victim", "--defense", "--seed", *KEPT, "--device", "--host", "--port", "--limit", "--key-env", "--noise",
     ],
     "store": [],
 }  # fmt: skip
+SMALL = ("--defense", "none", "--attack", "image_loss")
 GRID = [
     "none.image_loss", "none.patch_resnet50-loss",
     "argmax.image_loss", "argmax.image_loss.adaptive", "argmax.patch_resnet50-loss",
@@ -89,14 +72,15 @@ def test_commands_and_options_are_frozen() -> None:
         name: [max(p.opts, key=len) if p.param_type_name == "option" else p.name for p in command.params]
         for name, command in typer.main.get_command(cli.app).commands.items()  # type: ignore[attr-defined]
     }
-    assert found == COMMANDS
+    assert found == {name: options and [*options, *EVERYWHERE] for name, options in COMMANDS.items()}
 
 
 def test_commands_of_the_store_are_frozen() -> None:
     found = typer.main.get_command(store_commands).commands  # type: ignore[attr-defined]
     assert {name: [max(p.opts, key=len) for p in command.params] for name, command in found.items()} == {
-        "ls": ["--store"], "verify": ["--store"], "gc": ["--store", "--reports", "--older-than", "--yes"],
-        "rm": ["names", "--store"],
+        "ls": ["--store", "--json", *EVERYWHERE], "verify": ["--store", *EVERYWHERE],
+        "gc": ["--store", "--reports", "--older-than", "--yes", *EVERYWHERE],
+        "rm": ["names", "--store", *EVERYWHERE],
     }  # fmt: skip
 
 
@@ -269,6 +253,40 @@ def test_a_second_run_reuses_everything_and_says_so(audit: Audit) -> None:
     assert audit.again.out == audit.first.out
     made = {line.rpartition("(")[2] for did in ("trained", "measured") for line in said(audit.first.err, did)}
     assert made == {line.rpartition("(")[2] for line in reused}
+
+
+def test_the_last_line_of_a_run_says_where_the_time_went(audit: Audit) -> None:
+    first, again = (ran.err.splitlines()[-1].split(None, 1) for ran in (audit.first, audit.again))
+    assert first[0] == again[0] == "spent"
+    assert re.search(r"^\d+ s; (\w+ \d+ s, ){4}others \d+ s; 19 stages made, 0 reused$", first[1]), first[1]
+    assert re.search(r"^\d+ s; 0 stages made, 19 reused$", again[1]), again[1]
+
+
+def test_json_stands_alone_on_stdout_and_quiet_leaves_results(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(audit.folder)
+    asked = ("attack", "tiny", "tiny_a1", *SMALL, "--device", "cpu")
+    plain, quiet, verbose = (call(*asked, *more) for more in ((), ("--quiet",), ("-v",)))
+    assert {row["attack"] for row in json.loads(call(*asked, "--json").out)} == {"image_loss"}
+    assert {step["state"] for step in json.loads(call(*asked, "--json", "--dry-run").out)} == {"whole"}
+    assert quiet.err == ""
+    assert quiet.out == plain.out[: len(quiet.out)]
+    assert plain.out[len(quiet.out) :].split()[0] == "wrote"
+    assert len(verbose.err.splitlines()) > len(plain.err.splitlines())
+    (victim,) = json.loads(call("train-victim", "tiny", "--device", "cpu", "--json").out)
+    assert (audit.folder / victim / "made.json").is_file()
+    kept = json.loads(call("store", "ls", "--json").out)
+    assert {one["state"] for one in kept} == {"whole"}
+    assert Path(victim).name in {one["artefact"].rpartition("/")[2] for one in kept}
+
+
+def test_lists_and_checks_are_json_too(workdir: Path) -> None:
+    listed = json.loads(call("list", "--json").out)
+    assert set(listed["attacks"]) == set(plugins.names(attacks))
+    assert listed["victim recipes"]["tiny"] == "A recipe for tests: one epoch at 32 x 48."
+    write(workdir / "victims" / "broken.toml", "[data]\n")
+    ran = call("check", "--json")
+    assert ran.code == 2
+    assert {"problem", "ok"} <= {one["state"] for one in json.loads(ran.out)}
 
 
 def test_results_are_flat_rows_with_numbers_as_numbers(audit: Audit) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mia_seg.cli import _screen as screen
-from mia_seg.cli._options import AsJson, Places
+from mia_seg.cli._options import AsJson, Measured
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 
 
 def gate(
-    results: Places = None,
+    results: Measured = None,
     max_auc: Annotated[
         float | None, typer.Option("--max-auc", help="What no attack's AUC may reach, as 0.6 (0.5 is chance).")
     ] = None,

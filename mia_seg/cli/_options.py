@@ -1,5 +1,6 @@
 """The options and arguments that several commands share."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,8 @@ from typing import Annotated
 import typer
 
 from mia_seg.api import ATTACKS, DEFENSES, LARGEST_SEED
+
+STORE, REPORTS = Path("runs"), Path("reports")
 
 
 class Form(StrEnum):
@@ -32,7 +35,7 @@ StoreRoot = Annotated[
 Reports = Annotated[Path, typer.Option(help="Where results and the page are written.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 # One process each: more than a machine has would only stand in each other's way.
-Devices = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
+DeviceCount = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
 Jobs = Annotated[
     int, typer.Option(min=1, help="How many stages are made at once, each in a process of its own on this machine.")
 ]
@@ -69,6 +72,60 @@ GeneratorName = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
-Places = Annotated[list[Path] | None, typer.Argument(help="Files or folders of results. Default: reports.")]
+Measured = Annotated[list[Path] | None, typer.Argument(help="Files or folders of results. Default: reports.")]
 Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
 Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is tried on a victim."""
+
+    victim: Victim
+    shadow: Shadow
+    defense: DefenseNames = None
+    attack: AttackNames = None
+    seed: Seeds = None
+    repeats: Repeats = 1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where scenes are read and models kept."""
+
+    data_root: DataRoot = None
+    store: StoreRoot = STORE
+
+
+@dataclass(frozen=True)
+class Places(Kept):
+    """And where results go."""
+
+    reports: Reports = REPORTS
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What computes, and how precisely."""
+
+    device: Device = "auto"
+    workers: Workers = 0
+    precision: PrecisionName = None
+
+
+@dataclass(frozen=True)
+class Devices(Machine):
+    """Several that share a training."""
+
+    devices: DeviceCount = 1
+
+
+@dataclass(frozen=True)
+class Making:
+    """How stages are made, or listed."""
+
+    jobs: Jobs = 1
+    on: On = None
+    dry_run: DryRun = False
+    as_json: AsJson = False
+    yes: Yes = False

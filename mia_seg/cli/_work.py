@@ -1,11 +1,14 @@
 """What commands have in common once their options are parsed."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from mia_seg.api import Audit
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._options import REPORTS, Devices, Grid, Kept, Machine, Making
+from mia_seg.cli._spent import Spent
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -14,24 +17,22 @@ if TYPE_CHECKING:
     from mia_seg.workspace import Workspace
 
 
-def opened(
-    store: Path, data_root: Path | None, reports: Path, *, device: str, devices: int = 1, workers: int = 0,
-    precision: str | None = None,
-) -> "Workspace":  # fmt: skip
+def opened(places: Kept, machine: Machine) -> "Workspace":
     """What the options of a command come to."""
     from mia_seg.recipes import Precision
     from mia_seg.store import Store
     from mia_seg.workspace import Workspace
 
-    if precision not in (None, *get_args(Precision)):
-        raise MiaSegError(f"--precision {precision}: choose one of {', '.join(get_args(Precision))}.")
-    return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
+    if machine.precision not in (None, *get_args(Precision)):
+        raise MiaSegError(f"--precision {machine.precision}: choose one of {', '.join(get_args(Precision))}.")
+    devices = machine.devices if isinstance(machine, Devices) else 1
+    return Workspace(
+        Store(places.store), places.data_root, getattr(places, "reports", REPORTS), machine.device, devices,
+        machine.workers, cast("Precision | None", machine.precision),
+    )  # fmt: skip
 
 
-def made(
-    stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool, jobs: int = 1,
-    on: str | None = None,
-) -> bool:  # fmt: skip
+def made(stages: "Sequence[Stage[Path]]", workspace: "Workspace", making: Making) -> bool:
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
     from mia_seg import engines
     from mia_seg.stages import length, limits
@@ -40,19 +41,29 @@ def made(
 
     plan = Plan(tuple(stages), workspace.store)
     limits.check(plan, workspace)
-    if dry_run:
-        screen.plan(plan, length.warning(plan, workspace))
+    if making.dry_run:
+        screen.plan(plan, length.warning(plan, workspace), making.as_json)
         return False
-    engine = engines.chosen(workspace, jobs=jobs, on=on)
-    length.check(plan, workspace, yes=yes)
+    engine = engines.chosen(workspace, jobs=making.jobs, on=making.on)
+    length.check(plan, workspace, yes=making.yes)
     outcome = run_plan(plan, workspace, screen.say, engine=engine)
     outcome.check()
+    if making.as_json:
+        print(json.dumps([str(path) for path in places(stages, workspace)], indent=1))
     return outcome.first
 
 
 def places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Path]:
     """Where stages lie in the store."""
     return [stage.artefact(workspace.store).path for stage in stages]
+
+
+def grid_of(grid: Grid, workspace: "Workspace") -> Audit:
+    """The audit that options ask for."""
+    return Audit(
+        grid.victim, grid.shadow, grid.defense or (), attacks=grid.attack or (), seeds=grid.seed or [0],
+        repeats=grid.repeats, workspace=workspace,
+    )  # fmt: skip
 
 
 def planned(audit: Audit, as_json: bool = False) -> None:
@@ -64,20 +75,24 @@ def planned(audit: Audit, as_json: bool = False) -> None:
     screen.plan(found, length.warning(found, audit.workspace), as_json)
 
 
-def audited(audit: Audit, yes: bool, *, jobs: int = 1, on: str | None = None) -> bool:
-    """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
+def audited(audit: Audit, making: Making, finish: Callable[[], None]) -> None:
+    """Run with a line a stage, or list the stages; show what could be made even where something failed.
 
-    Of several processes that share a training only the first has the results.
+    finish: what follows where all is in hand here. Of several processes that share a training only the first has it.
     """
     from mia_seg import engines
 
-    engine = engines.chosen(audit.workspace, jobs=jobs, on=on)
+    if making.dry_run:
+        return planned(audit, making.as_json)
+    engine, spent = engines.chosen(audit.workspace, jobs=making.jobs, on=making.on), Spent()
     screen.left_out(audit.left_out)
     try:
-        audit.run(screen.say, long=yes, engine=engine)
+        audit.run(spent.say, long=making.yes, engine=engine)
     finally:
-        screen.results(audit.made)
-    return bool(audit.written)
+        screen.FORMS["json" if making.as_json else "text"](audit.made)
+    if audit.written:
+        finish()
+    screen.spent(spent.told(audit.workspace.store.journal()))
 
 
 def victim_of(shadow: str) -> str:
