@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import webbrowser
 from collections import Counter
 from pathlib import Path
 
@@ -42,6 +44,7 @@ COMMANDS = {
     ],
     "plan": [*TRIED, *PLACES, "--json"],
     "report": [*PLACES, "--device"],
+    "open": ["victim", "--reports"],
     "list": ["--json"],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
@@ -93,6 +96,45 @@ def test_help_says_what_it_does(command: str) -> None:
         assert not ran.err
     for option in COMMANDS.get(command, []):
         assert option.strip("-") in ran.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("run ti", ["tiny", "tiny_camvid", "tiny_folder"]),
+        ("run tiny tiny_", ["tiny_a1", "tiny_camvid_a1", "tiny_folder_a1"]),
+        ("audit tiny_c", ["tiny_camvid"]),
+        ("run tiny tiny_a1 --attack patch", ["patch_resnet50"]),
+        ("gate --defense gauss", ["gaussian", "gaussian_std"]),
+        ("train-generator tiny --generator d", ["dfgan"]),
+        ("audit --class-map labelmefacade_", ["labelmefacade_cityscapes"]),
+        ("run nobody", []),
+    ],
+)
+def test_a_shell_completes_names(workdir: Path, monkeypatch: pytest.MonkeyPatch, typed: str, found: list[str]) -> None:
+    words = f"mia-seg {typed}"
+    for name, value in (("_MIA_SEG_COMPLETE", "complete_bash"), ("COMP_WORDS", words)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert call().out.split() == found
+
+
+def test_the_newest_page_is_opened_or_named(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_refused(call("open"), "There is no page below reports")
+    for age, folder in enumerate(("reports", "reports/more", "demo_report")):
+        page = write(workdir / folder / "index.html", "")
+        os.utime(page, (age, age))
+    (workdir / "reports" / "village").mkdir()
+    opened: list[str] = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(webbrowser, "open", lambda uri: opened.append(uri) or True)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert call("open").out == "demo_report/index.html\n"
+    assert call("open", "--reports", workdir / "reports").out == f"{workdir}/reports/more/index.html\n"
+    assert_refused(call("open", "nobody"), "no page of victim 'nobody'")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert (call("open", "village").out, opened) == ("", [(workdir / "reports" / "index.html").as_uri()])
 
 
 def test_without_arguments_it_shows_its_help() -> None:

@@ -17,6 +17,7 @@ from mia_seg.cli._check import check
 from mia_seg.cli._compare import compare
 from mia_seg.cli._declare import command
 from mia_seg.cli._gate import gate
+from mia_seg.cli._open import open_
 from mia_seg.cli._options import (
     REPORTS,
     STORE,
@@ -179,6 +180,9 @@ def report(places: Places, device: Device = "auto") -> None:
     """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
     workspace = work.opened(places, Machine(device))
     screen.following(screen.pages(work.drawn(workspace)), f"open {places.reports / 'index.html'}")
+
+
+app.command("open")(command(open_))
 
 
 @app.command("list")

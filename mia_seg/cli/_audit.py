@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mia_seg.api import SCREEN, WITH_POOL, Audit
+from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
 from mia_seg.cli._options import Device, Machine, Making, Places, Seeds
@@ -43,16 +44,24 @@ Labels = Annotated[Path | None, typer.Option(help="Folder of their label files, 
 Classes = Annotated[
     str | None, typer.Option(help="Class names with commas, where label files hold 0, 1, 2, ... in this order.")
 ]
-ClassMap = Annotated[str | None, typer.Option(help="Class map of the labels in their place: packaged, or a .toml.")]
+ClassMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Class map of the labels in their place: packaged, or a .toml.", autocompletion=complete.CLASS_MAPS
+    ),
+]
 Screened = Annotated[
     list[str] | None,
     typer.Option(
         "--attack", help=f"name or name:value; repeat for several. Default: {', '.join(SCREEN)}; with a pool, "
-        f"{', '.join(WITH_POOL)} too.",
+        f"{', '.join(WITH_POOL)} too.", autocompletion=complete.ATTACKS,
     ),
 ]  # fmt: skip
 Released = Annotated[
-    list[str] | None, typer.Option("--defense", help="name or name:value; repeat for several. Default: none.")
+    list[str] | None,
+    typer.Option(
+        "--defense", help="name or name:value; repeat for several. Default: none.", autocompletion=complete.DEFENSES
+    ),
 ]
 Shadows = Annotated[
     int, typer.Option(min=0, help="Train so many shadows (even, 4 or more) and attack through them. Default: none.")
@@ -61,7 +70,10 @@ Name = Annotated[str, typer.Option(help="What the recipe is called that this wri
 
 
 def audit(
-    victim: Annotated[str | None, typer.Argument(help="A victim recipe; or describe a model with --door.")] = None,
+    victim: Annotated[
+        str | None,
+        typer.Argument(help="A victim recipe; or describe a model with --door.", autocompletion=complete.VICTIMS),
+    ] = None,
     door: DoorText = None,
     answers: Answers = None,
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli._options import AsJson, Measured
 from mia_seg.errors import MiaSegError
@@ -31,10 +32,16 @@ def gate(
         Path | None, typer.Option(help="Results of an earlier audit: no AUC may have risen by more than noise.")
     ] = None,
     victim: Annotated[
-        list[str] | None, typer.Option("--victim", help="Which victim, where there are several; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--victim", help="Which victim, where there are several; repeatable.", autocompletion=complete.VICTIMS
+        ),
     ] = None,
     defense: Annotated[
-        list[str] | None, typer.Option("--defense", help="What is deployed; repeatable. Default: none.")
+        list[str] | None,
+        typer.Option(
+            "--defense", help="What is deployed; repeatable. Default: none.", autocompletion=complete.DEFENSES
+        ),
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the verdicts there as JUnit's XML, for a CI.")] = None,
     badge: Annotated[Path | None, typer.Option(help="Write a badge there, an SVG: pass, fail or unknown.")] = None,

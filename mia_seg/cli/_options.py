@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mia_seg.api import ATTACKS, DEFENSES, LARGEST_SEED
+from mia_seg.cli import _complete as complete
 
 STORE, REPORTS = Path("runs"), Path("reports")
 
@@ -51,7 +52,11 @@ PrecisionName = Annotated[
 ]
 DefenseNames = Annotated[
     list[str] | None,
-    typer.Option("--defense", help=f"name or name:value; repeat for several. Default: {', '.join(DEFENSES)}."),
+    typer.Option(
+        "--defense",
+        help=f"name or name:value; repeat for several. Default: {', '.join(DEFENSES)}.",
+        autocompletion=complete.DEFENSES,
+    ),
 ]
 AttackNames = Annotated[
     list[str] | None,
@@ -59,6 +64,7 @@ AttackNames = Annotated[
         "--attack",
         help=f"name or name:value; repeat for several. Default: {', '.join(ATTACKS)}; through a fleet, those that "
         f"compare with many shadows.",
+        autocompletion=complete.ATTACKS,
     ),
 ]
 Repeats = Annotated[
@@ -67,14 +73,18 @@ Repeats = Annotated[
 ]
 GeneratorName = Annotated[
     str | None,
-    typer.Option("--generator", help="name or name:value in place of the recipe's, its other settings kept."),
+    typer.Option(
+        "--generator",
+        help="name or name:value in place of the recipe's, its other settings kept.",
+        autocompletion=complete.GENERATORS,
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 Measured = Annotated[list[Path] | None, typer.Argument(help="Files or folders of results. Default: reports.")]
-Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
-Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
+Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.", autocompletion=complete.VICTIMS)]
+Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.", autocompletion=complete.SHADOWS)]
 
 
 @dataclass(frozen=True)

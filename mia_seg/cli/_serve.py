@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
-from mia_seg.cli._options import Device, Kept
+from mia_seg.cli._options import Device, Kept, Victim
 from mia_seg.errors import MiaSegError
 
 ALONE = ("127.0.0.1", "::1", "localhost")  # addresses that no other machine reaches
@@ -23,8 +24,10 @@ class NoiseOf(StrEnum):
 
 
 def serve(
-    victim: Annotated[str, typer.Argument(help="A victim recipe that was trained: see 'mia-seg list'.")],
-    defense: Annotated[str, typer.Option(help="name or name:value, as synfeat:0.75.")] = "none",
+    victim: Victim,
+    defense: Annotated[
+        str, typer.Option(help="name or name:value, as synfeat:0.75.", autocompletion=complete.DEFENSES)
+    ] = "none",
     *,
     seed: Annotated[int, typer.Option(min=0, help="Which of the trained victims.")] = 0,
     places: Kept,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mia_seg.errors import MiaSegError
+from mia_seg.progress import track
 from mia_seg.store import ASKED, BROUGHT, LOCKS, MADE, WORK, Store, stale_drafts, upkeep_command, writing
 from mia_seg.store._locks import if_free, is_locked
 from mia_seg.texts import files_below, read_json
@@ -75,8 +76,9 @@ def entries(store: Store) -> list[Entry]:
 
 def damaged(store: Store) -> Iterator[tuple[Entry, str]]:
     """Each whole artefact that is not as it was written, and what is wrong; every file is read."""
-    for entry in entries(store):
-        if entry.state == "whole" and (sentence := _fault(store, entry)):
+    whole = [entry for entry in entries(store) if entry.state == "whole"]
+    for entry in track(whole, "reading artefacts", len(whole)):
+        if sentence := _fault(store, entry):
             yield entry, sentence
 
 

@@ -10,6 +10,7 @@ from mia_seg.evaluate.scores import Common
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import TARGETS, Rate
 from mia_seg.metrics.paired import above, over_seeds, unpaired
+from mia_seg.progress import track
 from mia_seg.verdict.found import SAME, called
 from mia_seg.verdict.limits import CHANCE
 from mia_seg.verdict.pairs import Matched, Pair, common, loosely
@@ -73,7 +74,8 @@ def compared(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
             "compared whatever they measure."
         )
     rows, notes = [], list(_differing(a, b))
-    for pairs in _by_attack(matched.pairs):
+    attacks = _by_attack(matched.pairs)
+    for pairs in track(attacks, "comparing", len(attacks)):
         shared, note = _shared(pairs)
         rows += _rows(pairs, shared)
         notes += [note] * bool(note)

@@ -6,6 +6,7 @@ from pathlib import Path
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
+from mia_seg.progress import track
 
 CONTROL = "labels"  # the representation of an attacker who never sees the model
 SAME = ("victim", "shadow", "defense", "attack", "representation", "adaptive", "repeats", "seed")
@@ -19,7 +20,7 @@ def gathered(places: Sequence[Path]) -> list[Result]:
     """
     paths = {path.resolve(): path for place in places for path in _files(place)}
     found: dict[tuple[object, ...], tuple[Path, Result]] = {}
-    for path in paths.values():
+    for path in track(paths.values(), "reading results", len(paths)):
         result = results.read(path)
         first, _ = found.setdefault(identity(result), (path, result))
         if first != path:
