@@ -378,8 +378,7 @@ def test_images_of_any_form_give_the_look_of_their_pixels(tmp_path: Path) -> Non
     ("arguments", "says"),
     [
         (["--all"], "--all reads data sets: pass --data-root FOLDER"),
-        (["--json"], "belong to 'mia-seg check --all'"),
-        (["--workers", "2"], "belong to 'mia-seg check --all'"),
+        (["--workers", "2"], "belongs to 'mia-seg check --all'"),
         (["--all", "--data-root", "nowhere"], "nowhere is no folder"),
         (["--all", "--data-root", "victims"], "No data set lies in victims."),
         (["--all", "--data-root", "."], "It holds shadows, victims, which no data set and no recipe names."),

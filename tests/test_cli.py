@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import webbrowser
 from collections import Counter
 from pathlib import Path
 
@@ -24,50 +26,38 @@ from mia_seg.defenses import Defense
 from mia_seg.evaluate import results
 
 # An option is a promise for years. Before adding one, ask whether it belongs into a recipe.
+KEPT, PLACES = ["--data-root", "--store"], ["--data-root", "--store", "--reports"]
+MACHINE, MAKING = ["--device", "--workers", "--precision"], ["--jobs", "--on", "--dry-run", "--json", "--yes"]
+TRIED = ["victim", "shadow", "--defense", "--attack", "--seed", "--repeats"]
+EVERYWHERE = ["--quiet", "--verbose"]
 COMMANDS = {
     "demo": ["--store", "--reports", "--device"],
-    "train-victim": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
-        "--precision", "--dry-run",
-        "--yes",
-    ],
-    "train-shadow": [
-        "name", "--seed", "--data-root", "--store", "--device", "--devices", "--workers", "--jobs", "--on",
-        "--precision", "--dry-run",
-        "--yes",
-    ],
-    "train-generator": [
-        "name", "--generator", "--seed", "--data-root", "--store", "--reports", "--device", "--workers", "--jobs",
-        "--on", "--precision",
-        "--dry-run", "--yes",
-    ],
-    "attack": [
-        "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
-    ],
-    "run": [
-        "victim", "shadow", "--defense", "--grid", "--attack", "--seed", "--repeats", "--data-root", "--store",
-        "--reports", "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
-    ],
+    "train-victim": ["name", "--seed", *KEPT, *MACHINE, "--devices", *MAKING],
+    "train-shadow": ["name", "--seed", *KEPT, *MACHINE, "--devices", *MAKING],
+    "train-generator": ["name", "--generator", "--seed", *PLACES, *MACHINE, *MAKING],
+    "attack": [*TRIED, *PLACES, *MACHINE, *MAKING],
+    "run": [*TRIED, "--grid", *PLACES, *MACHINE, *MAKING],
     "audit": [
         "victim", "--door", "--answers", "--set", "--members", "--nonmembers", "--pool", "--images", "--labels",
-        "--classes", "--class-map", "--name", "--defense", "--attack", "--shadows", "--seed", "--data-root", "--store",
-        "--reports", "--device", "--jobs", "--on", "--dry-run", "--yes",
+        "--classes", "--class-map", "--name", "--defense", "--attack", "--shadows", "--seed", *PLACES, *MAKING,
+        "--device",
     ],
-    "plan": [
-        "victim", "shadow", "--defense", "--grid", "--attack", "--seed", "--repeats", "--data-root", "--store",
-        "--reports", "--json",
-    ],
-    "report": ["--data-root", "--store", "--reports", "--device"],
-    "list": [],
+    "plan": [*TRIED, "--grid", *PLACES, "--json"],
+    "report": [*PLACES, "--device"],
+    "open": ["victim", "--reports"],
+    "list": ["--json"],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
+    "compare": ["a", "b", "--json"],
+    "gate": [
+        "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
+    ],
     "serve": [
-        "victim", "--defense", "--seed", "--data-root", "--store", "--device", "--host", "--port", "--limit",
-        "--key-env", "--noise",
+        "victim", "--defense", "--seed", *KEPT, "--device", "--host", "--port", "--limit", "--key-env", "--noise",
     ],
     "store": [],
 }  # fmt: skip
+SMALL = ("--defense", "none", "--attack", "image_loss")
 GRID = [
     "none.image_loss", "none.patch_resnet50-loss",
     "argmax.image_loss", "argmax.image_loss.adaptive", "argmax.patch_resnet50-loss",
@@ -85,14 +75,15 @@ def test_commands_and_options_are_frozen() -> None:
         name: [max(p.opts, key=len) if p.param_type_name == "option" else p.name for p in command.params]
         for name, command in typer.main.get_command(cli.app).commands.items()  # type: ignore[attr-defined]
     }
-    assert found == COMMANDS
+    assert found == {name: options and [*options, *EVERYWHERE] for name, options in COMMANDS.items()}
 
 
 def test_commands_of_the_store_are_frozen() -> None:
     found = typer.main.get_command(store_commands).commands  # type: ignore[attr-defined]
     assert {name: [max(p.opts, key=len) for p in command.params] for name, command in found.items()} == {
-        "ls": ["--store"], "verify": ["--store"], "gc": ["--store", "--reports", "--older-than", "--yes"],
-        "rm": ["names", "--store"],
+        "ls": ["--store", "--json", *EVERYWHERE], "verify": ["--store", *EVERYWHERE],
+        "gc": ["--store", "--reports", "--older-than", "--yes", *EVERYWHERE],
+        "rm": ["names", "--store", *EVERYWHERE],
     }  # fmt: skip
 
 
@@ -105,6 +96,45 @@ def test_help_says_what_it_does(command: str) -> None:
         assert not ran.err
     for option in COMMANDS.get(command, []):
         assert option.strip("-") in ran.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("run ti", ["tiny", "tiny_camvid", "tiny_folder"]),
+        ("run tiny tiny_", ["tiny_a1", "tiny_camvid_a1", "tiny_folder_a1"]),
+        ("audit tiny_c", ["tiny_camvid"]),
+        ("run tiny tiny_a1 --attack patch", ["patch_resnet50"]),
+        ("gate --defense gauss", ["gaussian", "gaussian_std"]),
+        ("train-generator tiny --generator d", ["dfgan"]),
+        ("audit --class-map labelmefacade_", ["labelmefacade_cityscapes"]),
+        ("run nobody", []),
+    ],
+)
+def test_a_shell_completes_names(workdir: Path, monkeypatch: pytest.MonkeyPatch, typed: str, found: list[str]) -> None:
+    words = f"mia-seg {typed}"
+    for name, value in (("_MIA_SEG_COMPLETE", "complete_bash"), ("COMP_WORDS", words)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert call().out.split() == found
+
+
+def test_the_newest_page_is_opened_or_named(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_refused(call("open"), "There is no page below reports")
+    for age, folder in enumerate(("reports", "reports/more", "demo_report")):
+        page = write(workdir / folder / "index.html", "")
+        os.utime(page, (age, age))
+    (workdir / "reports" / "village").mkdir()
+    opened: list[str] = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(webbrowser, "open", lambda uri: opened.append(uri) or True)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert call("open").out == "demo_report/index.html\n"
+    assert call("open", "--reports", workdir / "reports").out == f"{workdir}/reports/more/index.html\n"
+    assert_refused(call("open", "nobody"), "no page of victim 'nobody'")
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert (call("open", "village").out, opened) == ("", [(workdir / "reports" / "index.html").as_uri()])
 
 
 def test_without_arguments_it_shows_its_help() -> None:
@@ -265,6 +295,40 @@ def test_a_second_run_reuses_everything_and_says_so(audit: Audit) -> None:
     assert audit.again.out == audit.first.out
     made = {line.rpartition("(")[2] for did in ("trained", "measured") for line in said(audit.first.err, did)}
     assert made == {line.rpartition("(")[2] for line in reused}
+
+
+def test_the_last_line_of_a_run_says_where_the_time_went(audit: Audit) -> None:
+    first, again = (ran.err.splitlines()[-1].split(None, 1) for ran in (audit.first, audit.again))
+    assert first[0] == again[0] == "spent"
+    assert re.search(r"^\d+ s; (\w+ \d+ s, ){4}others \d+ s; 19 stages made, 0 reused$", first[1]), first[1]
+    assert re.search(r"^\d+ s; 0 stages made, 19 reused$", again[1]), again[1]
+
+
+def test_json_stands_alone_on_stdout_and_quiet_leaves_results(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(audit.folder)
+    asked = ("attack", "tiny", "tiny_a1", *SMALL, "--device", "cpu")
+    plain, quiet, verbose = (call(*asked, *more) for more in ((), ("--quiet",), ("-v",)))
+    assert {row["attack"] for row in json.loads(call(*asked, "--json").out)} == {"image_loss"}
+    assert {step["state"] for step in json.loads(call(*asked, "--json", "--dry-run").out)} == {"whole"}
+    assert quiet.err == ""
+    assert quiet.out == plain.out[: len(quiet.out)]
+    assert plain.out[len(quiet.out) :].split()[0] == "wrote"
+    assert len(verbose.err.splitlines()) > len(plain.err.splitlines())
+    (victim,) = json.loads(call("train-victim", "tiny", "--device", "cpu", "--json").out)
+    assert (audit.folder / victim / "made.json").is_file()
+    kept = json.loads(call("store", "ls", "--json").out)
+    assert {one["state"] for one in kept} == {"whole"}
+    assert Path(victim).name in {one["artefact"].rpartition("/")[2] for one in kept}
+
+
+def test_lists_and_checks_are_json_too(workdir: Path) -> None:
+    listed = json.loads(call("list", "--json").out)
+    assert set(listed["attacks"]) == set(plugins.names(attacks))
+    assert listed["victim recipes"]["tiny"] == "A recipe for tests: one epoch at 32 x 48."
+    write(workdir / "victims" / "broken.toml", "[data]\n")
+    ran = call("check", "--json")
+    assert ran.code == 2
+    assert {"problem", "ok"} <= {one["state"] for one in json.loads(ran.out)}
 
 
 def test_results_are_flat_rows_with_numbers_as_numbers(audit: Audit) -> None:

@@ -35,6 +35,7 @@ ORDER = [
     "attacks",
     "testing",
     "evaluate",
+    "verdict",
     "report",
     "workspace",
     "stages",

@@ -238,6 +238,16 @@ def test_rm_takes_what_is_named_and_knows_the_nearest(store: Store) -> None:
     assert made(store, "victims", "tiny.s0").whole
 
 
+def test_what_is_to_be_typed_names_the_store_where_it_is_not_the_usual_one(store: Store, tmp_path: Path) -> None:
+    other = Store(tmp_path / "else where")
+    for one, root in ((store, ""), (other, f" --store '{other.root}'")):
+        damaged_ = made(one, "victims", "tiny.s0")
+        (damaged_.path / "weights").write_text("1235")
+        asked = ("--store", one.root) if root else ()
+        assert f"mia-seg store rm {of(damaged_)}{root}'" in call("store", "verify", *asked).out
+        assert_refused(call("store", "rm", "nothing", *asked), f"'mia-seg store ls{root}' lists")
+
+
 def test_a_store_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for command in (["ls"], ["verify"], ["gc"], ["rm", "a/b"]):
         assert_refused(call("store", *command, "--store", tmp_path / "none"), "none is no folder", "--store")

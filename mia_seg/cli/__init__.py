@@ -14,30 +14,29 @@ from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
 from mia_seg.cli._audit import audit
 from mia_seg.cli._check import check
+from mia_seg.cli._compare import compare
+from mia_seg.cli._declare import command
+from mia_seg.cli._gate import gate
+from mia_seg.cli._open import open_
 from mia_seg.cli._options import (
+    REPORTS,
+    STORE,
     AsJson,
-    AttackNames,
-    DataRoot,
-    DefenseNames,
     Device,
     Devices,
-    DryRun,
     Form,
     GeneratorName,
-    GridName,
-    Jobs,
-    OfGrid,
-    On,
-    PrecisionName,
-    Repeats,
+    Kept,
+    Machine,
+    Making,
+    Places,
     Reports,
     Seeds,
     Shadow,
-    ShadowOfGrid,
     StoreRoot,
+    Tried,
+    TriedOrGrid,
     Victim,
-    Workers,
-    Yes,
 )  # fmt: skip
 from mia_seg.cli._serve import serve
 from mia_seg.cli._store import store as store_commands
@@ -75,16 +74,16 @@ app = typer.Typer(
 
 app.add_typer(store_commands, name="store")
 
-STORE, REPORTS = Path("runs"), Path("reports")
 # The toy that is a first-class citizen: the whole line on made-up streets.
 DEMO = "demo", "demo_a1", ("none", "argmax")
 DEMO_ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 
 
 @app.command()
+@command
 def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), device: Device = "auto") -> None:
     """Attack a small segmenter of made-up streets, end to end, in minutes: no data, no network, two CPU cores."""
-    workspace = work.opened(store, None, reports, device=device)
+    workspace = work.opened(Places(store=store, reports=reports), Machine(device))
     workspace = replace(workspace, precision=workspace.fastest)
     audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=workspace)
     audit.run(screen.say)
@@ -94,194 +93,102 @@ def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), devic
 
 
 @app.command()
-def train_victim(
-    name: Victim,
-    seed: Seeds = None,
-    data_root: DataRoot = None,
-    *,
-    store: StoreRoot = STORE,
-    device: Device = "auto",
-    devices: Devices = 1,
-    workers: Workers = 0,
-    jobs: Jobs = 1,
-    on: On = None,
-    precision: PrecisionName = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> None:
+@command
+def train_victim(name: Victim, seed: Seeds = None, *, places: Kept, machine: Devices, making: Making) -> None:
     """Train the segmenter under attack (or say that it exists). A killed run resumes."""
     from mia_seg.pipeline import Pipeline
 
-    workspace = work.opened(
-        store, data_root, REPORTS, device=device, devices=devices, workers=workers, precision=precision
-    )
+    workspace = work.opened(places, machine)
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if work.made(victims, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
+    if work.made(victims, workspace, making):
         screen.following(work.places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
 @app.command()
-def train_shadow(
-    name: Shadow,
-    seed: Seeds = None,
-    data_root: DataRoot = None,
-    *,
-    store: StoreRoot = STORE,
-    device: Device = "auto",
-    devices: Devices = 1,
-    workers: Workers = 0,
-    jobs: Jobs = 1,
-    on: On = None,
-    precision: PrecisionName = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> None:
+@command
+def train_shadow(name: Shadow, seed: Seeds = None, *, places: Kept, machine: Devices, making: Making) -> None:
     """Train the attacker's own segmenter, whose membership it knows; a missing victim is trained first."""
     from mia_seg.pipeline import Pipeline
 
-    workspace = work.opened(
-        store, data_root, REPORTS, device=device, devices=devices, workers=workers, precision=precision
-    )
+    workspace = work.opened(places, machine)
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if work.made(shadows, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
+    if work.made(shadows, workspace, making):
         screen.following(work.places(shadows, workspace), f"mia-seg run {work.victim_of(name)} {name}")
 
 
 @app.command()
+@command
 def train_generator(
     name: Victim,
     generator: GeneratorName = None,
     seed: Seeds = None,
     *,
-    data_root: DataRoot = None,
-    store: StoreRoot = STORE,
-    reports: Reports = REPORTS,
-    device: Device = "auto",
-    workers: Workers = 0,
-    jobs: Jobs = 1,
-    on: On = None,
-    precision: PrecisionName = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
+    places: Places,
+    machine: Machine,
+    making: Making,
 ) -> None:
     """Train the generator of a victim's features, for the defense 'synfeat'; a missing victim is trained first."""
     from mia_seg.evaluate import results as results_
     from mia_seg.pipeline import Pipeline
     from mia_seg.stages.generators import TrainedGenerator, with_generator
 
-    workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
+    workspace = work.opened(places, machine)
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if work.made(made, workspace, jobs=jobs, on=on, dry_run=dry_run, yes=yes):
-        scores = [results_.write_generator(reports, stage.score(workspace.store)) for stage in made]
+    if work.made(made, workspace, making):
+        scores = [results_.write_generator(places.reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*work.places(made, workspace), *scores], then)
 
 
 @app.command()
-def attack(
-    victim: Victim,
-    shadow: Shadow,
-    defense: DefenseNames = None,
-    *,
-    attack: AttackNames = None,
-    seed: Seeds = None,
-    repeats: Repeats = None,
-    data_root: DataRoot = None,
-    store: StoreRoot = STORE,
-    reports: Reports = REPORTS,
-    device: Device = "auto",
-    workers: Workers = 0,
-    jobs: Jobs = 1,
-    on: On = None,
-    precision: PrecisionName = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> None:
+@command
+def attack(tried: Tried, places: Places, machine: Machine, *, making: Making) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
-    workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
-    audit = Audit(
-        victim, shadow, defense or (), attacks=attack or (), seeds=seed or [0], repeats=repeats or 1,
-        workspace=workspace,
-    )  # fmt: skip
-    if dry_run:
-        return work.planned(audit)
-    if work.audited(audit, yes, jobs=jobs, on=on):
-        screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
+    audit = work.one(tried, work.opened(places, machine))
+    then = f"mia-seg report --reports {places.reports}"
+    work.audited(audit, making, lambda: screen.following(list(audit.written[-1:]), then))
 
 
 @app.command()
-def run(
-    victim: OfGrid = None,
-    shadow: ShadowOfGrid = None,
-    defense: DefenseNames = None,
-    *,
-    grid: GridName = None,
-    attack: AttackNames = None,
-    seed: Seeds = None,
-    repeats: Repeats = None,
-    data_root: DataRoot = None,
-    store: StoreRoot = STORE,
-    reports: Reports = REPORTS,
-    device: Device = "auto",
-    workers: Workers = 0,
-    jobs: Jobs = 1,
-    on: On = None,
-    precision: PrecisionName = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-) -> None:
+@command
+def run(tried: TriedOrGrid, places: Places, machine: Machine, *, making: Making) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
-    workspace = work.opened(store, data_root, reports, device=device, devices=1, workers=workers, precision=precision)
-    audit = work.asked(
-        victim, shadow, grid, workspace=workspace, defenses=defense, attacks=attack, seeds=seed, repeats=repeats
-    )
-    if dry_run:
-        return work.planned(audit)
-    if work.audited(audit, yes, jobs=jobs, on=on):
-        screen.following(screen.pages(work.drawn(workspace)), "mia-seg results, or open the page")
+    audit = work.asked(tried, work.opened(places, machine))
+
+    def finish() -> None:
+        screen.following(screen.pages(work.drawn(audit.workspace)), "mia-seg results, or open the page")
+
+    work.audited(audit, making, finish)
 
 
-app.command()(audit)
+app.command()(command(audit))
 
 
 @app.command()
-def plan(
-    victim: OfGrid = None,
-    shadow: ShadowOfGrid = None,
-    defense: DefenseNames = None,
-    *,
-    grid: GridName = None,
-    attack: AttackNames = None,
-    seed: Seeds = None,
-    repeats: Repeats = None,
-    data_root: DataRoot = None,
-    store: StoreRoot = STORE,
-    reports: Reports = REPORTS,
-    as_json: AsJson = False,
-) -> None:
+@command
+def plan(tried: TriedOrGrid, places: Places, as_json: AsJson = False) -> None:
     """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
-    workspace = work.opened(store, data_root, reports, device="auto")
-    audit = work.asked(
-        victim, shadow, grid, workspace=workspace, defenses=defense, attacks=attack, seeds=seed, repeats=repeats
-    )
-    work.planned(audit, as_json)
+    work.planned(work.asked(tried, work.opened(places, Machine())), as_json)
 
 
 @app.command()
-def report(
-    data_root: DataRoot = None, store: StoreRoot = STORE, reports: Reports = REPORTS, *, device: Device = "auto"
-) -> None:
+@command
+def report(places: Places, device: Device = "auto") -> None:
     """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
-    workspace = work.opened(store, data_root, reports, device=device)
-    screen.following(screen.pages(work.drawn(workspace)), f"open {reports / 'index.html'}")
+    workspace = work.opened(places, Machine(device))
+    screen.following(screen.pages(work.drawn(workspace)), f"open {places.reports / 'index.html'}")
+
+
+app.command("open")(command(open_))
 
 
 @app.command("list")
-def list_() -> None:
+@command
+def list_(as_json: AsJson = False) -> None:
     """What there is: recipes, data sets, segmenters, defenses, attacks."""
     from rich.markup import escape
     from rich.table import Table
@@ -289,17 +196,21 @@ def list_() -> None:
     from mia_seg.recipes.catalogue import catalogue
     from mia_seg.texts import printable
 
-    for kind, entries in catalogue().items():
+    found = catalogue()
+    if as_json:
+        return print(json.dumps({kind: dict(entries) for kind, entries in found.items()}, indent=1))
+    for kind, entries in found.items():
         table = Table("name", "what", title=kind, title_justify="left", box=None, pad_edge=False)
         for name, what in entries:
             table.add_row(*(escape(printable(text)) for text in (name, what)))
         screen.out().print(table, "")
 
 
-app.command()(check)
+app.command()(command(check))
 
 
 @app.command()
+@command
 def results(
     reports: Reports = REPORTS,
     form: Annotated[
@@ -323,7 +234,11 @@ def results(
     screen.FORMS[form](found)
 
 
-app.command()(serve)
+app.command()(command(compare))
+app.command()(command(gate))
+
+
+app.command()(command(serve))
 
 
 def main() -> None:

@@ -1,15 +1,17 @@
 """`mia-seg audit`: a model that exists, from its recipe or from options that describe it."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mia_seg.api import SCREEN, WITH_POOL, Audit
+from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import DataRoot, Device, DryRun, Jobs, On, Reports, Seeds, StoreRoot, Yes
+from mia_seg.cli._options import Device, Machine, Making, Places, Seeds
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -42,16 +44,24 @@ Labels = Annotated[Path | None, typer.Option(help="Folder of their label files, 
 Classes = Annotated[
     str | None, typer.Option(help="Class names with commas, where label files hold 0, 1, 2, ... in this order.")
 ]
-ClassMap = Annotated[str | None, typer.Option(help="Class map of the labels in their place: packaged, or a .toml.")]
+ClassMap = Annotated[
+    str | None,
+    typer.Option(
+        help="Class map of the labels in their place: packaged, or a .toml.", autocompletion=complete.CLASS_MAPS
+    ),
+]
 Screened = Annotated[
     list[str] | None,
     typer.Option(
         "--attack", help=f"name or name:value; repeat for several. Default: {', '.join(SCREEN)}; with a pool, "
-        f"{', '.join(WITH_POOL)} too.",
+        f"{', '.join(WITH_POOL)} too.", autocompletion=complete.ATTACKS,
     ),
 ]  # fmt: skip
 Released = Annotated[
-    list[str] | None, typer.Option("--defense", help="name or name:value; repeat for several. Default: none.")
+    list[str] | None,
+    typer.Option(
+        "--defense", help="name or name:value; repeat for several. Default: none.", autocompletion=complete.DEFENSES
+    ),
 ]
 Shadows = Annotated[
     int, typer.Option(min=0, help="Train so many shadows (even, 4 or more) and attack through them. Default: none.")
@@ -60,7 +70,10 @@ Name = Annotated[str, typer.Option(help="What the recipe is called that this wri
 
 
 def audit(
-    victim: Annotated[str | None, typer.Argument(help="A victim recipe; or describe a model with --door.")] = None,
+    victim: Annotated[
+        str | None,
+        typer.Argument(help="A victim recipe; or describe a model with --door.", autocompletion=complete.VICTIMS),
+    ] = None,
     door: DoorText = None,
     answers: Answers = None,
     *,
@@ -77,14 +90,9 @@ def audit(
     attack: Screened = None,
     shadows: Shadows = 0,
     seed: Seeds = None,
-    data_root: DataRoot = None,
-    store: StoreRoot = Path("runs"),
-    reports: Reports = Path("reports"),
+    places: Places,
+    making: Making,
     device: Device = "auto",
-    jobs: Jobs = 1,
-    on: On = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
 ) -> None:
     """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members.
 
@@ -95,7 +103,7 @@ def audit(
         "pool": pool, "images": images, "labels": labels, "class_map": class_map, "classes": classes,
     }  # fmt: skip
     asked = {"defenses": defense or (), "attacks": attack or (), "seeds": seed or [0]}
-    how = {"jobs": jobs, "on": on, "dry_run": dry_run, "yes": yes}
+    machine = Machine(device)
     if (victim is None) == (door is None):
         raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
     if victim is not None:
@@ -103,42 +111,42 @@ def audit(
             raise MiaSegError(
                 f"{', '.join(beside)} describe a model with --door, and '{victim}' has a recipe. Edit that."
             )
-        workspace = work.opened(store, data_root, reports, device=device)
-        return _look(victim, workspace, shadows, asked=asked, how=how)
+        return _look(victim, work.opened(places, machine), shadows, asked=asked, making=making)
     from mia_seg.brought.options import Brought, described
 
-    files, root = described(Brought(**given), name, data_root)
-    with files.written(only_now=dry_run):
-        if not dry_run:
+    files, root = described(Brought(**given), name, places.data_root)
+    with files.written(only_now=making.dry_run):
+        if not making.dry_run:
             screen.following(list(files.texts), f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
-        workspace = work.opened(store, root, reports, device=device)
-        return _look(name, workspace, shadows, asked=asked, how=how)
+        workspace = work.opened(replace(places, data_root=root), machine)
+        return _look(name, workspace, shadows, asked=asked, making=making)
 
 
 def _option(key: str) -> str:
     return "--set" if key == "settings" else f"--{key.replace('_', '-')}"
 
 
-def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str, Any], how: dict[str, Any]) -> None:
+def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str, Any], making: Making) -> None:
     """Look at a victim alone, or attack it through shadows whose recipe is written first."""
     from mia_seg.brought.fleet import fleet
 
     if not shadows:
-        return _audit(Audit(victim, None, **asked, workspace=workspace), **how)
+        return _audit(Audit(victim, None, **asked, workspace=workspace), making)
     files, name = fleet(victim, shadows, workspace)
-    with files.written(only_now=how["dry_run"]):
-        return _audit(Audit(victim, name, **asked, workspace=workspace), **how)
+    with files.written(only_now=making.dry_run):
+        return _audit(Audit(victim, name, **asked, workspace=workspace), making)
 
 
-def _audit(looked: Audit, *, jobs: int, on: str | None, dry_run: bool, yes: bool) -> None:
-    if dry_run:
-        return work.planned(looked)
-    if work.audited(looked, yes, jobs=jobs, on=on):
-        screen.verdict(looked.results)
+def _audit(looked: Audit, making: Making) -> None:
+    def finish() -> None:
+        if not making.as_json:
+            screen.verdict(looked.results)
         written = screen.pages(work.drawn(looked.workspace))
         if looked.request.shadow is None:
             screen.stronger(_stronger(looked))
         screen.following(written, "open the page")
+
+    work.audited(looked, making, finish)
 
 
 def _stronger(looked: Audit) -> str:

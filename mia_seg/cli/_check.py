@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mia_seg.cli import _screen as screen
-from mia_seg.cli._options import DataRoot
+from mia_seg.cli._options import AsJson, DataRoot
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check(
         bool,
         typer.Option("--all", help="Instead, read every image and label file of the data sets once, for a table."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --all: the table as JSON, for scripts.")] = False,
+    as_json: AsJson = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="With --all: files read at once. Default: one a processor core.")
     ] = None,
@@ -44,22 +44,25 @@ def check(
     """
     if every:
         return _read(data_root, as_json, workers)
-    if as_json or workers is not None:
-        raise MiaSegError("--json and --workers belong to 'mia-seg check --all'. Add --all, or leave them out.")
-    _look(data_root)
+    if workers is not None:
+        raise MiaSegError("--workers belongs to 'mia-seg check --all'. Add --all, or leave it out.")
+    _look(data_root, as_json)
 
 
-def _look(data_root: Path | None) -> None:
+def _look(data_root: Path | None, as_json: bool) -> None:
     from mia_seg.recipes import catalogue
     from mia_seg.stages import checks, limits
 
-    faults = 0
+    faults, told = 0, list[dict[str, str]]()
+    tell = partial(screen.found_in, told) if as_json else screen.findings
     if data_root is not None:
         screen.says(f"which data sets lie in {data_root}: every folder's pairs, and the classes in a few label files")
-        faults += screen.findings(catalogue.survey(data_root))
+        faults += tell(catalogue.survey(data_root))
         screen.says("every recipe: its keys, its data set, its split, its sizes and the first scene of its members")
     sizes = partial(limits.check_recipe, data_root=data_root)
-    faults += screen.findings(catalogue.check(checks.recipe_of, data_root, sizes))
+    faults += tell(catalogue.check(checks.recipe_of, data_root, sizes))
+    if as_json:
+        print(json.dumps(told, indent=1))
     if faults:
         raise MiaSegError(
             f"{faults} of the above need attention. A recipe with an ok can be run where its data set has no problem."

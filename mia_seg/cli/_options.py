@@ -1,5 +1,6 @@
 """The options and arguments that several commands share."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,9 @@ from typing import Annotated
 import typer
 
 from mia_seg.api import ATTACKS, DEFENSES, LARGEST_SEED
+from mia_seg.cli import _complete as complete
+
+STORE, REPORTS = Path("runs"), Path("reports")
 
 
 class Form(StrEnum):
@@ -32,7 +36,7 @@ StoreRoot = Annotated[
 Reports = Annotated[Path, typer.Option(help="Where results and the page are written.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
 # One process each: more than a machine has would only stand in each other's way.
-Devices = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
+DeviceCount = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
 Jobs = Annotated[
     int, typer.Option(min=1, help="How many stages are made at once, each in a process of its own on this machine.")
 ]
@@ -48,7 +52,11 @@ PrecisionName = Annotated[
 ]
 DefenseNames = Annotated[
     list[str] | None,
-    typer.Option("--defense", help=f"name or name:value; repeat for several. Default: {', '.join(DEFENSES)}."),
+    typer.Option(
+        "--defense",
+        help=f"name or name:value; repeat for several. Default: {', '.join(DEFENSES)}.",
+        autocompletion=complete.DEFENSES,
+    ),
 ]
 AttackNames = Annotated[
     list[str] | None,
@@ -56,23 +64,101 @@ AttackNames = Annotated[
         "--attack",
         help=f"name or name:value; repeat for several. Default: {', '.join(ATTACKS)}; through a fleet, those that "
         f"compare with many shadows.",
+        autocompletion=complete.ATTACKS,
     ),
 ]
 Repeats = Annotated[
-    int | None,
-    typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers. Default: 1."),
+    int,
+    typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers."),
 ]
 GeneratorName = Annotated[
     str | None,
-    typer.Option("--generator", help="name or name:value in place of the recipe's, its other settings kept."),
+    typer.Option(
+        "--generator",
+        help="name or name:value in place of the recipe's, its other settings kept.",
+        autocompletion=complete.GENERATORS,
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
-Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.")]
-Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.")]
-OfGrid = Annotated[str | None, typer.Argument(show_default=False, help="A victim recipe, unless --grid names a grid.")]
-ShadowOfGrid = Annotated[str | None, typer.Argument(show_default=False, help="A shadow recipe, likewise.")]
+Measured = Annotated[list[Path] | None, typer.Argument(help="Files or folders of results. Default: reports.")]
+Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.", autocompletion=complete.VICTIMS)]
+Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.", autocompletion=complete.SHADOWS)]
+
+
+VictimOrGrid = Annotated[
+    str | None,
+    typer.Argument(
+        show_default=False, help="A victim recipe, unless --grid is given.", autocompletion=complete.VICTIMS
+    ),
+]
+ShadowOrGrid = Annotated[
+    str | None, typer.Argument(show_default=False, help="A shadow recipe, likewise.", autocompletion=complete.SHADOWS)
+]
 GridName = Annotated[
     str | None, typer.Option("--grid", help="A file of grids/ by its name: many audits in one run, sharing models.")
 ]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is tried on a victim."""
+
+    victim: Victim
+    shadow: Shadow
+    defense: DefenseNames = None
+    attack: AttackNames = None
+    seed: Seeds = None
+    repeats: Repeats = 1
+
+
+@dataclass(frozen=True)
+class TriedOrGrid(Tried):
+    """The same, or what a file lists."""
+
+    victim: VictimOrGrid = None  # type: ignore[assignment]
+    shadow: ShadowOrGrid = None  # type: ignore[assignment]
+    grid: GridName = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where scenes are read and models kept."""
+
+    data_root: DataRoot = None
+    store: StoreRoot = STORE
+
+
+@dataclass(frozen=True)
+class Places(Kept):
+    """And where results go."""
+
+    reports: Reports = REPORTS
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What computes, and how precisely."""
+
+    device: Device = "auto"
+    workers: Workers = 0
+    precision: PrecisionName = None
+
+
+@dataclass(frozen=True)
+class Devices(Machine):
+    """Several that share a training."""
+
+    devices: DeviceCount = 1
+
+
+@dataclass(frozen=True)
+class Making:
+    """How stages are made, or listed."""
+
+    jobs: Jobs = 1
+    on: On = None
+    dry_run: DryRun = False
+    as_json: AsJson = False
+    yes: Yes = False

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,25 @@ PRINTED = (
 TOLD = ("victims", "shadows", "generators", "results")
 
 
+@dataclass
+class Manner:
+    """How much is said. brief: no files that were written and no next steps. verbose: every stage."""
+
+    brief: bool = False
+    verbose: bool = False
+
+
+MANNER = Manner()
+
+
+def tell(quiet: bool, verbose: bool, *, as_json: bool) -> None:
+    """How much the command says that runs now; JSON stands alone on stdout."""
+    from mia_seg import progress
+
+    progress.show(not quiet)
+    MANNER.brief, MANNER.verbose = quiet or as_json, verbose
+
+
 @cache
 def out() -> "Console":
     """Where results go. A log has no width of its own, and a table folded to 80 columns cannot be read back."""
@@ -54,7 +74,7 @@ def say(did: str, stage: "Stage[Any]") -> None:
 
     from mia_seg.progress import console
 
-    if did == "reused" and stage.kind not in TOLD:
+    if did == "reused" and stage.kind not in TOLD and not MANNER.verbose:
         return
     verb, noun = DID.get(stage.kind, ("made", stage.kind))
     verb = verb if did == "made" else "waiting for another process with" if did == "waiting" else did
@@ -197,8 +217,16 @@ def findings(found: "Iterable[Finding]") -> int:
     return faults
 
 
+def found_in(told: "list[dict[str, str]]", found: "Iterable[Finding]") -> int:
+    """The same findings, kept for JSON; how many of them are faults."""
+    told += ({"state": state, "said": line} for state, line in found)
+    return sum(one["state"] == "problem" for one in told)
+
+
 def says(checks: str) -> None:
     """What is looked at now."""
+    if MANNER.brief:
+        return
     out().print("[dim]checking[/]", end=" ")
     out().print(printable(checks), markup=False)
 
@@ -206,12 +234,15 @@ def says(checks: str) -> None:
 def pages(written: Sequence[Path]) -> list[Path]:
     """The pages among a report's files; the figures are counted, not listed."""
     found = [path for path in written if path.suffix in (".html", ".md")]
-    out().print(f"[dim]    drew[/] {len(written) - len(found)} figures")
+    if not MANNER.brief:
+        out().print(f"[dim]    drew[/] {len(written) - len(found)} figures")
     return found
 
 
 def following(written: Sequence[Path], then: str) -> None:
     """What was written, and what to do next."""
+    if MANNER.brief:
+        return
     for path in written:
         out().print("[dim]   wrote[/]", end=" ")
         out().print(printable(str(path)), markup=False)
@@ -221,8 +252,15 @@ def following(written: Sequence[Path], then: str) -> None:
 
 def stronger(said: str) -> None:
     """What else could be tried, if anything."""
-    if said:
+    if said and not MANNER.brief:
         out().print(printable(said), markup=False)
+
+
+def spent(said: str) -> None:
+    """Where the time went; to stderr, as all that differs from run to run."""
+    from mia_seg.progress import console
+
+    console.print(f"[dim]   spent[/] {said}", soft_wrap=True)
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

@@ -3,12 +3,13 @@
 import importlib.util
 import os
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._options import Device, Kept, Victim
 from mia_seg.errors import MiaSegError
 
 ALONE = ("127.0.0.1", "::1", "localhost")  # addresses that no other machine reaches
@@ -23,15 +24,14 @@ class NoiseOf(StrEnum):
 
 
 def serve(
-    victim: Annotated[str, typer.Argument(help="A victim recipe that was trained: see 'mia-seg list'.")],
-    defense: Annotated[str, typer.Option(help="name or name:value, as synfeat:0.75.")] = "none",
+    victim: Victim,
+    defense: Annotated[
+        str, typer.Option(help="name or name:value, as synfeat:0.75.", autocompletion=complete.DEFENSES)
+    ] = "none",
     *,
     seed: Annotated[int, typer.Option(min=0, help="Which of the trained victims.")] = 0,
-    data_root: Annotated[
-        Path | None, typer.Option(envvar="MIA_SEG_DATA", help="Folder of the data sets: a victim is known by its data.")
-    ] = None,
-    store: Annotated[Path, typer.Option(envvar="MIA_SEG_STORE", help="Where the victim was trained.")] = Path("runs"),
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
+    places: Kept,
+    device: Device = "auto",
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     limit: Annotated[int | None, typer.Option(min=1, help="Requests a client and minute.")] = None,
@@ -52,7 +52,11 @@ def serve(
     from mia_seg.workspace import Workspace
 
     service = deployed(
-        victim, seed, Workspace(Store(store), data_root, device=device), defense=defense, noise=Noise(noise.value)
+        victim,
+        seed,
+        Workspace(Store(places.store), places.data_root, device=device),
+        defense=defense,
+        noise=Noise(noise.value),
     )
 
     def ready(url: str) -> None:

@@ -1,12 +1,15 @@
 """`mia-seg store`: look after what is kept."""
 
+import json
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._declare import command
+from mia_seg.cli._options import REPORTS, STORE, AsJson, StoreRoot
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -15,20 +18,20 @@ if TYPE_CHECKING:
 
 store = typer.Typer(help="Look after what is kept: list it, check it, remove what nothing needs.", no_args_is_help=True)
 
-Root = Annotated[Path, typer.Option("--store", envvar="MIA_SEG_STORE", help="Where models and answers are kept.")]
-RUNS = Path("runs")
-
 
 @store.command()
-def ls(root: Root = RUNS) -> None:
+@command
+def ls(root: StoreRoot = STORE, as_json: AsJson = False) -> None:
     """List every artefact with its size and age."""
     from mia_seg.store.upkeep import entries
 
-    _show(entries(_opened(root)))
+    found = entries(_opened(root))
+    print(json.dumps([_row(entry) for entry in found], indent=1)) if as_json else _show(found)
 
 
 @store.command()
-def verify(root: Root = RUNS) -> None:
+@command
+def verify(root: StoreRoot = STORE) -> None:
     """Read every file and compare it with what was written; exit code 2 where one differs."""
     from mia_seg.store.upkeep import damaged, entries
 
@@ -43,9 +46,10 @@ def verify(root: Root = RUNS) -> None:
 
 
 @store.command()
+@command
 def gc(
-    root: Root = RUNS,
-    reports: Annotated[Path, typer.Option(help="What a result below this folder came from is kept.")] = Path("reports"),
+    root: StoreRoot = STORE,
+    reports: Annotated[Path, typer.Option(help="What a result below this folder came from is kept.")] = REPORTS,
     older_than: Annotated[float, typer.Option(min=0, help="Days that a folder must have been left alone.")] = 1.0,
     *,
     yes: Annotated[
@@ -70,8 +74,10 @@ def gc(
 
 
 @store.command()
+@command
 def rm(
-    names: Annotated[list[str], typer.Argument(help="KIND/FOLDER, as 'mia-seg store ls' has them.")], root: Root = RUNS
+    names: Annotated[list[str], typer.Argument(help="KIND/FOLDER, as 'mia-seg store ls' has them.")],
+    root: StoreRoot = STORE,
 ) -> None:
     """Remove some artefacts; the next run that needs one makes it anew."""
     from mia_seg.store.upkeep import named, remove
@@ -88,6 +94,13 @@ def _opened(root: Path) -> "Store":
     if not root.is_dir():
         raise MiaSegError(f"{root} is no folder. Name the store with --store (or MIA_SEG_STORE).")
     return Store(root)
+
+
+def _row(entry: "Entry") -> dict[str, Any]:
+    return {
+        "state": entry.state, "artefact": entry.label, "digest": entry.digest, "bytes": entry.size,
+        "seconds": round(entry.age),
+    }  # fmt: skip
 
 
 def _show(found: "list[Entry]") -> None:

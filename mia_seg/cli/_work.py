@@ -1,14 +1,15 @@
 """What commands have in common once their options are parsed."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
-from mia_seg.api import Audit, Audits
+from mia_seg.api import Audit, Audits, grid_of
 from mia_seg.cli import _screen as screen
+from mia_seg.cli._options import REPORTS, Devices, Kept, Machine, Making, Tried, TriedOrGrid
+from mia_seg.cli._spent import Spent
 from mia_seg.errors import MiaSegError
-
-OF_A_GRID = "--defense, --attack, --seed and --repeats"
 
 if TYPE_CHECKING:
     from mia_seg.recipes import Precision
@@ -16,24 +17,22 @@ if TYPE_CHECKING:
     from mia_seg.workspace import Workspace
 
 
-def opened(
-    store: Path, data_root: Path | None, reports: Path, *, device: str, devices: int = 1, workers: int = 0,
-    precision: str | None = None,
-) -> "Workspace":  # fmt: skip
+def opened(places: Kept, machine: Machine) -> "Workspace":
     """What the options of a command come to."""
     from mia_seg.recipes import Precision
     from mia_seg.store import Store
     from mia_seg.workspace import Workspace
 
-    if precision not in (None, *get_args(Precision)):
-        raise MiaSegError(f"--precision {precision}: choose one of {', '.join(get_args(Precision))}.")
-    return Workspace(Store(store), data_root, reports, device, devices, workers, cast("Precision | None", precision))
+    if machine.precision not in (None, *get_args(Precision)):
+        raise MiaSegError(f"--precision {machine.precision}: choose one of {', '.join(get_args(Precision))}.")
+    devices = machine.devices if isinstance(machine, Devices) else 1
+    return Workspace(
+        Store(places.store), places.data_root, getattr(places, "reports", REPORTS), machine.device, devices,
+        machine.workers, cast("Precision | None", machine.precision),
+    )  # fmt: skip
 
 
-def made(
-    stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool, jobs: int = 1,
-    on: str | None = None,
-) -> bool:  # fmt: skip
+def made(stages: "Sequence[Stage[Path]]", workspace: "Workspace", making: Making) -> bool:
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
     from mia_seg import engines
     from mia_seg.stages import length, limits
@@ -42,13 +41,15 @@ def made(
 
     plan = Plan(tuple(stages), workspace.store)
     limits.check(plan, workspace)
-    if dry_run:
-        screen.plan(plan, length.warning(plan, workspace))
+    if making.dry_run:
+        screen.plan(plan, length.warning(plan, workspace), making.as_json)
         return False
-    engine = engines.chosen(workspace, jobs=jobs, on=on)
-    length.check(plan, workspace, yes=yes)
+    engine = engines.chosen(workspace, jobs=making.jobs, on=making.on)
+    length.check(plan, workspace, yes=making.yes)
     outcome = run_plan(plan, workspace, screen.say, engine=engine)
     outcome.check()
+    if making.as_json:
+        print(json.dumps([str(path) for path in places(stages, workspace)], indent=1))
     return outcome.first
 
 
@@ -57,20 +58,26 @@ def places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Path
     return [stage.artefact(workspace.store).path for stage in stages]
 
 
-def asked(
-    victim: str | None, shadow: str | None, grid: str | None, *, workspace: "Workspace", **options: Any
-) -> Audits:
-    """The audit of these options, or those that a grid lists. options: of `Audit`; None where nothing was said."""
-    from mia_seg.api import grid_of
+def one(tried: Tried, workspace: "Workspace") -> Audit:
+    """The audit that options ask for."""
+    return Audit(
+        tried.victim, tried.shadow, tried.defense or (), attacks=tried.attack or (), seeds=tried.seed or [0],
+        repeats=tried.repeats, workspace=workspace,
+    )  # fmt: skip
 
-    said = {name: value for name, value in options.items() if value is not None}
-    if grid is not None:
-        if victim is not None or said:
-            raise MiaSegError(f"--grid {grid} says what is audited, and how. Leave out VICTIM, SHADOW and {OF_A_GRID}.")
-        return grid_of(grid, workspace)
-    if victim is None or shadow is None:
-        raise MiaSegError("Name a victim and a shadow (see 'mia-seg list'), or a grid of them: --grid NAME.")
-    return Audit(victim, shadow, **{"seeds": [0], **said}, workspace=workspace)
+
+def asked(tried: TriedOrGrid, workspace: "Workspace") -> Audits:
+    """The audit that options ask for, or those that a grid lists."""
+    if tried.grid is None:
+        if tried.victim is None or tried.shadow is None:
+            raise MiaSegError("Name a victim and a shadow (see 'mia-seg list'), or a grid of them: --grid NAME.")
+        return one(tried, workspace)
+    if tried != TriedOrGrid(grid=tried.grid):
+        raise MiaSegError(
+            f"--grid {tried.grid} says what is audited, and how. Leave out VICTIM, SHADOW, --defense, --attack, --seed "
+            f"and --repeats."
+        )
+    return grid_of(tried.grid, workspace)
 
 
 def planned(audit: Audits, as_json: bool = False) -> None:
@@ -82,20 +89,24 @@ def planned(audit: Audits, as_json: bool = False) -> None:
     screen.plan(found, length.warning(found, audit.workspace), as_json)
 
 
-def audited(audit: Audits, yes: bool, *, jobs: int = 1, on: str | None = None) -> bool:
-    """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
+def audited(audit: Audits, making: Making, finish: Callable[[], None]) -> None:
+    """Run with a line a stage, or list the stages; show what could be made even where something failed.
 
-    Of several processes that share a training only the first has the results.
+    finish: what follows where all is in hand here. Of several processes that share a training only the first has it.
     """
     from mia_seg import engines
 
-    engine = engines.chosen(audit.workspace, jobs=jobs, on=on)
+    if making.dry_run:
+        return planned(audit, making.as_json)
+    engine, spent = engines.chosen(audit.workspace, jobs=making.jobs, on=making.on), Spent()
     screen.left_out(audit.left_out)
     try:
-        audit.run(screen.say, long=yes, engine=engine)
+        audit.run(spent.say, long=making.yes, engine=engine)
     finally:
-        screen.results(audit.made)
-    return bool(audit.written)
+        screen.FORMS["json" if making.as_json else "text"](audit.made)
+    if audit.written:
+        finish()
+    screen.spent(spent.told(audit.workspace.store.journal()))
 
 
 def victim_of(shadow: str) -> str:

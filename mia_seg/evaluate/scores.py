@@ -37,6 +37,16 @@ class SceneScores:
     def above(self, other: "SceneScores") -> Rate | None:
         """By how much the AUC exceeds the other's on the scenes of both; None where they have none of a side in common.
 
+        Raises MiaSegError as `common` does.
+        """
+        both = self.common(other)
+        if both is None:
+            return None
+        return auc_above(both.scores_N, both.others_N, both.members_N, groups=both.groups)
+
+    def common(self, other: "SceneScores") -> "Common | None":
+        """The scores of the scenes of both; None where they have none of a side in common.
+
         Raises MiaSegError where a scene is a member to one and none to the other: these are two splits.
         """
         place = {scene: k for k, scene in enumerate(other.ids)}
@@ -47,8 +57,17 @@ class SceneScores:
             raise MiaSegError("A member of one result is none of the other's: these are results of two splits.")
         if members_N.all() or not members_N.any():
             return None
-        groups = [self.groups[k] for k in mine]
-        return auc_above(self.scores_N[mine], other.scores_N[theirs], members_N, groups=groups)
+        return Common(self.scores_N[mine], other.scores_N[theirs], members_N, [self.groups[k] for k in mine])
+
+
+@dataclass(frozen=True, eq=False)
+class Common:
+    """What two results say of the N scenes of both."""
+
+    scores_N: Floats
+    others_N: Floats
+    members_N: np.ndarray
+    groups: list[str]
 
 
 def beside(result: Path) -> Path:

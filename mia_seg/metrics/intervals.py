@@ -77,6 +77,12 @@ def square_and_add(value: float, *parts: Interval) -> Interval:
     return max(value - below, 0.0), min(value + above, 1.0)
 
 
+def widened(value: float, ends: Interval, tried: int) -> Interval:
+    """The interval of one value that was chosen out of so many (Bonferroni): all of them hold at 95% together."""
+    wider = float(ndtri(1 - TAIL / tried) / ndtri(1 - TAIL))
+    return value + wider * (ends[0] - value), value + wider * (ends[1] - value)
+
+
 def ranks_around(rate: float, count: float) -> tuple[float, float, float]:
     """Between which two of `count` draws, counted from the highest, lies the value that a share `rate` of all exceeds.
 

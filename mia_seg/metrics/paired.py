@@ -67,6 +67,18 @@ def auc_above(
     return _areas(*_ranked(scores, others, members, groups=groups))
 
 
+def unpaired(first: Rate, second: Rate) -> Rate:
+    """How much the first of two independent rates exceeds the second, with an interval made of both of theirs.
+
+    Distances to the ends are added as squares (Zou & Donner, Stat. Med. 2008, 27:1693). Of rates on the same scenes
+    the interval errs on the wide side, as far as both find the same scenes hard.
+    """
+    value = first["value"] - second["value"]
+    below = np.hypot(first["value"] - first["low"], second["high"] - second["value"])
+    over = np.hypot(first["high"] - first["value"], second["value"] - second["low"])
+    return _rate(value, (value - below, value + over))
+
+
 def over_seeds(found: Sequence[Rate]) -> Rate:
     """The mean of several seeds' differences with its 95% interval, for seeds that are a random draw of seeds.
 

@@ -1,8 +1,6 @@
 """What a defense changes, told on the same scenes: differences of two cells over the seeds that they have in common."""
 
-from scipy.special import ndtri
-
-from mia_seg.metrics.intervals import TAIL
+from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import Rate
 from mia_seg.metrics.paired import over_seeds
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name
@@ -34,8 +32,7 @@ def miou_change(mine: Cell) -> Estimate | None:
 
 def of_many(change: Estimate, tried: int) -> Estimate:
     """The difference with the interval of one that was chosen out of so many (Bonferroni): all of them hold at 95%."""
-    wider = float(ndtri(1 - TAIL / tried) / ndtri(1 - TAIL))
-    return Estimate(change.value, *(change.value + wider * (end - change.value) for end in change[1:]))
+    return Estimate(change.value, *widened(change.value, (change.low, change.high), tried))
 
 
 def signed(change: Estimate, unit: float = 1, digits: int = 3) -> str:

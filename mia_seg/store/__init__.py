@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import time
@@ -26,11 +27,23 @@ from mia_seg.store._files import hash_of, reading, replace, settle, shortened, w
 from mia_seg.store._locks import locked
 from mia_seg.texts import is_hidden
 
-__all__ = ["Artefact", "Draft", "Store", "digest", "reading", "replace", "shortened", "write_json", "writing"]
+__all__ = [
+    "Artefact",
+    "Draft",
+    "Store",
+    "digest",
+    "reading",
+    "replace",
+    "shortened",
+    "upkeep_command",
+    "write_json",
+    "writing",
+]
 
 FORMAT = 2
 MADE, STORE, JOURNAL = "made.json", "store.json", "journal.jsonl"
 WORK, LOCKS = "work", "locks"
+USUAL = Path("runs")  # where the command line keeps a store unless it is told
 ASKED = "asked"  # what was paid for: no run can make it again, so upkeep leaves it alone
 BROUGHT = "brought"  # scenes that came as arrays, through Python: nobody else has them
 Build = Callable[[Sequence["Draft"]], None]
@@ -337,10 +350,15 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
 
 
+def upkeep_command(what: str, root: Path) -> str:
+    """'mia-seg store rm victims/a-0123' as it has to be typed for this store, wherever it lies."""
+    return f"mia-seg store {what}" + ("" if root == USUAL else f" --store {shlex.quote(str(root))}")
+
+
 def _altered(folder: Path, name: str, what: str) -> MiaSegError:
+    removal = upkeep_command(f"rm {folder.parent.name}/{folder.name}", folder.parents[1])
     return MiaSegError(
-        f"{folder / name} {what}. Remove it with 'mia-seg store rm {folder.parent.name}/{folder.name}' and run the "
-        f"same command again: it is made anew."
+        f"{folder / name} {what}. Remove it with '{removal}' and run the same command again: it is made anew."
     )
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mia_seg.errors import MiaSegError
-from mia_seg.store import ASKED, BROUGHT, LOCKS, MADE, WORK, Store, stale_drafts, writing
+from mia_seg.progress import track
+from mia_seg.store import ASKED, BROUGHT, LOCKS, MADE, WORK, Store, stale_drafts, upkeep_command, writing
 from mia_seg.store._locks import if_free, is_locked
 from mia_seg.texts import files_below, read_json
 
@@ -75,8 +76,9 @@ def entries(store: Store) -> list[Entry]:
 
 def damaged(store: Store) -> Iterator[tuple[Entry, str]]:
     """Each whole artefact that is not as it was written, and what is wrong; every file is read."""
-    for entry in entries(store):
-        if entry.state == "whole" and (sentence := _fault(store, entry)):
+    whole = [entry for entry in entries(store) if entry.state == "whole"]
+    for entry in track(whole, "reading artefacts", len(whole)):
+        if sentence := _fault(store, entry):
             yield entry, sentence
 
 
@@ -125,7 +127,11 @@ def named(store: Store, names: Sequence[str]) -> list[Entry]:
     for name in wanted:
         if name not in there:
             close = get_close_matches(name, there, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else " 'mia-seg store ls' lists what is there."
+            hint = (
+                f" Did you mean '{close[0]}'?"
+                if close
+                else f" '{upkeep_command('ls', store.root)}' lists what is there."
+            )
             raise MiaSegError(f"{store.root} has no '{name}'.{hint}")
         if is_locked(there[name].lock):
             raise MiaSegError(f"Another process works on {there[name].path}. Wait for it, or stop it.")
@@ -140,7 +146,8 @@ def _spared(store: Store, found: Sequence[Entry], reports: Path, *, published: b
     if busy := [lock.stem for lock in _locks(store) if is_locked(lock)]:
         return f"A process makes {busy[0]}, so that whole artefacts stay: it may need them. Wait for it."
     if silent := [entry.label for entry in found if entry.state == "whole" and entry.inputs is None]:
-        return f"What {silent[0]} came from cannot be read, so that whole artefacts stay. Run 'mia-seg store verify'."
+        look = upkeep_command("verify", store.root)
+        return f"What {silent[0]} came from cannot be read, so that whole artefacts stay. Run '{look}'."
     return ""
 
 
@@ -198,8 +205,8 @@ def _fault(store: Store, entry: Entry) -> str:
     artefact = store.artefact(entry.kind, entry.path.name.rpartition("-")[0], entry.inputs or {})
     if artefact.path != entry.path:
         return (
-            f"{entry.path / MADE} does not hold the inputs that the folder's name stands for. Remove it with 'mia-seg "
-            f"store rm {entry.label}'."
+            f"{entry.path / MADE} does not hold the inputs that the folder's name stands for. Remove it with "
+            f"'{upkeep_command(f'rm {entry.label}', store.root)}'."
         )
     try:
         artefact.check()

@@ -1,0 +1,236 @@
+"""Two audits side by side, A and B: what changed, by how much, and what of that is noise."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import Common
+from mia_seg.metrics.intervals import widened
+from mia_seg.metrics.membership import TARGETS, Rate
+from mia_seg.metrics.paired import above, over_seeds, unpaired
+from mia_seg.progress import track
+from mia_seg.verdict.found import SAME, called
+from mia_seg.verdict.limits import CHANCE
+from mia_seg.verdict.pairs import Matched, Pair, common, loosely
+
+Reading = Literal["higher", "lower", "noise", "the same"]
+AUC, ACCURACY, MIOU = "AUC", "balanced accuracy", "mIoU on non-members"
+TPRS = {f"TPR at {100 * target:g}% FPR": f"{target:g}" for target in TARGETS}
+NAUGHT: Rate = {"value": 0.0, "low": 0.0, "high": 0.0}
+ONE_TRAINING = (
+    "Each side is one training, and the intervals are over scenes alone: with other seeds the same training may "
+    "differ by more. Compare several seeds to tell."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of one attack in both audits, B less A; means over the seeds, with the widest ends.
+
+    scenes: how many are in both, of the seed with the fewest; 0 where the difference is not paired.
+    """
+
+    victim: str
+    defense: str
+    attack: str
+    adaptive: bool
+    seeds: tuple[int, ...]
+    measure: str
+    a: Rate
+    b: Rate
+    change: Rate
+    scenes: int
+
+    @property
+    def reading(self) -> Reading:
+        """What the interval of the difference says by itself."""
+        return read(self.change)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self) | {"reading": self.reading}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows, and sentences about what they rest on and come to."""
+
+    rows: list[Row]
+    notes: list[str]
+
+    def dump(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {"rows": [row.dump() for row in self.rows], "notes": self.notes}
+
+
+def compared(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
+    """B against A. Raises MiaSegError where they measure nothing in common."""
+    matched = loosely(a, b)
+    if not matched.pairs:
+        raise MiaSegError(
+            "A and B have no victim, defense, attack, shadow and seed in common. Name two results' files, which are "
+            "compared whatever they measure."
+        )
+    rows, notes = [], list(_differing(a, b))
+    attacks = _by_attack(matched.pairs)
+    for pairs in track(attacks, "comparing", len(attacks)):
+        shared, note = _shared(pairs)
+        rows += _rows(pairs, shared)
+        notes += [note] * bool(note)
+    notes += [
+        *_backwards(rows),
+        *_lone(matched),
+        *_one_training(matched.pairs),
+        summary([row for row in rows if row.measure == AUC]),
+    ]
+    return Comparison(_miou_once(rows), list(dict.fromkeys(notes)))
+
+
+def read(change: Rate) -> Reading:
+    """What the interval of a difference says."""
+    if change == NAUGHT:
+        return "the same"
+    return "higher" if change["low"] > 0 else "lower" if change["high"] < 0 else "noise"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """What differs in AUC by more than noise, with intervals that hold for all rows together."""
+    wide = [replace(row, change=_for_all(row.change, len(rows))) for row in rows]
+    beyond = [row for row in wide if row.reading in ("higher", "lower")]
+    if len(rows) == 1:
+        end = "more than noise" if beyond else "within noise" if wide[0].reading == "noise" else "no difference"
+        return f"B's AUC less A's is {signed(rows[0].change)}{_where(rows[0])}: {end}."
+    if not beyond:
+        return f"None of {len(rows)} differences of AUC is more than noise."
+    told = "; ".join(f"{row.attack} ({row.defense}, {_knows(row)}) {signed(row.change)}" for row in beyond)
+    return (
+        f"More than noise, allowing for {len(rows)} differences of AUC: {told}. In the table each interval stands by "
+        f"itself, and one in twenty strays by chance."
+    )
+
+
+def signed(change: Rate) -> str:
+    """'-0.034 [-0.050, -0.018]'."""
+    return "{value:+.3f} [{low:+.3f}, {high:+.3f}]".format(**change)
+
+
+def _rows(pairs: Sequence[Pair], shared: Sequence[Common]) -> list[Row]:
+    """Every measure that both sides resolve, of an attack over the seeds of both."""
+    paired = [above(c.scores_N, c.others_N, c.members_N, groups=c.groups) for c in shared]
+    changes: dict[str, list[Rate | str]] = {AUC: [one["auc"] for one in paired]}
+    changes |= {measure: [one["tpr_at_fpr"][at] for one in paired] for measure, at in TPRS.items()}
+    if all(before.digests.victim_answers == after.digests.victim_answers for before, after in pairs):
+        changes[MIOU] = [NAUGHT] * len(pairs)
+    scenes = min((len(c.scores_N) for c in shared), default=0)
+    found = (_row(pairs, measure, changes.get(measure, [])) for measure in (AUC, *TPRS, ACCURACY, MIOU))
+    return [replace(row, scenes=row.scenes and scenes) for row in found if row]
+
+
+def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str]) -> Row | None:
+    """None where a side does not resolve the measure. paired: a difference a seed; [] where there are none."""
+    a, b = ([rate for pair in pairs if (rate := _rate(pair[k], measure))] for k in (0, 1))
+    if len(a) < len(pairs) or len(b) < len(pairs):
+        return None
+    kept = [change for change in paired if not isinstance(change, str)]
+    is_paired, (first, last) = len(kept) == len(pairs), pairs[0]
+    changes = kept if is_paired else [unpaired(after, before) for before, after in zip(a, b, strict=True)]
+    what = last.victim, _both(first.defense, last.defense), _both(called(first), called(last)), last.adaptive
+    seeds = tuple(after.seed for _, after in pairs)
+    return Row(*what, seeds, measure, a=_mean(a), b=_mean(b), change=over_seeds(changes), scenes=int(is_paired))
+
+
+def _rate(result: Result, measure: str) -> Rate | None:
+    level, utility = result.levels["image"], result.utility.nonmembers
+    if measure in TPRS:
+        rate = level.tpr_at_fpr.get(TPRS[measure], "")
+        return None if isinstance(rate, str) else {"value": rate.tpr, "low": rate.low, "high": rate.high}
+    source, name = {AUC: (level, "auc"), ACCURACY: (level, "balanced_accuracy"), MIOU: (utility, "miou")}[measure]
+    return {
+        "value": getattr(source, name),
+        "low": getattr(source, f"{name}_low"),
+        "high": getattr(source, f"{name}_high"),
+    }
+
+
+def _both(a: str, b: str) -> str:
+    return a if a == b else f"{a} / {b}"
+
+
+def _mean(rates: Sequence[Rate]) -> Rate:
+    value = sum(rate["value"] for rate in rates) / len(rates)
+    return {"value": value, "low": min(r["low"] for r in rates), "high": max(r["high"] for r in rates)}
+
+
+def _shared(pairs: Sequence[Pair]) -> tuple[list[Common], str]:
+    """What every seed has in common, or none and why not."""
+    try:
+        found = [common(pair) for pair in pairs]
+    except MiaSegError:
+        return [], "Not paired: a member in A is none in B, so these are two splits. Their intervals are compared."
+    if len(kept := [one for one in found if one is not None]) == len(pairs):
+        return kept, ""
+    return [], (
+        "Not paired: results keep no scores of the same scenes (.scores.csv beside each). Intervals are compared, "
+        "which shows less."
+    )
+
+
+def _by_attack(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Pairs that differ by their seed alone."""
+    kept: dict[tuple[object, ...], list[Pair]] = {}
+    for pair in pairs:
+        kept.setdefault(tuple(getattr(pair[1], name) for name in SAME if name != "seed"), []).append(pair)
+    return list(kept.values())
+
+
+def _miou_once(rows: Sequence[Row]) -> list[Row]:
+    """The model's own measure once for what several attacks saw of it."""
+    once: dict[object, Row] = {}
+    for row in rows:
+        of_model = row.measure == MIOU
+        key = (row.victim, row.defense, row.seeds, row.a["value"], row.b["value"]) if of_model else id(row)
+        once.setdefault(key, replace(row, attack="", adaptive=False) if of_model else row)
+    return list(once.values())
+
+
+def _differing(a: Sequence[Result], b: Sequence[Result]) -> Iterator[str]:
+    """What each side has one of, and which is not the same."""
+    for name in (*SAME, "dataset"):
+        values = [{str(getattr(result, name)) for result in side} for side in (a, b)]
+        if max(map(len, values)) == 1 and values[0] != values[1]:
+            yield f"A has {name} '{values[0].pop()}', B '{values[1].pop()}'."
+
+
+def _lone(matched: Matched) -> Iterator[str]:
+    for side, lone in (("A", matched.before), ("B", matched.after)):
+        if lone:
+            first = f"{called(lone[0])} on {lone[0].victim}, defense {lone[0].defense}, seed {lone[0].seed}"
+            yield f"In {side} alone, and not compared: {len(lone)} results, such as {first}."
+
+
+def _backwards(rows: Sequence[Row]) -> Iterator[str]:
+    """Names AUCs that are low because the ranking is turned around, which is no protection."""
+    for row in rows:
+        for side, rate in (("A", row.a), ("B", row.b)):
+            if row.measure == AUC and rate["high"] < CHANCE:
+                yield f"In {side} {row.attack} ranks backwards: turned around its AUC is {1 - rate['value']:.3f}."
+
+
+def _one_training(pairs: Sequence[Pair]) -> list[str]:
+    retrained = any(before.digests.victim != after.digests.victim for before, after in pairs)
+    return [ONE_TRAINING] if retrained and len({after.seed for _, after in pairs}) == 1 else []
+
+
+def _for_all(change: Rate, tried: int) -> Rate:
+    low, high = widened(change["value"], (change["low"], change["high"]), tried)
+    return {"value": change["value"], "low": low, "high": high}
+
+
+def _where(row: Row) -> str:
+    return f" on the {row.scenes} scenes of both" if row.scenes else " by the two intervals"
+
+
+def _knows(row: Row) -> str:
+    return "attacker knows it" if row.adaptive else "attacker unaware"

@@ -1,0 +1,89 @@
+"""Limits of what may leak: the most that an attack's AUC, or its TPR at a low FPR, may be."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.results import Result
+from mia_seg.metrics.membership import TARGETS
+
+CHANCE = 0.5
+
+
+class Interval(NamedTuple):
+    """A rate in [0, 1] and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return "{} [{}, {}]".format(*map(digits, self))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most that a measure may be. at: the FPR of a TPR as results write it; empty for the AUC."""
+
+    most: float
+    at: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.measure} below {self.most:g}"
+
+    @property
+    def measure(self) -> str:
+        """'AUC', or 'TPR at 1% FPR'."""
+        return f"TPR at {100 * float(self.at):g}% FPR" if self.at else "AUC"
+
+    @property
+    def chance(self) -> float:
+        """What somebody reaches who guesses."""
+        return float(self.at) if self.at else CHANCE
+
+    def backwards(self, result: Result) -> bool:
+        """Whether the attack ranks non-members above members, and so tells them apart once it is turned around."""
+        return not self.at and result.levels["image"].auc < CHANCE
+
+    def of(self, result: Result) -> Interval | None:
+        """The measure of whole images; None where so few non-members do not resolve it.
+
+        An AUC below 0.5 is that of the attacker who turns the ranking around.
+        """
+        level = result.levels["image"]
+        if not self.at:
+            ends = Interval(level.auc, level.auc_low, level.auc_high)
+            return Interval(1 - ends.value, 1 - ends.high, 1 - ends.low) if self.backwards(result) else ends
+        rate = level.tpr_at_fpr.get(self.at, "")
+        return None if isinstance(rate, str) else Interval(rate.tpr, rate.low, rate.high)
+
+
+def limits(auc: float | None, tprs: list[str]) -> list[Limit]:
+    """The limits of --max-auc 0.6 and --max-tpr 0.05@0.01. Raises MiaSegError for what no model could keep or miss."""
+    found = [] if auc is None else [_checked(Limit(auc), f"--max-auc {auc:g}")]
+    return found + [_checked(_tpr(text), f"--max-tpr {text}") for text in tprs]
+
+
+def digits(value: float) -> str:
+    """Three digits after the point: limits have two, and a verdict hangs on which side of them a number lies."""
+    return f"{value:.3f}"
+
+
+def _tpr(text: str) -> Limit:
+    there = [f"{target:g}" for target in TARGETS]
+    try:
+        most, at = map(float, text.split("@"))
+    except ValueError:
+        raise MiaSegError(f"--max-tpr {text} is no limit. Write TPR@FPR, as 0.05@0.01.") from None
+    if f"{at:g}" not in there:
+        raise MiaSegError(f"--max-tpr {text}: results hold no TPR at FPR {at:g}. Choose one of {', '.join(there)}.")
+    return Limit(most, f"{at:g}")
+
+
+def _checked(limit: Limit, said: str) -> Limit:
+    if limit.chance < limit.most < 1:
+        return limit
+    raise MiaSegError(
+        f"{said}: the limit must lie above {limit.chance:g}, which is chance and so what a model without any leak has, "
+        f"and below 1, which no attack exceeds."
+    )
