@@ -22,6 +22,9 @@ HARD = np.random.default_rng(0).normal(size=200)
 IDS = [f"scene {k}" for k in range(200)]
 
 
+FEWER = SceneScores(IDS[1:], MEMBERS[1:], IDS[1:], HARD[1:])
+
+
 def scored(shift: float, **changes: Any) -> Result:
     """A result with its scores; what is hard is so in all of them."""
     scores_N = HARD + shift * MEMBERS + 0.1 * np.random.default_rng(int(1000 * shift)).normal(size=200)
@@ -67,6 +70,12 @@ def test_the_same_scenes_are_paired_and_show_what_two_intervals_do_not() -> None
 ALIKE = {"attack": "image_loss", "representation": ""}
 
 
+def test_scenes_are_the_same_where_all_their_names_are_or_their_data_set_is() -> None:
+    assert rows([scored(0.3)], [scored(0.6, dataset="another table")])["AUC"].scenes == 200
+    assert "A has dataset 'streets', B 'another table'." in notes([scored(0.3)], [scored(0.6, dataset="another table")])
+    assert rows([scored(0.3)], [scored(0.6).with_scores(FEWER)])["AUC"].scenes == 199
+
+
 def test_seeds_are_pooled_and_those_of_one_side_left_out_by_name() -> None:
     a, b = ([scored(shift, seed=s) for s in seeds] for shift, seeds in ((0.3, (1, 2, 3)), (0.6, (2, 3, 4))))
     found = rows(a, b)["AUC"]
@@ -94,7 +103,7 @@ def test_two_files_are_compared_whatever_they_measure_and_the_difference_is_said
     ("other", "says"),
     [
         (result(0.6, **ALIKE), "keep no scores of the same scenes"),
-        (scored(0.6, dataset="elsewhere"), "keep no scores of the same scenes"),
+        (scored(0.6, dataset="elsewhere").with_scores(FEWER), "keep no scores of the same scenes"),
         (scored(0.6).with_scores(SceneScores(IDS, ~MEMBERS, IDS, HARD)), "these are two splits"),
         (scored(0.6).with_scores(SceneScores(["x", "y"], MEMBERS[98:102:3], ["x", "y"], HARD[:2])), "no scores of the"),
     ],

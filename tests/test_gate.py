@@ -267,7 +267,6 @@ def test_the_largest_rise_of_several_allows_for_all_of_them() -> None:
         ([scored(0.3, controls=None)], [scored(0.3)], "in the baseline the results of seed 1 are from before"),
         ([scored(0.3), scored(0.3, attack="lira")], [scored(0.3)], "lira (seed 1) of the baseline was not tried now"),
         ([told(0.5, 0.4, 0.6)], [scored(0.3)], "has no scores of scenes in common"),
-        ([scored(0.3, dataset="other")], [scored(0.3)], "has no scores of scenes in common"),
     ],
 )  # fmt: skip
 def test_a_rise_that_cannot_be_seen_is_said_to(before: list[Result], after: list[Result], says: str) -> None:

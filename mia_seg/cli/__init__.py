@@ -160,7 +160,9 @@ def run(tried: TriedOrGrid, places: Places, machine: Machine, *, making: Making)
     audit = work.asked(tried, work.opened(places, machine))
 
     def finish() -> None:
-        screen.following(screen.pages(work.drawn(audit.workspace)), "mia-seg results, or open the page")
+        screen.following(
+            screen.pages(work.drawn(audit.workspace)), f"mia-seg results, or {work.opening(places.reports)}"
+        )
 
     work.audited(audit, making, finish)
 
@@ -180,7 +182,7 @@ def plan(tried: TriedOrGrid, places: Places, as_json: AsJson = False) -> None:
 def report(places: Places, device: Device = "auto") -> None:
     """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
     workspace = work.opened(places, Machine(device))
-    screen.following(screen.pages(work.drawn(workspace)), f"open {places.reports / 'index.html'}")
+    screen.following(screen.pages(work.drawn(workspace)), work.opening(places.reports))
 
 
 app.command("open")(command(open_))

@@ -144,7 +144,7 @@ def _audit(looked: Audit, making: Making) -> None:
         written = screen.pages(work.drawn(looked.workspace))
         if looked.request.shadow is None:
             screen.stronger(_stronger(looked))
-        screen.following(written, "open the page")
+        screen.following(written, work.opening(looked.workspace.reports))
 
     work.audited(looked, making, finish)
 

@@ -47,9 +47,9 @@ def gate(
     badge: Annotated[Path | None, typer.Option(help="Write a badge there, an SVG: pass, fail or unknown.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Exit with 0 where every attack stays below the limits, 1 where one does not, 2 where that cannot be told.
+    """Judge for a CI whether what is deployed leaks less than a limit: exit code 0 yes, 1 no, 2 cannot tell.
 
-    Intervals decide, not estimates: docs/gate.md has the rules, and an example for a CI.
+    Intervals decide more than estimates do: docs/gate.md has the rules, and an example.
     """
     from mia_seg.verdict.gate import CODES, Verdict, overall
 

@@ -1,6 +1,7 @@
 """What commands have in common once their options are parsed."""
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -116,6 +117,11 @@ def victim_of(shadow: str) -> str:
 
     adversary = recipes.load_shadow(shadow).adversary
     return "VICTIM" if isinstance(adversary, A2) else adversary.victim
+
+
+def opening(reports: Path) -> str:
+    """The command that opens the page of a folder of reports."""
+    return "mia-seg open" + ("" if reports == REPORTS else f" --reports {shlex.quote(str(reports))}")
 
 
 def drawn(workspace: "Workspace") -> list[Path]:

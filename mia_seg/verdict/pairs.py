@@ -33,10 +33,13 @@ def loosely(before: Sequence[Result], after: Sequence[Result]) -> Matched:
 def common(pair: Pair) -> Common | None:
     """The scores of the scenes of both, those of the later result first; None where they cannot be paired.
 
+    Scenes of two data sets may have a name in common by chance: they are the same where all names are.
     Raises MiaSegError for two splits of the same scenes.
     """
     before, after = pair
-    if before.scores is None or after.scores is None or before.dataset != after.dataset:
+    if before.scores is None or after.scores is None:
+        return None
+    if before.dataset != after.dataset and set(before.scores.ids) != set(after.scores.ids):
         return None
     return after.scores.common(before.scores)
 
