@@ -11,7 +11,7 @@ import pytest
 from mia_seg.errors import MiaSegError, Stopped, Unwritable
 from mia_seg.stages import Stage
 from mia_seg.stages import run as runs
-from mia_seg.stages.plan import Plan
+from mia_seg.stages.plan import Plan, key
 from mia_seg.stages.run import run
 from mia_seg.stages.sources import once
 from mia_seg.store import Draft, Store, digest
@@ -92,6 +92,20 @@ def test_equal_stages_are_one_step(workspace: Workspace) -> None:
     assert [stage.name for stage in plan.stages] == ["a.s0", "b.s0", "c.s0"]
 
 
+def test_stages_of_one_digest_and_two_names_are_both_made(workspace: Workspace) -> None:
+    """Two recipes that say the same, in one request."""
+
+    class Named(Line):
+        @property
+        def name(self) -> str:
+            return self.beside or ""
+
+    first, second = Named("x", beside="one"), Named("x", beside="two")
+    assert first.digest == second.digest
+    run(Plan((first, second), workspace.store), workspace)
+    assert [stage.value(workspace.store) for stage in (first, second)] == ["x", "x"]
+
+
 def test_a_graph_may_be_deeper_than_the_stack(workspace: Workspace) -> None:
     last = Line("0")
     for k in range(1, 3000):
@@ -106,7 +120,7 @@ def test_what_is_whole_is_reused_and_what_nothing_missing_needs_is_not_made(work
     run(Plan((stages["b"],), workspace.store), workspace)
     plan = Plan((stages["b"], stages["c"]), workspace.store)
     assert plan.states == {
-        f"lines/{stages[word].digest}": state for word, state in (("a", "whole"), ("b", "whole"), ("c", "missing"))
+        key(stages[word]): state for word, state in (("a", "whole"), ("b", "whole"), ("c", "missing"))
     }
     told: list[tuple[str, str]] = []
     run(plan, workspace, lambda did, stage: told.append((did, stage.name)))
@@ -119,7 +133,7 @@ def test_what_is_whole_is_reused_and_what_nothing_missing_needs_is_not_made(work
     for file in sorted(other.artefact(workspace.store).path.rglob("*"), reverse=True):
         file.unlink()
     other.artefact(workspace.store).path.rmdir()
-    assert Plan((last,), workspace.store).states[f"lines/{other.digest}"] == "unused"
+    assert Plan((last,), workspace.store).states[key(other)] == "unused"
 
 
 def test_where_a_stage_fails_the_rest_that_does_not_need_it_goes_on(workspace: Workspace) -> None:

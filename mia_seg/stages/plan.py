@@ -87,8 +87,8 @@ class Costs:
 
 
 def key(stage: Stage[Any]) -> str:
-    """What tells stages apart."""
-    return f"{stage.kind}/{stage.digest}"
+    """What tells stages apart: two recipes may say the same, and each has its own folder by its own name."""
+    return f"{stage.kind}/{stage.name}-{stage.digest}"
 
 
 def in_order(targets: Sequence[Stage[Any]]) -> Iterator[Stage[Any]]:

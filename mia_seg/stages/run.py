@@ -188,14 +188,14 @@ def _note(batch: Batch, ending: Ending, outcome: Outcome, *, say: Say) -> None:
 def make(batch: Batch, workspace: Workspace, say: Say = silent) -> Ending:
     """Make stages that share a pass, in this process. Raises Stopped, Unwritable, and what is no user's mistake."""
     store = workspace.store
-    by_digest = {stage.digest: stage for stage in batch}
+    by_place = {stage.artefact(store).path: stage for stage in batch}
 
     def build(drafts: Sequence[Draft]) -> None:
-        stages = [by_digest[draft.artefact.digest] for draft in drafts]
+        stages = [by_place[draft.artefact.path] for draft in drafts]
         type(stages[0]).make_together(stages, drafts, workspace)
 
     def waiting(artefact: Artefact) -> None:
-        say("waiting", by_digest[artefact.digest])
+        say("waiting", by_place[artefact.path])
 
     try:
         found = store.make([stage.artefact(store) for stage in batch], build, waiting)
