@@ -36,6 +36,7 @@ from mia_seg.cli._options import (
     Workers,
     Yes,
 )  # fmt: skip
+from mia_seg.cli._score import score
 from mia_seg.cli._serve import serve
 from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
@@ -317,6 +318,7 @@ def results(
     screen.FORMS[form](found)
 
 
+app.command()(score)
 app.command()(serve)
 
 
