@@ -70,9 +70,9 @@ def _list(found: "Sequence[Reference]") -> None:
 
 
 def _show(file: Path, found: dict[str, Any]) -> None:
-    columns = ("scores", "defense", "AUC [95%]", *(f"{title} [95%]" for title in TARGETS.values()))
-    differences = ("AUC, difference", *(f"{title}, difference" for title in TARGETS.values()))
-    mine = [file.name, "", *_ranked(found["own"]), "", *("" for _ in TARGETS)]
+    columns = ("scores", "AUC [95%]", *(f"{title} [95%]" for title in TARGETS.values()))
+    differences = ("yours less: AUC", *TARGETS.values())
+    mine = [file.name, *_ranked(found["own"]), "", *("" for _ in TARGETS)]
     screen.table((*columns, *differences), [mine, *(_row(one) for one in found["against"])])
     if "balanced_accuracy" in found["own"]:
         screen.out().print(_at_threshold(found["own"]), markup=False)
@@ -96,8 +96,7 @@ def said(found: dict[str, Any]) -> str:
 def _row(one: dict[str, Any]) -> list[str]:
     above = one["above"]
     rates = [above["tpr_at_fpr"][target] for target in TARGETS]
-    known = f"{one['defense']}, known" if one["adaptive"] else one["defense"]
-    return [_name(one), known, *_ranked(one), _difference(above["auc"]), *map(_difference, rates)]
+    return [Path(one["result"]).stem, *_ranked(one), _difference(above["auc"]), *map(_difference, rates)]
 
 
 def _ranked(found: dict[str, Any]) -> list[str]:
