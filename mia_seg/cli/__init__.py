@@ -14,6 +14,7 @@ from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
 from mia_seg.cli._audit import audit
 from mia_seg.cli._check import check
+from mia_seg.cli._fleet import fleet
 from mia_seg.cli._options import (
     AsJson,
     AttackNames,
@@ -318,6 +319,7 @@ def results(
     screen.FORMS[form](found)
 
 
+app.command()(fleet)
 app.command()(score)
 app.command()(serve)
 

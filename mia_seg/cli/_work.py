@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mia_seg.api import Audit
 from mia_seg.cli import _screen as screen
@@ -29,7 +29,7 @@ def opened(
 
 
 def made(
-    stages: "Sequence[Stage[Path]]", workspace: "Workspace", *, dry_run: bool, yes: bool, jobs: int = 1,
+    stages: "Sequence[Stage[Any]]", workspace: "Workspace", *, dry_run: bool, yes: bool, jobs: int = 1,
     on: str | None = None,
 ) -> bool:  # fmt: skip
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
