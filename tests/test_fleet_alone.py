@@ -16,6 +16,8 @@ from mia_seg.cli._fleet import said
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.pipeline import Pipeline
+from mia_seg.report import style
+from mia_seg.report.per_scene import exposure_figure
 from mia_seg.stages import checks, fleets
 from mia_seg.workspace import Workspace
 
@@ -91,3 +93,15 @@ def test_what_a_fleet_cannot_say_is_refused(workdir: Path) -> None:
     assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "image_loss"), "does not compare with many shadows")
     assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "attack_r"), "'attack_r' needs 6 shadows")
     assert not (workdir / "runs").exists()
+
+
+@pytest.mark.parametrize(("models", "kinds"), [(16, ["within", "above", "exposed"]), (8, ["within", "above"])])
+def test_the_figure_shows_every_group_once(models: int, kinds: list[str]) -> None:
+    one = found(models)
+    with style.styled():
+        (ax,) = exposure_figure(one).axes
+    drawn = {str(line.get_label()).split()[0]: np.asarray(line.get_ydata()) for line in ax.lines}
+    assert list(drawn) == kinds
+    assert sorted(np.concatenate(list(drawn.values()))) == sorted(one.found.auc_U)
+    assert len(drawn.get("exposed", [])) == (one.facts["parts"][0]["exposed"] or 0)
+    assert ax.get_xlabel() == "scenes, by AUC"

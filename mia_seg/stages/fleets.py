@@ -10,6 +10,7 @@ from mia_seg.evaluate.audit import data_name, versions
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited
 from mia_seg.evaluate.results import slug
 from mia_seg.recipes.adversaries import Fleet
+from mia_seg.report.per_scene import exposure_png
 from mia_seg.stages import checks
 from mia_seg.stages.attackers import FittedAttacker
 from mia_seg.stages.checks import Request
@@ -49,14 +50,15 @@ def audit(stage: FittedAttacker, store: Store, rounds: int) -> FleetAudit:
 
 
 def write(reports: Path, found: FleetAudit) -> list[Path]:
-    """The facts as JSON, and a line a group as CSV: `reports/<victim>/<shadow>.<attack>.s<seed>.fleet.json`."""
+    """The facts as JSON, a line a group as CSV, a figure: `reports/<victim>/<shadow>.<attack>.s<seed>.fleet.json`."""
     facts = found.facts
     name = f"{shortened(facts['shadow'])}.{slug(facts['attack'])}.s{facts['seed']}.fleet"
-    texts = {"json": json.dumps(facts, indent=1, sort_keys=True) + "\n", "csv": found.text()}
-    paths = [reports / facts["victim"] / f"{name}.{form}" for form in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
+    text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+    files = {"json": text.encode(), "png": exposure_png(found), "csv": found.text().encode()}
+    paths = [reports / facts["victim"] / f"{name}.{form}" for form in files]
+    for path, content in zip(paths, files.values(), strict=True):
         with writing(path):
-            replace(path, text.encode())
+            replace(path, content)
     return paths
 
 
