@@ -135,13 +135,27 @@ class Pipeline:
 
     def measured(self, victim: Model, shadows: Sequence[TrainedModel], recipe: ShadowRecipe, *, cell: Cell) -> Measured:
         """Fit on the shadows' answers, score the victim's, join the victim's membership, measure."""
-        attacking = tuple(shadows) if cell.attack.component.needs_fleet else (shadows[0],)
-        known = cell if cell.adaptive else cell.unaware(UNDEFENDED)
-        own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=known) for shadow in attacking)
-        attacker = FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
+        attacker = self.fitted(victim, shadows, recipe, cell=cell if cell.adaptive else cell.unaware(UNDEFENDED))
         told = self.seen(victim, victim, shadows[0], recipe=recipe, cell=cell)
         before = self._undefended(victim, cell, recipe.adversary.stride)
         return Measured(cell, victim, recipe.adversary, attacker, told, BlindControl(victim), before)
+
+    def fitted(
+        self, victim: Model, shadows: Sequence[TrainedModel], recipe: ShadowRecipe, *, cell: Cell
+    ) -> FittedAttacker:
+        """Fit on what the shadows answer in this cell."""
+        attacking = tuple(shadows) if cell.attack.component.needs_fleet else (shadows[0],)
+        own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=cell) for shadow in attacking)
+        return FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
+
+    def rehearsed(self, request: Request, seed: int) -> list[FittedAttacker]:
+        """Attacks on a fleet whose models stand in for the victim, one after the other: no victim is trained."""
+        assert request.shadow is not None
+        recipe, cut = self._shadow(request.shadow, seed)
+        for attack in request.attacks:
+            checks.has_pool(attack, cut.parts)
+        shadows = self.shadows(request.shadow, seed)
+        return [self.fitted(shadows[0], shadows, recipe, cell=cell) for cell in request.cells()]
 
     def screened(self, victim: Model, cell: Cell) -> Measured:
         """Score the victim's answers by themselves, join its membership, measure."""

@@ -77,8 +77,8 @@ def test_commands_and_their_options_exist(page: Path) -> None:
 
 def found(command: Any, words: list[str]) -> Any:
     """The command that a line begins with."""
-    while hasattr(command, "commands"):
-        name = next(word for word in words if not word.startswith("-"))
+    while hasattr(command, "commands") and (names := [word for word in words if not word.startswith("-")]):
+        name = names[0]
         words = words[words.index(name) + 1 :]
         assert name in command.commands, f"there is no command '{name}'"
         command = command.commands[name]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers_files import BLOCKS, HEAD, MODEL, PHOTOGRAPHS, RANDOM, STREETS, VIDEO, call, edit, write
+from helpers_in_turn import check_fleet_audit
 
 from mia_seg import attacks, defenses, plugins, train
 from mia_seg.api import FLEET_ATTACKS, Audit
@@ -185,6 +186,7 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")} == before
     place = Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
     check_loss_sheet(list(found.values()), place)
+    check_fleet_audit(workdir, data_template)
 
 
 def check_loss_sheet(found: list[Result], place: Workspace) -> None:

@@ -16,6 +16,7 @@ from mia_seg.cli._audit import audit
 from mia_seg.cli._check import check
 from mia_seg.cli._compare import compare
 from mia_seg.cli._declare import command
+from mia_seg.cli._fleet import fleet
 from mia_seg.cli._gate import gate
 from mia_seg.cli._open import open_
 from mia_seg.cli._options import (
@@ -38,6 +39,7 @@ from mia_seg.cli._options import (
     TriedOrGrid,
     Victim,
 )  # fmt: skip
+from mia_seg.cli._score import score
 from mia_seg.cli._serve import serve
 from mia_seg.cli._store import store as store_commands
 from mia_seg.errors import MiaSegError
@@ -101,7 +103,7 @@ def train_victim(name: Victim, seed: Seeds = None, *, places: Kept, machine: Dev
     workspace = work.opened(places, machine)
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
-    if work.made(victims, workspace, making):
+    if work.trained(victims, workspace, making):
         screen.following(work.places(victims, workspace), f"mia-seg run {name} SHADOW")
 
 
@@ -114,7 +116,7 @@ def train_shadow(name: Shadow, seed: Seeds = None, *, places: Kept, machine: Dev
     workspace = work.opened(places, machine)
     pipeline = Pipeline(workspace)
     shadows = [model for s in seed or [0] for model in pipeline.shadows(name, s)]
-    if work.made(shadows, workspace, making):
+    if work.trained(shadows, workspace, making):
         screen.following(work.places(shadows, workspace), f"mia-seg run {work.victim_of(name)} {name}")
 
 
@@ -138,7 +140,7 @@ def train_generator(
     pipeline = Pipeline(workspace)
     victims = [pipeline.trained_victim(name, s) for s in seed or [0]]
     made = [TrainedGenerator(victim, with_generator(victim.recipe, generator)) for victim in victims]
-    if work.made(made, workspace, making):
+    if work.trained(made, workspace, making):
         scores = [results_.write_generator(places.reports, stage.score(workspace.store)) for stage in made]
         then = f"mia-seg run {name} SHADOW --defense none --defense synfeat:0.75"
         screen.following([*work.places(made, workspace), *scores], then)
@@ -238,8 +240,8 @@ def results(
 
 app.command()(command(compare))
 app.command()(command(gate))
-
-
+app.command()(command(fleet))
+app.command()(command(score))
 app.command()(command(serve))
 
 

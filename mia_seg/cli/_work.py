@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mia_seg.api import Audit, Audits, grid_of
 from mia_seg.cli import _screen as screen
@@ -33,7 +33,7 @@ def opened(places: Kept, machine: Machine) -> "Workspace":
     )  # fmt: skip
 
 
-def made(stages: "Sequence[Stage[Path]]", workspace: "Workspace", making: Making) -> bool:
+def made(stages: "Sequence[Stage[Any]]", workspace: "Workspace", making: Making) -> bool:
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
     from mia_seg import engines
     from mia_seg.stages import length, limits
@@ -49,9 +49,15 @@ def made(stages: "Sequence[Stage[Path]]", workspace: "Workspace", making: Making
     length.check(plan, workspace, yes=making.yes)
     outcome = run_plan(plan, workspace, screen.say, engine=engine)
     outcome.check()
-    if making.as_json:
-        print(json.dumps([str(path) for path in places(stages, workspace)], indent=1))
     return outcome.first
+
+
+def trained(stages: "Sequence[Stage[Path]]", workspace: "Workspace", making: Making) -> bool:
+    """The same for a command that ends with them: as JSON, the folders that they lie in."""
+    done = made(stages, workspace, making)
+    if done and making.as_json:
+        print(json.dumps([str(path) for path in places(stages, workspace)], indent=1))
+    return done
 
 
 def places(stages: "Sequence[Stage[Path]]", workspace: "Workspace") -> list[Path]:

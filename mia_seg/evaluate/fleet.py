@@ -1,0 +1,117 @@
+"""What a fleet says of its own recipe, without a victim: each model is the victim in turn, its pair left out."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mia_seg.attacks._fleet import FleetAttack
+from mia_seg.attacks._readings import Readings
+from mia_seg.metrics import in_turn, per_scene
+from mia_seg.metrics._ranking import Booleans
+from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.per_scene import FDR, Estimate, PerScene
+
+RARE = 0.25  # of the groups at the most show an under-represented class
+COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed")
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What is known of N scenes: the group of each, and which of K classes it shows, bool [N, K]."""
+
+    groups: Sequence[str]
+    classes: Sequence[str]
+    shows_NK: Booleans
+
+    @cached_property
+    def scenes(self) -> Counter[str]:
+        """How many scenes each group has, in the order of their first ones."""
+        return Counter(self.groups)
+
+    @cached_property
+    def shows_UK(self) -> Booleans:
+        """Which classes a group shows in any of its scenes."""
+        groups_N = np.array(self.groups)
+        return np.stack([self.shows_NK[groups_N == unit].any(0) for unit in self.scenes])
+
+
+@dataclass(frozen=True, eq=False)
+class FleetAudit:
+    """facts: JSON values. found: of each group (a scene where each is its own) its AUC over victims and null band."""
+
+    facts: dict[str, Any]
+    described: Described
+    found: PerScene
+
+    def text(self) -> str:
+        """A CSV: a line a group, the smallest p-value first."""
+        found, exposed_U = self.found, self.found.exposed_U()
+        told_U = [""] * len(found.auc_U) if exposed_U is None else exposed_U.astype(int).tolist()
+        columns = (found.auc_U, *found.band_U, found.p_U, found.above_U.astype(int))
+        lines = zip(*self._sizes(), *(column.tolist() for column in columns), told_U, strict=True)
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(lines, key=lambda line: (line[5], line[0]))])
+        return file.getvalue()
+
+    def _sizes(self) -> tuple[list[str], list[int]]:
+        return list(self.described.scenes), list(self.described.scenes.values())
+
+
+def audited(
+    fleet: Readings, method: FleetAttack, described: Described, *, seed: int = 0, rounds: int = per_scene.ROUNDS
+) -> FleetAudit:
+    """Pooled AUC and TPRs with intervals, each group's AUC with its null band, and the same by what scenes show.
+
+    `method`: as it was asked for; its settings are tuned anew whenever memberships are shuffled. Raises MiaSegError
+    where there are too few models for it.
+    """
+    method.check_shadows(len(fleet))
+    estimate = rehearsing(fleet, method)
+    own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
+    found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
+    parts = [{"part": name, "rare": rare} | _part(found, kept_U) for name, rare, kept_U in _parts(described)]
+    facts = {
+        "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
+        "pooled": {**asdict(own), "null": asdict(found.together())}, "fdr": FDR, "parts": parts,
+    }  # fmt: skip
+    return FleetAudit(facts, described, found)
+
+
+def rehearsing(fleet: Readings, method: FleetAttack) -> Estimate:
+    """The scores of a fleet's models in the victim's place, whichever scenes they are said to have trained on."""
+
+    def estimate(models: Integers, inside_MN: Booleans) -> Floats:
+        said = Readings(fleet.ids, fleet.scenes_MN[models], fleet.population_MZ[models], inside_MN)
+        return method.tuned(said).rehearse(said)
+
+    return estimate
+
+
+def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
+    """All groups; those that show an under-represented class, and the others; those that show each class."""
+    shows_UK = described.shows_UK
+    counts_K, every_U = shows_UK.sum(0), np.ones(len(shows_UK), np.bool_)
+    rare_K = (counts_K > 0) & (counts_K <= RARE * len(shows_UK))
+    minority_U = np.asarray(shows_UK[:, rare_K].any(1))
+    yield "all", False, every_U
+    if minority_U.any() and not minority_U.all():
+        yield "an under-represented class", True, minority_U
+        yield "none of these", False, ~minority_U
+    for k in np.argsort(counts_K, kind="stable"):
+        if 0 < counts_K[k] < len(shows_UK):
+            yield described.classes[k], bool(rare_K[k]), shows_UK[:, k]
+
+
+def _part(found: PerScene, kept_U: Booleans) -> dict[str, Any]:
+    """The mean AUC of some groups with its null band, how many are above their own, and how many are exposed."""
+    exposed_U = found.exposed_U()
+    return {
+        "groups": int(kept_U.sum()), **asdict(found.together(kept_U)), "above": int(found.above_U[kept_U].sum()),
+        "exposed": None if exposed_U is None else int(exposed_U[kept_U].sum()),
+    }  # fmt: skip

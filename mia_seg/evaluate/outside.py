@@ -1,0 +1,146 @@
+"""Scores of an attacker outside, joined with a result's membership, compared with its own scores."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import SceneScores, beside
+from mia_seg.evaluate.submitted import Submitted
+from mia_seg.metrics import membership, paired
+
+NAMED = 3  # scenes that a sentence names
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A result with the scores that lie beside it."""
+
+    path: Path
+    result: Result
+    known: SceneScores
+
+
+def references(place: Path, defense: str = "none") -> list[Reference]:
+    """A result, or every result in a folder of a model so defended, all of one split and with scores beside them.
+
+    Raises MiaSegError for what has no scores, for a folder without such results, and for one that holds several splits.
+    """
+    if not place.is_dir():
+        return [_reference(place)]
+    every = [(path, results.read(path)) for path in results.files(place)]
+    found = [_scored(path, result) for path, result in every if result.defense == defense]
+    if not found:
+        others = sorted({result.defense for _, result in every})
+        there = f"those there are of {', '.join(others)}: choose by --defense" if others else "there is none"
+        raise MiaSegError(f"{place} holds no result of the defense '{defense}'; {there}.")
+    for other in found[1:]:
+        _check_one_split(found[0], other)
+    return found
+
+
+def joined(mine: Submitted, reference: Reference) -> SceneScores:
+    """The submitted scores in the order of the result's scenes, with its membership.
+
+    Groups are the result's, or the table's own where these are as coarse or coarser: finer ones would make intervals
+    narrower than the scenes' dependence allows. Raises MiaSegError for a scene too many, scenes too few, finer groups.
+    """
+    ids = reference.known.ids
+    _check_scenes(mine, reference)
+    groups = _coarser(mine, reference) if mine.groups else reference.known.groups
+    return SceneScores(ids, reference.known.members_N, groups, np.array([mine.scores[i] for i in ids]))
+
+
+def measured(scores: SceneScores, against: Sequence[Reference], threshold: float | None = None) -> dict[str, Any]:
+    """What the scores achieve, and by how much they exceed each result's own: JSON values.
+
+    `own`: what `metrics.membership.measure` says (auc, tpr_at_fpr; at a threshold the rates there too). `against`: for
+    each result its auc and tpr_at_fpr, and under `above` the paired differences (`metrics.paired.above`).
+    """
+    return {
+        "scenes": len(scores.ids), "members": int(scores.members_N.sum()), "own": _own(scores, threshold),
+        "against": [_compared(scores, one) for one in against],
+    }  # fmt: skip
+
+
+def _compared(scores: SceneScores, reference: Reference) -> dict[str, Any]:
+    """A row: what the result's own scores achieve on the same scenes and groups, and the difference."""
+    result, theirs_N = reference.result, reference.known.scores_N
+    facts = {name: getattr(result, name) for name in ("attack", "representation", "defense", "adaptive", "seed")}
+    above = paired.above(scores.scores_N, theirs_N, scores.members_N, groups=scores.groups, seed=result.seed)
+    ranked = membership.ranked(theirs_N, scores.members_N, groups=scores.groups)
+    return {"result": str(reference.path), **facts, **ranked, "above": above}
+
+
+def _own(scores: SceneScores, threshold: float | None) -> dict[str, Any]:
+    if threshold is None:
+        return membership.ranked(scores.scores_N, scores.members_N, groups=scores.groups)
+    found = asdict(membership.measure(scores.scores_N, scores.members_N, threshold=threshold, groups=scores.groups))
+    return {name: value for name, value in found.items() if name not in results.CURVES}
+
+
+def _reference(path: Path) -> Reference:
+    if not path.is_file():
+        raise MiaSegError(f"{path} is no file. Name a result's .json, as 'mia-seg run' wrote it, or a folder of them.")
+    if path.suffix != ".json":
+        raise MiaSegError(f"{path} is no result. Name the result's .json, as 'mia-seg run' wrote it.")
+    return _scored(path, results.read(path))
+
+
+def _scored(path: Path, result: Result) -> Reference:
+    if result.scores is None:
+        raise MiaSegError(
+            f"{path} has no scores of its scenes beside it ({beside(path).name}), so nobody's membership is known. Run "
+            f"the attack again, which writes them."
+        )
+    if len(np.unique(result.scores.members_N)) < 2:
+        kind = "members" if result.scores.members_N.all() else "non-members"
+        raise MiaSegError(
+            f"{beside(path)} holds {kind} alone, and an attack is measured on both kinds. Run the attack again."
+        )
+    return Reference(path, result, result.scores)
+
+
+def _check_one_split(first: Reference, other: Reference) -> None:
+    sides = [dict(zip(one.known.ids, one.known.members_N.tolist(), strict=True)) for one in (first, other)]
+    if sides[0] != sides[1]:
+        raise MiaSegError(
+            f"{first.path} and {other.path} are of different scenes, or of members and non-members divided otherwise. "
+            f"Name one result instead of the folder."
+        )
+
+
+def _check_scenes(mine: Submitted, reference: Reference) -> None:
+    wanted = set(reference.known.ids)
+    for scene, line in mine.lines.items():
+        if scene not in wanted:
+            raise MiaSegError(
+                f"{mine.path}, line {line}: scene '{scene}' is none of the {len(wanted)} of {reference.path}. "
+                f"'mia-seg score --ids {reference.path}' lists them."
+            )
+    if lacking := [scene for scene in reference.known.ids if scene not in mine.lines]:
+        raise MiaSegError(
+            f"{mine.path} has no score of {len(lacking)} of the {len(wanted)} scenes of {reference.path}: "
+            f"{_few(lacking)}. Score every scene."
+        )
+
+
+def _coarser(mine: Submitted, reference: Reference) -> list[str]:
+    ids, first = reference.known.ids, dict[str, str]()
+    for scene, group in zip(ids, reference.known.groups, strict=True):
+        other = first.setdefault(group, scene)
+        if mine.groups[other] != mine.groups[scene]:
+            raise MiaSegError(
+                f"{mine.path}, line {mine.lines[scene]}: scene '{scene}' is in another group than '{other}' of line "
+                f"{mine.lines[other]}, and {reference.path} has both in one. Leave the column out, or join the groups."
+            )
+    return [mine.groups[scene] for scene in ids]
+
+
+def _few(scenes: Sequence[str]) -> str:
+    return ", ".join(f"'{scene}'" for scene in scenes[:NAMED]) + (", ..." if len(scenes) > NAMED else "")

@@ -1,0 +1,107 @@
+"""A fleet that audits its own recipe: no victim is trained, and rare classes, lines and sentences are as they must."""
+
+import csv
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_files import assert_refused, call
+from helpers_in_turn import simulated
+from test_fleet import write_fleet
+
+from mia_seg.attacks._readings import Readings
+from mia_seg.attacks.base import Base
+from mia_seg.cli._fleet import said
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
+from mia_seg.pipeline import Pipeline
+from mia_seg.report import style
+from mia_seg.report.per_scene import exposure_figure
+from mia_seg.stages import checks, fleets
+from mia_seg.workspace import Workspace
+
+LEAK = np.where(np.arange(40) < 16, 5.0, 0.0)
+SHOWS = np.stack([np.ones(40, bool), np.arange(40) < 8, np.arange(40) % 2 == 0, np.zeros(40, bool)], 1)
+CLASSES = ["road", "bicycle", "car", "boat"]
+
+
+def fleet(models: int, seed: int = 0) -> Readings:
+    world = simulated(models, LEAK, seed)
+    return Readings([f"s{k:02d}" for k in range(40)], world.readings_MN / 9, np.zeros((models, 0)), world.inside_MN)
+
+
+@cache
+def found(models: int = 16) -> FleetAudit:
+    ids = fleet(models).ids
+    return audited(fleet(models), Base(), Described(ids, CLASSES, SHOWS), rounds=99)
+
+
+def test_a_fleet_is_judged_as_in_its_rehearsals_whoever_trained_on_what() -> None:
+    read = fleet(8)
+    estimate = rehearsing(read, Base())
+    np.testing.assert_array_equal(estimate(np.arange(8), read.members_MN), Base().rehearse(read))
+    np.testing.assert_array_equal(estimate(np.arange(4), read.members_MN[:4]), Base().rehearse(read.first(2)))
+    assert (estimate(np.arange(8), ~read.members_MN) == Base().rehearse(read)).all(), "it takes all other models alike"
+
+
+def test_under_represented_classes_stand_apart() -> None:
+    parts = {part["part"]: part for part in found().facts["parts"]}
+    assert list(parts) == ["all", "an under-represented class", "none of these", "bicycle", "car"]
+    assert [name for name, part in parts.items() if part["rare"]] == ["an under-represented class", "bicycle"]
+    assert [part["groups"] for part in parts.values()] == [40, 8, 32, 8, 20]
+    assert parts["bicycle"]["value"] > parts["none of these"]["value"] > 0.5
+    assert parts["bicycle"]["p"] == pytest.approx(0.01)
+    assert parts["bicycle"]["exposed"] > parts["bicycle"]["groups"] / 2
+    assert parts["all"]["exposed"] == parts["bicycle"]["exposed"] + parts["none of these"]["exposed"]
+
+
+def test_a_line_a_group_the_most_exposed_first() -> None:
+    one = found()
+    rows = list(csv.DictReader(one.text().splitlines()))
+    assert len(rows) == 40
+    assert [float(row["p"]) for row in rows] == sorted(one.found.p_U.tolist())
+    assert sum(int(row["exposed"]) for row in rows) == one.facts["parts"][0]["exposed"] > 8
+    by_id = {row["group"]: row for row in rows}
+    assert float(by_id["s03"]["auc"]) == one.found.auc_U[3]
+    assert [*rows[0]][:2] == ["group", "scenes"]
+
+
+def test_few_models_name_nobody_and_say_so() -> None:
+    one = found(8)
+    assert one.facts["parts"][0]["exposed"] is None
+    assert "8 models cannot name any: that takes 10 or more" in said(one.facts)
+    assert {row["exposed"] for row in csv.DictReader(one.text().splitlines())} == {""}
+    assert "are exposed, false ones among them 5%" in said(found().facts)
+    with pytest.raises(MiaSegError, match="needs 4 shadows"):
+        found(2)
+
+
+def test_it_needs_no_victim_and_fits_what_a_run_fits(workspace: Workspace, workdir: Path) -> None:
+    write_fleet(workdir, "tiny_folder")
+    pipeline = Pipeline(workspace)
+    (alone,) = pipeline.rehearsed(fleets.request("tiny_folder_fleet", ["rmia"]), 0)
+    request = checks.request("tiny_folder", "tiny_folder_fleet", ["none"], attacked=["rmia"])
+    (measured,) = pipeline.audit(request, 0)
+    assert alone.digest == measured.attacker.digest
+    assert {asked.model.kind for seen in alone.seen for asked in seen.asked} == {"shadows"}
+
+
+def test_what_a_fleet_cannot_say_is_refused(workdir: Path) -> None:
+    write_fleet(workdir, "tiny_folder")
+    assert_refused(call("fleet", "tiny_a1"), "Shadow 'tiny_a1' is one model", "choose = 'halves'")
+    assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "image_loss"), "does not compare with many shadows")
+    assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "attack_r"), "'attack_r' needs 6 shadows")
+    assert not (workdir / "runs").exists()
+
+
+@pytest.mark.parametrize(("models", "kinds"), [(16, ["within", "above", "exposed"]), (8, ["within", "above"])])
+def test_the_figure_shows_every_group_once(models: int, kinds: list[str]) -> None:
+    one = found(models)
+    with style.styled():
+        (ax,) = exposure_figure(one).axes
+    drawn = {str(line.get_label()).split()[0]: np.asarray(line.get_ydata()) for line in ax.lines}
+    assert list(drawn) == kinds
+    assert sorted(np.concatenate(list(drawn.values()))) == sorted(one.found.auc_U)
+    assert len(drawn.get("exposed", [])) == (one.facts["parts"][0]["exposed"] or 0)
+    assert ax.get_xlabel() == "scenes, by AUC"
