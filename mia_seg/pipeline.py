@@ -54,6 +54,7 @@ class Pipeline:
             for attack in request.attacks:
                 checks.has_pool(attack, cut.parts)
         victim, shadows = self.victim(request.victim, seed), self.shadows(request.shadow, seed)
+        checks.same_labels(victim.scenes.cut, request.victim)
         return [self.measured(victim, shadows, recipe, cell=cell) for cell in request.cells()]
 
     # The models.
@@ -147,6 +148,7 @@ class Pipeline:
         """Score the victim's answers by themselves, join its membership, measure."""
         attack, adversary = cell.attack, Screen()
         checks.has_pool(attack, victim.scenes.cut.parts)
+        checks.has_labels(attack, victim.scenes.cut)
         told = self._seen(victim, cell, stride=adversary.stride, population=(victim.scenes, "pool"))
         assert isinstance(attack.component, StatisticAttack), "others learn from shadows: refused before"
         attacker = CrossFitted(attack.called, attack.component, victim, told)
@@ -174,8 +176,9 @@ class Pipeline:
 
         def ask(scenes: Divided, part: Part, transform: str | None = None) -> AskedModel:
             return self.asked(
-                model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform
-            )
+                model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform,
+                own=method.against_own and transform is not None,
+            )  # fmt: skip
 
         return Seen(
             ask(model.scenes, "asked"),
@@ -198,14 +201,14 @@ class Pipeline:
     @once
     def asked(
         self, model: Model, scenes: Divided, part: Part, *, defense: Selected[Defense], stride: int,
-        repeats: int = 1, transform: str | None = None,
+        repeats: int = 1, transform: str | None = None, own: bool = False,
     ) -> AskedModel:  # fmt: skip
         """What a model answers."""
         generator = None
         if getattr(defense.component, "needs_generator", False):
             assert isinstance(model, TrainedModel), "a door has no network: refused before"
             generator = self.generator(model)
-        return AskedModel(model, scenes, part, defense, stride, generator, repeats, transform)
+        return AskedModel(model, scenes, part, defense, stride, generator, repeats, transform, own)
 
     @once
     def common_classes(self, victim: Model, shadow: TrainedModel, stride: int) -> CommonClasses:

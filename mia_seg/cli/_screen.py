@@ -257,7 +257,8 @@ def age(seconds: float) -> str:
 def _result(row: dict[str, Any]) -> list[str]:
     method = f"{row['attack']}:{row['representation']}" if row["representation"] else row["attack"]
     auc = f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
-    adaptive, miou = "yes" if row["adaptive"] else "no", f"{row['miou_nonmembers']:.3f}"
+    adaptive = "yes" if row["adaptive"] else "no"
+    miou = "–" if row["miou_nonmembers"] is None else f"{row['miou_nonmembers']:.3f}"
     place = (row["victim"], row["shadow"], row["defense"], method, adaptive, row["level"], str(row["seed"]))
     return [*place, auc, miou]
 

@@ -22,11 +22,16 @@ from mia_seg.recipes import AuditedRecipe, DoorRecipe, Kind, Precision, Recipe, 
 from mia_seg.recipes.adversaries import A2, Fleet
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
+from mia_seg.stages.scenes import Cut
 
 UNDEFENDED = plugins.select(defenses, Defense, "none")
 NO_POOL = (
     "Attack '{}' compares with scenes that nobody trained on, and there are none. Give the split a pool, or leave the "
     "attack out."
+)
+NO_LABELS = (
+    "Attack '{}' reads how well labels are predicted, and the scenes have none. Give their labels, or leave the attack "
+    "out."
 )
 CONTROL = "labels"  # what the patch attack's control sees: no model, and so no defense
 
@@ -89,6 +94,12 @@ def has_pool(attack: Selected[Attack], parts: Partition) -> None:
     """What the attack compares with is there, as the data set was cut."""
     if attack.component.needs_population and not parts.pool:
         raise MiaSegError(NO_POOL.format(attack.called))
+
+
+def has_labels(attack: Selected[Attack], cut: Cut) -> None:
+    """The scenes have the labels that the attack reads."""
+    if attack.component.needs_labels and cut.unlabelled:
+        raise MiaSegError(NO_LABELS.format(attack.called))
 
 
 def _defenses(texts: Sequence[str]) -> tuple[Selected[Defense], ...]:
@@ -232,6 +243,20 @@ def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
 def without_pool(texts: Sequence[str]) -> dict[str, str]:
     """Which of these attacks compare with scenes that nobody trained on, and the sentence for where there are none."""
     return {text: NO_POOL.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_population}
+
+
+def same_labels(cut: Cut, victim: str) -> None:
+    """What an attack has learnt on labelled scenes it cannot read of others."""
+    if cut.unlabelled:
+        raise MiaSegError(
+            f"The scenes of victim '{victim}' have no labels, and what a shadow teaches reads them. Name them in its "
+            f"table, or look at it alone: mia-seg audit {victim}."
+        )
+
+
+def without_labels(texts: Sequence[str]) -> dict[str, str]:
+    """Which of these attacks read labels, and the sentence for where there are none."""
+    return {text: NO_LABELS.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_labels}
 
 
 def _check_components(recipe: Recipe, path: str) -> None:

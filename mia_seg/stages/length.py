@@ -77,7 +77,7 @@ def questions(plan: Plan) -> int:
         if isinstance(stage, ExistingModel):
             passes[stage.digest] = 2 * min(TEN, len(stage.scenes.parts.asked))
         elif isinstance(stage, AskedModel) and isinstance(stage.model, ExistingModel):
-            passes[str(stage.together)] = stage.repeats * len(scenes_of(stage.scenes, stage.part))
+            passes[str(stage.together)] = stage.questions * len(scenes_of(stage.scenes, stage.part))
     return sum(passes.values())
 
 
@@ -114,7 +114,7 @@ def _asked(stage: AskedModel, workspace: Workspace) -> Work:
     ids = scenes_of(stage.scenes, stage.part)
     dataset: Dataset = stage.scenes.dataset
     image = dataset.shape(workspace.data_root, ids[0])
-    return Work(len(ids) * stage.repeats, "questions", read_pixels(image, stage.model.recipe.window))
+    return Work(len(ids) * stage.questions, "questions", read_pixels(image, stage.model.recipe.window))
 
 
 def read_pixels(image: Shape, window: Window | None) -> int:
