@@ -41,7 +41,7 @@ def made(
     plan = Plan(tuple(stages), workspace.store)
     limits.check(plan, workspace)
     if dry_run:
-        screen.plan(plan, length.warning(plan, workspace))
+        screen.plan(plan, length.warning(plan, workspace), asked=length.questions(plan, workspace.data_root))
         return False
     engine = engines.chosen(workspace, jobs=jobs, on=on)
     length.check(plan, workspace, yes=yes)
@@ -60,8 +60,9 @@ def planned(audit: Audit, as_json: bool = False) -> None:
     from mia_seg.stages import length
 
     screen.left_out(audit.left_out)
-    found = audit.plan()
-    screen.plan(found, length.warning(found, audit.workspace), as_json)
+    found, workspace = audit.plan(), audit.workspace
+    asked = length.questions(found, workspace.data_root)
+    screen.plan(found, length.warning(found, workspace), asked=asked, as_json=as_json)
 
 
 def audited(audit: Audit, yes: bool, *, jobs: int = 1, on: str | None = None) -> bool:

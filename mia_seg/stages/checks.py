@@ -135,7 +135,12 @@ def victim_of(name: str) -> VictimRecipe | DoorRecipe:
     """A victim's recipe, once what it names as components is known to be there and spelt right."""
     found, path = recipes.load_victim(name), recipes.find("victim", name)
     if isinstance(found, DoorRecipe):
-        plugins.from_section(doors, Door, found.door, where=f"{path}: [door]")
+        door = plugins.from_section(doors, Door, found.door, where=f"{path}: [door]")
+        if found.window is not None and door.by_name:
+            raise MiaSegError(
+                f"{path}: [window] cuts images, and door '{found.door['name']}' holds answers to whole ones. Leave "
+                f"it out."
+            )
     else:
         _check_starts(found, [name])
         _check_components(found, f"{path}")
