@@ -1,17 +1,18 @@
 """`mia-seg serve` under load: answers a second at 8 clients, and a soak in which every twentieth request is broken.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/serve.py [--requests 10000] [--size 48 64] [--clients 8] [--seconds 10]
-A PSPNet-ResNet-18 of 19 classes, not trained. Bare: forwards of that network in batches and one by one, in this process;
-then two servers, processes of their own, one of which batches, asked by threads of this one. All take turns; medians of
-paired ratios are told. CPU time an image is what counts on a machine that others use, too. Soak: each answer of the
-server without batches is compared bit for bit with the one in process; every twentieth request is cut off in its head,
-cut off in its body, or malformed. Memory is the server's resident set, after a warm-up of 500 requests and at the end.
+A PSPNet-ResNet-18 of 19 classes, not trained. Bare: forwards of that network in batches and one by one, in this
+process; then two servers, processes of their own, one of which batches, asked by threads of this one. All take turns;
+medians of paired ratios are told. CPU time an image is what counts on a machine that others use, too. Soak: each answer
+of the server without batches is compared bit for bit with the one in process; every twentieth request is cut off in its
+head, cut off in its body, or malformed. Memory is the server's resident set, after a warm-up of 500 requests and at the
+end.
 
 32 x 48 pixels on 2 cores of x86_64 (shared, load 8.6 to 13), one thread, 3 rounds of 5 s, in CPU time an image, and as
 a share of the speed of bare batches by CPU time and by the clock: bare in batches of 8, 14 ms; one by one 40 ms (0.36,
 0.37); served to 8 clients with --batch 8, 17 ms (0.86, 0.66: the clients take their share of a busy machine's clock);
-without 31 ms (0.47, 0.41). In a batch a posterior differs by 2e-8 at most. Batches help small images: at 96 x 128 they save
-a quarter of the CPU time, at 192 x 256 a few percent.
+without 31 ms (0.47, 0.41). In a batch a posterior differs by 2e-8 at most. Batches help small images: at 96 x 128 they
+save a quarter of the CPU time, at 192 x 256 a few percent.
 Soak of 10,000 in 300 s, before there were batches: 9,500 right, 0 wrong, 166 malformed refused, 334 cut off; memory 821
 MiB, then 821 MiB.
 """

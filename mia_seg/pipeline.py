@@ -51,6 +51,9 @@ class Pipeline:
             own = cut.parts.pool if isinstance(recipe.adversary, Fleet) else cut.parts.asked
             self._check_apart(f"Shadow '{request.shadow}'", cut, own, victim=(request.victim, seed))
         if isinstance(recipe.adversary, Fleet):
+            if recipe.adversary.victim != request.victim:
+                others = self._victim(request.victim, seed)[1].parts
+                checks.same_scenes(request.shadow, cut.parts, request.victim, others=others)
             for attack in request.attacks:
                 checks.has_pool(attack, cut.parts)
         victim, shadows = self.victim(request.victim, seed), self.shadows(request.shadow, seed)

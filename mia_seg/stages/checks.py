@@ -174,11 +174,16 @@ def same_members(name: str, own: Partition, base: str, *, others: Partition) -> 
 
 
 def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, victim: VictimRecipe | DoorRecipe) -> None:
-    """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError."""
+    """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError.
+
+    A fleet asked nobody: it attacks any victim of the same data, whose scenes `same_scenes` compares once they are cut.
+    """
     # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
     synthetic = victim.synthetic if isinstance(victim, VictimRecipe) else None
     asked = {victim_name} | ({synthetic.of} if synthetic else set())
-    if not isinstance(shadow.adversary, A2) and shadow.adversary.victim not in asked:
+    if isinstance(shadow.adversary, Fleet):
+        _check_data(shadow_name, shadow, victim_name, victim=victim)
+    elif not isinstance(shadow.adversary, A2) and shadow.adversary.victim not in asked:
         raise MiaSegError(
             f"Shadow '{shadow_name}' was made for victim '{shadow.adversary.victim}', not '{victim_name}': "
             f"adversary A1 chooses its members by asking its victim. Write a shadow recipe for this victim."
@@ -188,6 +193,29 @@ def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, vic
         raise MiaSegError(
             f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(others)}: the attack compares "
             f"class by class. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
+        )
+
+
+def _check_data(name: str, shadow: ShadowRecipe, victim_name: str, *, victim: AuditedRecipe) -> None:
+    if _unsized(shadow.dataset()) != _unsized(victim.dataset()):
+        raise MiaSegError(
+            f"Fleet '{name}' is on other data than victim '{victim_name}'. Give both the same [data], but for size, or "
+            f"write a fleet for this victim."
+        )
+
+
+def same_scenes(name: str, own: Partition, victim: str, *, others: Partition) -> None:
+    """A fleet's halves are of the scenes on which the victim is audited, whoever of them is its member."""
+    for part, what in (("asked", "audited scenes"), ("pool", "pool")):
+        if strays := sorted({*getattr(own, part)} ^ {*getattr(others, part)}):
+            raise MiaSegError(
+                f"Fleet '{name}' and victim '{victim}' differ in their {what}: {len(strays)} are of one alone "
+                f"('{strays[0]}' is one). Give both a [split] of the same scenes; who is a member may differ."
+            )
+    if strays := [i for i in own.asked if own.group[i] != others.group[i]]:
+        raise MiaSegError(
+            f"Fleet '{name}' and victim '{victim}' group scenes otherwise ('{strays[0]}' is one): halves would take "
+            f"apart what belongs together. Give both the same [split] rule and block."
         )
 
 
