@@ -1,30 +1,36 @@
 """`mia-seg serve` under load: answers a second at 8 clients, and a soak in which every twentieth request is broken.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/serve.py [--requests 10000] [--size 48 64] [--clients 8] [--seconds 10]
-A PSPNet-ResNet-18 of 19 classes, not trained. Bare: forwards of that network in batches of 8 and one by one, in this
-process; then the server, a process of its own, asked by threads of this one. CPU time an image is what counts on a
-machine that others use, too. Soak: each answer is compared bit for bit with the one in process; every twentieth request
-is cut off in its head, cut off in its body, or malformed. Memory is the server's resident set, after a warm-up of 500
-requests and at the end.
+A PSPNet-ResNet-18 of 19 classes, not trained. Bare: forwards of that network in batches and one by one, in this
+process; then two servers, processes of their own, one of which batches, asked by threads of this one. All take turns;
+medians of paired ratios are told. CPU time an image is what counts on a machine that others use, too. Soak: each answer
+of the server without batches is compared bit for bit with the one in process; every twentieth request is cut off in its
+head, cut off in its body, or malformed. Memory is the server's resident set, after a warm-up of 500 requests and at the
+end.
 
-32 x 48 pixels on 2 cores of x86_64 (shared, load 3), one thread: bare in batches of 8: 98 images a second (10 ms of CPU
-each), one by one 32 (32 ms); served to 8 clients 33 (29 ms), to one 32 (28 ms). HTTP costs little; answering
-one by one does, on small images: at 96 x 128 a batch saves a quarter of the CPU time, at 192 x 256 a few percent.
-Soak of 10,000 in 300 s: 9,500 right, 0 wrong, 166 malformed refused, 334 cut off; memory 821 MiB, then 821 MiB.
+32 x 48 pixels on 2 cores of x86_64 (shared, load 8.6 to 13), one thread, 3 rounds of 5 s, in CPU time an image, and as
+a share of the speed of bare batches by CPU time and by the clock: bare in batches of 8, 14 ms; one by one 40 ms (0.36,
+0.37); served to 8 clients with --batch 8, 17 ms (0.86, 0.66: the clients take their share of a busy machine's clock);
+without 31 ms (0.47, 0.41). In a batch a posterior differs by 2e-8 at most. Batches help small images: at 96 x 128 they
+save a quarter of the CPU time, at 192 x 256 a few percent.
+Soak of 10,000 in 300 s, before there were batches: 9,500 right, 0 wrong, 166 malformed refused, 334 cut off; memory 821
+MiB, then 821 MiB.
 """
 
 import argparse
 import os
 import platform
 import socket
+import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
+from typing import NamedTuple
 
 import httpx
 import numpy as np
@@ -42,19 +48,27 @@ CLASSES, IMAGES, BROKEN, WARM = 19, 16, 20, 500
 BINARY = {"parameters": {"binary_data_output": True}}
 
 
+class Rate(NamedTuple):
+    """speed: images a second. cost: seconds of CPU an image."""
+
+    speed: float
+    cost: float
+
+
 def network() -> Network:
     torch.manual_seed(0)
     return PSPNet(backbone="resnet18").build(CLASSES).eval()
 
 
-def server() -> None:
-    service = Service("bench", "1", CLASSES, NetworkOracle(network()), b"")
+def server(batch: int) -> None:
+    service = Service("bench", "1", CLASSES, NetworkOracle(network()), b"", batch=batch)
     serve(service, Rules(), "127.0.0.1", port=0, ready=lambda url: print(url, flush=True))
 
 
 @contextmanager
-def running() -> Iterator[tuple[str, psutil.Process]]:
-    process = subprocess.Popen([sys.executable, __file__, "--server"], stdout=subprocess.PIPE, text=True)
+def running(batch: int) -> Iterator[tuple[str, psutil.Process]]:
+    command = [sys.executable, __file__, "--server", "--batch", str(batch)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     try:
         yield process.stdout.readline().strip(), psutil.Process(process.pid)
@@ -70,7 +84,7 @@ def pictures(size: tuple[int, int]) -> list[np.ndarray]:
 
 
 @torch.inference_mode()
-def bare(model: Network, images: list[np.ndarray], batch: int, *, seconds: float) -> str:
+def bare(model: Network, images: list[np.ndarray], batch: int, *, seconds: float) -> Rate:
     """Forwards of so many images at once."""
     given = torch.from_numpy(np.concatenate(images[:batch])).permute(0, 3, 1, 2).float().div(255)
     started, used, done = time.perf_counter(), time.process_time(), 0
@@ -80,8 +94,8 @@ def bare(model: Network, images: list[np.ndarray], batch: int, *, seconds: float
     return rate(done, time.perf_counter() - started, time.process_time() - used)
 
 
-def rate(images: int, seconds: float, used: float) -> str:
-    return f"{images / seconds:.1f} images a second, {1000 * used / images:.1f} ms of CPU each"
+def rate(images: int, seconds: float, used: float) -> Rate:
+    return Rate(images / seconds, used / images)
 
 
 def packed(image: np.ndarray) -> tuple[bytes, dict[str, str]]:
@@ -109,7 +123,7 @@ def break_off(client: httpx.Client, url: str, image: np.ndarray, *, how: int) ->
     return "cut"
 
 
-def throughput(url: str, process: psutil.Process, images: list[np.ndarray], *, clients: int, seconds: float) -> str:
+def throughput(url: str, process: psutil.Process, images: list[np.ndarray], *, clients: int, seconds: float) -> Rate:
     """Answers while so many clients ask one after the other, and the server's CPU time."""
     until = time.perf_counter() + seconds
 
@@ -152,28 +166,65 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(48, 64))
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--batch", type=int, default=8, help="of the second server, beside the one that has none")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.server:
-        return server()
+        return server(given.batch)
     model, images = network(), pictures(tuple(given.size))
     oracle = NetworkOracle(model)
     wanted = [oracle(image[0], 0).numpy() for image in images]
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {given.size} pixels")
-    with running() as (url, process):
-        for batch in (8, 1):
-            print(f"bare, batches of {batch}: {bare(model, images, batch, seconds=given.seconds)}")
-        for clients in (given.clients, 1):
-            told = throughput(url, process, images, clients=clients, seconds=given.seconds)
-            print(f"served to {clients}: {told}")
-        soak(url, images, wanted, clients=given.clients, requests=WARM)
-        first, started = process.memory_info().rss, time.perf_counter()
-        ends = soak(url, images, wanted, clients=given.clients, requests=given.requests)
-        last = process.memory_info().rss
-        said = ", ".join(f"{how} {number}" for how, number in sorted(ends.items()))
-        print(f"soak of {given.requests} in {time.perf_counter() - started:.0f} s: {said}")
-        print(f"memory: {first >> 20} MiB, then {last >> 20} MiB; {process.num_fds()} open files")
+    print(f"in a batch of {len(images)} answers differ by {differ(oracle, images, wanted):.1g} at most")
+    with running(1) as (alone, first), running(given.batch) as (batched, second):
+        clients, seconds = given.clients, given.seconds
+        runs: dict[str, Callable[[], Rate]] = {
+            f"bare, batches of {given.batch}": lambda: bare(model, images, given.batch, seconds=seconds),
+            "bare, one by one": lambda: bare(model, images, 1, seconds=seconds),
+            f"served to {clients}, --batch {given.batch}": lambda: throughput(
+                batched, second, images, clients=clients, seconds=seconds
+            ),
+            f"served to {clients}": lambda: throughput(alone, first, images, clients=clients, seconds=seconds),
+            "served to 1": lambda: throughput(alone, first, images, clients=1, seconds=seconds),
+        }
+        tell([{name: run() for name, run in runs.items()} for _ in range(given.rounds)])
+        stay((alone, first), images, wanted, clients=clients, requests=given.requests)
     print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def differ(oracle: NetworkOracle, images: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    """The largest difference between an answer in a batch and the same alone."""
+    found = oracle.together([image[0] for image in images], [0] * len(images))
+    return max(float(np.abs(one.numpy() - other).max()) for one, other in zip(found, wanted, strict=True))
+
+
+def tell(rounds: list[dict[str, Rate]]) -> None:
+    """Medians over rounds that took turns, and of the paired ratios to the first."""
+    first = next(iter(rounds[0]))
+    for name in rounds[0]:
+        speed, cost = (statistics.median(getattr(one[name], what) for one in rounds) for what in Rate._fields)
+        ratios = [(one[name].speed / one[first].speed, one[first].cost / one[name].cost) for one in rounds]
+        by_clock, by_cpu = (statistics.median(ratio) for ratio in zip(*ratios, strict=True))
+        print(
+            f"{name:26} {speed:6.1f} images a second, {1000 * cost:5.1f} ms of CPU each: {by_clock:.2f} times as fast "
+            f"as {first} by the clock, {by_cpu:.2f} in CPU time"
+        )
+
+
+def stay(
+    server: tuple[str, psutil.Process], images: list[np.ndarray], wanted: list[np.ndarray], *, clients: int,
+    requests: int,
+) -> None:  # fmt: skip
+    """The soak, and what the server's memory came to."""
+    url, process = server
+    soak(url, images, wanted, clients=clients, requests=min(WARM, requests))
+    first, started = process.memory_info().rss, time.perf_counter()
+    ends = soak(url, images, wanted, clients=clients, requests=requests)
+    last = process.memory_info().rss
+    said = ", ".join(f"{how} {number}" for how, number in sorted(ends.items()))
+    print(f"soak of {requests} in {time.perf_counter() - started:.0f} s: {said}")
+    print(f"memory: {first >> 20} MiB, then {last >> 20} MiB; {process.num_fds()} open files")
 
 
 if __name__ == "__main__":

@@ -33,13 +33,16 @@ LARGEST_SEED = 2**63 - 1
 # What needs no shadow, and what needs scenes that nobody trained on beside.
 SCREEN = ("image_loss", "label_only", "image_confidence", "predictability_error")
 WITH_POOL = ("attack_p", "quantile_regression")
+# What reads predicted labels alone, and what takes its place where scenes have no labels to compare them with.
+LABEL_SCREEN = ("label_only",)
+WITHOUT_LABELS = ("firmness",)
 
 
 def audit(
     predict: Any = None,
     scenes: "Sequence[Picture]" = (),
     *,
-    labels: "Sequence[Picture]" = (),
+    labels: "Sequence[Picture] | None" = None,
     members: "Sequence[bool | None]" = (),
     groups: Sequence[str] | None = None,
     ids: Sequence[str] | None = None,
@@ -64,10 +67,11 @@ def audit(
 
     predict: a function of one image, uint8 RGB [H, W, 3], or an nn.Module; it is asked about ten scenes at once, and
     these answers are its identity. scenes: images as arrays or files. labels: their class ids, uint8 [H, W] (255:
-    ignored), as arrays or files. members: True or False for each, None for scenes that the attacker may use. groups:
-    what belongs together (a patient, a drive). classes: the names of ids 0, 1, 2, ...; or a class_map of the files.
-    answers: what predict gives: logits, posterior (float [K, H, W]) or labels (int [H, W]). door: other settings of
-    [door], as {"input": {"scale": 255}}. name: of the recipe that this leaves in victims/, and of the results.
+    ignored), as arrays or files; None: there are none, and what needs them is left out by name. members: True or False
+    for each, None for scenes that the attacker may use. groups: what belongs together (a patient, a drive). classes:
+    the names of ids 0, 1, 2, ...; or a class_map of the files. answers: what predict gives: logits, posterior (float
+    [K, H, W]) or labels (int [H, W]). door: other settings of [door], as {"input": {"scale": 255}}. name: of the recipe
+    that this leaves in victims/, and of the results.
 
     victim: a recipe by name, in place of all that. shadow: a shadow recipe. shadows: so many, by a recipe that this
     writes. Without either the victim is looked at alone: the screen. defenses, attacks: 'name' or 'name:value'; none:
@@ -134,21 +138,6 @@ def results(reports: str | Path = "reports") -> "pd.DataFrame":
     from mia_seg.evaluate import results as results_
 
     return results_.frame(results_.read_all(Path(reports)))
-
-
-def _usual_screen(victim: str, data_root: Path | None) -> tuple[str, ...]:
-    """What is tried on a victim alone, as far as it answers with posteriors and there is a pool."""
-    from mia_seg import recipes
-    from mia_seg.stages import checks
-
-    recipe = recipes.load_victim(victim)
-    if checks.labels_only(recipe):
-        return ("label_only",)
-    return (*SCREEN, *WITH_POOL) if _has_pool(recipe, data_root) else SCREEN
-
-
-def _has_pool(recipe: "AuditedRecipe", data_root: Path | None) -> bool:
-    return bool(recipe.split.cut(recipe.dataset(), data_root, 0).pool)
 
 
 class Audits:
@@ -301,7 +290,7 @@ def _usual(victim: str, shadow: str | None, data_root: Path | None) -> tuple[tup
     from mia_seg.stages import checks
 
     if shadow is None:
-        return _usual_screen(victim, data_root), {}
+        return _usual_screen(victim, data_root)
     recipe = recipes.load_shadow(shadow)
     if not isinstance(recipe.adversary, Fleet):
         return ATTACKS, {}
@@ -309,3 +298,35 @@ def _usual(victim: str, shadow: str | None, data_root: Path | None) -> tuple[tup
     if not _has_pool(recipe, data_root):
         left_out |= checks.without_pool(FLEET_ATTACKS)
     return tuple(attack for attack in FLEET_ATTACKS if attack not in left_out), left_out
+
+
+def _usual_screen(victim: str, data_root: Path | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The usual attacks on a victim alone, as far as its scenes have labels, and why the others are left out."""
+    from mia_seg.stages import checks
+
+    usual = _screened(victim, data_root)
+    if _has_labels(victim, data_root):
+        return usual, {}
+    left_out = checks.without_labels(usual)
+    return (*(attack for attack in usual if attack not in left_out), *WITHOUT_LABELS), left_out
+
+
+def _screened(victim: str, data_root: Path | None) -> tuple[str, ...]:
+    """What is tried on a victim alone, as far as it answers with posteriors and there is a pool."""
+    from mia_seg import recipes
+    from mia_seg.stages import checks
+
+    recipe = recipes.load_victim(victim)
+    if checks.labels_only(recipe):
+        return LABEL_SCREEN
+    return (*SCREEN, *WITH_POOL) if _has_pool(recipe, data_root) else SCREEN
+
+
+def _has_labels(victim: str, data_root: Path | None) -> bool:
+    from mia_seg import recipes
+
+    return recipes.load_victim(victim).dataset().has_labels(data_root)
+
+
+def _has_pool(recipe: "AuditedRecipe", data_root: Path | None) -> bool:
+    return bool(recipe.split.cut(recipe.dataset(), data_root, 0).pool)

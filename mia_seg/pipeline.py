@@ -51,9 +51,13 @@ class Pipeline:
             own = cut.parts.pool if isinstance(recipe.adversary, Fleet) else cut.parts.asked
             self._check_apart(f"Shadow '{request.shadow}'", cut, own, victim=(request.victim, seed))
         if isinstance(recipe.adversary, Fleet):
+            if recipe.adversary.victim != request.victim:
+                others = self._victim(request.victim, seed)[1].parts
+                checks.same_scenes(request.shadow, cut.parts, request.victim, others=others)
             for attack in request.attacks:
                 checks.has_pool(attack, cut.parts)
         victim, shadows = self.victim(request.victim, seed), self.shadows(request.shadow, seed)
+        checks.same_labels(victim.scenes.cut, request.victim)
         return [self.measured(victim, shadows, recipe, cell=cell) for cell in request.cells()]
 
     # The models.
@@ -161,6 +165,7 @@ class Pipeline:
         """Score the victim's answers by themselves, join its membership, measure."""
         attack, adversary = cell.attack, Screen()
         checks.has_pool(attack, victim.scenes.cut.parts)
+        checks.has_labels(attack, victim.scenes.cut)
         told = self._seen(victim, cell, stride=adversary.stride, population=(victim.scenes, "pool"))
         assert isinstance(attack.component, StatisticAttack), "others learn from shadows: refused before"
         attacker = CrossFitted(attack.called, attack.component, victim, told)
@@ -188,8 +193,9 @@ class Pipeline:
 
         def ask(scenes: Divided, part: Part, transform: str | None = None) -> AskedModel:
             return self.asked(
-                model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform
-            )
+                model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform,
+                own=method.against_own and transform is not None,
+            )  # fmt: skip
 
         return Seen(
             ask(model.scenes, "asked"),
@@ -212,14 +218,14 @@ class Pipeline:
     @once
     def asked(
         self, model: Model, scenes: Divided, part: Part, *, defense: Selected[Defense], stride: int,
-        repeats: int = 1, transform: str | None = None,
+        repeats: int = 1, transform: str | None = None, own: bool = False,
     ) -> AskedModel:  # fmt: skip
         """What a model answers."""
         generator = None
         if getattr(defense.component, "needs_generator", False):
             assert isinstance(model, TrainedModel), "a door has no network: refused before"
             generator = self.generator(model)
-        return AskedModel(model, scenes, part, defense, stride, generator, repeats, transform)
+        return AskedModel(model, scenes, part, defense, stride, generator, repeats, transform, own)
 
     @once
     def common_classes(self, victim: Model, shadow: TrainedModel, stride: int) -> CommonClasses:

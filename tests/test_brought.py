@@ -1,6 +1,7 @@
 """What somebody brings who has a model: who is a member in any form, settings of a door, arrays, a fleet's recipe."""
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mia_seg.brought import Files, toml
 from mia_seg.brought.arrays import hold, scenes
 from mia_seg.brought.fleet import fleet, priced
 from mia_seg.brought.options import Brought, described
+from mia_seg.data import IGNORE
 from mia_seg.data.table import Table, table
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.doors.callable import HELD
@@ -78,6 +80,29 @@ def test_lists_folders_and_a_table_say_the_same(folders: Path, given: dict[str, 
     assert not list((folders / "victims").iterdir()), "nothing is left of a dry run"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"members": "trained", "nonmembers": "unseen"},
+        {"images": "all/images", "members": "m.txt", "nonmembers": "n.txt"},
+        {"images": "all/images", "members": "who.csv"},
+    ],
+)
+def test_scenes_may_come_without_labels(folders: Path, given: dict[str, str]) -> None:
+    for side in ("trained", "unseen"):
+        shutil.rmtree(folders / side / "labels")
+    files, root = described(brought(**given), "own", None)
+    with files.written(only_now=True):
+        dataset = recipes.load_victim("own").dataset()
+        assert not dataset.has_labels(root)
+        assert dataset.scene(root, "d").labels_HW.tolist() == [[IGNORE] * 40] * 24
+        assert dataset.scene(root, "d").image_HWC.max() == ord("d")
+    (folders / "unseen" / "masks").mkdir()
+    forget()
+    if given["members"] == "trained":
+        assert "labels does not exist. A side's folder holds images/ and labels/" in refusal(brought(**given).rows)
+
+
 def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
     rows = brought(members="trained", nonmembers="all").rows()
     assert sorted(row.id for row in rows) == ["all/a", "all/b", "all/c", "all/d", "all/e", "trained/a", "trained/b"]
@@ -89,7 +114,7 @@ def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
         ({"members": None}, "--door needs --members too"),
         ({"members": "who.csv", "classes": None}, "--door needs --classes or --class-map too"),
         ({"members": "who.csv", "class_map": "own.toml"}, "--classes and --class-map both say"),
-        ({"members": "who.csv", "images": "all/images"}, "--images and --labels belong together"),
+        ({"members": "who.csv", "labels": "all/labels"}, "--labels names label files of --images, which is not given"),
         ({"members": "trained"}, "--members names one side alone. Give --nonmembers too"),
         ({"members": "trained", "nonmembers": "n.txt"}, "n.txt is no folder"),
         ({"members": "trained", "nonmembers": "nowhere"}, "nowhere is no folder"),

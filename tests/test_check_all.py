@@ -16,7 +16,8 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from mia_seg import recipes
-from mia_seg.data import IGNORE, _alike, _inspect, folder
+from mia_seg.data import IGNORE, _alike, _inspect, _open, folder
+from mia_seg.data._containers import lean
 from mia_seg.data._labels_mapillary import NAMES
 from mia_seg.data._values import percent
 from mia_seg.data.camvid import CamVid
@@ -336,9 +337,10 @@ def test_colours_are_counted_as_numpy_counts_them(shape: tuple[int, int]) -> Non
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 def test_a_turned_photograph_is_left_to_the_reader_of_scenes(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
-    exif[_inspect.ORIENTATION] = orientation
+    exif[_open.ORIENTATION] = orientation
     Image.new("RGB", (16, 16)).save(tmp_path / "a.jpg", exif=exif)
-    assert (_inspect._plain(tmp_path / "a.jpg") is not None) == (orientation == 1)
+    with _open.opened(tmp_path / "a.jpg") as found:
+        assert _inspect._is_plain(found) == (orientation == 1)
 
 
 @pytest.mark.parametrize(
@@ -351,7 +353,9 @@ def test_a_turned_photograph_is_left_to_the_reader_of_scenes(tmp_path: Path, ori
 )  # fmt: skip
 def test_a_form_is_format_mode_and_depth(tmp_path: Path, mode: str, name: str, form: str) -> None:
     Image.new(mode, (8, 8)).save(tmp_path / name)
-    assert _inspect._form(tmp_path / name) == form
+    with _open.opened(tmp_path / name) as found:
+        found.image.load()
+        assert found.form == form
 
 
 def test_images_of_any_form_give_the_look_of_their_pixels(tmp_path: Path) -> None:
@@ -428,8 +432,7 @@ def test_json_has_documented_keys_only(data_template: Path) -> None:
 
 
 def test_an_image_that_cannot_be_read_again_is_nobodys_twin(tmp_path: Path) -> None:
-    pair = _inspect.Pair(tmp_path / "a.png", tmp_path / "b.png", "grey ids")
-    assert _inspect.pixels(pair) == str(pair.image)
+    assert _inspect.pixels(tmp_path / "a.png") == str(tmp_path / "a.png")
 
 
 def test_values_mean_a_class_or_nothing_or_are_unknown() -> None:
@@ -451,3 +454,16 @@ def test_texts_of_a_png_are_not_looked_at(facades: Path) -> None:
     image.save(labels, pnginfo=texts)
     (part,) = inspected(facades).parts
     assert part.unreadable == []
+
+
+def test_a_sound_pair_is_opened_once(camvid_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = Counter[Path]()
+
+    def counted(path: Path, *, exact: bool = False) -> Any:
+        looked[path] += 1
+        return lean(path, exact=exact)
+
+    monkeypatch.setattr(_open, "lean", counted)
+    (part,) = inspected(camvid_root).parts
+    assert looked == {path: 1 for of in ("train", "trainannot") for path in (camvid_root / "camvid" / of).iterdir()}
+    assert part.scenes == len(looked) / 2

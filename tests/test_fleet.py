@@ -25,6 +25,7 @@ from mia_seg.report.from_store import loss_sheets
 from mia_seg.stages import checks, shadow_members
 from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.plan import Plan
+from mia_seg.stages.results import Measured
 from mia_seg.stages.run import run
 from mia_seg.store import Store
 from mia_seg.workspace import Workspace
@@ -95,6 +96,37 @@ def test_a_fleet_goes_on_where_it_stopped_and_a_larger_one_takes_over_the_smalle
     assert [m.digest for m in larger[:4]] == [m.digest for m in whole]
     go(seed=1)
     assert len(trained) == 12, "another seed draws other halves"
+
+
+def test_a_fleet_serves_every_victim_of_its_scenes(workspace: Workspace, workdir: Path) -> None:
+    """Who is a member may differ; the scenes that are asked about, the pool and the groups may not."""
+    write_fleet(workdir, "tiny_folder")
+    head = HEAD.format(victim="other")
+    other = write(workdir / "victims" / "other.toml", head + PHOTOGRAPHS + RANDOM + MODEL.replace("lr = ", "lr = 1"))
+
+    def attacked(victim: str) -> Measured:
+        return Audit(victim, "tiny_folder_fleet", ["none"], attacks=["lira"], seeds=[0], workspace=workspace).stages[0]
+
+    mine, theirs = attacked("tiny_folder"), attacked("other")
+    assert mine.victim.digest != theirs.victim.digest
+    assert mine.attacker.digest == theirs.attacker.digest, "what was learnt once serves both"
+    assert mine.digest != theirs.digest
+    edit(other, "nonmembers = 6", "nonmembers = 5")
+    with pytest.raises(MiaSegError, match=r"differ in their audited scenes: \d+ are of one alone"):
+        attacked("other")
+    edit(other, PHOTOGRAPHS, STREETS)
+    with pytest.raises(MiaSegError, match="Fleet 'tiny_folder_fleet' is on other data than victim 'other'"):
+        attacked("other")
+
+
+def test_members_may_be_others_and_groups_may_not() -> None:
+    ids = ["a", "b", "c", "d"]
+    own = Partition(ids[:2], ids[2:], [], {i: i for i in ids})
+    checks.same_scenes("fleet", own, "victim", others=Partition(ids[1:3], [ids[0], ids[3]], [], own.group))
+    with pytest.raises(MiaSegError, match=r"group scenes otherwise \('b' is one\)"):
+        checks.same_scenes("fleet", own, "victim", others=Partition(ids[:2], ids[2:], [], own.group | {"b": "a"}))
+    with pytest.raises(MiaSegError, match="differ in their pool: 1 are of one alone"):
+        checks.same_scenes("fleet", own, "victim", others=Partition(ids[:2], ids[2:], ["e"], own.group))
 
 
 @pytest.mark.parametrize(("scenes", "block"), [(5, 1), (13, 1), (24, 5), (2, 1)])

@@ -9,10 +9,13 @@ import torch
 from helpers_scenes import Toy, defended, picture, toy
 from torch import Tensor, nn
 
-from mia_seg import defenses
+from mia_seg import defenses, plugins
 from mia_seg.defenses import Defense
-from mia_seg.oracles import Released
+from mia_seg.oracles import Released, doors
+from mia_seg.oracles.door import DoorOracle
+from mia_seg.oracles.doors import Door
 from mia_seg.oracles.network import WINDOW_BATCH, NetworkOracle, windows
+from mia_seg.oracles.windowed import Windowed
 from mia_seg.plugins import parse
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
@@ -83,6 +86,19 @@ def test_overlapping_windows_are_averaged(size: tuple[int, int], heights: list[i
                     visits[top + row, left + column] += 1
     assert np.abs(told - total / visits).max() < 1e-6
     assert np.abs(told - whole(network, image).numpy()).max() > 1e-3  # windows see less than the whole image
+
+
+@pytest.mark.parametrize("size", [(21, 31), (10, 31), (12, 15)])
+def test_a_door_asked_by_windows_answers_as_a_network_does(size: tuple[int, int]) -> None:
+    network, image, window = toy(5), picture(3, size), Window(size=(12, 15))
+    door = plugins.build(doors, Door, "callable", settings={"target": "own:f", "answers": "logits"}, where="[door]")
+
+    def predict(image_HWC: np.ndarray, key: int) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(image_HWC).permute(2, 0, 1)[None] / 255)[0].numpy()
+
+    told = Windowed(DoorOracle(door, predict, [f"class {k}" for k in range(5)]), window)(image, 0)
+    assert (told - NetworkOracle(network, window)(image, 0)).abs().max() < 1e-6
 
 
 class Sided(Network):

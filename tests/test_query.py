@@ -5,6 +5,7 @@ import re
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -461,3 +462,25 @@ def test_an_answer_that_is_no_posterior_is_refused(tmp_path: Path, answer: np.nd
     with pytest.raises(MiaSegError, match=rf"^Scene 'bad': the {who}'s answer {re.escape(fault)}.*Train the model"):
         query(box, scenes, [Recording(tmp_path, release)], stride=1, seed=0, title="asked")
     assert not (tmp_path / answers.INDEX).exists()
+
+
+def test_own_labels_are_what_is_predicted_for_the_scene_as_it_is(tmp_path: Path) -> None:
+    """Mirrored, a model that looks at each pixel alone predicts the same, and one that looks at places does not."""
+
+    def by_colour(image_HWC: np.ndarray, key: int) -> Tensor:
+        return one_hot(image_HWC[..., 0] > 127)
+
+    def by_place(image_HWC: np.ndarray, key: int) -> Tensor:
+        return one_hot(np.broadcast_to(np.arange(image_HWC.shape[1]) < 3, image_HWC.shape[:2]))
+
+    def one_hot(second_HW: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.stack([~second_HW, second_HW]).astype(np.float32))
+
+    scenes = scenes_of([np.full((6, 8), IGNORE, np.uint8)], 2)
+    how: dict[str, Any] = {"transform": "flip", "own": True}
+    colour, place = (
+        ask(oracle, scenes, tmp_path / name, **how).statistics.confusion_NKK[0]
+        for name, oracle in (("colour", by_colour), ("place", by_place))
+    )
+    assert (np.trace(colour), colour.sum()) == (48, 48)
+    assert place.tolist() == [[12, 18], [18, 0]]  # of a row of 8 the first three, and mirrored the last three

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mia_seg import recipes
 from mia_seg.data import Dataset, Scene
 from mia_seg.errors import MiaSegError
-from mia_seg.recipes import Kind, ShadowRecipe, Train, VictimRecipe
+from mia_seg.recipes import Kind, ShadowRecipe, Train, VictimRecipe, Window
 from mia_seg.recipes.adversaries import A1, A2
 from mia_seg.stages import checks
 
@@ -206,12 +206,17 @@ def test_a_recipe_is_not_called_as_something_else_in_reports_is(elsewhere: Path,
     assert refusal("shadow", name) == f"{path}: '{name}' {says}. Rename the recipe."
 
 
-def test_a_door_takes_no_window_and_nothing_of_a_training(elsewhere: Path) -> None:
+def test_a_door_may_be_asked_by_windows_and_takes_nothing_of_a_training(elsewhere: Path) -> None:
     text = f"{HEAD}{STREETS}{RANDOM}[door]\nname = 'callable'\ntarget = 'own:predict'\nanswers = 'logits'\n"
     path = write(elsewhere / "victims" / "mine.toml", text)
     assert checks.victim_of("mine").window is None
     path.write_text(f"{text}[window]\nsize = [16, 16]\n", encoding="utf-8")
-    assert "unknown key 'window'" in refusal("victim", "mine")
+    assert checks.victim_of("mine").window == Window(size=(16, 16))
+    path.write_text(f"{text}[window]\nsize = [16, 16]\nmirror = true\n", encoding="utf-8")
+    assert "[window] mirror adds logits inside a network" in refusal("victim", "mine")
+    held = text.replace("'callable'\ntarget = 'own:predict'", "'folder'\npath = 'answers'")
+    path.write_text(f"{held}[window]\nsize = [16, 16]\n", encoding="utf-8")
+    assert "door 'folder' holds answers to whole ones" in refusal("victim", "mine")
     path.write_text(text + MODEL, encoding="utf-8")
     assert refusal("victim", "mine") == f"{path}: a victim with [door] exists already: leave out [segmenter]."
 

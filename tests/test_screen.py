@@ -152,6 +152,41 @@ def test_a_model_that_answers_labels_is_asked_for_labels(owner: Path, workdir: P
     )
 
 
+def without_labels(root: Path) -> None:
+    rows = [line.split(",") for line in (root / "members.csv").read_text().splitlines()]
+    write(root / "members.csv", "\n".join(f"{i},{image},{member}" for i, image, _, member in rows))
+
+
+def test_without_labels_what_needs_none_is_tried_and_the_rest_left_out_by_name(owner: Path, workdir: Path) -> None:
+    without_labels(owner)
+    ran = call(*described(owner), "--defense", "none", "--defense", "argmax")
+    assert ran.code == 0, ran.err
+    for attack in ("image_loss", "label_only", "predictability_error"):
+        assert (
+            ran.err.count(f"left out: Attack '{attack}' reads how well labels are predicted, and the scenes have") == 1
+        )
+    results = [json.loads(path.read_text()) for path in sorted((workdir / "reports" / "mine").glob("*.json"))]
+    assert [(one["defense"], one["attack"]) for one in results] == [
+        (defense, attack) for defense in ("argmax", "none") for attack in ("firmness", "image_confidence")
+    ]
+    for one in results:
+        assert (one["utility"], one["levels"]["image"]["n_members"]) == (None, 12)
+        assert one["queries"] == (24 if one["attack"] == "image_confidence" else 24 + 4 * 2 * 24)
+    assert "mine, looked at alone" in (workdir / "reports" / "index.html").read_text(encoding="utf-8")
+    assert "--shadows" not in ran.out, "shadows would have nothing to learn from"
+    assert "0 missing" in call("audit", "mine", "--data-root", owner, "--dry-run").out
+
+
+def test_what_needs_labels_is_refused_without_them(owner: Path) -> None:
+    without_labels(owner)
+    assert_refused(
+        call(*described(owner), "--attack", "image_loss"), "'image_loss' reads how well labels", "Give their"
+    )
+    refused = call("audit", "mine", "--data-root", owner, "--shadows", "4")
+    assert_refused(refused, "--shadows: the scenes of 'mine' have no labels to train on")
+    assert not (Path.cwd() / "shadows" / "mine_fleet.toml").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

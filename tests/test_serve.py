@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,6 +29,7 @@ from mia_seg.oracles.door import DoorOracle
 from mia_seg.oracles.doors import Door, _post
 from mia_seg.pipeline import Pipeline
 from mia_seg.serve import Noise, Rules, Service, _clients, _requests, app, deployed, image_key, server
+from mia_seg.serve._line import Line
 from mia_seg.stages.plan import Plan
 from mia_seg.stages.run import run
 from mia_seg.store import Store
@@ -300,6 +302,39 @@ def test_many_clients_get_their_own_answers(url: str) -> None:
         assert all(clients.map(ask, range(60)))
 
 
+@pytest.mark.parametrize("text", ["none", "gaussian:0.5"])
+def test_batches_give_each_client_its_own_answer_nearly(text: str) -> None:
+    """Images of two sizes, asked about by eight at once: those of one size are answered together."""
+    images = [picture(k, (12, 12 + 4 * (k % 2))) for k in range(8)]
+    sizes, served = list[int](), replace(service(text), batch=4)
+    together = served.oracle.together  # type: ignore[attr-defined]
+
+    def counted(given: list[np.ndarray], keys: list[int]) -> Any:
+        assert len({image.shape for image in given}) == 1
+        sizes.append(len(given))
+        return together(given, keys)
+
+    served.oracle.together = counted  # type: ignore[attr-defined]
+    line = Line(served)
+    line.worker.submit(time.sleep, 0.05)  # while all of them come
+    queries = [_requests.Query(image, binary=True, name=None, key=None) for image in images]
+    replies = [found.result(10) for found in [line.put(query) for query in queries]]
+    line.close()
+    assert sizes == [4, 4]
+    for image, (body, headers) in zip(images, replies, strict=True):
+        told, tail = protocol.unpack(body, headers[protocol.LENGTH])
+        wanted = oracle(text)(image, image_key(SECRET, image)).numpy()[None]
+        assert protocol.tensors(told["outputs"], tail)["posterior"] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_server_says_that_it_batches() -> None:
+    with running(replace(service(), batch=4)) as url:
+        told = client.get(f"{url}/v2/models/streets").json()["parameters"]
+        assert told["batch"] == 4
+        assert "last bits" in told["note"]
+        assert infer(url).status_code == 200
+
+
 def test_who_comes_when_the_line_is_full_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "LINE", 1)
     begun, go = threading.Event(), threading.Event()
@@ -356,6 +391,8 @@ def test_a_victim_that_was_trained_is_served_behind_its_defense(
     key = image_key(deployed.secret_of(workspace.store), IMAGE)
     for one, text in zip(made[::2], ("gaussian:0.5", "dropout:0.5"), strict=True):
         assert np.array_equal(one.answer(IMAGE)[0], oracle(text)(IMAGE, key).numpy())
+    with pytest.raises(MiaSegError, match=r"--batch 2: defense 'dropout:0\.5' draws in the forward pass"):
+        deployed.deployed("tiny", 0, workspace, defense="dropout:0.5", noise=Noise.IMAGE, batch=2)
     with pytest.raises(MiaSegError, match="mia-seg train-generator tiny --seed 0"):
         deployed.deployed("tiny", 0, workspace, defense="synfeat", noise=Noise.IMAGE)
 

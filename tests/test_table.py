@@ -7,6 +7,7 @@ import pytest
 from helpers_files import forget, write
 from PIL import Image
 
+from mia_seg.data import IGNORE
 from mia_seg.data.folder import Folder
 from mia_seg.data.table import Table
 from mia_seg.errors import MiaSegError
@@ -37,6 +38,27 @@ def test_a_table_says_parts_groups_and_ids(tmp_path: Path) -> None:
     assert STATED.cut(crlf, tmp_path, 1) == parts
 
 
+def test_a_table_may_have_no_labels(data_template: Path, tmp_path: Path) -> None:
+    listed = Table.example(data_template)
+    lines = (data_template / "members.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines]
+    write(
+        tmp_path / "bare.csv",
+        "".join(f"{data_template / row[0] if k else 'image'},{row[2]}\n" for k, row in enumerate(rows)),
+    )
+    bare = Table(path=str(tmp_path / "bare.csv"), class_map=listed.class_map, size=(20, 30))
+    assert (listed.has_labels(data_template), bare.has_labels(None)) == (True, False)
+    first, theirs = bare.ids(None)[0], listed.model_copy(update={"size": (20, 30)})
+    (path,) = bare.files(None, first)
+    same = next(i for i in listed.ids(data_template) if listed.files(data_template, i)[0] == path)
+    scene = bare.scene(None, first)
+    assert (scene.image_HWC == theirs.scene(data_template, same).image_HWC).all()
+    assert (bare.image(None, first) == listed.image(data_template, same)).all()
+    assert (scene.labels_HW == IGNORE).all()
+    labels_HW, unknown = bare.labels_of(None, first)
+    assert (labels_HW.shape, bare.shape(None, first), unknown) == ((20, 30), (20, 30), {})
+
+
 def test_scenes_are_those_of_the_folder(data_template: Path) -> None:
     listed, folder = Table.example(data_template), Folder(path="labelmefacade", class_map="labelmefacade")
     assert len(listed.ids(data_template)) == len(folder.ids(data_template))
@@ -49,8 +71,8 @@ def test_scenes_are_those_of_the_folder(data_template: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "has the columns of an empty file; it needs image, labels, member"),
-        ("image,labels\n", "it needs image, labels, member"),
+        ("", "has the columns of an empty file; it needs image, member and may have labels, id"),
+        ("image,labels\n", "it needs image, member and may have labels, id"),
         (f"image,labels,member,patient\n{A},1,p\n", "has the columns image, labels, member, patient"),
         (HEAD, "lists no scene"),
         (f"{HEAD}{A},1,x,g\n{B},0,x,h\n", "line 3: id 'x' comes twice"),

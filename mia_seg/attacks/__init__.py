@@ -82,12 +82,16 @@ class Attack(Component):
     needs_fleet: it is fitted on many shadows (`fit_fleet`) and not on one (`fit`). needs_population: it compares with
     answers to scenes that no model of the audit trained on. needs_difficulty: it compares with how hard the labels are
     to predict from the images (`mia_seg.query.difficulty`). needs_posterior: it reads more than predicted labels.
+    needs_labels: it reads how well the labels of the scenes are predicted. against_own: its transforms are compared
+    with what the model predicts for the scene as it is, and not with labels.
     """
 
     needs_fleet: ClassVar[bool] = False
     needs_population: ClassVar[bool] = False
     needs_difficulty: ClassVar[bool] = False
     needs_posterior: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = True
+    against_own: ClassVar[bool] = False
 
     @property
     def transforms(self) -> tuple[str, ...]:

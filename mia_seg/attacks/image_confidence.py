@@ -4,6 +4,8 @@ Needs posteriors and, for its threshold alone, a shadow; no labels; one query a 
 beside the errors in its labels.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from mia_seg.attacks._threshold import StatisticAttack
@@ -12,6 +14,8 @@ from mia_seg.query.answers import Answers
 
 class ImageConfidence(StatisticAttack):
     """Mean of the largest posterior over all pixels."""
+
+    needs_labels: ClassVar[bool] = False
 
     def signal(self, answers: Answers) -> np.ndarray:
         return answers.statistics.confidence_N

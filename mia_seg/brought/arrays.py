@@ -36,13 +36,14 @@ SIDES: dict[bool | None, Part] = {True: "members", False: "nonmembers", None: "p
 
 
 def scenes(
-    images: Sequence[Picture], labels: Sequence[Picture], *, members: Sequence[bool | None],
+    images: Sequence[Picture], labels: Sequence[Picture] | None, *, members: Sequence[bool | None],
     groups: Sequence[str] | None, ids: Sequence[str] | None, root: Path,
 ) -> tuple[Path, list[Row]]:  # fmt: skip
     """The table of scenes that come as arrays or paths, and its rows; arrays become PNG files below `root`, a store's.
 
-    images: uint8 RGB [H, W, 3] or files. labels: class ids [H, W] (255: ignored) or files. members: True, False, or
-    None for the pool. Raises MiaSegError for lists of different lengths and arrays of another kind.
+    images: uint8 RGB [H, W, 3] or files. labels: class ids [H, W] (255: ignored) or files; None: there are none.
+    members: True, False, or None for the pool. Raises MiaSegError for lists of different lengths and arrays of another
+    kind.
     """
     count = len(images)
     given = {"labels": labels, "members": members, "groups": groups, "ids": ids}
@@ -53,7 +54,8 @@ def scenes(
     place = root.absolute() / BROUGHT
     rows = [
         Row(
-            id=names[k], image=_file(images[k], "images", place), labels=_file(labels[k], "labels", place),
+            id=names[k], image=_file(images[k], "images", place),
+            labels=None if labels is None else _file(labels[k], "labels", place),
             part=_side(members[k], k), group=names[k] if groups is None else str(groups[k]),
         )
         for k in range(count)
@@ -82,10 +84,14 @@ def hold(predict: Any, rows: Sequence[Row], section: dict[str, Any]) -> tuple[He
         scaled(door)
     ask, seen = asking(predict, "predict"), hashlib.sha256()
     for row in rows[:TEN]:
-        seen.update(sha256(ask(prepare(read_image(row.image, row.labels), door.input), 0)).encode())
+        seen.update(sha256(ask(prepare(_shown(row), door.input), 0)).encode())
     held, known = Held(predict), seen.hexdigest()[:12]
     HELD[known] = held
     return held, section | {"held": known}
+
+
+def _shown(row: Row) -> np.ndarray:
+    return read_image(row.image, row.labels or row.image)  # which beside itself has the right size
 
 
 def write(name: str, place: Path, meaning: dict[str, Any], *, door: dict[str, Any]) -> None:

@@ -54,8 +54,8 @@ class Brought:
             raise MiaSegError(f"--door needs {', '.join(lacking)} too. See 'mia-seg audit --help'.")
         if self.class_map is not None and self.classes is not None:
             raise MiaSegError("--classes and --class-map both say what label values mean. Give one of them.")
-        if (self.images is None) != (self.labels is None):
-            raise MiaSegError("--images and --labels belong together: give both, or neither.")
+        if self.images is None and self.labels is not None:
+            raise MiaSegError("--labels names label files of --images, which is not given. Give it too.")
 
     @property
     def _kind(self) -> type[Door]:
@@ -93,7 +93,7 @@ class Brought:
         given = {part: path for part, path in sides.items() if path is not None}
         if self.nonmembers is None and (self.images is None or self.pool is not None):
             raise MiaSegError("--members names one side alone. Give --nonmembers too, in the same form.")
-        if self.images is None or self.labels is None:
+        if self.images is None:
             if strays := [path for path in given.values() if not path.is_dir()]:
                 raise MiaSegError(
                     f"{strays[0]} is no folder. Give folders that hold images/ and labels/, or say with --images and "

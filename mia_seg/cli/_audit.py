@@ -33,14 +33,14 @@ Settings = Annotated[
 Members = Annotated[
     Path | None,
     typer.Option(
-        help="What it was trained on: a CSV with columns image, labels, member (1, 0), and perhaps id and group; or a "
-        "folder with images/ and labels/; or, with --images and --labels, a list of scenes or a CSV of id and member."
+        help="What it was trained on: a CSV with columns image, member (1, 0), and perhaps labels, id and group; or a "
+        "folder with images/ and perhaps labels/; or, with --images, a list of scenes or a CSV of id and member."
     ),
 ]
 NonMembers = Annotated[Path | None, typer.Option("--nonmembers", help="What it never saw: a list or folder likewise.")]
 Pool = Annotated[Path | None, typer.Option(help="Scenes like these that the attacker may use: likewise.")]
 Images = Annotated[Path | None, typer.Option(help="Folder of the images that lists name.")]
-Labels = Annotated[Path | None, typer.Option(help="Folder of their label files, of the same stems.")]
+Labels = Annotated[Path | None, typer.Option(help="Folder of their label files, of the same stems; none: no labels.")]
 Classes = Annotated[
     str | None, typer.Option(help="Class names with commas, where label files hold 0, 1, 2, ... in this order.")
 ]

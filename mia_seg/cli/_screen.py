@@ -93,10 +93,11 @@ def fault(sentence: str) -> None:
     )
 
 
-def plan(planned: "Plan", warning: str, as_json: bool = False) -> None:
-    """Every stage with its state and cost, what is still to be paid, and a warning where that takes months."""
-    from mia_seg.stages.length import questions
+def plan(planned: "Plan", warning: str, *, asked: int, as_json: bool = False) -> None:
+    """Every stage with its state and cost, what is still to be paid, and a warning where that takes months.
 
+    asked: questions to models behind doors.
+    """
     steps = planned.steps()
     if as_json:
         print(json.dumps([_row(step) for step in steps], indent=1))
@@ -109,7 +110,7 @@ def plan(planned: "Plan", warning: str, as_json: bool = False) -> None:
     if known:
         said += f"; {len(known)} of them, or others like them, took {seconds / 60:.1f} minutes and {size(total)} before"
     out().print(f"{said}.", markup=False)
-    if asked := questions(planned):
+    if asked:
         out().print(f"The model behind the door is asked {asked:,} times at most.", markup=False)
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
         if head:
@@ -295,7 +296,8 @@ def age(seconds: float) -> str:
 def _result(row: dict[str, Any]) -> list[str]:
     method = f"{row['attack']}:{row['representation']}" if row["representation"] else row["attack"]
     auc = f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
-    adaptive, miou = "yes" if row["adaptive"] else "no", f"{row['miou_nonmembers']:.3f}"
+    adaptive = "yes" if row["adaptive"] else "no"
+    miou = "–" if row["miou_nonmembers"] is None else f"{row['miou_nonmembers']:.3f}"
     place = (row["victim"], row["shadow"], row["defense"], method, adaptive, row["level"], str(row["seed"]))
     return [*place, auc, miou]
 

@@ -41,6 +41,9 @@ def serve(
     noise: Annotated[
         NoiseOf, typer.Option(help="Noise of a defense: the same for an image, fresh each time, or by a client's key.")
     ] = NoiseOf.IMAGE,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Images of several requests answered at once; above 1 last bits may differ.")
+    ] = 1,
 ) -> None:
     """Serve a trained victim over HTTP (Open Inference Protocol v2), defended or not. Ctrl-C stops it."""
     _check_extra()
@@ -51,13 +54,8 @@ def serve(
     from mia_seg.store import Store
     from mia_seg.workspace import Workspace
 
-    service = deployed(
-        victim,
-        seed,
-        Workspace(Store(places.store), places.data_root, device=device),
-        defense=defense,
-        noise=Noise(noise.value),
-    )
+    workspace = Workspace(Store(places.store), places.data_root, device=device)
+    service = deployed(victim, seed, workspace, defense=defense, noise=Noise(noise.value), batch=batch)
 
     def ready(url: str) -> None:
         screen.out().print(f"serving {victim}, seed {seed}, {defense}: {url}/v2/models/{victim}", markup=False)

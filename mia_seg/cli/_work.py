@@ -43,7 +43,8 @@ def made(stages: "Sequence[Stage[Any]]", workspace: "Workspace", making: Making)
     plan = Plan(tuple(stages), workspace.store)
     limits.check(plan, workspace)
     if making.dry_run:
-        screen.plan(plan, length.warning(plan, workspace), making.as_json)
+        asked = length.questions(plan, workspace.data_root)
+        screen.plan(plan, length.warning(plan, workspace), asked=asked, as_json=making.as_json)
         return False
     engine = engines.chosen(workspace, jobs=making.jobs, on=making.on)
     length.check(plan, workspace, yes=making.yes)
@@ -92,8 +93,9 @@ def planned(audit: Audits, as_json: bool = False) -> None:
     from mia_seg.stages import length
 
     screen.left_out(audit.left_out)
-    found = audit.plan()
-    screen.plan(found, length.warning(found, audit.workspace), as_json)
+    found, workspace = audit.plan(), audit.workspace
+    asked = length.questions(found, workspace.data_root)
+    screen.plan(found, length.warning(found, workspace), asked=asked, as_json=as_json)
 
 
 def audited(audit: Audits, making: Making, finish: Callable[[], None]) -> None:

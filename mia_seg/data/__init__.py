@@ -73,6 +73,11 @@ class Dataset(Component):
         """
         return self.scene(data_root, scene_id).labels_HW, {}
 
+    def has_labels(self, data_root: Path | None) -> bool:
+        """Whether scenes have labels; where not, every pixel of theirs is IGNORE."""
+        del data_root
+        return True
+
     @property
     def ignores_unknown(self) -> bool:
         """Whether its maker says that values which mean nothing here are to be ignored, however many they are."""

@@ -38,6 +38,14 @@ def listed_pairs(images: Path, labels: Path) -> tuple[Files, Files]:
     return matched or sides
 
 
+def listed_images(images: Path) -> Files:
+    """Images by their stems. Raises MiaSegError where the folder holds files and none that is read."""
+    found = _listed(images, IMAGES)
+    if not found:
+        _refuse_unread(images, IMAGES)
+    return found
+
+
 def check_one_meaning(labels: Files, where: Path) -> None:
     """Refuse label files of which some are one-bit masks and some are not; reads the beginning of each file."""
     one_bit = {stem: is_one_bit(path) for stem, path in labels.items()}

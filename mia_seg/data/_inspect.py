@@ -1,6 +1,7 @@
 """Looking into an image and its labels: every byte is decoded, and what they hold is told in a few numbers."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,21 +9,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from mia_seg.data._containers import lean
-from mia_seg.data._open import QUIET
+from mia_seg.data._open import Opened, opened
 from mia_seg.data._paired import Value
-from mia_seg.data._pixels import Stored
-from mia_seg.data._read import read_image, read_labels, read_pair
+from mia_seg.data._pixels import Stored, rgb
+from mia_seg.data._read import labels_of, opened_pair
 from mia_seg.data._twins import fingerprint
 from mia_seg.errors import MiaSegError
 
 SMALL = 64  # the shorter side of what an image is shrunk to, in pixels at least; its look needs so many
 MOST = 1000  # colours in one label file; a class map can name a quarter of them
-ORIENTATION, UPRIGHT = 0x0112, (None, 1)  # the tag of EXIF that turns an image, and what turns nothing
 # Of these nothing but a damaged byte can be refused, so that they need not be read as a scene is.
 PLAIN = {("JPEG", "RGB", 8), ("JPEG", "L", 8), ("PNG", "RGB", 8), ("PNG", "L", 8)}
 BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for a damaged file
-WIDE = {"1": 1, "I": 32, "F": 32}  # bits in a channel of Pillow's modes; the others have 8, or say it
 
 
 class Pair(NamedTuple):
@@ -68,24 +66,23 @@ class Seen:
 
 
 def look_into(pair: Pair, *, image: bool = True) -> Seen:
-    """Decode both files of a pair, or its labels alone.
+    """Decode both files of a pair, or its labels alone; each is opened once.
 
-    A plain image is decoded at low resolution, which reads all its bytes; any other as a scene's. The quick way never
-    complains: what it cannot read the slow one says in its words, or reads after all.
+    Where that fails they are looked at one by one, for a sentence on each that is at fault.
     """
-    picture = _quick(pair.image) if image else None
-    if image and picture is None:
-        return _slowly(pair)
-    drawn, faults = _labels(pair)
-    return Seen(picture, drawn, faults)
-
-
-def pixels(pair: Pair) -> str:
-    """SHA-256 of the size and all values of a pair's image; of one that cannot be read as a scene, its path."""
     try:
-        image = _whole(pair)
+        return _together(pair, image)
     except (*BROKEN, MiaSegError):
-        return str(pair.image)
+        return _apart(pair, image)
+
+
+def pixels(path: Path) -> str:
+    """SHA-256 of the size and all values of an image; of one that cannot be read as a scene's, its path."""
+    try:
+        with opened(path) as found:
+            image = rgb(found)
+    except MiaSegError:
+        return str(path)
     return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
@@ -119,40 +116,63 @@ def _packed(stored_HWC: np.ndarray) -> np.ndarray:
     return four.view(np.uint32).ravel()
 
 
-# How the pipeline reads a pair.
+def _together(pair: Pair, image: bool) -> Seen:
+    with opened_pair(pair.image, pair.labels) as (picture, drawn):
+        stored = labels_of(drawn, pair.stored, resized=_whole_size, white=pair.white)
+        shown = _picture(picture) if image else None
+    return Seen(shown, Drawn(drawn.form, counted(stored, pair.labels)))
 
 
-def _scene(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-    return read_pair(pair.image, pair.labels, pair.stored, resized=_whole_size, white=pair.white)
+def _picture(found: Opened) -> Picture:
+    """A plain image is decoded at low resolution, which reads all its bytes; any other as a scene's."""
+    return _drafted(found) if _is_plain(found) else _shrunk(found, rgb(found))
 
 
-def _stored(pair: Pair) -> np.ndarray:
-    return read_labels(pair.image, pair.labels, pair.stored, resized=_whole_size, white=pair.white)
+def _drafted(found: Opened) -> Picture:
+    found.image.draft("RGB", (SMALL, SMALL))  # of a JPEG an eighth of the sides, at best; of a PNG nothing
+    found.image.load()
+    return _shrunk(found, found.image)
+
+
+def _is_plain(found: Opened) -> bool:
+    return found.orientation == 1 and (found.image.format, found.mode, found.depth) in PLAIN
+
+
+def _shrunk(found: Opened, image: Image.Image) -> Picture:
+    small = np.array(image.reduce(max(1, min(image.size) // SMALL)).convert("RGB"))
+    look = fingerprint(small)
+    drafted = (image.height, image.width) != found.shown
+    return Picture(found.form, found.shown, look.look, look.pixels, float(small.mean()), drafted)
 
 
 def _whole_size(size: tuple[int, int]) -> tuple[int, int]:
     return size
 
 
-# Which way is taken.
+# Where something is at fault: whatever one file is, the other is told.
 
 
-def _slowly(pair: Pair) -> Seen:
+def _apart(pair: Pair, image: bool) -> Seen:
+    drawn, faults = _labels(pair)
+    picture, own = _image(pair.image) if image else (None, ())
+    return Seen(picture, drawn, faults, tuple(said for said in own if said not in faults))
+
+
+def _image(path: Path) -> tuple[Picture | None, tuple[str, ...]]:
+    """What an image holds, or what is wrong with it. The quick way may refuse what is read as a scene after all."""
     try:
-        image_HWC, stored = _scene(pair)
+        with suppress(*BROKEN), opened(path) as found:
+            return _picture(found), ()
+        with opened(path) as found:
+            return _shrunk(found, rgb(found)), ()
     except MiaSegError as error:
-        drawn, faults = _labels(pair)
-        own = dict.fromkeys(said for said in (str(error), *_undecodable(pair.image)) if said not in faults)
-        return Seen(None, drawn, faults, tuple(own))
-    picture = _shrunk(Image.fromarray(image_HWC), _form(pair.image), (image_HWC.shape[0], image_HWC.shape[1]))
-    return Seen(picture, *_labels(pair, stored))
+        return None, (str(error),)
 
 
-def _labels(pair: Pair, stored: np.ndarray | None = None) -> tuple[Drawn | None, tuple[str, ...]]:
+def _labels(pair: Pair) -> tuple[Drawn | None, tuple[str, ...]]:
     """What the label file holds, or what is wrong with it."""
     try:
-        stored = _stored(pair) if stored is None else stored
-        return Drawn(_form(pair.labels), counted(stored, pair.labels)), ()
+        return _together(pair, image=False).drawn, ()
     except MiaSegError as error:
         return None, tuple(dict.fromkeys([str(error), *_alone(pair)]))
 
@@ -160,74 +180,7 @@ def _labels(pair: Pair, stored: np.ndarray | None = None) -> tuple[Drawn | None,
 def _alone(pair: Pair) -> list[str]:
     """What is wrong with a label file whatever its image is: beside itself it has the right size."""
     try:
-        _stored(pair._replace(image=pair.labels))
+        _together(pair._replace(image=pair.labels), image=False)
     except MiaSegError as error:
         return [str(error)]
     return []
-
-
-def _undecodable(image: Path) -> tuple[str, ...]:
-    """What is wrong with an image whatever its labels are: beside itself it has the right size."""
-    try:
-        read_image(image, image)
-    except MiaSegError as error:
-        return (str(error),)
-    return ()
-
-
-def _quick(path: Path) -> Picture | None:
-    """Of an image that is plain and whole."""
-    try:
-        return _plain(path)
-    except BROKEN:
-        return None
-
-
-def _plain(path: Path) -> Picture | None:
-    with QUIET, Image.open(path) as image:
-        if not _is_plain(image):
-            return None
-        form, size = _described(image), (image.height, image.width)
-        image.draft("RGB", (SMALL, SMALL))  # of a JPEG an eighth of the sides, at best; of a PNG nothing
-        image.load()
-        return _shrunk(image, form, size)
-
-
-def _whole(pair: Pair) -> Image.Image:
-    """The image in RGB, as a scene has it."""
-    with QUIET, Image.open(pair.image) as image:
-        if _is_plain(image):
-            return image.convert("RGB")
-    return Image.fromarray(_scene(pair)[0])
-
-
-def _is_plain(image: Image.Image) -> bool:
-    if (image.format, image.mode, _depth(image)) not in PLAIN:
-        return False
-    return image.getexif().get(ORIENTATION) in UPRIGHT
-
-
-def _shrunk(image: Image.Image, form: str, size: tuple[int, int]) -> Picture:
-    small = np.array(image.reduce(max(1, min(image.size) // SMALL)).convert("RGB"))
-    found = fingerprint(small)
-    drafted = (image.height, image.width) != size
-    return Picture(form, size, found.look, found.pixels, float(small.mean()), drafted)
-
-
-def _form(path: Path) -> str:
-    """'PNG L 8-bit': format and mode in Pillow's words; of a file that has been opened before."""
-    with QUIET, Image.open(lean(path)) as image:
-        return _described(image)
-
-
-def _described(image: Image.Image) -> str:
-    return f"{image.format} {image.mode} {_depth(image)}-bit"
-
-
-def _depth(image: Image.Image) -> int:
-    """Bits in a channel of the file. Pillow makes 8 of some, and says so in the raw mode: 'RGB;16B', 'P;4'."""
-    tiles = getattr(image, "tile", None)
-    arguments = tiles[0].args if tiles else ""
-    raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    bits = "".join(filter(str.isdigit, str(raw).partition(";")[2]))
-    return int(bits) if bits else WIDE.get(image.mode, 8)

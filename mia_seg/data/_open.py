@@ -27,6 +27,7 @@ SIDEWAYS = 5  # the first orientation that swaps height and width
 PIXEL = 20  # bytes of memory that a pixel takes at most while it is read
 SHARE = 0.5  # of the memory, for one image
 CGROUP = Path("/sys/fs/cgroup/memory.max")
+WIDE = {"1": 1, "I": 32, "F": 32}  # bits in a channel of Pillow's modes; the others have 8, or say it
 Size = tuple[int, int]  # (height, width)
 
 
@@ -34,16 +35,29 @@ Size = tuple[int, int]  # (height, width)
 class Opened:
     """An image file whose header is read and whose pixels are not.
 
-    raw: how Pillow calls the form of the stored pixels. orientation: 1 to 8, as EXIF has it. stored, shown: (height,
-    width) before and after the image is turned by it. source: what the file can be opened from once more.
+    raw: how Pillow calls the form of the stored pixels: 'RGB;16B', 'P;4'. mode: the form in which it gives them.
+    orientation: 1 to 8, as EXIF has it. stored, shown: (height, width) before and after the image is turned by it.
+    source: what the file can be opened from once more.
     """
 
     path: Path
     image: ImageFile.ImageFile
     source: Path | BytesIO
     raw: str
+    mode: str
     orientation: int
     stored: Size
+
+    @property
+    def form(self) -> str:
+        """'PNG L 8-bit': format, mode and depth of a channel in Pillow's words."""
+        return f"{self.image.format} {self.mode} {self.depth}-bit"
+
+    @property
+    def depth(self) -> int:
+        """Bits in a channel of the file, of which Pillow makes 8 of some."""
+        bits = "".join(filter(str.isdigit, self.raw.partition(";")[2]))
+        return int(bits) if bits else WIDE.get(self.mode, 8)
 
     @property
     def shown(self) -> Size:
@@ -72,7 +86,7 @@ def opened(path: Path, *, exact: bool = False) -> Iterator[Opened]:
             image = stack.enter_context(Image.open(source, formats=FORMATS))
             if image.format == "TIFF":
                 image.filename = ""  # by its name Pillow maps the file into memory, with the size as turned: garbled
-            found = Opened(path, image, source, _raw(image), _orientation(image), _stored(image))
+            found = Opened(path, image, source, _raw(image), image.mode, _orientation(image), _stored(image))
             _check_frames(found)
         _check_size(found)
         yield found

@@ -23,9 +23,9 @@ def read_pair(
     'colours'. white: the id of white in a label file of one bit; None: such files are refused. Raises MiaSegError
     naming the file that is missing, damaged, of a form that is not read, or no counterpart of the other.
     """
-    with _pair(image, labels) as (picture, drawn):
-        labels_HW = _labels(drawn, stored, resized=resized, white=white)
-        return _array(picture.path, rgb(picture), resized), labels_HW
+    with opened_pair(image, labels) as (picture, drawn):
+        labels_HW = labels_of(drawn, stored, resized=resized, white=white)
+        return image_of(picture, resized), labels_HW
 
 
 def size_of(path: Path) -> Size:
@@ -36,14 +36,14 @@ def size_of(path: Path) -> Size:
 
 def read_image(image: Path, labels: Path) -> np.ndarray:
     """The image alone, as `read_pair` has it and never resized; of the labels only the size is read."""
-    with _pair(image, labels) as (picture, _):
-        return _array(picture.path, rgb(picture), lambda size: size)
+    with opened_pair(image, labels) as (picture, _):
+        return image_of(picture, lambda size: size)
 
 
 def read_labels(image: Path, labels: Path, stored: Stored, *, resized: Resize, white: int | None = 1) -> np.ndarray:
     """The labels alone, as `read_pair` has them; of the image only its size is read."""
-    with _pair(image, labels) as (_, drawn):
-        return _labels(drawn, stored, resized=resized, white=white)
+    with opened_pair(image, labels) as (_, drawn):
+        return labels_of(drawn, stored, resized=resized, white=white)
 
 
 def is_one_bit(path: Path) -> bool:
@@ -58,7 +58,13 @@ def is_one_bit(path: Path) -> bool:
     return False
 
 
-def _labels(drawn: Opened, stored: Stored, *, resized: Resize, white: int | None) -> np.ndarray:
+def image_of(picture: Opened, resized: Resize) -> np.ndarray:
+    """What `read_pair` has of an opened image."""
+    return _array(picture.path, rgb(picture), resized)
+
+
+def labels_of(drawn: Opened, stored: Stored, *, resized: Resize, white: int | None) -> np.ndarray:
+    """What `read_pair` has of an opened label file."""
     if stored == "colours":
         return _array(drawn.path, colours(drawn), resized, by=Image.Resampling.NEAREST)
     array = _array(drawn.path, ids(drawn, stored), resized, by=Image.Resampling.NEAREST)
@@ -81,7 +87,7 @@ def _array(
 
 
 @contextmanager
-def _pair(image: Path, labels: Path) -> Iterator[tuple[Opened, Opened]]:
+def opened_pair(image: Path, labels: Path) -> Iterator[tuple[Opened, Opened]]:
     """Both files, opened once and not yet decoded; their sizes must agree once they are turned."""
     with opened(image) as picture, opened(labels, exact=True) as drawn:  # a wrong id looks like any other
         if picture.shown != drawn.shown:

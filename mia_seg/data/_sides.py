@@ -5,26 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mia_seg.data import Part
-from mia_seg.data._files import inside, paired
-from mia_seg.data._folders import content, listed_pairs
+from mia_seg.data._files import entries, inside, paired
+from mia_seg.data._folders import content, listed_images, listed_pairs
 from mia_seg.data._lists import Index, read_list, shown
 from mia_seg.data.table import COLUMNS, Row, lines, side
 from mia_seg.errors import MiaSegError
 
-Pairs = dict[str, tuple[Path, Path]]  # image and labels by id
+Pairs = dict[str, tuple[Path, ...]]  # image and labels by id, or the image alone
 SAID: dict[Part, str] = {"members": "--members", "nonmembers": "--nonmembers", "pool": "--pool"}
 WANTS = "beside --images and --labels it needs member, and id or image, and may have group"
 
 
 def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
-    """The scenes of a folder a side, each with images/ and labels/.
+    """The scenes of a folder a side, each with images/ and labels/; where no side holds more than images/, those.
 
     Ids are stems; where two sides have one in common, stems after the folder's name.
     """
-    found = {
-        part: _pairs(*(inside(root, side, _needs(root)) for side in ("images", "labels")))
-        for part, root in folders.items()
-    }
+    kinds = ("images",) if all(map(_images_alone, folders.values())) else ("images", "labels")
+    found = {part: _pairs(*(inside(root, kind, _needs(root)) for kind in kinds)) for part, root in folders.items()}
     counts = Counter(stem for pairs in found.values() for stem in pairs)
     apart = max(counts.values(), default=1) == 1
     return [
@@ -34,8 +32,8 @@ def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
     ]
 
 
-def of_lists(images: Path, labels: Path, lists: Mapping[Part, Path]) -> list[Row]:
-    """The scenes of two folders that a list a side names; what no list names is left out."""
+def of_lists(images: Path, labels: Path | None, lists: Mapping[Part, Path]) -> list[Row]:
+    """The scenes of two folders, or of one of images, that a list a side names; what no list names is left out."""
     pairs = _pairs(images, labels)
     named = {part: _listed(path, pairs, part) for part, path in lists.items()}
     for scene, count in Counter(i for ids in named.values() for i in ids).items():
@@ -45,8 +43,8 @@ def of_lists(images: Path, labels: Path, lists: Mapping[Part, Path]) -> list[Row
     return [_row(scene, pairs[scene], part) for part, ids in named.items() for scene in ids]
 
 
-def of_csv(images: Path, labels: Path, path: Path) -> list[Row]:
-    """The scenes of two folders that a CSV names: id or image, member (1, 0, or empty for the pool), perhaps group."""
+def of_csv(images: Path, labels: Path | None, path: Path) -> list[Row]:
+    """The scenes of such folders that a CSV names: id or image, member (1, 0, or empty for the pool), perhaps group."""
     pairs, rows = _pairs(images, labels), {}
     index = Index(pairs, lambda scene: pairs[scene])
     for where, cells in lines(path, _fits, WANTS):
@@ -58,15 +56,23 @@ def of_csv(images: Path, labels: Path, path: Path) -> list[Row]:
     return list(rows.values())
 
 
-def _row(scene: str, files: tuple[Path, Path], part: Part, *, group: str = "") -> Row:
-    return Row(id=scene, image=files[0], labels=files[1], part=part, group=group or scene)
+def _row(scene: str, files: tuple[Path, ...], part: Part, *, group: str = "") -> Row:
+    return Row(id=scene, image=files[0], labels=next(iter(files[1:]), None), part=part, group=group or scene)
 
 
-def _pairs(images: Path, labels: Path) -> Pairs:
+def _pairs(images: Path, labels: Path | None = None) -> Pairs:
     for option, folder in (("--images", images), ("--labels", labels)):
-        if not folder.is_dir():
+        if folder is not None and not folder.is_dir():
             raise MiaSegError(f"{option} {folder} is no folder. Name the folder that holds them.")
-    return paired(*listed_pairs(images, labels), images)
+    if labels is not None:
+        return {**paired(*listed_pairs(images, labels), images)}
+    alone = listed_images(images)
+    return {stem: pair[:1] for stem, pair in paired(alone, alone, images).items()}
+
+
+def _images_alone(root: Path) -> bool:
+    """Whether no other folder lies beside images/, under whatever name: one with labels is not passed over."""
+    return root.is_dir() and [name for name in entries(root) if (root / name).is_dir()] == ["images"]
 
 
 def _needs(root: Path) -> str:

@@ -1,4 +1,4 @@
-"""Scenes as a CSV lists them: image, labels, who is a member, and what belongs together (a patient, a drive)."""
+"""Scenes as a CSV lists them: image, labels if there are any, who is a member, what belongs together (a patient)."""
 
 import csv
 import io
@@ -8,19 +8,22 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from mia_seg.data import Part
+from mia_seg.data import IGNORE, Part, Scene
 from mia_seg.data._example import write
 from mia_seg.data._files import check_case
 from mia_seg.data._folders import check_one_meaning
+from mia_seg.data._open import opened
 from mia_seg.data._paired import Found
+from mia_seg.data._read import image_of, size_of
 from mia_seg.data.folder import Folder, Place
 from mia_seg.errors import AbsentData, MiaSegError
 from mia_seg.texts import read_text
 
-NEEDED = ("image", "labels", "member")
-COLUMNS = (*NEEDED, "id", "group")
+NEEDED = ("image", "member")
+COLUMNS = (*NEEDED, "labels", "id", "group")
 SIDES: dict[str, Part] = {
     **dict.fromkeys(("1", "true", "yes"), "members"), **dict.fromkeys(("0", "false", "no"), "nonmembers"), "": "pool",
 }  # fmt: skip
@@ -28,22 +31,23 @@ WRITTEN: dict[Part, str] = {"members": "1", "nonmembers": "0", "pool": ""}
 
 
 class Row(BaseModel):
-    """One scene. group: itself where the table has none."""
+    """One scene. labels: None where the table has none. group: itself where the table has none."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     image: Path
-    labels: Path
+    labels: Path | None
     part: Part
     group: str
 
 
 class Table(Folder):
-    """`<data root>/<path>`: a CSV with columns image, labels, member and, if wanted, id and group.
+    """`<data root>/<path>`: a CSV with columns image, member and, if there are any, labels, id and group.
 
     Files are named from the CSV's folder on. member: 1 or 0, empty for a scene that is the attacker's own. Scenes of
-    one group are never taken apart. Take `rule = "stated"` in [split].
+    one group are never taken apart. Take `rule = "stated"` in [split]. Without labels a model is audited by what needs
+    none, and nothing is trained.
     """
 
     path: Place = Field(description="CSV below the data root")
@@ -62,10 +66,39 @@ class Table(Folder):
 
     def find(self, root: Path, part: str) -> Found:
         rows = _rows(root / Path(self.path).name)
-        drawn = {row.id: row.labels for row in rows}
+        images = {row.id: row.image for row in rows}
+        drawn = {row.id: row.labels for row in rows if row.labels}
         if self.stored_as() == "ids":
             check_one_meaning(drawn, root)
-        return root, {row.id: row.image for row in rows}, drawn
+        return root, images, drawn or images
+
+    def has_labels(self, data_root: Path | None) -> bool:
+        return self._rows(data_root)[0].labels is not None
+
+    def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
+        pair = super().files(data_root, scene_id)
+        return pair if self.has_labels(data_root) else pair[:1]
+
+    def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
+        if self.has_labels(data_root):
+            return super().shape(data_root, scene_id)
+        return self.resized(size_of(*self.files(data_root, scene_id)))
+
+    def scene(self, data_root: Path | None, scene_id: str) -> Scene:
+        if self.has_labels(data_root):
+            return super().scene(data_root, scene_id)
+        with opened(*self.files(data_root, scene_id)) as found:
+            image_HWC = image_of(found, self.resized)
+        return Scene(scene_id, image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
+
+    def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
+        with opened(self.files(data_root, scene_id)[0]) as found:
+            return image_of(found, lambda size: size)
+
+    def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
+        if self.has_labels(data_root):
+            return super().labels_of(data_root, scene_id)
+        return np.full(self.shape(data_root, scene_id), IGNORE, np.uint8), {}
 
     def _rows(self, data_root: Path | None) -> tuple[Row, ...]:
         return _rows(self.root(data_root) / Path(self.path).name)
@@ -87,14 +120,17 @@ class Table(Folder):
 
 
 def table(rows: Sequence[Row], folder: Path) -> str:
-    """The CSV of some scenes that is to lie in `folder`: their files are named from there on."""
+    """The CSV of some scenes that is to lie in `folder`: their files are named from there on.
+
+    Either all rows have labels or none has.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "image", "labels", "member", "group"))
+    kinds = ("image", "labels") if rows[0].labels else ("image",)
+    writer.writerow(("id", *kinds, "member", "group"))
     for row in sorted(rows, key=lambda row: row.id):
-        files = (
-            Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix() for path in (row.image, row.labels)
-        )
+        paths = (getattr(row, kind).absolute() for kind in kinds)
+        files = (Path(os.path.relpath(path, folder.absolute())).as_posix() for path in paths)
         writer.writerow((row.id, *files, WRITTEN[row.part], row.group))
     return text.getvalue()
 
@@ -103,7 +139,7 @@ def table(rows: Sequence[Row], folder: Path) -> str:
 def _rows(path: Path) -> tuple[Row, ...]:
     """The table's rows, by id. Raises MiaSegError naming the line."""
     rows = {}
-    for where, cells in lines(path, _fits, f"it needs {', '.join(NEEDED)} and may have id and group"):
+    for where, cells in lines(path, _fits, f"it needs {', '.join(NEEDED)} and may have labels, id and group"):
         row = _row(path.parent, where, cells)
         if row.id in rows:
             raise MiaSegError(f"{where}: id '{row.id}' comes twice. Give each scene an id of its own.")
@@ -143,15 +179,14 @@ def _fits(names: set[str]) -> bool:
 
 
 def _row(folder: Path, where: str, cells: Mapping[str, str]) -> Row:
-    for name in ("image", "labels"):
+    files = {name: folder / cells[name] for name in ("image", "labels") if name in cells}
+    for name, path in files.items():
         if not cells[name]:
             raise MiaSegError(f"{where}: {name} is empty. Name its file.")
-        if not (folder / cells[name]).is_file():
+        if not path.is_file():
             raise MiaSegError(
-                f"{where}: {name} {folder / cells[name]} does not exist. Name the file from the table's folder on, or "
-                f"put it there."
+                f"{where}: {name} {path} does not exist. Name the file from the table's folder on, or put it there."
             )
     scene_id = cells.get("id") or Path(cells["image"]).with_suffix("").as_posix()
-    image, labels = (folder / cells[name] for name in ("image", "labels"))
     part, group = side(where, cells["member"]), cells.get("group") or scene_id
-    return Row(id=scene_id, image=image, labels=labels, part=part, group=group)
+    return Row(id=scene_id, image=files["image"], labels=files.get("labels"), part=part, group=group)

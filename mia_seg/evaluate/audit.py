@@ -231,7 +231,10 @@ def _part(scores_N: np.ndarray, known: Membership) -> dict[str, float | int | No
     return {"auc": found["auc"], "low": found["auc_low"], "high": found["auc_high"], **counts}
 
 
-def _utility(answers: Answers, known: Membership) -> dict[str, dict[str, float]]:
+def _utility(answers: Answers, known: Membership) -> dict[str, dict[str, float]] | None:
+    """None where no scene has labels."""
+    if not answers.statistics.pixels_NK.any():
+        return None
     sides: dict[Literal["members", "nonmembers"], np.ndarray] = {
         "members": known.members_N,
         "nonmembers": ~known.members_N,

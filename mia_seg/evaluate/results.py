@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import scores
-from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
+from mia_seg.evaluate.schema import LEVELS, LevelName, Result, Utilities, Utility, json_schema, upgrade
 from mia_seg.recipes import GENERATORS
 from mia_seg.store import replace, shortened, writing
 from mia_seg.texts import files_below, read_json
@@ -133,7 +133,11 @@ def rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
 
 def row(result: Result, level: LevelName) -> dict[str, Any]:
     """The flat row of one level of a result."""
-    utility = {f"{metric}_{side}": value for side, metrics in result.utility for metric, value in metrics}
+    utility = {
+        f"{metric}_{side}": getattr(getattr(result.utility, side), metric) if result.utility else None
+        for side in Utilities.model_fields
+        for metric in Utility.model_fields
+    }
     return (
         {name: getattr(result, name) for name in NAMES}
         | {"level": level}

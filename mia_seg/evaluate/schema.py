@@ -279,7 +279,8 @@ class Result(Part):
     groups. by_shadows, image_loss, above_loss: of attacks that compare with a fleet. near_twins: None where no member
     has one, for scenes that are made and not read, and in results from before they were looked for. where: the leak of
     each part of the scenes. tuned: settings of the attacker where they are not those that were asked for.
-    utility_change: of defended models; None in results from before it.
+    utility, shadow_utility: None where the scenes have no labels. utility_change: of defended models; None likewise,
+    and in results from before it.
     """
 
     _scores: SceneScores | None = PrivateAttr(None)
@@ -302,8 +303,8 @@ class Result(Part):
     classes: Classes
     left_out: LeftOut | None = None
     levels: dict[LevelName, Level]
-    utility: Utilities
-    shadow_utility: Utilities
+    utility: Utilities | None
+    shadow_utility: Utilities | None
     utility_change: Change | None = None
     controls: Controls | None
     epsilon: Epsilon | None

@@ -1,7 +1,7 @@
 """Oracles: what a user of a deployed model has. An image goes in, posteriors come out, and nothing else is known."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mia_seg.oracles._posterior import check_posteriors
 
-__all__ = ["Oracle", "Release", "Released", "as_is", "check_posteriors", "noise"]
+__all__ = ["Batched", "Oracle", "Release", "Released", "as_is", "check_posteriors", "noise"]
 
 Release = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -24,6 +24,13 @@ class Oracle(Protocol):
         """The posterior."""
 
 
+class Batched(Oracle, Protocol):
+    """An oracle that can be asked about several images at once; the last bits of an answer may then be others."""
+
+    def together(self, images: Sequence[np.ndarray], keys: Sequence[int]) -> list[Tensor]:
+        """The posteriors of images of one size, each under its key."""
+
+
 class Released:
     """An oracle whose answers pass through `release`, which draws its noise from the generator that it is given."""
 
@@ -33,6 +40,11 @@ class Released:
     def __call__(self, image_HWC: np.ndarray, key: int) -> Tensor:
         """What the release makes of the oracle's posterior."""
         return self.release(self.oracle(image_HWC, key), noise(key))
+
+    def together(self, images: Sequence[np.ndarray], keys: Sequence[int]) -> list[Tensor]:
+        """The same of an oracle that is `Batched`."""
+        posteriors = cast(Batched, self.oracle).together(images, keys)
+        return [self.release(posterior, noise(key)) for posterior, key in zip(posteriors, keys, strict=True)]
 
 
 def noise(key: int) -> torch.Generator:

@@ -1,6 +1,6 @@
 """A trained network as an oracle: in one piece or window by window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, product
 from math import ceil
 
@@ -24,10 +24,20 @@ class NetworkOracle:
     @torch.inference_mode()
     def __call__(self, image_HWC: np.ndarray, key: int) -> Tensor:
         """The posterior; what a defense draws in the forward pass comes from the key."""
-        image = torch.from_numpy(image_HWC.copy()).permute(2, 0, 1).to(self.device).float().div(255)
+        image = self._given(image_HWC)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key)
             return self._posterior(image).cpu()
+
+    @torch.inference_mode()
+    def together(self, images: Sequence[np.ndarray], keys: Sequence[int]) -> list[Tensor]:
+        """Posteriors of images of one size by one forward of a network that draws nothing; of windows one by one."""
+        if self.window is not None:
+            return [self(image, key) for image, key in zip(images, keys, strict=True)]
+        return list(self.posterior(torch.stack([self._given(image) for image in images])).cpu())
+
+    def _given(self, image_HWC: np.ndarray) -> Tensor:
+        return torch.from_numpy(image_HWC.copy()).permute(2, 0, 1).to(self.device).float().div(255)
 
     def _posterior(self, image_3HW: Tensor) -> Tensor:
         """The network's posterior, averaged where windows overlap; memory is that of one batch of windows."""

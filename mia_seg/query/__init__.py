@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -40,16 +40,19 @@ def query(
     title: str,
     repeats: int = 1,
     transform: str | None = None,
+    own: bool = False,
 ) -> None:
     """Ask once about each scene and repeat, and write into each recording's folder what its release makes of it.
 
     The noise of a scene is keyed by its id and the seed. repeats: how often each scene is asked about, under noise of
-    its own; the mean of the answers is kept. transform: what is asked about in place of the scenes as they are.
+    its own; the mean of the answers is kept. transform: what is asked about in place of the scenes as they are. own:
+    what the one recording's release predicts for a scene as it is stands in for its labels; that is asked beside.
     Raises MiaSegError for an answer that is no posterior of its scene.
     """
     with ExitStack() as files:
         writers = [files.enter_context(_Writer(r, stride)) for r in recordings]
-        for plain in track(scenes, title, len(scenes)):
+        for found in track(scenes, title, len(scenes)):
+            plain = _with_own_labels(found, oracle, recordings[0].release, seed=seed) if own else found
             scene = plain if transform is None else changed(plain, transform, key(plain.id, seed))
             keys = [key(scene.id, seed, k) for k in range(repeats)]
             posteriors = [oracle(scene.image_HWC, one) for one in keys]
@@ -64,6 +67,12 @@ def query(
 def key(scene_id: str, seed: int, repeat: int = 0) -> int:
     """The seed of a scene's noise: 48 bits, the same wherever the scene is asked about for the nth time."""
     return int(digest([scene_id, seed, repeat] if repeat else [scene_id, seed]), 16)
+
+
+def _with_own_labels(scene: Scene, oracle: Oracle, release: Release, *, seed: int) -> Scene:
+    one = key(scene.id, seed)
+    posterior = release(oracle(scene.image_HWC, one), noise(one))
+    return replace(scene, labels_HW=posterior.argmax(0).numpy().astype(np.uint8))
 
 
 class _Writer:

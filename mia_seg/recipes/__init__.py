@@ -5,7 +5,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -57,8 +57,14 @@ class AuditedRecipe(Section):
 class DoorRecipe(AuditedRecipe):
     """A victim that exists already: `[door]` says how it is asked."""
 
-    window: ClassVar[Window | None] = None  # no key: a door hands the image over in one piece
+    window: Window | None = None
     door: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _one_picture(self) -> "DoorRecipe":
+        if self.window is not None and self.window.mirror:
+            raise ValueError("[window] mirror adds logits inside a network, which a door does not show: leave it out")
+        return self
 
     @property
     def architecture(self) -> str:

@@ -132,7 +132,7 @@ def _read(found: Sequence[Pair], workers: int) -> Files:
     pictures = {image: look.picture for image, look in images.items() if look.picture is not None}
 
     def digests(paths: Sequence[Path]) -> list[str]:
-        return _parallel(pixels, [first[path] for path in paths], workers=workers, title="comparing")
+        return _parallel(pixels, paths, workers=workers, title="comparing")
 
     faults = {image: look.image_faults for image, look in images.items()}
     return Files(seen, pictures, faults, _alike.equal(pictures, digests))

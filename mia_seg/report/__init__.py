@@ -139,12 +139,13 @@ def _victim(
     repeated = budget_table(results)
     names = sorted({str(row["shadow"]) for row in rows})
     through = [row for row in rows if row["adversary"] != "screen"]
+    labelled = [row for row in rows if row["miou_members"] is not None]
     return Victim(
         name=name,
         leak=words.leak(rows),
         controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
         tables=[
-            tables.utility(rows),
+            *([tables.utility(labelled)] if labelled else []),
             *([tables.shadows(cells(through))] if through else []),
             *([generators.generator_table(scores)] if scores else []),
             *([repeated] if repeated else []),

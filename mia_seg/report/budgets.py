@@ -47,4 +47,6 @@ def _names(key: tuple[str, str, str, str, bool]) -> list[str]:
 
 
 def _told(cell: Cell | None) -> str:
-    return "–" if cell is None else f"{cell.auc} (mIoU {100 * cell.mean('miou_nonmembers'):.1f} %)"
+    if cell is None:
+        return "–"
+    return f"{cell.auc} (mIoU {100 * cell.mean('miou_nonmembers'):.1f} %)" if cell.labelled else f"{cell.auc}"

@@ -72,6 +72,11 @@ class Cell:
         """Whether the shadow's members were drawn at random, which no query of the victim helped."""
         return bool(self.runs[0]["choose"] == "random")
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the scenes have labels, by which predictions can be judged."""
+        return all(run["miou_nonmembers"] is not None for run in self.runs)
+
     def mean(self, name: str) -> float:
         """Mean of a number over the runs."""
         return float(sum(run[name] for run in self.runs) / len(self.runs))

@@ -173,7 +173,9 @@ def _plots(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, str, 
     with style.styled():
         yield "forest", "Every attack with its interval", FOREST, "", plots.forest_figure(cells, look)
         tried = {(cell.attack, cell.representation) for cell in cells if cell.defense != UNDEFENDED}
-        seen = [cell for cell in cells if not cell.control and (cell.attack, cell.representation) in tried]
+        seen = [
+            cell for cell in cells if cell.labelled and not cell.control and (cell.attack, cell.representation) in tried
+        ]
         if seen:
             shown, left_out = _leading(seen)
             yield "joint", "Leak against quality", JOINT, left_out, plots.joint_figure(shown, look)

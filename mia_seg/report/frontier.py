@@ -92,6 +92,7 @@ def points(cells: list[Cell]) -> list[Point]:
     there are any: another seed is another model with another mIoU.
     Empty where no attacker adapted to any.
     """
+    cells = [cell for cell in cells if cell.labelled]
     if not any(cell.adaptive for cell in cells):
         return []
     kept = comparable(cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED)

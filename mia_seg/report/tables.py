@@ -183,6 +183,7 @@ def shadow_utility(results: Sequence[Result]) -> Table:
         {"shadow": r.shadow, "seed": r.seed}
         | {f"{name}_{side}": value for side, values in r.shadow_utility for name, value in values}
         for r in plain
+        if r.shadow_utility
     ]
     kept = _once(flat, lambda row: row["shadow"])
     return Table(
@@ -242,7 +243,7 @@ def _glance(victim: str, rows: list[Row]) -> list[str]:
     if best is None:
         return [victim, rows[0]["dataset"], "not measured", "–", "–", "–", "–"]
     right, sides = f"{100 * best.mean('balanced_accuracy'):.0f}", ("members", "nonmembers")
-    miou = [percent(best.mean(f"miou_{side}")) for side in sides]
+    miou = [percent(best.mean(f"miou_{side}")) if best.labelled else "–" for side in sides]
     verdict = "CONFOUNDED" if any(run["confounded"] for run in best.runs) else best.auc.verdict
     return [victim, rows[0]["dataset"], verdict, str(best.auc), right, *miou]
 

@@ -278,7 +278,7 @@ def _backwards(mine: list[Cell], judged: Cell) -> str:
 
 
 def _cost(judged: Cell, reference: Cell | None) -> str:
-    if reference is None:
+    if reference is None or not judged.labelled:
         return ""
     if (change := miou_change(judged)) is not None:
         return _changed_utility(change)

@@ -2,12 +2,14 @@
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import cast
 
 import numpy as np
 
-from mia_seg.oracles import Oracle
+from mia_seg.oracles import Batched, Oracle
 
 INPUT, OUTPUT = "image", "posterior"
 
@@ -26,7 +28,10 @@ class Noise(StrEnum):
 
 @dataclass(frozen=True)
 class Service:
-    """A model that can be asked. version: what tells its weights and its defense apart."""
+    """A model that can be asked. version: what tells its weights and its defense apart.
+
+    batch: images of one size that are answered at once at most; above 1 the oracle is `Batched`.
+    """
 
     name: str
     version: str
@@ -34,14 +39,21 @@ class Service:
     oracle: Oracle
     secret: bytes = field(repr=False)
     noise: Noise = Noise.IMAGE
+    batch: int = 1
 
     def answer(self, image_HWC: np.ndarray, key: int | None = None) -> np.ndarray:
         """The posterior float32 [1, K, H, W] for an image uint8 RGB [H, W, 3].
 
-        One call at a time: an oracle seeds torch's generator. Images are not answered in batches either, because on
-        several threads the last bits of an answer would then depend on who else is asking.
+        One call at a time: an oracle seeds torch's generator.
         """
         return self.oracle(image_HWC, self._key(image_HWC, key)).numpy()[None]
+
+    def answers(self, images: Sequence[np.ndarray], keys: Sequence[int | None]) -> list[np.ndarray]:
+        """Those for images of one size; of several at once the last bits depend on who else is asking."""
+        if len(images) == 1:
+            return [self.answer(images[0], keys[0])]
+        known = [self._key(image, key) for image, key in zip(images, keys, strict=True)]
+        return [posterior.numpy()[None] for posterior in cast(Batched, self.oracle).together(images, known)]
 
     def _key(self, image_HWC: np.ndarray, given: int | None) -> int:
         if self.noise is Noise.FRESH:

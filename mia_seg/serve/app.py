@@ -1,10 +1,9 @@
-"""The service as an ASGI application. One request computes at a time; the others wait in line, or are sent away."""
+"""The service as an ASGI application. One batch computes at a time; other requests wait in line, or are sent away."""
 
 import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,10 +16,12 @@ from mia_seg import __version__
 from mia_seg.oracles import protocol
 from mia_seg.serve import INPUT, OUTPUT, Noise, Rules, Service, _requests
 from mia_seg.serve._clients import Limit, shows
+from mia_seg.serve._line import Line
 
 LARGEST = 64 << 20  # bytes of a request: an image of 4096 x 4096 takes 48 MiB
 ARRIVES = 30.0  # seconds within which a request must be whole
 LINE = 64  # requests that wait; the next is told to come again
+BATCHED = "images of several requests are answered at once, and the last bits of an answer may differ"
 log = logging.getLogger("uvicorn.error")
 
 
@@ -31,7 +32,7 @@ def build(service: Service, rules: Rules) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        desk.worker.shutdown(wait=True, cancel_futures=True)
+        desk.line.close()
 
     app = FastAPI(title="mia-seg serve", version=__version__, lifespan=lifespan, openapi_url=None)
     app.add_exception_handler(Refused, _said)
@@ -51,16 +52,18 @@ class Desk:
     def __init__(self, service: Service, rules: Rules) -> None:
         self.service, self.rules = service, rules
         self.limit, self.waiting = Limit(rules.limit), 0
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix="oracle")
+        self.line = Line(service)
 
     async def metadata(self, request: Request) -> dict[str, Any]:
         """What the model takes and gives."""
         self._admit(request)
+        batch = self.service.batch
+        batched = {"parameters": {"batch": batch, "note": BATCHED}} if batch > 1 else {}
         return {
             "name": self.service.name, "versions": [self.service.version], "platform": "mia-seg",
             "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [1, -1, -1, 3]}],
             "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [1, self.service.classes, -1, -1]}],
-        }  # fmt: skip
+        } | batched  # fmt: skip
 
     async def ready(self, request: Request) -> dict[str, Any]:
         """Whether the model can be asked: it is loaded before the first request is let in."""
@@ -85,7 +88,7 @@ class Desk:
             raise HTTPException(503, f"{LINE} requests are waiting. Come again.", {"Retry-After": "1"})
         self.waiting += 1
         try:
-            content, headers = await asyncio.get_running_loop().run_in_executor(self.worker, self._compute, query)
+            content, headers = await asyncio.wrap_future(self.line.put(query))
         except Exception as error:  # the network, the device, its memory: the server goes on with the next request
             height, width = query.image_HWC.shape[:2]
             log.error("No answer to an image of %d x %d: %s", height, width, type(error).__name__)
@@ -93,11 +96,6 @@ class Desk:
         finally:
             self.waiting -= 1
         return Response(content, headers=headers)
-
-    def _compute(self, query: _requests.Query) -> tuple[bytes, dict[str, str]]:
-        answer = self.service.answer(query.image_HWC, query.key)
-        named = {"model_name": self.service.name, "model_version": self.service.version}
-        return _requests.reply(query, answer, model=named)
 
     def _admit(self, request: Request) -> None:
         """Who has the key and names the model that is there."""

@@ -6,7 +6,7 @@ import os
 import secrets
 
 from mia_seg import defenses, plugins
-from mia_seg.defenses import Defense
+from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.pipeline import Pipeline
 from mia_seg.plugins import Selected, settings_of
@@ -18,17 +18,21 @@ from mia_seg.workspace import Workspace
 SECRET, BYTES = "serve.secret", 32
 
 
-def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise: Noise) -> Service:
-    """The service. Raises MiaSegError naming the command that trains what is missing."""
+def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise: Noise, batch: int = 1) -> Service:
+    """The service. Raises MiaSegError naming the command that trains what is missing, and for batches of what draws."""
     chosen = plugins.select(defenses, Defense, defense)
+    if batch > 1 and isinstance(chosen.component, NetworkDefense):
+        raise MiaSegError(
+            f"--batch {batch}: defense '{defense}' draws in the forward pass, for each image by itself. Leave --batch "
+            f"out, or choose a defense that changes the answer alone: none, argmax, gaussian."
+        )
     pipeline = Pipeline(workspace)
     victim = pipeline.trained_victim(name, seed)
     asked = pipeline.asked(victim, victim.scenes, "asked", defense=chosen, stride=1)
     _check_trained(asked, name, workspace.store)
     secret = secret_of(workspace.store)
-    return Service(
-        name, _version(asked, chosen, noise, secret=secret), victim.classes, asked.service(workspace), secret, noise
-    )
+    version = _version(asked, chosen, noise, secret=secret)
+    return Service(name, version, victim.classes, asked.service(workspace), secret, noise, batch)
 
 
 def secret_of(store: Store) -> bytes:

@@ -27,6 +27,7 @@ class AskedModel(Stage[Answers]):
 
     repeats: how often each scene is asked about; the mean is kept.
     transform: what is asked about in place of the scenes as they are (`mia_seg.query.transforms`).
+    own: what it predicts for a scene as it is stands in for the scene's labels.
     """
 
     kind = "answers"
@@ -40,6 +41,7 @@ class AskedModel(Stage[Answers]):
     generator: TrainedGenerator | None = None
     repeats: int = 1
     transform: str | None = None
+    own: bool = False
 
     @property
     def name(self) -> str:
@@ -48,8 +50,14 @@ class AskedModel(Stage[Answers]):
     @property
     def title(self) -> str:
         part = "audited scenes" if self.part == "asked" else "the pool"
-        how = (part, self.defense.label, self.transform, f"{self.repeats} times" if self.repeats > 1 else "")
+        own = "against its own labels" if self.own else ""
+        how = (part, self.defense.label, self.transform, own, f"{self.repeats} times" if self.repeats > 1 else "")
         return f"{self.model.title}: {', '.join(filter(None, how))}"
+
+    @property
+    def questions(self) -> int:
+        """How often the model is asked for each scene."""
+        return self.repeats + self.own
 
     def inputs(self) -> dict[str, Any]:
         generator = {"generator": self.generator} if self.generator else {}
@@ -62,11 +70,12 @@ class AskedModel(Stage[Answers]):
         scenes = {"scenes": self.scenes.given(self.part), "stride": self.stride, "seed": self.model.seed}
         more = {"repeats": self.repeats} if self.repeats > 1 else {}
         changed = {"transform": [self.transform, transforms.VERSION]} if self.transform else {}
-        return {"model": self.model, "version": query.VERSION} | window | scenes | more | changed
+        own = {"labels": "own"} if self.own else {}
+        return {"model": self.model, "version": query.VERSION} | window | scenes | more | changed | own
 
     @property
     def together(self) -> Hashable:
-        if not isinstance(self.defense.component, AnswerDefense):
+        if self.own or not isinstance(self.defense.component, AnswerDefense):  # each predicts labels of its own
             return self.digest
         return digest(settled(self._pass))
 
@@ -89,6 +98,7 @@ class AskedModel(Stage[Answers]):
             title=f"  asking {first.model.title} ({called}{changed})",
             repeats=first.repeats,
             transform=first.transform,
+            own=first.own,
         )
 
     def load(self, folder: Path) -> Answers:

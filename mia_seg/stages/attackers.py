@@ -60,8 +60,13 @@ class Seen:
         )
 
     def value(self, store: Store) -> Answers:
-        """What the attack is given: the whole, in the classes that both sides show; scenes without any are left out."""
+        """What the attack is given: the whole, in the classes that both sides show; scenes without any are left out.
+
+        Where no scene has labels none is: an attack that sees them needs none.
+        """
         answers = self.whole(store)
+        if self.audited.scenes.cut.unlabelled:
+            return answers
         return (answers.only(self.classes.value(store)) if self.classes else answers).labelled()
 
 

@@ -22,11 +22,16 @@ from mia_seg.recipes import AuditedRecipe, DoorRecipe, Kind, Precision, Recipe, 
 from mia_seg.recipes.adversaries import A2, Fleet
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
+from mia_seg.stages.scenes import Cut
 
 UNDEFENDED = plugins.select(defenses, Defense, "none")
 NO_POOL = (
     "Attack '{}' compares with scenes that nobody trained on, and there are none. Give the split a pool, or leave the "
     "attack out."
+)
+NO_LABELS = (
+    "Attack '{}' reads how well labels are predicted, and the scenes have none. Give their labels, or leave the attack "
+    "out."
 )
 CONTROL = "labels"  # what the patch attack's control sees: no model, and so no defense
 
@@ -91,6 +96,12 @@ def has_pool(attack: Selected[Attack], parts: Partition) -> None:
         raise MiaSegError(NO_POOL.format(attack.called))
 
 
+def has_labels(attack: Selected[Attack], cut: Cut) -> None:
+    """The scenes have the labels that the attack reads."""
+    if attack.component.needs_labels and cut.unlabelled:
+        raise MiaSegError(NO_LABELS.format(attack.called))
+
+
 def _defenses(texts: Sequence[str]) -> tuple[Selected[Defense], ...]:
     return tuple(plugins.select(defenses, Defense, text) for text in texts)
 
@@ -124,7 +135,12 @@ def victim_of(name: str) -> VictimRecipe | DoorRecipe:
     """A victim's recipe, once what it names as components is known to be there and spelt right."""
     found, path = recipes.load_victim(name), recipes.find("victim", name)
     if isinstance(found, DoorRecipe):
-        plugins.from_section(doors, Door, found.door, where=f"{path}: [door]")
+        door = plugins.from_section(doors, Door, found.door, where=f"{path}: [door]")
+        if found.window is not None and door.by_name:
+            raise MiaSegError(
+                f"{path}: [window] cuts images, and door '{found.door['name']}' holds answers to whole ones. Leave "
+                f"it out."
+            )
     else:
         _check_starts(found, [name])
         _check_components(found, f"{path}")
@@ -158,11 +174,16 @@ def same_members(name: str, own: Partition, base: str, *, others: Partition) -> 
 
 
 def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, victim: VictimRecipe | DoorRecipe) -> None:
-    """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError."""
+    """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError.
+
+    A fleet asked nobody: it attacks any victim of the same data, whose scenes `same_scenes` compares once they are cut.
+    """
     # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
     synthetic = victim.synthetic if isinstance(victim, VictimRecipe) else None
     asked = {victim_name} | ({synthetic.of} if synthetic else set())
-    if not isinstance(shadow.adversary, A2) and shadow.adversary.victim not in asked:
+    if isinstance(shadow.adversary, Fleet):
+        _check_data(shadow_name, shadow, victim_name, victim=victim)
+    elif not isinstance(shadow.adversary, A2) and shadow.adversary.victim not in asked:
         raise MiaSegError(
             f"Shadow '{shadow_name}' was made for victim '{shadow.adversary.victim}', not '{victim_name}': "
             f"adversary A1 chooses its members by asking its victim. Write a shadow recipe for this victim."
@@ -172,6 +193,29 @@ def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, vic
         raise MiaSegError(
             f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(others)}: the attack compares "
             f"class by class. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
+        )
+
+
+def _check_data(name: str, shadow: ShadowRecipe, victim_name: str, *, victim: AuditedRecipe) -> None:
+    if _unsized(shadow.dataset()) != _unsized(victim.dataset()):
+        raise MiaSegError(
+            f"Fleet '{name}' is on other data than victim '{victim_name}'. Give both the same [data], but for size, or "
+            f"write a fleet for this victim."
+        )
+
+
+def same_scenes(name: str, own: Partition, victim: str, *, others: Partition) -> None:
+    """A fleet's halves are of the scenes on which the victim is audited, whoever of them is its member."""
+    for part, what in (("asked", "audited scenes"), ("pool", "pool")):
+        if strays := sorted({*getattr(own, part)} ^ {*getattr(others, part)}):
+            raise MiaSegError(
+                f"Fleet '{name}' and victim '{victim}' differ in their {what}: {len(strays)} are of one alone "
+                f"('{strays[0]}' is one). Give both a [split] of the same scenes; who is a member may differ."
+            )
+    if strays := [i for i in own.asked if own.group[i] != others.group[i]]:
+        raise MiaSegError(
+            f"Fleet '{name}' and victim '{victim}' group scenes otherwise ('{strays[0]}' is one): halves would take "
+            f"apart what belongs together. Give both the same [split] rule and block."
         )
 
 
@@ -232,6 +276,20 @@ def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
 def without_pool(texts: Sequence[str]) -> dict[str, str]:
     """Which of these attacks compare with scenes that nobody trained on, and the sentence for where there are none."""
     return {text: NO_POOL.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_population}
+
+
+def same_labels(cut: Cut, victim: str) -> None:
+    """What an attack has learnt on labelled scenes it cannot read of others."""
+    if cut.unlabelled:
+        raise MiaSegError(
+            f"The scenes of victim '{victim}' have no labels, and what a shadow teaches reads them. Name them in its "
+            f"table, or look at it alone: mia-seg audit {victim}."
+        )
+
+
+def without_labels(texts: Sequence[str]) -> dict[str, str]:
+    """Which of these attacks read labels, and the sentence for where there are none."""
+    return {text: NO_LABELS.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_labels}
 
 
 def _check_components(recipe: Recipe, path: str) -> None:

@@ -11,6 +11,7 @@ from mia_seg.oracles import Oracle, doors
 from mia_seg.oracles.door import DoorOracle
 from mia_seg.oracles.doors import Door
 from mia_seg.oracles.verify import TEN, Verified, verify
+from mia_seg.oracles.windowed import Windowed
 from mia_seg.recipes import DoorRecipe
 from mia_seg.stages.models import ModelStage
 from mia_seg.stages.scenes import Cut
@@ -44,7 +45,8 @@ class ExistingModel(ModelStage[Verified]):
     def inputs(self) -> dict[str, Any]:
         settings = {k: v for k, v in plugins.settings_of(self.door).items() if k not in self.door.outside}
         known = {"classes": list(self.dataset.classes()), "scenes": self.scenes.given("asked"), "seed": self.seed}
-        return {"door": settings, "files": list(self.content), "version": VERSION} | known
+        window = self.recipe.inputs("window") if self.recipe.window else {}
+        return {"door": settings, "files": list(self.content), "version": VERSION} | known | window
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         asked = self.scenes.parts.asked
@@ -62,7 +64,8 @@ class ExistingModel(ModelStage[Verified]):
     def oracle(self, workspace: Workspace, scenes: Mapping[int, str]) -> Oracle:
         """It as a service. scenes: the scene that each key is of."""
         ask = self.door.open_with(Path.cwd(), scenes, workspace.store.root / ASKED)
-        return DoorOracle(self.door, ask, self.dataset.classes())
+        oracle = DoorOracle(self.door, ask, self.dataset.classes())
+        return Windowed(oracle, self.recipe.window) if self.recipe.window else oracle
 
 
 def _say(found: Verified, title: str) -> None:

@@ -19,11 +19,14 @@ SEVERAL = 5  # names in a sentence
 def labelled(cut: Cut, workspace: Workspace) -> Cut:
     """The cut without the scenes that have no labelled pixel at the recipe's size: they have no loss.
 
-    Reads every label file once in a store's life. Raises MiaSegError where too many values mean nothing to the data
-    set, where the members' labels show one class, and where a part is left without scenes.
+    Where there are no labels at all it is the whole cut. Reads every label file once in a store's life. Raises
+    MiaSegError where too many values mean nothing to the data set, where the members' labels show one class, and where
+    a part is left without scenes.
     """
     if not cut.content or not any(cut.content.values()):  # scenes that are made have the labels that they are made with
         return cut
+    if not cut.dataset.has_labels(workspace.data_root):
+        return replace(cut, unlabelled=True)
     found = _values(cut, workspace)
     every = LabelValues.total(found.values())
     every.check(cut.dataset.ignores_unknown, f"In the labels of {len(found)} scenes")

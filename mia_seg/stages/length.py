@@ -7,6 +7,7 @@ rates that no device of today reaches.
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from mia_seg.attacks.patch_resnet50 import PatchResNet50
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
-from mia_seg.oracles.network import windows_along
+from mia_seg.oracles.network import windows, windows_along
 from mia_seg.oracles.verify import TEN
 from mia_seg.recipes import Window
 from mia_seg.stages import Stage
@@ -67,18 +68,25 @@ def warning(plan: Plan, workspace: Workspace) -> str:
     return f"This takes at least {total / DAY:,.0f} days: '{step.stage.title}' alone is {counted}."
 
 
-def questions(plan: Plan) -> int:
-    """How often models behind doors will be asked at most: what a service charges for.
+def questions(plan: Plan, data_root: Path | None) -> int:
+    """How often models behind doors will be asked at most, by the first scene's windows: what a service charges for.
 
     Those that the first look asks twice are asked about again by the audit; a door that keeps its answers asks once.
     """
     passes = {}
     for stage in plan.missing:
         if isinstance(stage, ExistingModel):
-            passes[stage.digest] = 2 * min(TEN, len(stage.scenes.parts.asked))
+            ids = stage.scenes.parts.asked
+            passes[stage.digest] = 2 * min(TEN, len(ids)) * _windows(stage, ids[0], data_root)
         elif isinstance(stage, AskedModel) and isinstance(stage.model, ExistingModel):
-            passes[str(stage.together)] = stage.repeats * len(scenes_of(stage.scenes, stage.part))
+            ids = scenes_of(stage.scenes, stage.part)
+            passes[str(stage.together)] = stage.questions * len(ids) * _windows(stage.model, ids[0], data_root)
     return sum(passes.values())
+
+
+def _windows(model: ExistingModel, scene: str, data_root: Path | None) -> int:
+    window = model.recipe.window
+    return len(list(windows(model.dataset.shape(data_root, scene), window))) if window else 1
 
 
 def _costs(plan: Plan, workspace: Workspace) -> Iterator[tuple[float, Step, Work | None]]:
@@ -114,7 +122,7 @@ def _asked(stage: AskedModel, workspace: Workspace) -> Work:
     ids = scenes_of(stage.scenes, stage.part)
     dataset: Dataset = stage.scenes.dataset
     image = dataset.shape(workspace.data_root, ids[0])
-    return Work(len(ids) * stage.repeats, "questions", read_pixels(image, stage.model.recipe.window))
+    return Work(len(ids) * stage.questions, "questions", read_pixels(image, stage.model.recipe.window))
 
 
 def read_pixels(image: Shape, window: Window | None) -> int:

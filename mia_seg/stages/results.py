@@ -98,7 +98,7 @@ class Measured(Stage[Result]):
         found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), seed=victim.seed)}
         found |= {"classes": classes_of(mine, theirs, self.victim.dataset.classes())}
         found |= {"left_out": self._left_out(victim.parts, store)}
-        if self.undefended is not None:
+        if self.undefended is not None and not self.victim.scenes.cut.unlabelled:
             before = self.undefended.value(store).take(victim.parts.asked)
             found |= {"utility_change": utility_change(mine, before, victim.known(), seed=victim.seed)}
         settings = {"settings": method.model_dump(mode="json"), "versions": versions()}
@@ -114,7 +114,7 @@ class Measured(Stage[Result]):
         """Scenes that the attacker asked the victim about, those included that its members were chosen from."""
         chosen = self.shadow.scenes
         choosing = _count(chosen.answers) if isinstance(chosen, ShadowMembers) else 0
-        return choosing + self.cell.repeats * sum(map(_count, self.seen.asked))
+        return choosing + sum(asked.questions * _count(asked) for asked in self.seen.asked)
 
     def _told(self) -> dict[str, Any]:
         """What is known of a result before it is measured."""

@@ -43,6 +43,7 @@ class Cut:
 
     looks: that coarsely (`Fingerprint.look`), of scenes that are read; those that are made have none.
     labels: what their label values came to. left_out: scenes of each part that have no labelled pixel, and so no loss.
+    unlabelled: no scene has labels, by what the data set says.
     """
 
     dataset: Dataset
@@ -52,6 +53,7 @@ class Cut:
     looks: Mapping[str, int] = field(default_factory=dict)
     labels: LabelValues | None = None
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unlabelled: bool = False
 
     @property
     def cut(self) -> "Cut":

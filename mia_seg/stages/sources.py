@@ -57,6 +57,8 @@ class Sources:
         dataset = recipe.dataset()
         found = self._cut(dataset, recipe.split.cut(dataset, self.workspace.data_root, seed))
         found = labelled(found, self.workspace)
+        if isinstance(recipe, Recipe):
+            _check_labelled(found, whose)
         check_parts(found, whose)
         return found
 
@@ -76,6 +78,7 @@ class Sources:
         found = self._cut(dataset, Partition(every, [], [], {i: i for i in every}))
         if settings.masks == "labels":  # pseudo-labels need none
             found = labelled(found, self.workspace)
+            _check_labelled(found, f"'{name}'")
         left = [i for i in found.parts.members if found.pictures[i] not in used]
         if not left:
             raise MiaSegError(
@@ -99,3 +102,8 @@ class Sources:
         found = read_cut(dataset, parts, self.workspace.data_root, content=self.content)
         self.content.save()
         return seen(found, self.workspace)
+
+
+def _check_labelled(cut: Cut, whose: str) -> None:
+    if cut.unlabelled:
+        raise MiaSegError(f"The data of {whose} have no labels, and training needs them. Name them in the table.")

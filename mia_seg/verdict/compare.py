@@ -142,11 +142,14 @@ def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str]) -> R
 
 
 def _rate(result: Result, measure: str) -> Rate | None:
-    level, utility = result.levels["image"], result.utility.nonmembers
+    level = result.levels["image"]
+    if measure == MIOU and result.utility is None:  # scenes without labels
+        return None
     if measure in TPRS:
         rate = level.tpr_at_fpr.get(TPRS[measure], "")
         return None if isinstance(rate, str) else {"value": rate.tpr, "low": rate.low, "high": rate.high}
-    source, name = {AUC: (level, "auc"), ACCURACY: (level, "balanced_accuracy"), MIOU: (utility, "miou")}[measure]
+    source: Any = result.utility.nonmembers if measure == MIOU and result.utility else level
+    name = {AUC: "auc", ACCURACY: "balanced_accuracy", MIOU: "miou"}[measure]
     return {
         "value": getattr(source, name),
         "low": getattr(source, f"{name}_low"),

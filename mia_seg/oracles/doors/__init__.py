@@ -84,6 +84,7 @@ class Door(Component):
     """Settings of a door. `answers` is what the model gives: scores of either kind, or one class id a pixel."""
 
     outside: ClassVar[frozenset[str]] = frozenset({"examples", "path", "trust"})  # settings that change no answer
+    by_name: ClassVar[bool] = False  # it answers by a scene's name, whatever image it is given
 
     answers: Form = Field(description="logits, posterior, or labels (one class a pixel)")
     input: Input = Field(default=Input(), description="what it is given of an image")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,8 @@ INDEXED = ("L", "P", "I", "I;16")
 
 class Folder(Door):
     """`path` holds `<scene id>.npy`, `.npz` (one array) or `.png` (an index image). Nothing else can be asked."""
+
+    by_name: ClassVar[bool] = True
 
     path: str = Field(description="folder, from the working directory on")
 
