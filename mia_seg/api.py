@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mia_seg.workspace import Workspace
 
 # What is tried where nothing is said. A fleet's attacks compare with many shadows.
-DEFENSES = ("none", "argmax", "dropout:0.1", "dropout:0.9", "gaussian:0.5", "gaussian:1.0")
+QUICK_DEFENSES = ("none", "argmax", "dropout:0.1", "dropout:0.9", "gaussian:0.5", "gaussian:1.0")
+DEFENSES = (*QUICK_DEFENSES, "synfeat:0.75")  # the last trains a generator for the victim, and one for the shadow
 ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:loss", "patch_resnet50:labels")
 FLEET_ATTACKS = (
     "image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base", "lira",
@@ -58,6 +59,7 @@ def audit(
     attacks: Sequence[str] = (),
     seeds: Sequence[int] = (0,),
     repeats: int = 1,
+    quick: bool = False,
     data_root: str | Path | None = None,
     store: str | Path = "runs",
     reports: str | Path = "reports",
@@ -77,8 +79,9 @@ def audit(
     writes. Without either the victim is looked at alone: the screen. defenses, attacks: 'name' or 'name:value'; none:
     `DEFENSES`, and `ATTACKS` or, through a fleet, `FLEET_ATTACKS`; of the screen, and of what is behind a door, no
     defense; of the screen `SCREEN`, with `WITH_POOL` where there is a pool.
-    repeats: how often each scene is asked about. data_root: the folder of the data sets. store: where models and
-    answers are kept and reused. reports: where results are written. device: cpu, cuda, mps or auto.
+    quick: of the usual defenses those alone that train nothing. repeats: how often each scene is asked about.
+    data_root: the folder of the data sets. store: where models and answers are kept and reused. reports: where results
+    are written. device: cpu, cuda, mps or auto.
     Raises MiaSegError for what is misspelt, missing or does not belong together.
     """
     from mia_seg.store import Store
@@ -98,7 +101,9 @@ def audit(
     audited = victim or name
     if shadows:
         shadow = fleet_of(audited, shadows, workspace)
-    found = Audit(audited, shadow, defenses, attacks=attacks, seeds=seeds, repeats=repeats, workspace=workspace)
+    found = Audit(
+        audited, shadow, defenses, attacks=attacks, seeds=seeds, repeats=repeats, quick=quick, workspace=workspace
+    )
     found.held = held
     return found
 
@@ -230,10 +235,13 @@ class Audit(Audits):
 
     def __init__(
         self, victim: str, shadow: str | None, defenses: Sequence[str] = (), *, attacks: Sequence[str] = (),
-        seeds: Sequence[int], repeats: int = 1, workspace: "Workspace",
+        seeds: Sequence[int], repeats: int = 1, quick: bool = False, workspace: "Workspace",
     ) -> None:  # fmt: skip
+        if quick and defenses:
+            raise MiaSegError("quick chooses among the usual defenses, and these are named. Leave one of the two out.")
         tried, left_out = (attacks, {}) if attacks else _usual(victim, shadow, workspace.data_root)
-        request = _request(victim, shadow, defenses, attacks=tried, repeats=repeats)
+        usual = defenses or _usual_defenses(victim, shadow, quick)
+        request = _request(victim, shadow, usual, attacks=tried, repeats=repeats)
         super().__init__([(request, seeds)], workspace, left_out)
 
     @property
@@ -272,15 +280,22 @@ def grid_of(name: str, workspace: "Workspace") -> Audits:
 def _request(
     victim: str, shadow: str | None, defenses: Sequence[str], *, attacks: Sequence[str], repeats: int
 ) -> "Request":
-    """What is asked for, read and checked; the usual defenses where none is named."""
-    from mia_seg import recipes
-    from mia_seg.recipes import DoorRecipe
+    """What is asked for, read and checked."""
     from mia_seg.stages import checks
 
     if shadow is None:
-        return checks.screen(victim, defenses or ("none",), attacked=attacks, repeats=repeats)
-    usual = ("none",) if isinstance(recipes.load_victim(victim), DoorRecipe) else DEFENSES
-    return checks.request(victim, shadow, defenses or usual, attacked=attacks, repeats=repeats)
+        return checks.screen(victim, defenses, attacked=attacks, repeats=repeats)
+    return checks.request(victim, shadow, defenses, attacked=attacks, repeats=repeats)
+
+
+def _usual_defenses(victim: str, shadow: str | None, quick: bool) -> tuple[str, ...]:
+    """The usual defenses: none where the victim is looked at alone, or is somebody else's."""
+    from mia_seg import recipes
+    from mia_seg.recipes import DoorRecipe
+
+    if shadow is None or isinstance(recipes.load_victim(victim), DoorRecipe):
+        return ("none",)
+    return QUICK_DEFENSES if quick else DEFENSES
 
 
 def _usual(victim: str, shadow: str | None, data_root: Path | None) -> tuple[tuple[str, ...], dict[str, str]]:

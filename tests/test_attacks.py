@@ -445,6 +445,8 @@ def test_an_image_s_score_is_the_mean_of_its_patches(tmp_path: Path) -> None:
     assert scores.patch_NP is not None
     assert scores.patch_NP.shape == (6, 5)
     assert scores.image_N == pytest.approx(scores.patch_NP.mean(1))
+    thesis = by_mean(patches=5, average="probability").score(answers, 0)
+    assert thesis.image_N == pytest.approx((1 / (1 + np.exp(-scores.patch_NP))).mean(1))
 
 
 @pytest.mark.parametrize("patches", [1, 3, 40])

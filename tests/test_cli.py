@@ -28,7 +28,7 @@ from mia_seg.evaluate import results
 # An option is a promise for years. Before adding one, ask whether it belongs into a recipe.
 KEPT, PLACES = ["--data-root", "--store"], ["--data-root", "--store", "--reports"]
 MACHINE, MAKING = ["--device", "--workers", "--precision"], ["--jobs", "--on", "--dry-run", "--json", "--yes"]
-TRIED = ["victim", "shadow", "--defense", "--attack", "--seed", "--repeats"]
+TRIED = ["victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--quick"]
 EVERYWHERE = ["--quiet", "--verbose"]
 COMMANDS = {
     "demo": ["--store", "--reports", "--device"],

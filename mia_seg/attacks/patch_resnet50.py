@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from pydantic import Field
 from safetensors.torch import load_file, save
+from scipy.special import expit
 from torch import Tensor, nn
 
 from mia_seg.attacks import Attack, Attacker, Membership, Scores, Thresholds
@@ -50,6 +51,9 @@ class PatchResNet50(Attack):
         default=(90, 90), description="(height, width) of a patch, in cells of the answer"
     )
     fuse: Literal["random", "windows"] = Field(default="random", description="which patches an image's score averages")
+    average: Literal["log_odds", "probability"] = Field(
+        default="log_odds", description="what an image's score averages over patches; the thesis averages probabilities"
+    )
     patches: Patches = Field(default=10, description="random patches an image")
     epochs: Epochs = 30
     batch: Batch = 32
@@ -107,7 +111,7 @@ class Side:
 
 @dataclass(frozen=True)
 class PatchAttacker(Attacker):
-    """A patch's score is the log-odds of "member"; an image's is the mean over its patches."""
+    """A patch's score is the log-odds of "member"; an image's the mean of these, or of their probabilities."""
 
     network: nn.Module
     settings: PatchResNet50
@@ -134,7 +138,8 @@ class PatchAttacker(Attacker):
         # Windows of scenes of different sizes differ in number: short rows are filled with their own mean.
         width = max(len(row) for row in rows)
         patch_NP = np.stack([np.pad(r, (0, width - len(r)), constant_values=r.mean()) for r in rows])
-        return Scores(np.array([row.mean() for row in rows]), patch_NP)
+        fused = expit if self.settings.average == "probability" else np.asarray
+        return Scores(np.array([fused(row).mean() for row in rows]), patch_NP)
 
     def _patches(self, input_CHW: Tensor, draw: np.random.Generator) -> list[Tensor]:
         if self.settings.fuse == "windows":

@@ -71,6 +71,7 @@ Repeats = Annotated[
     int,
     typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers."),
 ]
+Quick = Annotated[bool, typer.Option("--quick", help="Leave out those of the usual defenses that train: SynFeat.")]
 GeneratorName = Annotated[
     str | None,
     typer.Option(
@@ -111,6 +112,7 @@ class Tried:
     attack: AttackNames = None
     seed: Seeds = None
     repeats: Repeats = 1
+    quick: Quick = False
 
 
 @dataclass(frozen=True)

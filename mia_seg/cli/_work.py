@@ -70,7 +70,7 @@ def one(tried: Tried, workspace: "Workspace") -> Audit:
     """The audit that options ask for."""
     return Audit(
         tried.victim, tried.shadow, tried.defense or (), attacks=tried.attack or (), seeds=tried.seed or [0],
-        repeats=tried.repeats, workspace=workspace,
+        repeats=tried.repeats, quick=tried.quick, workspace=workspace,
     )  # fmt: skip
 
 
@@ -82,8 +82,8 @@ def asked(tried: TriedOrGrid, workspace: "Workspace") -> Audits:
         return one(tried, workspace)
     if tried != TriedOrGrid(grid=tried.grid):
         raise MiaSegError(
-            f"--grid {tried.grid} says what is audited, and how. Leave out VICTIM, SHADOW, --defense, --attack, --seed "
-            f"and --repeats."
+            f"--grid {tried.grid} says what is audited, and how. Leave out VICTIM, SHADOW, --defense, --attack, "
+            f"--seed, --repeats and --quick."
         )
     return grid_of(tried.grid, workspace)
 
