@@ -58,7 +58,7 @@ COMMANDS = {
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
         "--json",
     ],
-    "report": ["--data-root", "--store", "--reports", "--device"],
+    "report": ["--data-root", "--store", "--reports", "--format", "--thumbnails"],
     "list": [],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],

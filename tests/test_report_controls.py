@@ -91,7 +91,7 @@ def test_the_page_has_both_tables_where_results_have_controls(tmp_path: Path, ol
     twins = {"members": 3, "of": 60, "distance": 8, "pairs": [{"member": "a", "nonmember": "b"}]}
     few = controlled(UNTESTED, halves={"untested": "one non-member group cannot be halved"}, seed=2, near_twins=twins)
     report.write(tmp_path, [result(1.8)] if old else [controlled(FLAGGED), few], {})
-    page = (tmp_path / "index.html").read_text()
+    page = (tmp_path / "village" / "index.html").read_text()
     assert ("Near twins: 3 of 60 members (seed 2) look" in page) is not old
     parts = ["0.50 [0.39, 0.61]", "0.06 [0.36, 0.64]", "+0.09", "not tested: 3 groups", "not tested: one non-member"]
     assert [part in page for part in parts] == [not old] * 5

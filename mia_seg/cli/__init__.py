@@ -21,6 +21,7 @@ from mia_seg.cli._options import (
     DefenseNames,
     Device,
     Devices,
+    Drawn,
     DryRun,
     Form,
     GeneratorName,
@@ -267,11 +268,18 @@ def plan(
 
 @app.command()
 def report(
-    data_root: DataRoot = None, store: StoreRoot = STORE, reports: Reports = REPORTS, *, device: Device = "auto"
+    data_root: DataRoot = None,
+    store: StoreRoot = STORE,
+    reports: Reports = REPORTS,
+    *,
+    form: Drawn = None,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Show the most exposed scenes on the pages, where images are here.")
+    ] = False,
 ) -> None:
-    """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
-    workspace = work.opened(store, data_root, reports, device=device)
-    screen.following(screen.pages(work.drawn(workspace)), f"open {reports / 'index.html'}")
+    """Draw a page an audit and an index over all from the results; what did not change is left as it is."""
+    made = work.report(reports, store, data_root, forms=form, thumbnails=thumbnails)
+    screen.following(screen.pages(made), f"open {made[-1] if form else reports / 'index.html'}")
 
 
 @app.command("list")

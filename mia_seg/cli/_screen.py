@@ -205,7 +205,7 @@ def says(checks: str) -> None:
 
 def pages(written: Sequence[Path]) -> list[Path]:
     """The pages among a report's files; the figures are counted, not listed."""
-    found = [path for path in written if path.suffix in (".html", ".md")]
+    found = [path for path in written if path.suffix not in (".png", ".svg")]
     out().print(f"[dim]    drew[/] {len(written) - len(found)} figures")
     return found
 

@@ -1,5 +1,6 @@
 """Cells of the grid: one defense under one attack; the runs of a cell differ by their seed alone."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -93,6 +94,12 @@ class Cell:
     def auc(self) -> Estimate:
         return self.estimate("auc")
 
+    @property
+    def anchor(self) -> str:
+        """Where a page tells what the cell came from: the same at all levels of its results."""
+        key = (self.victim, self.shadow, self.attack, self.representation, self.defense, self.adaptive)
+        return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
+
 
 def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> Estimate | None:
     """A rate over runs, each {name, low, high}; None where words stand for one of them."""
@@ -109,7 +116,7 @@ def enriched(results: Iterable[Result]) -> list[Row]:
         results_.row(result, level)
         | {name: getattr(result.levels[level], name) for name in results_.CURVES}
         | result.model_dump(include={"confidence", "by_shadows", "image_loss", "above_loss", "utility_change"})
-        | {"scores": result.scores}
+        | {"scores": result.scores, "result": result}
         | {"mode": result.settings.get("mode", "")}
         | {name: found if level == "image" else None for name, found in result.model_dump(include=OF_IMAGES).items()}
         | {"untested": getattr(result.controls and result.controls.blind, "untested", None)}

@@ -48,12 +48,13 @@ def change_table(found: list[Cell]) -> list[Table]:
     """What every defense changes for every attack; none for results that keep no scores."""
     image = [cell for cell in found if cell.level == "image" and not cell.control]
     before = {(cell.attack, cell.representation): cell for cell in image if cell.defense == UNDEFENDED}
-    rows = []
+    rows, anchors = [], []
     for cell in image:
         other = before.get((cell.attack, cell.representation))
         change = auc_change(cell, other) if other is not None and cell is not other else None
         if other is not None and change is not None:
             rows.append(_row(cell, other, change))
+            anchors.append(cell.anchor)
     columns = [
         "Attack",
         "Defense",
@@ -64,7 +65,7 @@ def change_table(found: list[Cell]) -> list[Table]:
         "Change of mIoU, points",
         "Seeds",
     ]
-    return [Table("What each defense changes", READING, columns, rows, texts=3)] if rows else []
+    return [Table("What each defense changes", READING, columns, rows, texts=3, anchors=anchors)] if rows else []
 
 
 def _row(cell: Cell, other: Cell, change: Estimate) -> list[str]:

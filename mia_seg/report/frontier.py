@@ -137,7 +137,8 @@ def frontier_table(found: list[Point]) -> Table:
         "mIoU non-members, % [95%]",
         "Seeds",
     ]
-    return Table("Defenses at their worst", TABLE, columns, [_row(one, found) for one in found], texts=3)
+    rows, anchors = [_row(one, found) for one in found], [one.cell.anchor for one in found]
+    return Table("Defenses at their worst", TABLE, columns, rows, texts=3, anchors=anchors)
 
 
 def remark(cells: list[Cell]) -> str:

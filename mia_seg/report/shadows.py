@@ -71,7 +71,8 @@ def shadows_table(found: list[Cell]) -> Table:
         "Attack", "Defense", "Attacker", "Shadows", "AUC [95%]", *(f"{title} [95%]" for title in TARGETS.values()),
         "AUC above the image loss", *(f"{title}, above" for title in TARGETS.values()), "Queries", "Seeds",
     ]  # fmt: skip
-    return Table("Many shadows", TABLE, columns, [_row(cell) for cell in found], texts=4)
+    rows, anchors = [_row(cell) for cell in found], [cell.anchor for cell in found]
+    return Table("Many shadows", TABLE, columns, rows, texts=4, anchors=anchors)
 
 
 def _row(cell: Cell) -> list[str]:

@@ -41,6 +41,7 @@ def source_table(found: dict[str, Cell]) -> Table:
         ["The attacker sees", "Attack", "Verdict", "AUC [95%]", "Seeds"],
         [[name, *_attack(cell)] for name, cell in found.items()],
         texts=3,
+        anchors=[cell.anchor for cell in found.values()],
     )
 
 

@@ -38,6 +38,7 @@ class Table:
     """`reading`: how to read it. The first `texts` columns are words, the others numbers.
 
     pages: for each row the folder of the report that its first word leads to, '' for none; empty where none does.
+    anchors: for each row where the page tells what it came from; empty where no row is of one cell.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Table:
     rows: list[list[str]]
     texts: int = 1
     pages: Sequence[str] = ()
+    anchors: Sequence[str] = ()
 
 
 def glance(rows: list[Row]) -> Table:
@@ -60,6 +62,7 @@ def glance(rows: list[Row]) -> Table:
         ["Victim", "Data", "Verdict", "AUC [95%]", "Right in 100", "mIoU members, %", "mIoU others, %"],
         [_glance(victim, [row for row in rows if row["victim"] == victim]) for victim in victims],
         texts=3,
+        pages=victims,
     )
 
 
@@ -100,6 +103,7 @@ def attacks(found: list[Cell], level: str) -> Table:
         ],
         [_attack(cell) for cell in found if cell.level == level],
         texts=4,
+        anchors=[cell.anchor for cell in found if cell.level == level],
     )  # fmt: skip
 
 
@@ -128,6 +132,7 @@ def rare(found: list[Cell]) -> list[Table]:
         ],
         [_worth(cell) for cell in shown],
         texts=3,
+        anchors=[cell.anchor for cell in shown],
     )  # fmt: skip
     return [table] if shown else []
 
@@ -144,6 +149,7 @@ def privacy(found: list[Cell]) -> list[Table]:
         ["Attack", "Defense", "Attacker", "Epsilon at least", "Scenes", "Seeds"],
         [_private(cell) for cell in shown],
         texts=3,
+        anchors=[cell.anchor for cell in shown],
     )
     return [table] if shown else []
 
@@ -159,6 +165,7 @@ def shadows(found: list[Cell]) -> Table:
         ["Shadow", "Its members", "Attack", "AUC [95%]", "Queries", "Seeds"],
         [_shadow(cell) for cell in shown],
         texts=3,
+        anchors=[cell.anchor for cell in shown],
     )
 
 

@@ -95,6 +95,14 @@ def parts(rows: Iterable[Row]) -> list[Part]:
     return sorted(found, key=lambda part: (order.index(part.cut), -part.auc.value if part.auc else 0.0, part.name))
 
 
+def named_part(part: Part) -> str:
+    """The part in words: 'region 00' is the upper left."""
+    if part.cut != REGION:
+        return f"{part.name} ({part.cut})"
+    row, column = (int(digit) for digit in part.name[-2:])
+    return f"{('upper', 'middle', 'lower')[row]} {('left', 'centre', 'right')[column]} (region)"
+
+
 def where_figure(rows: list[Row]) -> Figure:
     """Classes, bands and sizes as intervals below each other, regions as a grid beside them."""
     found, whole = [part for part in parts(rows) if part.auc], _whole(rows)

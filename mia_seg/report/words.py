@@ -37,14 +37,14 @@ def leak(rows: Iterable[Row]) -> str:
 
 def _leak(found: list[Cell]) -> str:
     undefended = [cell for cell in found if cell.defense == UNDEFENDED]
-    best = _reference(undefended)
+    best = reference(undefended)
     if best is None:
         return "No attack was measured without a defense, so nothing is shown about what this model leaks."
     tried = len({(cell.shadow, cell.attack, cell.representation) for cell in undefended if not cell.control})
     measured, confounded = f"{_cases(best)} {_pairs(best, tried)}", warning(best)
     if confounded:
         return f"{confounded} {measured}"
-    parts = [measured, _meaning(best, _control_of(found, best.shadow)), _rarely(best)]
+    parts = [measured, _meaning(best, control_of(found, best.shadow)), _rarely(best)]
     return " ".join(part for part in parts if part)
 
 
@@ -121,12 +121,13 @@ def _image(rows: Iterable[Row]) -> list[Cell]:
     return [cell for cell in cells(rows) if cell.level == "image"]
 
 
-def _reference(undefended: list[Cell]) -> Cell | None:
+def reference(undefended: list[Cell]) -> Cell | None:
     """The strongest attack; a shadow made as a control speaks only where there is no other."""
     return strongest(undefended, lambda cell: not cell.at_random) or strongest(undefended)
 
 
-def _control_of(found: list[Cell], shadow: str) -> Cell | None:
+def control_of(found: list[Cell], shadow: str) -> Cell | None:
+    """The attack through a shadow that sees labels alone, never the model."""
     blind = (c for c in found if c.control and c.shadow == shadow and c.defense == UNDEFENDED)
     return next(blind, None)
 
