@@ -25,6 +25,7 @@ from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.cells import cells, enriched
 from mia_seg.report.glossary import SEES, glossary
 from mia_seg.report.style import look
+from mia_seg.report.verdicts import verdict
 from mia_seg.store import Store
 
 # How far members score above non-members: (attacker who ignores the defense, attacker who adapts), and the mIoU.
@@ -150,36 +151,46 @@ def test_it_refuses_to_report_nothing(tmp_path: Path) -> None:
 
 def test_a_leak_is_called_one() -> None:
     one = result(1.8)
-    text, image = words.leak(rows(one)), one.levels["image"]
-    assert f"correctly in {100 * image.balanced_accuracy:.0f} of 100 cases" in text
-    assert f"AUC {shown(image.auc_low, image.auc_high, image.auc)}" in text
-    assert "the only attack tried" in text
-    assert "the model leaks" in text
+    said, image = verdict(rows(one)), one.levels["image"]
+    assert said.state == "leaks"
+    assert f"reaches AUC {shown(image.auc_low, image.auc_high, image.auc)}." in str(said)
+    assert f"With 95% confidence its AUC is at least {image.auc_low:.2f}." in str(said)
 
 
 def test_no_leak_is_not_called_privacy() -> None:
-    text = words.leak(rows(result(0.0)))
-    assert "no leak was shown" in text
-    assert "no proof of privacy" in text
-    assert "the model leaks" not in text
+    said = verdict(rows(result(0.0, count=400)))
+    assert said.state == "no leak shown"
+    assert "Not shown: privacy" in str(said)
+
+
+@pytest.mark.parametrize(("low", "state"), [(0.63, "leaks, size open"), (0.4, "too few to tell")])
+def test_a_wide_interval_resolves_nothing(low: float, state: str) -> None:
+    """Few groups make a wide interval, on whichever side of 0.5 it begins."""
+    one = result(2.0, count=8)
+    image = one.levels["image"].model_dump() | {"auc": 0.9, "auc_high": 1.0, "auc_low": low}
+    said = verdict(rows(relevelled(one, image=image)))
+    assert said.state == state
+    assert "oo few" in said.headline
+    assert "rests on 8 groups of members and 8 of non-members" in str(said)
 
 
 def test_an_inverted_ranking_is_explained() -> None:
-    text = words.leak(rows(result(-1.5)))
-    assert "the ranking is inverted" in text
-    assert "turns them around" in text
+    said = verdict(rows(result(-1.5)))
+    assert said.state == "inverted"
+    assert "who turns the scores around" in str(said)
 
 
 def test_without_an_undefended_result_nothing_is_claimed() -> None:
-    assert "nothing is shown" in words.leak(rows(result(1.8, defense="argmax")))
+    said = verdict(rows(result(1.8, defense="argmax")))
+    assert (said.state, said.best) == ("not measured", None)
 
 
 def test_a_recognisable_split_is_taken_off_the_leak() -> None:
     blind = result(1.5, representation="labels")
-    text = words.leak(rows(result(1.5), blind))
-    assert "the split itself is recognisable" in text
-    assert "the model leaks" not in text
-    assert "Subtract it" in words.controls(rows(result(1.8), blind))[0]
+    said = verdict(rows(result(1.5), blind))
+    assert (said.state, said.controls) == ("confounded", "confounded")
+    assert "sees labels alone, never the model, reaches AUC" in str(said)
+    assert "Read every AUC as what it has over" in words.controls(rows(result(1.8), blind))[0]
 
 
 def test_a_sound_split_and_a_missing_control_are_told_apart() -> None:
@@ -189,24 +200,24 @@ def test_a_sound_split_and_a_missing_control_are_told_apart() -> None:
 
 def test_the_choice_of_the_shadow_is_compared() -> None:
     drawn = {"shadow": "village_a1_random", "choose": "random"}
-    assert "makes no difference that shows" in words.controls(rows(result(1.8), result(1.7, **drawn)))[-1]
-    assert "asking the victim helped" in words.controls(rows(result(2.5), result(0.1, **drawn)))[-1]
+    assert "No difference was shown." in words.controls(rows(result(1.8), result(1.7, **drawn)))[-1]
+    assert "Asking the victim helped." in words.controls(rows(result(2.5), result(0.1, **drawn)))[-1]
 
 
 def test_a_defense_is_judged_by_the_attacker_who_adapts() -> None:
     hidden, adapted = result(0.0, defense="argmax"), result(1.7, defense="argmax", adaptive=True)
     (text,) = words.defended(rows(result(1.8), hidden, adapted))
-    assert text.startswith("Argmax does nothing that shows against an attacker who adapts")
-    assert "the intervals overlap" in text
-    assert "adapting wins back what the defense seemed to take" in text
-    assert "It costs no utility: mIoU on unseen scenes stays at 40.0%." in text
+    assert text.startswith("Argmax: no effect shown. An attacker who adapts reaches AUC")
+    assert "The intervals overlap." in text
+    assert "Adapting wins back what the defense hid." in text
+    assert "mIoU on unseen images stays at 40.0%." in text
 
 
 def test_a_defense_is_held_against_the_attacks_that_it_met() -> None:
     met = [result(auc, attack="image_loss", representation="", defense=name, adaptive=name != "none")
            for name, auc in (("none", 1.0), ("argmax", 1.0))]  # fmt: skip
     (text,) = words.defended(rows(*met, result(3.0)))
-    assert text.startswith("Argmax does nothing that shows")
+    assert text.startswith("Argmax: no effect shown.")
     assert "The strongest attack without a defense, patch resnet50 (concat), was not tried on it." in text
     (text,) = words.defended(rows(*met, result(0.5)))
     assert "The strongest attack without a defense" not in text
@@ -215,21 +226,21 @@ def test_a_defense_is_held_against_the_attacks_that_it_met() -> None:
 def test_a_defense_gets_credit_only_for_a_leak_that_went() -> None:
     weaker = [result(0.0, defense="gaussian:1.0", adaptive=side, miou=0.25) for side in (False, True)]
     (text,) = words.defended(rows(result(2.0), *weaker))
-    assert text.startswith("Gaussian 1.0 makes the strongest attack fail")
-    assert "costs 15.0 points of mIoU on unseen scenes (40.0% to 25.0%)" in text
+    assert text.startswith("Gaussian 1.0: makes the strongest attack fail.")
+    assert "costs 15.0 points of mIoU on unseen images (40.0% to 25.0%)" in text
     (text,) = words.defended(rows(result(0.0), *weaker))
-    assert text.startswith("Gaussian 1.0 had no leak to stop")
+    assert text.startswith("Gaussian 1.0: no leak to stop.")
     (text,) = words.defended(rows(result(0.6), *weaker))
-    assert text.startswith("Whether gaussian 1.0 helps was not shown")
+    assert text.startswith("Gaussian 1.0: effect not shown.")
 
 
 def test_an_attacker_who_was_not_tried_and_one_who_ranks_backwards_are_named() -> None:
     (text,) = words.defended(rows(result(2.0), result(0.7, defense="argmax")))
-    assert "lowers the leak but does not stop an attacker who ignores it" in text
-    assert "An attacker who trains against it was not tried." in text
+    assert "lowers the leak but does not stop it. An attacker who ignores the defense reaches" in text
+    assert "No attacker who adapts was tried." in text
     inverted = result(-1.5, defense="argmax")
     (text,) = words.defended(rows(result(2.0), inverted, result(0.0, defense="argmax", adaptive=True)))
-    assert "But below 0.5, the ranking inverted: patch resnet50 (concat) by one who ignores it" in text
+    assert "Below 0.5, so ranked backwards: patch resnet50 (concat) by one who ignores it" in text
 
 
 def test_rates_that_cannot_be_resolved_say_so() -> None:
@@ -247,7 +258,7 @@ def test_what_an_accusation_is_worth_is_shown_with_its_base_rate() -> None:
         assert row[column] == shown(value["low"], value["high"], value["value"])
     assert row[8:] == ["not resolvable", "2 of 60", "1"]
     worth = image["ppv"]["0.01"]
-    assert f"a member, {100 * worth['value']:.0f} [{100 * worth['low']:.0f}, " in words.leak(rows(one))
+    assert f"were a member, {100 * worth['value']:.0f} [{100 * worth['low']:.0f}, " in str(verdict(rows(one)))
     assert tables.rare(cells(enriched([result(1.8)])))[0].rows[0][9] == "–"
 
 
@@ -255,7 +266,7 @@ def test_an_attacker_who_accuses_nobody_says_so() -> None:
     nobody = {"ppv": dict.fromkeys(("0.5", "0.1", "0.01"), "nobody called")}
     one = relevelled(result(1.8), image=result(1.8).dump()["levels"]["image"] | nobody)
     assert tables.rare(cells(enriched([one])))[0].rows[0][5:8] == ["nobody accused"] * 3
-    assert "one photograph in a hundred" not in words.leak(rows(one))
+    assert verdict(rows(one)).worth == ""
 
 
 def test_results_from_before_predictive_values_are_reported() -> None:
@@ -266,7 +277,7 @@ def test_results_from_before_predictive_values_are_reported() -> None:
     both = cells(enriched([old, result(1.7, seed=2)]))
     assert tables.rare(both) == []
     assert len(tables.attacks(both, "image").rows) == 1
-    assert "one photograph in a hundred" not in words.leak(rows(old))
+    assert verdict(rows(old)).worth == ""
 
 
 def test_groups_of_photographs_have_a_table_of_their_own_where_there_are_any() -> None:
@@ -279,7 +290,7 @@ def test_groups_of_photographs_have_a_table_of_their_own_where_there_are_any() -
         assert table.reading.startswith("A group is what the split drew as one piece")
     group = grouped.levels["group"]
     assert table.rows[0][4] == shown(group.auc_low, group.auc_high, group.auc)
-    assert words.leak(rows(grouped)) == words.leak(rows(one)), "the opening speaks of photographs"
+    assert str(verdict(rows(grouped))) == str(verdict(rows(one))), "the opening speaks of images"
 
 
 def test_a_bound_on_epsilon_has_a_table_where_coins_were_tossed() -> None:
@@ -351,7 +362,7 @@ def test_the_mean_of_a_map_is_the_log_odds_without_the_biases(tmp_path: Path) ->
     [
         (
             {"both": ["road", "sky"], "victim": ["pole", "car"], "shadow": []},
-            "It looks at the 2 classes in the scenes of both alone; left out: pole, car only in the victim's.",
+            "It attacks the 2 classes in the scenes of both. Left out: pole, car only in the victim's.",
         ),
         ({"both": ["road"], "victim": [], "shadow": []}, "All 1 classes occur in the scenes of both."),
     ],
@@ -375,7 +386,7 @@ def test_one_index_leads_to_the_pages_of_all_reports(tmp_path: Path) -> None:
     image = below.levels["image"]
     auc = shown(image.auc_low, image.auc_high, image.auc)
     assert '<a href="a2/night/alps/index.html">a2/night/alps</a>' in page
-    assert f"| [a2/night](a2/night/README.md) | alps | not shown | {auc} | 40.0 |" in text
+    assert f"| [a2/night](a2/night/README.md) | alps | too few to tell | untested | {auc} |" in text
     for link in re.findall(r'href="([^"#]+)', page):
         assert (tmp_path / link).is_file()
     back = re.findall(r'href="([.][^"]*)"', (tmp_path / "a2" / "night" / "alps" / "index.html").read_text())

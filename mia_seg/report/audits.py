@@ -92,20 +92,21 @@ def facts(rows: Sequence[Row], said: Verdict, standing: Sequence[Standing]) -> l
     """The numbers of the first screen."""
     cost, about = verdicts.price(standing)
     return [
-        *_strongest(said.best),
+        *_strongest(said),
         Fact("Price of the best defense in mIoU", cost, about),
         Fact("Controls", said.controls, CONTROLS[said.controls], "controls"),
         Fact("Tried", *_tried(rows)),
     ]
 
 
-def _strongest(best: Cell | None) -> list[Fact]:
+def _strongest(said: Verdict) -> list[Fact]:
+    best = said.best
     if best is None:
         return []
     name = attack_name(best.attack, best.representation)
     members, others = (100 * best.mean(f"miou_{side}") for side in ("members", "nonmembers"))
     gap = f"mIoU {members:.1f}% on training images, {others:.1f}% on others."
-    found = "Training images found while 1% of others are accused."
+    found = f"Training images found while 1% of others are accused. {said.worth}".rstrip()
     return [
         Fact("AUC of the strongest attack", str(best.auc), f"{name}, no defense. {gap}", best.anchor),
         Fact("TPR at 1% FPR", verdicts.rare(best), found, best.anchor),

@@ -9,10 +9,9 @@ from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attack
 from mia_seg.report.tables import Table
 
 READING = (
-    "Each row compares the same attack with and without the defense on the same photographs: the AUC and the mIoU on "
-    "unseen scenes with it, less those without it. The interval is that of the difference, and shows more than two "
-    "intervals side by side. Over several seeds the difference is a mean with an interval for seeds that are a random "
-    "draw."
+    "Each row compares the same attack with and without the defense on the same images. Changes are the values with "
+    "the defense less those without. The interval is that of the difference, which shows more than two intervals side "
+    "by side. Over several seeds the difference is a mean, and its interval allows for other seeds."
 )
 
 

@@ -97,7 +97,7 @@ def named(cell: Cell, *, defense: bool) -> str:
 def frontier(points: Sequence[Point]) -> Chart:
     """AUC of the strongest adaptive attack against mIoU: a point a setting, a line a defense."""
     families = list(dict.fromkeys(one.family for one in points if one.defense != UNDEFENDED))
-    left = left_of([one.auc for one in points])
+    left = min([0.48, *(round(one.auc.low - 0.02, 2) for one in points)])
     mious = [100 * end for one in points for end in (one.miou.low, one.miou.high)]
     low, high = 5 * np.floor(min(mious) / 5), 5 * np.ceil(max(mious) / 5 + 0.1)
     x, y = svg.Axis(left, 1.02, 52, 390), svg.Axis(float(low), float(high), HEIGHT - 44, 10)
@@ -113,7 +113,8 @@ def frontier(points: Sequence[Point]) -> Chart:
         "settings of one defense. The dashed staircase is the front: what lies below and right of it is dominated. "
         "The strongest attack was chosen after the fact, which flatters the attacker."
     )
-    return Chart("Defenses by leak and quality", reading, svg.picture(WIDTH, HEIGHT, *parts, label=label), legend)
+    drawn = svg.picture(WIDTH, HEIGHT, *parts, label=label, role="group")
+    return Chart("Defenses by leak and quality", reading, drawn, legend)
 
 
 def grown(found: Sequence[Cell]) -> Chart:
@@ -174,10 +175,16 @@ def _family(found: Sequence[Point], place: int, at: tuple[svg.Axis, svg.Axis]) -
     for step, (one, (across, up)) in enumerate(zip(found, spots, strict=True)):
         lines = svg.line(x(one.auc.low), up, x(one.auc.high), up, "interval thin")
         lines += svg.line(across, y(100 * one.miou.low), across, y(100 * one.miou.high), "interval thin")
-        text = svg.tag("text", one.strength, x=across + 7, y=up - 7) if one.strength else Markup("")
+        text = _strength(one.strength, across, up, left=bool(place % 2))
         link = svg.tag("a", svg.shape(place, across, up), href=f"#{one.cell.anchor}", aria_label=told(one))
         parts.append(svg.tag("g", lines, link, text, class_="setting", data_at=f"{place}-{step}"))
     return svg.tag("g", *parts, class_=svg.hue(place))
+
+
+def _strength(text: str, x: float, y: float, *, left: bool) -> Markup:
+    """Beside its point; neighbouring defenses have theirs on different sides."""
+    side = {"x": x - 8, "text_anchor": "end"} if left else {"x": x + 8}
+    return svg.tag("text", text, y=y + (13 if left else -6), class_="strength", **side) if text else Markup("")
 
 
 def _front(points: list[Point], x: svg.Axis, y: svg.Axis) -> Markup:

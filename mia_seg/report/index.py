@@ -28,7 +28,9 @@ def all_lines(by_folder: Mapping[str, Results]) -> list[Line]:
 
 def board(found: Sequence[Line]) -> list[dict[str, Any]]:
     """A row a line, the largest AUC first; controls are no attacks."""
-    shown = sorted((line for line in found if not line["control"]), key=lambda line: -line["auc"])
+    shown = sorted(
+        (line for line in found if not line["control"]), key=lambda line: (-line["auc"], line["attacker"] != "adapts")
+    )
     first: dict[tuple[str, str, str], str] = {}
     for line in shown:
         first.setdefault((line["folder"], line["victim"], line["defense"]), line["anchor"])

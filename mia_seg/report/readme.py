@@ -14,10 +14,11 @@ from mia_seg.report.controls import near_twins
 from mia_seg.report.figures import Figure
 from mia_seg.report.galleries import LossSheet
 from mia_seg.report.glossary import glossary
-from mia_seg.report.more import more_table
+from mia_seg.report.lists import glance, more
 from mia_seg.report.render import page, put
 from mia_seg.report.style import Look, look
 from mia_seg.report.tables import Table
+from mia_seg.report.verdicts import verdict
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
     from mia_seg.report.cam import CamSheet
@@ -81,8 +82,8 @@ def write_audit(
 
 def write_list(reports: Path, results: Results, others: Mapping[str, Results]) -> Path:
     """README.md of a report: a line a victim, and one for each victim of the reports in folders below."""
-    glance = tables.glance(enriched(once(results))) if results else None
-    content = {"glance": glance, "more": more_table(others) if others else None}
+    mine = glance(enriched(once(results))) if results else None
+    content = {"glance": mine, "more": more(others) if others else None}
     return put(reports / README, page("list.md.j2", content))
 
 
@@ -100,7 +101,7 @@ def _victim(
     through = [row for row in rows if row["adversary"] != "screen"]
     return Victim(
         name=name,
-        leak=words.leak(rows),
+        leak=str(verdict(rows)),
         controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
         tables=[
             tables.utility(rows),

@@ -19,10 +19,10 @@ READING = (
     "shadows of a point are among those of the next, so their errors go together."
 )
 TABLE = (
-    "Attacks by an attacker who trains many shadows, each on a random half of the audited scenes. Shadows: how many a "
-    "scene is compared with, of those trained. Above: what the attack has more than the image loss on the same answers "
-    "to the same scenes, paired, with its own 95% interval; above 0 where the shadows were worth something. Queries: "
-    "of the victim; a shadow costs none, but a training."
+    "The attacker trains many shadows, each on a random half of the audited scenes. Shadows says how many a scene is "
+    "compared with, of those trained. Above is what the attack gains over the image loss on the same answers, paired, "
+    "with its own 95% interval. Above 0, the shadows were worth something. Queries are of the victim; a shadow costs a "
+    "training and no query."
 )
 AXIS = "shadows trained (online a scene is compared with all of them, else with the half that left it out)"
 DODGE = 0.07

@@ -77,9 +77,9 @@ def line(x1: object, y1: object, x2: object, y2: object, class_: str) -> Markup:
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
-def picture(width: int, height: int, *inside: Markup, label: str) -> Markup:
-    """A picture whose text alternative is `label`."""
-    return tag("svg", *inside, viewBox=f"0 0 {width} {height}", class_="chart", role="img", aria_label=label)
+def picture(width: int, height: int, *inside: Markup, label: str, role: str = "img") -> Markup:
+    """A picture whose text alternative is `label`; role: 'group' where it holds links."""
+    return tag("svg", *inside, viewBox=f"0 0 {width} {height}", class_="chart", role=role, aria_label=label)
 
 
 _line = line

@@ -15,6 +15,7 @@ from mia_seg.report.cells import (
     strongest,
 )
 from mia_seg.report.changes import miou_change
+from mia_seg.report.controls import left_out
 from mia_seg.report.tables import percent
 from mia_seg.report.words import control_of, reference
 
@@ -46,6 +47,7 @@ class Verdict:
     """What was measured in sentences, and what was not shown in their ends.
 
     state: a key of HEADLINES. controls: as `control_state` has it. best: the strongest attack on the undefended model.
+    worth: what its accusations are worth where members are rare, '' where that is not known.
     """
 
     state: str
@@ -53,11 +55,16 @@ class Verdict:
     unshown: list[str]
     controls: str
     best: Cell | None
+    worth: str = ""
 
     @property
     def headline(self) -> str:
         """The verdict in one sentence."""
         return HEADLINES[self.state]
+
+    def __str__(self) -> str:
+        told = [self.headline, *self.measured, self.worth, f"Not shown: {'; '.join(self.unshown)}."]
+        return " ".join(part for part in told if part)
 
 
 @dataclass(frozen=True)
@@ -91,8 +98,9 @@ def verdict(rows: Sequence[Row]) -> Verdict:
         return Verdict("not measured", [], [UNSHOWN["not measured"]], controls, None)
     blind = control_of(found, best.shadow)
     state = _state(best, blind)
-    told = [*_measured(best), *_split(best, blind)]
-    return Verdict(state, told, _unshown(best, state, controls), controls, best)
+    lost, many = left_out(rows)
+    told = [*([lost] if many else []), *_measured(best), *_split(best, blind)]
+    return Verdict(state, told, _unshown(best, state, controls), controls, best, _worth(best))
 
 
 def control_state(rows: Sequence[Row]) -> str:
@@ -205,12 +213,23 @@ def _measured(best: Cell) -> list[str]:
     ]
 
 
+def _worth(best: Cell) -> str:
+    """An audit asks about as many members as others, which makes accusations look better than they are elsewhere."""
+    worth = best.ppv(RARE)
+    if worth is None or best.auc.verdict != "leaks":
+        return ""
+    value, low, high = (100 * end for end in worth)
+    return f"If one image in a hundred were a member, {value:.0f} [{low:.0f}, {high:.0f}] of 100 accused would be one."
+
+
 def _split(best: Cell, blind: Cell | None) -> list[str]:
     """What an attacker without the model reaches, where the split is recognisable."""
     runs = [run for run in best.runs if run["confounded"]]
     if runs:
         mean = sum(run["blind_auc"] for run in runs) / len(runs)
-        return [f"An attacker who never sees the model reaches AUC {mean:.2f} by images and labels alone."]
+        above = sum(run["auc"] - run["blind_auc"] for run in runs) / len(runs)
+        told = f"An attacker who never sees the model reaches AUC {mean:.2f} by images and labels alone."
+        return [told, f"The attack is {above:+.2f} from there."]
     if blind and blind.auc.verdict == "leaks":
         return [f"An attacker who sees labels alone, never the model, reaches AUC {blind.auc}."]
     return []
