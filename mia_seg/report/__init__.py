@@ -54,7 +54,7 @@ def write(
 
 def write_page(reports: Path, victim: str, results: Results, *, digest: str = "", **inputs: Any) -> Path:
     """The page of one victim."""
-    sheets = [name for name in ("cam.png", "losses.png") if (reports / victim / name).is_file()]
+    sheets = sorted(path.name for path in (reports / victim).glob("*.png"))
     content = audits.content(Inputs(victim, results, sheets=sheets, **inputs)) | {"digest": digest[:12] or "none"}
     return put(reports / victim / PAGE, page("audit.html.j2", content), digest)
 

@@ -7,7 +7,7 @@ from typing import Any
 from mia_seg.evaluate.results import Result
 from mia_seg.report import charts, exposed, frontier, generators, shadows, sources, tables, verdicts, where, words
 from mia_seg.report.budgets import budget_table, once
-from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, Row, attack_name, cells, defense_name, enriched
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, Row, anchor_of, attack_name, cells, defense_name, enriched
 from mia_seg.report.changes import change_table
 from mia_seg.report.charts import Chart, Mark
 from mia_seg.report.controls import control_tables, near_twins
@@ -28,7 +28,7 @@ NO_SCORES = "These results keep no score of each scene, so groups cannot be told
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a page is drawn from. folder: of its report below the index, '' beside it. sheets: PNGs beside the page."""
+    """What a page is drawn from. folder: of its report below the index. sheets: names of figures beside the page."""
 
     victim: str
     results: Sequence[Result]
@@ -208,9 +208,13 @@ def _defenses(inputs: Inputs, rows: Sequence[Row]) -> dict[str, Any]:
     made = [generators.generator_table(inputs.scores)] if inputs.scores else []
     return {
         "defended": [text for name, mine in by_shadow.items() for text in _said(mine, image[name])],
-        "frontiers": [(charts.frontier(one), charts.sliders(one)) for one in points.values() if len(one) > 1],
+        "frontiers": [_frontier(one, image[name]) for name, one in points.items() if len(one) > 1],
         "compared": [*compared, tables.utility(list(rows)), *([repeated] if repeated else []), *made],
     }
+
+
+def _frontier(points: list[frontier.Point], image: list[Cell]) -> tuple[Chart, list[tuple[str, list[str], int]]]:
+    return charts.frontier(points, frontier.remark(image)), charts.sliders(points)
 
 
 def _said(rows: Sequence[Row], image: list[Cell]) -> list[str]:
@@ -235,9 +239,9 @@ def _where(rows: Sequence[Row]) -> dict[str, Any] | None:
     told = [(part, auc) for part, auc in parts if auc]
     if not told:
         return None
-    left = charts.left_of([auc for _, auc in told])
+    left, at = charts.left_of([auc for _, auc in told]), anchor_of(shown[0])
     lanes = [
-        Lane(where.named_part(part), charts.bar([Mark(auc)], left), [(str(auc), ""), (" + ".join(part.counts), "")])
+        Lane(where.named_part(part), charts.bar([Mark(auc)], left), [(str(auc), at), (" + ".join(part.counts), "")])
         for part, auc in told
     ]
     return {"lanes": lanes, "scale": charts.scale(left), "note": where.note(shown)}

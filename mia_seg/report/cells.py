@@ -97,8 +97,13 @@ class Cell:
     @property
     def anchor(self) -> str:
         """Where a page tells what the cell came from: the same at all levels of its results."""
-        key = (self.victim, self.shadow, self.attack, self.representation, self.defense, self.adaptive)
-        return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
+        return anchor_of(self.runs[0])
+
+
+def anchor_of(run: Row) -> str:
+    """The anchor of the cell that a row is of."""
+    key = [run[name] for name in KEYS if name != "level"]
+    return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
 
 
 def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> Estimate | None:

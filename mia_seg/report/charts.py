@@ -22,12 +22,12 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with what it shows. legend: for each line its colour's class and its name."""
+    """A drawing with what it shows. legend: each line or mark with its name."""
 
     title: str
     reading: str
     drawn: Markup
-    legend: Sequence[tuple[str, str]] = ()
+    legend: Sequence[tuple[Markup, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def roc(cells: Sequence[Cell], title: str, names: Sequence[str]) -> Chart:
         path = svg.polyline([x(v) for v in grid], [y(v) for v in mean], class_=f"curve d{place}")
         parts.append(svg.tag("g", path, class_=svg.hue(place)))
     told = "; ".join(f"{name}: AUC {cell.auc}" for name, cell in zip(names, shown, strict=False))
-    legend = [(f"{svg.hue(place)} d{place}", name) for place, name in enumerate(names[: len(shown)])]
+    legend = [(svg.swatch(place), name) for place, name in enumerate(names[: len(shown)])]
     reading = (
         "TPR over FPR, both on a logarithmic scale. The dotted line is a coin flip. A curve above it finds members. "
         "The axis ends where the non-members end: no smaller FPR can be measured."
@@ -94,8 +94,11 @@ def named(cell: Cell, *, defense: bool) -> str:
     return f"{defense_name(cell.defense)}: {attack}{kind}"
 
 
-def frontier(points: Sequence[Point]) -> Chart:
-    """AUC of the strongest adaptive attack against mIoU: a point a setting, a line a defense."""
+def frontier(points: Sequence[Point], remark: str = "") -> Chart:
+    """AUC of the strongest adaptive attack against mIoU: a point a setting, a line a defense.
+
+    remark: what a reader must know of how the points came about.
+    """
     families = list(dict.fromkeys(one.family for one in points if one.defense != UNDEFENDED))
     left = min([0.48, *(round(one.auc.low - 0.02, 2) for one in points)])
     mious = [100 * end for one in points for end in (one.miou.low, one.miou.high)]
@@ -107,14 +110,14 @@ def frontier(points: Sequence[Point]) -> Chart:
     for place, family in enumerate([UNDEFENDED, *families]):
         parts.append(_family([one for one in points if _of(one, family)], place, (x, y)))
     label = "Leak against quality. " + "; ".join(told(one) for one in points)
-    legend = [(f"{svg.hue(place)} d0", defense_name(name)) for place, name in enumerate([UNDEFENDED, *families])]
+    legend = [(svg.swatch(place, mark=True), defense_name(name)) for place, name in enumerate([UNDEFENDED, *families])]
     reading = (
         "Left is private, up is useful. A point is one setting of a defense, with 95% intervals. Lines join the "
         "settings of one defense. The dashed staircase is the front: what lies below and right of it is dominated. "
         "The strongest attack was chosen after the fact, which flatters the attacker."
     )
     drawn = svg.picture(WIDTH, HEIGHT, *parts, label=label, role="group")
-    return Chart("Defenses by leak and quality", reading, drawn, legend)
+    return Chart("Defenses by leak and quality", f"{reading} {remark}".rstrip(), drawn, legend)
 
 
 def grown(found: Sequence[Cell]) -> Chart:
@@ -133,7 +136,7 @@ def grown(found: Sequence[Cell]) -> Chart:
     told_ = "; ".join(f"{name}: {_by_number(one)}" for name, one in zip(names, aucs, strict=True))
     reading = "AUC on the undefended model with fewer shadows, with 95% intervals. A line begins where it has enough."
     drawn = svg.picture(WIDTH, HEIGHT, *parts, label=f"What more shadows buy. {told_}.")
-    legend = [(f"{svg.hue(place)} d{place}", name) for place, name in enumerate(names)]
+    legend = [(svg.swatch(place), name) for place, name in enumerate(names)]
     return Chart("What more shadows buy", reading, drawn, legend)
 
 

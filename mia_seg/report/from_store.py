@@ -16,7 +16,7 @@ from mia_seg.report.render import digest_of, fresh
 from mia_seg.store import Store
 from mia_seg.texts import files_below
 
-PAGES = {"html": PAGE, "md": README}
+PAGES = {"md": README, "html": PAGE}  # a page lists the figures that its README has
 About = Mapping[str, Mapping[str, Any]]
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup, escape
@@ -64,14 +65,18 @@ def digest_of(files: Iterable[Path], *facts: object) -> str:
     return _hash([*parts, repr(facts).encode(), _code().encode()])
 
 
-def abbreviated(text: str) -> Markup:
-    """Text in which the words of the glossary say what they mean."""
+def abbreviated(text: str, link: bool = False) -> Markup:
+    """Text in which the words of the glossary say what they mean; `link`: and lead there, which a key reaches."""
     parts, at = [], 0
     for found in WORD.finditer(text):
-        meaning = escape(TERMS[found[0]])
-        parts += [escape(text[at : found.start()]), Markup(f'<abbr title="{meaning}">{escape(found[0])}</abbr>')]
+        parts += [escape(text[at : found.start()]), _term(found[0], link)]
         at = found.end()
     return Markup("").join([*parts, escape(text[at:])])
+
+
+def _term(word: str, link: bool) -> Markup:
+    told = Markup('<a class="term" href="#term-{}" title="{}">{}</a>' if link else '<abbr title="{1}">{2}</abbr>')
+    return told.format(quote(word), TERMS[word], word)
 
 
 def markdown_cell(text: str) -> str:

@@ -30,6 +30,12 @@ def shape(place: int, x: object, y: object, *, filled: bool = True) -> Markup:
     return tag("svg", path, x=x, y=y, overflow="visible")
 
 
+def swatch(place: int, *, mark: bool = False) -> Markup:
+    """The line or the mark of a legend."""
+    drawn = shape(place, 17, 6) if mark else line(0, 6, 34, 6, f"d{place}")
+    return tag("svg", drawn, class_=f"swatch {hue(place)}", aria_hidden="true")
+
+
 def hue(place: int) -> str:
     """The class of a colour."""
     return f"h{1 + (place - 1) % HUES}" if place else "h0"

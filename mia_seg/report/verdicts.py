@@ -39,6 +39,7 @@ UNSHOWN = {
     "confounded": "any leak beyond what images and labels give away alone",
     "not measured": "what this model leaks without a defense",
 }
+OPEN = ("leaks, size open", "too few to tell")
 UNTESTED = "that the split is sound, for its controls are incomplete"
 
 
@@ -99,7 +100,7 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     blind = control_of(found, best.shadow)
     state = _state(best, blind)
     lost, many = left_out(rows)
-    told = [*([lost] if many else []), *_measured(best), *_split(best, blind)]
+    told = [*([lost] if many else []), *_measured(best, state), *_split(best, blind)]
     return Verdict(state, told, _unshown(best, state, controls), controls, best, _worth(best))
 
 
@@ -198,9 +199,9 @@ def _state(best: Cell, blind: Cell | None) -> str:
     return "too few to tell" if wide else "no leak shown"
 
 
-def _measured(best: Cell) -> list[str]:
+def _measured(best: Cell, state: str) -> list[str]:
     auc, name = best.auc, attack_name(best.attack, best.representation)
-    pairs = f"{100 * auc.value:.0f} of 100"
+    pairs = f"It ranks a random training image above a random other image in {100 * auc.value:.0f} of 100 pairs."
     bound = {
         "leaks": f"With 95% confidence its AUC is at least {auc.low:.2f}. That bounds the leak from below.",
         "not shown": "The interval includes 0.5, which is a coin flip.",
@@ -208,7 +209,7 @@ def _measured(best: Cell) -> list[str]:
     }
     return [
         f"The strongest attack, {name}, reaches AUC {auc}.",
-        f"It ranks a random training image above a random other image in {pairs} pairs.",
+        *([] if state in OPEN else [pairs]),
         bound[auc.verdict],
     ]
 
@@ -238,7 +239,7 @@ def _split(best: Cell, blind: Cell | None) -> list[str]:
 def _unshown(best: Cell, state: str, controls: str) -> list[str]:
     members, others = groups(best)
     told = [UNSHOWN[state]]
-    if state in ("leaks, size open", "too few to tell"):
+    if state in OPEN:
         told.append(f"a narrower interval: it rests on {members} groups of members and {others} of non-members")
     if rare(best) == "not resolvable":
         told.append("TPR at 1% FPR, which needs more non-members")
