@@ -14,6 +14,7 @@ UNDEFENDED = "none"
 OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
 CHANCE = 0.5
+WIDE = 0.2  # an interval of AUC above this width gives no size
 KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
 
 
@@ -37,6 +38,11 @@ class Estimate(NamedTuple):
     def above(self, other: "Estimate") -> bool:
         """Whether the whole interval lies above the other."""
         return self.low > other.high
+
+    @property
+    def wide(self) -> bool:
+        """Whether the interval of an AUC is too wide to give a size."""
+        return self.high - self.low > WIDE
 
     @property
     def verdict(self) -> str:
@@ -97,11 +103,11 @@ class Cell:
     @property
     def anchor(self) -> str:
         """Where a page tells what the cell came from: the same at all levels of its results."""
-        return anchor_of(self.runs[0])
+        return anchor_of(vars(self))
 
 
 def anchor_of(run: Row) -> str:
-    """The anchor of the cell that a row is of."""
+    """The anchor of the cell that a row, or a cell's own fields, are of."""
     key = [run[name] for name in KEYS if name != "level"]
     return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
 

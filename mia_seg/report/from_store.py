@@ -31,8 +31,7 @@ def report(
     no browser prints it.
     """
     forms = _known(forms)
-    found = by_folder(reports)
-    made = []
+    found, made, kept = by_folder(reports), [], 0
     for folder, results in found.items():
         place, victims = reports / folder, sorted({result.victim for result in results})
         about = {name: _about(place / name, folder, store, thumbnails=thumbnails) for name in victims}
@@ -40,6 +39,9 @@ def report(
             names = {name for name in victims if not fresh(place / name / PAGES[form], about[name]["digest"])}
             stale = [result for result in results if result.victim in names]
             made += _drawn(place, stale, form, about=about, at=(store, data_root), thumbnails=thumbnails)
+            kept += len(victims) - len(names)
+    if kept:
+        say(f"    kept {kept} page{'s' * (kept != 1)}: what they were drawn from is as it was")
     if "pdf" in forms:
         pages = [reports / folder / victim / PAGE for folder, victim in _audits(found)]
         made += [pdf.printed(page) for page in pages if page in made or not page.with_suffix(".pdf").is_file()]
@@ -49,11 +51,15 @@ def report(
 def by_folder(reports: Path) -> dict[str, list[Result]]:
     """All results below a folder by the report that they belong to: '' is the one here, 'a2' the one in its folder a2.
 
-    Raises MiaSegError where there are none, and where one lies in the folder of another victim.
+    Raises MiaSegError where there are none, and where one does not lie in the folder of its victim.
     """
     found: dict[str, list[Result]] = {}
-    for path in (path for path in results_.files(reports) if path.parent != reports):
+    for path in results_.files(reports):
         one = results_.read(path)
+        if path.parent == reports:
+            raise MiaSegError(
+                f"{path} lies in no folder of its victim '{one.victim}'. Give --reports the folder above, or move it."
+            )
         if one.victim != path.parent.name:
             raise MiaSegError(
                 f"{path} is a result of the victim '{one.victim}', and lies in the folder of '{path.parent.name}'. "
@@ -93,7 +99,6 @@ def _drawn(
 ) -> list[Path]:
     """The pages of one form whose results these are."""
     names = sorted({result.victim for result in stale})
-    _kept(len(about) - len(names), form)
     if not stale:
         return []
     scores = results_.read_generators(reports)
@@ -103,11 +108,6 @@ def _drawn(
     shown = _thumbnails(stale, at[1]) if thumbnails else {}
     told = {name: {**about[name], "thumbnails": shown.get(name, {})} for name in names}
     return write(reports, stale, scores=scores, forms=["html"], about=told)
-
-
-def _kept(count: int, form: str) -> None:
-    if count:
-        say(f"    kept {count} {PAGES[form]} page{'s' * (count != 1)}: what they were drawn from is as it was")
 
 
 def _sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> tuple[Any, Any]:

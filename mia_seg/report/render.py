@@ -44,7 +44,7 @@ def page(template: str, content: dict[str, Any]) -> str:
 
 def put(path: Path, text: str, digest: str = "") -> Path:
     """Write a text, with a stamp where there is a digest; a file that holds the same is left as it is."""
-    content = text + (f"\n<!-- drawn from {digest}, {_hash([text.encode()])} -->\n" if digest else "")
+    content = text + (f"\n<!-- drawn from {_made(digest, path)}, {_hash([text.encode()])} -->\n" if digest else "")
     with writing(path):
         if not path.is_file() or path.read_bytes() != content.encode():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,13 +56,13 @@ def fresh(path: Path, digest: str) -> bool:
     """Whether a page was drawn from these inputs and nobody changed it since."""
     text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
     stamp = STAMP.search(text)
-    return bool(stamp and stamp[1] == digest and stamp[2] == _hash([text[: stamp.start()].encode()]))
+    return bool(stamp and stamp[1] == _made(digest, path) and stamp[2] == _hash([text[: stamp.start()].encode()]))
 
 
 def digest_of(files: Iterable[Path], *facts: object) -> str:
-    """64 hex digits that stand for the content of files, for facts, and for this package's code of reports."""
+    """64 hex digits that stand for the content of files and for facts."""
     parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
-    return _hash([*parts, repr(facts).encode(), _code().encode()])
+    return _hash([*parts, repr(facts).encode()])
 
 
 def abbreviated(text: str, link: bool = False) -> Markup:
@@ -89,9 +89,15 @@ def markdown(text: str) -> str:
     return MARKUP.sub(r"\\\g<0>", printable(text))
 
 
+def _made(digest: str, path: Path) -> str:
+    """What a page was made of: its inputs, and the code that draws its kind."""
+    return _hash([digest.encode(), _code(path.suffix).encode()])
+
+
 @cache
-def _code() -> str:
-    files = sorted(path for path in HERE.iterdir() if path.is_file())
+def _code(suffix: str) -> str:
+    other = (".md.j2",) if suffix == ".html" else (".html.j2", ".css", ".js")
+    files = sorted(path for path in HERE.iterdir() if path.is_file() and not path.name.endswith(other))
     return __version__ + _hash([path.read_bytes() for path in files])
 
 

@@ -19,7 +19,6 @@ from mia_seg.report.controls import left_out
 from mia_seg.report.tables import percent
 from mia_seg.report.words import control_of, reference
 
-WIDE = 0.2  # an interval of AUC above this width gives no size
 RARE = "0.01"
 HEADLINES = {
     "leaks": "This model leaks which images it was trained on.",
@@ -191,12 +190,11 @@ def _state(best: Cell, blind: Cell | None) -> str:
     auc = best.auc
     if any(run["confounded"] for run in best.runs) or (blind and blind.auc.verdict == "leaks"):
         return "confounded"
-    wide = auc.high - auc.low > WIDE
     if auc.verdict == "leaks":
-        return "leaks, size open" if wide else "leaks"
+        return "leaks, size open" if auc.wide else "leaks"
     if auc.verdict == "inverted":
         return "inverted"
-    return "too few to tell" if wide else "no leak shown"
+    return "too few to tell" if auc.wide else "no leak shown"
 
 
 def _measured(best: Cell, state: str) -> list[str]:

@@ -223,7 +223,8 @@ def _changed_utility(change: Estimate) -> str:
 def _blind(cell: Cell) -> str:
     opening = f"Control: an attacker who sees labels and never the model reaches AUC {cell.auc} ({cell.shadow})"
     if cell.auc.verdict == "not shown":
-        return f"{opening}. The interval includes 0.5: members were not told from others."
+        told = "too few scenes to tell" if cell.auc.wide else "members were not told from others"
+        return f"{opening}. The interval includes 0.5: {told}."
     if cell.auc.verdict == "leaks":
         return (
             f"{opening}. That is above 0.5: the split itself tells members apart. Read every AUC as what it has over "
