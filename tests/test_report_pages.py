@@ -16,6 +16,7 @@ from helpers_files import assert_refused, call
 from helpers_results import result
 from test_report import shown
 
+from mia_seg import report
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
@@ -267,6 +268,36 @@ def test_groups_say_how_many_of_their_scenes_are_found() -> None:
     assert table.rows == [["y", "2", "100"], ["x", "2", "50"]]
     alone = result(1.0, **QUICK).with_scores(SceneScores(ids, members, ids, scored))
     assert exposed.group_table(cells(enriched([alone]))[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ({"defense": "argmax", "adaptive": True}, "Nothing was measured without a defense."),
+        ({"representation": "labels"}, "Nothing was measured without a defense."),
+        ({"adversary": "screen", "choose": "", **QUICK}, "No shadow was trained."),
+    ],
+)
+def test_a_page_is_drawn_of_whatever_there_is(tmp_path: Path, kind: dict[str, object], says: str) -> None:
+    (path,) = report.write(tmp_path, [result(1.0, **kind)], forms=["html"])
+    assert says in path.read_text()
+    assert Page(path).open == []
+
+
+def test_a_page_that_was_printed_is_not_printed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results.write(tmp_path, result(1.0, **QUICK))
+    monkeypatch.setattr(pdf, "browser", lambda: "a browser")
+    printed: list[Path] = []
+
+    def run(command: list[str], page: Path) -> None:
+        Path(command[-2].removeprefix("--print-to-pdf=")).write_bytes(b"%PDF")
+        printed.append(page)
+
+    monkeypatch.setattr(pdf, "_run", run)
+    for _ in range(2):
+        draw(tmp_path, Store(tmp_path / "none"), None, forms=["pdf"])
+    assert printed == [tmp_path / "village" / "index.html"]
+    assert (tmp_path / "village" / "index.pdf").read_bytes() == b"%PDF"
 
 
 @pytest.mark.parametrize("place", ["labelmefacade_moderate", "a2/camvid_19", "fleet/labelmefacade_small"])

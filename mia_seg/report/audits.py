@@ -122,7 +122,7 @@ def _tried(rows: Sequence[Row]) -> tuple[str, str]:
     members, others = (max(row[f"n_{side}"] for row in image) for side in ("members", "nonmembers"))
     return (
         f"{attacks} attack{'s' * (attacks != 1)}, {seeds} seed{'s' * (seeds != 1)}",
-        f"{defenses} defense{'s' * (defenses != 1)}. {members} training images and {others} others a seed.",
+        f"{defenses or 'No'} defense{'s' * (defenses != 1)}. {members} training images and {others} others a seed.",
     )
 
 
@@ -189,7 +189,9 @@ def _curves(found: Sequence[Cell], said: Verdict, standing: Sequence[Standing]) 
         return []
     bare = [c for c in found if (c.defense, c.shadow, c.control) == (UNDEFENDED, said.best.shadow, False)]
     bare.sort(key=lambda cell: -cell.auc.value)
-    drawn = [charts.roc(bare, "Attacks on the undefended model", [charts.named(c, defense=False) for c in bare])]
+    several = len({cell.shadow for cell in found}) > 1
+    title = "Attacks on the undefended model" + (f", through {said.best.shadow}" if several else "")
+    drawn = [charts.roc(bare, title, [charts.named(c, defense=False) for c in bare])]
     judged = sorted((one.judged for one in standing), key=lambda c: (c.defense != UNDEFENDED, -c.auc.value))
     if len(judged) > 1:
         names = [charts.named(cell, defense=True) for cell in judged]

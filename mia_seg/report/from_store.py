@@ -36,7 +36,8 @@ def report(
         place, victims = reports / folder, sorted({result.victim for result in results})
         about = {name: _about(place / name, folder, store, thumbnails=thumbnails) for name in victims}
         for form in (form for form in PAGES if form in forms):
-            names = {name for name in victims if not fresh(place / name / PAGES[form], about[name]["digest"])}
+            always = thumbnails and form == "html"  # images may have come since
+            names = {n for n in victims if always or not fresh(place / n / PAGES[form], about[n]["digest"])}
             stale = [result for result in results if result.victim in names]
             made += _drawn(place, stale, form, about=about, at=(store, data_root), thumbnails=thumbnails)
             kept += len(victims) - len(names)
@@ -44,7 +45,7 @@ def report(
         say(f"    kept {kept} page{'s' * (kept != 1)}: what they were drawn from is as it was")
     if "pdf" in forms:
         pages = [reports / folder / victim / PAGE for folder, victim in _audits(found)]
-        made += [pdf.printed(page) for page in pages if page in made or not page.with_suffix(".pdf").is_file()]
+        made += [pdf.printed(page) for page in pages if not pdf.is_newer(page)]
     return made + write_index(reports, found, forms)
 
 

@@ -39,6 +39,12 @@ def printed(page: Path) -> Path:
     return made
 
 
+def is_newer(page: Path) -> bool:
+    """Whether the PDF of a page was printed after the page was drawn."""
+    made = page.with_suffix(".pdf")
+    return made.is_file() and made.stat().st_mtime_ns >= page.stat().st_mtime_ns
+
+
 def _run(command: list[str], page: Path) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
