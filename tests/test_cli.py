@@ -43,7 +43,7 @@ COMMANDS = {
         "--device",
     ],
     "plan": [*TRIED, "--grid", *PLACES, "--json"],
-    "report": [*PLACES, "--device"],
+    "report": [*PLACES, "--format", "--thumbnails"],
     "open": ["victim", "--reports"],
     "list": ["--json"],
     "check": ["--data-root", "--all", "--json", "--workers"],

@@ -21,7 +21,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.pipeline import Pipeline
 from mia_seg.recipes.splits import Partition
 from mia_seg.report import tables, words
-from mia_seg.report.from_store import loss_sheets
+from mia_seg.report.sheets import loss_sheets
 from mia_seg.stages import checks, shadow_members
 from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.plan import Plan

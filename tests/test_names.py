@@ -24,7 +24,7 @@ from mia_seg.cli import _screen as screen
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
-from mia_seg.report import curves, figures, style
+from mia_seg.report import curves, figures, render, style
 from mia_seg.report.cam import CamSheet
 from mia_seg.report.cells import cells, defenses_of, enriched
 from mia_seg.report.galleries import LossSheet
@@ -110,7 +110,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 def test_the_page_holds_every_name_as_it_is(reported: tuple[Path, str, str]) -> None:
     folder, victim, shadow = reported
-    page = Words((folder / "index.html").read_text("utf-8"))
+    page = Words((folder / victim / "index.html").read_text("utf-8"))
     for name in (victim, shadow, *NAMES):
         assert words(name) in words(page.text), name
     assert victim in page.ids
@@ -118,7 +118,7 @@ def test_the_page_holds_every_name_as_it_is(reported: tuple[Path, str, str]) -> 
 
 def test_the_readme_holds_every_name_as_markdown_shows_it(reported: tuple[Path, str, str]) -> None:
     folder, victim, shadow = reported
-    shown = Words(MarkdownIt("commonmark").enable("table").render((folder / "README.md").read_text("utf-8")))
+    shown = Words(MarkdownIt("commonmark").enable("table").render((folder / victim / "README.md").read_text("utf-8")))
     for name in (victim, shadow):
         assert shown.text.count(texts.printable(name)) >= 2, name
 
@@ -126,7 +126,7 @@ def test_the_readme_holds_every_name_as_markdown_shows_it(reported: tuple[Path, 
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
 @given(st.text("ab1_*`~#<>&;$|\\[]()!-+. :\"'=é街\n", min_size=1, max_size=12).filter(str.strip))
 def test_markdown_shows_what_it_would_take_for_markup(name: str) -> None:
-    said, cell = report._markdown(name), report._markdown_cell(name)
+    said, cell = render.markdown(name), render.markdown_cell(name)
     text = f"## {said}\n\n- Shadow {said}, seed\n\n| a | b |\n| --- | --- |\n| {cell} | 1 |\n"
     rules = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     assert words(Words(rules.render(text)).text).count(words(texts.printable(name))) >= 3

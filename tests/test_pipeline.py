@@ -305,7 +305,7 @@ def test_an_independent_attack_looks_at_the_classes_of_both_sides(audit: Trained
     with safe_open(weights, "pt") as file:
         channels = file.get_slice("conv1.0.weight").get_shape()[1]
     assert channels == 2 * len(seen.both), "a posterior and a label for each class that the attacker looks at"
-    assert "never asked the victim" in (workdir / "reports" / "index.html").read_text("utf-8")
+    assert "never asked the victim" in (workdir / "reports" / "tiny" / "index.html").read_text("utf-8")
     assert (workdir / "reports" / "tiny" / "cam.png").is_file(), "the attacker's maps are of those classes too"
 
 
@@ -316,9 +316,11 @@ def test_blocks_of_a_drive_are_told_by_their_mean_score(workdir: Path, data_temp
     found = results.read(workdir / "reports" / "tiny_camvid" / "tiny_camvid_a1.none.image_loss.s0.json").levels
     assert {name: level.n_members for name, level in found.items()} == {"image": 6, "group": 2}
     assert found["group"].threshold == found["image"].threshold
-    page = (workdir / "reports" / "index.html").read_text("utf-8")
+    page, text = (
+        (workdir / "reports" / "tiny_camvid" / name).read_text("utf-8") for name in ("index.html", "README.md")
+    )
     assert "Every attack, group by group" in page
-    assert "ROC, groups of photographs" in page
+    assert "ROC, groups of photographs" in text
 
 
 def test_coins_of_victim_and_shadow_end_in_a_bound_on_epsilon(workdir: Path) -> None:
@@ -332,4 +334,4 @@ def test_coins_of_victim_and_shadow_end_in_a_bound_on_epsilon(workdir: Path) -> 
     assert image.n_members + image.n_nonmembers == epsilon.guesses == 12
     # Twelve right guesses of twelve would show log(q / (1 - q)) with q = 0.05 ** (1 / 12), 1.26.
     assert 0 <= (-1 if epsilon.low is None else epsilon.low) < 1.27
-    assert "What it says of differential privacy" in (workdir / "reports" / "index.html").read_text("utf-8")
+    assert "What it says of differential privacy" in (workdir / "reports" / "tiny" / "index.html").read_text("utf-8")

@@ -117,12 +117,12 @@ def test_a_defense_is_judged_on_the_same_photographs() -> None:
     before, after = told(1.0), told(0.8, "gaussian:0.5", -0.03)
     assert after.levels["image"].auc_high > before.levels["image"].auc_low, "as two intervals nothing shows"
     text = defended(before, after)
-    assert text.startswith("Gaussian 0.5 lowers the leak but does not stop an attacker who adapts")
-    assert "on the same photographs the AUC changes by −0.0" in text
-    assert "It costs utility: mIoU on unseen scenes changes by −3.0 [−3.2, −2.8] points." in text
+    assert text.startswith("Gaussian 0.5: lowers the leak but does not stop it. An attacker who adapts")
+    assert "On the same images the AUC changes by −0.0" in text
+    assert "mIoU on unseen images changes by −3.0 [−3.2, −2.8] points: it costs quality." in text
     worse = defended(before, told(1.2, "gaussian:0.5", 0.001))
-    assert worse.startswith("Gaussian 0.5 makes matters worse with an attacker who adapts")
-    assert "No cost was shown: mIoU on unseen scenes changes by +0.1 [−0.1, +0.3] points." in worse
+    assert worse.startswith("Gaussian 0.5: makes the leak larger. An attacker who adapts")
+    assert "mIoU on unseen images changes by +0.1 [−0.1, +0.3] points: no cost shown." in worse
 
 
 def test_the_strongest_of_several_is_given_a_wider_interval() -> None:
@@ -133,13 +133,13 @@ def test_the_strongest_of_several_is_given_a_wider_interval() -> None:
     others = [told(0.5, name, None if name == "none" else -0.03, attack="image_loss", representation="")
               for name in ("none", "argmax")]  # fmt: skip
     assert "allows for" not in defended(*found)
-    assert "(the interval allows for the strongest of 2)" in defended(*found, *others)
+    assert "The interval allows for the strongest of 2." in defended(*found, *others)
 
 
 def test_a_defense_that_changes_nothing_is_said_to() -> None:
     text = defended(told(1.0), told(1.0, "argmax", 0.0).with_scores(told(1.0).scores))
-    assert text.startswith("Argmax does nothing that shows")
-    assert "on the same photographs the AUC changes by +0.000 [+0.000, +0.000]" in text
+    assert text.startswith("Argmax: no effect shown.")
+    assert "On the same images the AUC changes by +0.000 [+0.000, +0.000]" in text
 
 
 def test_only_seeds_of_both_are_compared() -> None:

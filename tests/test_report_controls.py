@@ -12,7 +12,8 @@ from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.report import words
 from mia_seg.report.cells import enriched
-from mia_seg.report.tables import glance
+from mia_seg.report.lists import glance
+from mia_seg.report.verdicts import verdict
 
 SOUND = {
     "auc": 0.52,
@@ -41,19 +42,17 @@ def said(*found: Result) -> str:
 def test_a_sound_split_is_said_in_a_sentence() -> None:
     one = controlled(SOUND)
     assert "An attacker who never sees the model: AUC 0.52 (p 0.31): nothing in the split" in said(one)
-    assert "the model leaks" in words.leak(enriched([one]))
-    assert glance(enriched([one])).rows[0][2] == "leaks"
+    assert glance(enriched([one])).rows[0][1:3] == ["leaks", "sound"]
 
 
 def test_a_confounded_split_is_said_first_and_calls_nothing_a_leak() -> None:
     one = controlled(FLAGGED)
     above = one.levels["image"].auc - 0.81
-    text = words.leak(enriched([one]))
-    assert text.startswith("CONFOUNDED")
-    assert f"reaches AUC 0.81 by images and labels alone; the attack is {above:+.2f} from there" in text
-    assert "the model leaks" not in text
+    text = str(verdict(enriched([one])))
+    assert text.startswith("Not resolved: members and non-members differ")
+    assert f"reaches AUC 0.81 by images and labels alone. The attack is {above:+.2f} from there." in text
     assert "AUC 0.81 (p 0.001): CONFOUNDED" in said(one)
-    assert glance(enriched([one])).rows[0][2] == "CONFOUNDED"
+    assert glance(enriched([one])).rows[0][1] == "confounded"
 
 
 def test_the_table_on_the_screen_says_so_above_itself(tmp_path: Path) -> None:
@@ -67,7 +66,7 @@ def test_the_table_on_the_screen_says_so_above_itself(tmp_path: Path) -> None:
 def test_one_confounded_seed_of_two_is_enough() -> None:
     found = [controlled(SOUND, seed=1), controlled(FLAGGED, seed=2)]
     assert "AUC 0.52 (p 0.31); 0.81 (p 0.001): CONFOUNDED" in said(*found)
-    assert words.leak(enriched(found)).startswith("CONFOUNDED")
+    assert verdict(enriched(found)).state == "confounded"
 
 
 def test_what_was_not_tested_is_said() -> None:
@@ -91,7 +90,7 @@ def test_the_page_has_both_tables_where_results_have_controls(tmp_path: Path, ol
     twins = {"members": 3, "of": 60, "distance": 8, "pairs": [{"member": "a", "nonmember": "b"}]}
     few = controlled(UNTESTED, halves={"untested": "one non-member group cannot be halved"}, seed=2, near_twins=twins)
     report.write(tmp_path, [result(1.8)] if old else [controlled(FLAGGED), few], {})
-    page = (tmp_path / "index.html").read_text()
+    page = (tmp_path / "village" / "index.html").read_text()
     assert ("Near twins: 3 of 60 members (seed 2) look" in page) is not old
     parts = ["0.50 [0.39, 0.61]", "0.06 [0.36, 0.64]", "+0.09", "not tested: 3 groups", "not tested: one non-member"]
     assert [part in page for part in parts] == [not old] * 5

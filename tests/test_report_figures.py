@@ -283,7 +283,7 @@ def test_the_page_shows_what_weighs_the_defenses(tmp_path: Path, monkeypatch: py
     assert all((tmp_path / name).stat().st_size < SMALL for name in names)
     assert not (tmp_path / "elsewhere").exists()
     for page in ("index.html", "README.md"):
-        text = (tmp_path / page).read_text()
+        text = (tmp_path / "village" / page).read_text()
         for title in ("Generators of features", "Defenses at their worst", "Labels and confidences"):
             assert title in text
         assert "Predicted labels alone (AUC" in text
@@ -372,7 +372,7 @@ def test_more_shadows_are_drawn_beside_the_loss_and_their_gain_has_a_table(
     difference = found[0].above_loss.auc
     told = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
     for page in ("index.html", "README.md"):
-        text = (tmp_path / page).read_text()
+        text = (tmp_path / "village" / page).read_text()
         assert "What more shadows buy" in text
         assert told in text
 

@@ -25,6 +25,7 @@ from mia_seg.cli._options import (
     AsJson,
     Device,
     Devices,
+    Drawn,
     Form,
     GeneratorName,
     Kept,
@@ -181,10 +182,16 @@ def plan(tried: TriedOrGrid, places: Places, as_json: AsJson = False) -> None:
 
 @app.command()
 @command
-def report(places: Places, device: Device = "auto") -> None:
-    """Draw figures, tables and the page again from the results; CAM maps where models and images are at hand."""
-    workspace = work.opened(places, Machine(device))
-    screen.following(screen.pages(work.drawn(workspace)), work.opening(places.reports))
+def report(
+    places: Places,
+    form: Drawn = None,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Show the most exposed scenes on the pages, where images are here.")
+    ] = False,
+) -> None:
+    """Draw a page an audit and an index over all from the results; what did not change is left as it is."""
+    made = work.report(places.reports, places.store, places.data_root, forms=form, thumbnails=thumbnails)
+    screen.following(screen.pages(made), f"open {made[-1]}" if form else work.opening(places.reports))
 
 
 app.command("open")(command(open_))

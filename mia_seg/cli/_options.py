@@ -22,6 +22,25 @@ class Form(StrEnum):
     LATEX = "latex"
 
 
+class ReportForm(StrEnum):
+    """What a report is drawn as."""
+
+    HTML = "html"
+    MD = "md"
+    CSV = "csv"
+    JSON = "json"
+    LATEX = "latex"
+    PDF = "pdf"
+
+
+Drawn = Annotated[
+    list[ReportForm] | None,
+    typer.Option(
+        "--format",
+        help="html: a page an audit and an index. md: READMEs with figures. csv, json, latex: all numbers in one "
+        "file. pdf: the pages, printed by Chromium. Repeat for several. Default: html and md.",
+    ),
+]
 Seeds = Annotated[
     list[int] | None,
     typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of split, weights, noise; repeatable. Default: 0."),

@@ -158,9 +158,9 @@ def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
 def verdict(found: "Sequence[Result]") -> None:
     """What the strongest attack achieves, in words."""
     from mia_seg.evaluate import results as results_
-    from mia_seg.report import words
+    from mia_seg.report.verdicts import verdict as said
 
-    out().print(printable(words.leak(list(results_.rows(found)))), markup=False)
+    out().print(printable(str(said(list(results_.rows(found))))), markup=False)
 
 
 def _near_twins(found: "Sequence[Result]") -> "Iterator[str]":
@@ -234,7 +234,7 @@ def says(checks: str) -> None:
 
 def pages(written: Sequence[Path]) -> list[Path]:
     """The pages among a report's files; the figures are counted, not listed."""
-    found = [path for path in written if path.suffix in (".html", ".md")]
+    found = [path for path in written if path.suffix not in (".png", ".svg")]
     if not MANNER.brief:
         out().print(f"[dim]    drew[/] {len(written) - len(found)} figures")
     return found

@@ -134,6 +134,15 @@ def opening(reports: Path) -> str:
 
 def drawn(workspace: "Workspace") -> list[Path]:
     """Draw the report; what was written."""
-    from mia_seg.report.from_store import report
+    return report(workspace.reports, workspace.store.root, workspace.data_root)
 
-    return report(workspace.reports, workspace.store, workspace.data_root)
+
+def report(
+    reports: Path, store: Path, data_root: Path | None, *, forms: Sequence[str] | None = None, thumbnails: bool = False
+) -> list[Path]:
+    """Draw the report in some forms, or in the usual ones; what was written. A workspace would import torch."""
+    from mia_seg.report import USUAL
+    from mia_seg.report.from_store import report as draw
+    from mia_seg.store import Store
+
+    return draw(reports, Store(store), data_root, forms=forms or USUAL, thumbnails=thumbnails)

@@ -7,9 +7,9 @@ from mia_seg.report.cells import Cell, attack_name, attacker_name, cells, defens
 from mia_seg.report.tables import Table
 
 READING = (
-    "AUC on whole photographs, [95%], where the attacker asks about each of them as often as the column says, under "
-    "fresh noise each time, and averages the answers. What averaging undoes was no protection. mIoU is that of the "
-    "averaged answers on non-members."
+    "AUC on whole images, [95%]. The attacker asks about each image as often as the column says, under fresh noise, "
+    "and averages the answers. What averaging undoes was no protection. mIoU is that of the averaged answers on "
+    "non-members."
 )
 
 

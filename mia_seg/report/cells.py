@@ -1,5 +1,6 @@
 """Cells of the grid: one defense under one attack; the runs of a cell differ by their seed alone."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ UNDEFENDED = "none"
 OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
 CHANCE = 0.5
+WIDE = 0.2  # an interval of AUC above this width gives no size
 KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
 
 
@@ -36,6 +38,11 @@ class Estimate(NamedTuple):
     def above(self, other: "Estimate") -> bool:
         """Whether the whole interval lies above the other."""
         return self.low > other.high
+
+    @property
+    def wide(self) -> bool:
+        """Whether the interval of an AUC is too wide to give a size."""
+        return self.high - self.low > WIDE
 
     @property
     def verdict(self) -> str:
@@ -98,6 +105,22 @@ class Cell:
     def auc(self) -> Estimate:
         return self.estimate("auc")
 
+    @property
+    def miou(self) -> Estimate | None:
+        """Of unseen scenes; None where they have no labels."""
+        return self.estimate("miou", "nonmembers") if self.labelled else None
+
+    @property
+    def anchor(self) -> str:
+        """Where a page tells what the cell came from: the same at all levels of its results."""
+        return anchor_of(vars(self))
+
+
+def anchor_of(run: Row) -> str:
+    """The anchor of the cell that a row, or a cell's own fields, are of."""
+    key = [run[name] for name in KEYS if name != "level"]
+    return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
+
 
 def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> Estimate | None:
     """A rate over runs, each {name, low, high}; None where words stand for one of them."""
@@ -114,7 +137,7 @@ def enriched(results: Iterable[Result]) -> list[Row]:
         results_.row(result, level)
         | {name: getattr(result.levels[level], name) for name in results_.CURVES}
         | result.model_dump(include={"confidence", "by_shadows", "image_loss", "above_loss", "utility_change"})
-        | {"scores": result.scores}
+        | {"scores": result.scores, "result": result}
         | {"mode": result.settings.get("mode", "")}
         | {name: found if level == "image" else None for name, found in result.model_dump(include=OF_IMAGES).items()}
         | {"untested": getattr(result.controls and result.controls.blind, "untested", None)}

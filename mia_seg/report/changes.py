@@ -7,10 +7,9 @@ from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attack
 from mia_seg.report.tables import Table
 
 READING = (
-    "Each row compares the same attack with and without the defense on the same photographs: the AUC and the mIoU on "
-    "unseen scenes with it, less those without it. The interval is that of the difference, and shows more than two "
-    "intervals side by side. Over several seeds the difference is a mean with an interval for seeds that are a random "
-    "draw."
+    "Each row compares the same attack with and without the defense on the same images. Changes are the values with "
+    "the defense less those without. The interval is that of the difference, which shows more than two intervals side "
+    "by side. Over several seeds the difference is a mean, and its interval allows for other seeds."
 )
 
 
@@ -45,12 +44,13 @@ def change_table(found: list[Cell]) -> list[Table]:
     """What every defense changes for every attack; none for results that keep no scores."""
     image = [cell for cell in found if cell.level == "image" and not cell.control]
     before = {(cell.attack, cell.representation): cell for cell in image if cell.defense == UNDEFENDED}
-    rows = []
+    rows, anchors = [], []
     for cell in image:
         other = before.get((cell.attack, cell.representation))
         change = auc_change(cell, other) if other is not None and cell is not other else None
         if other is not None and change is not None:
             rows.append(_row(cell, other, change))
+            anchors.append(cell.anchor)
     columns = [
         "Attack",
         "Defense",
@@ -61,7 +61,7 @@ def change_table(found: list[Cell]) -> list[Table]:
         "Change of mIoU, points",
         "Seeds",
     ]
-    return [Table("What each defense changes", READING, columns, rows, texts=3)] if rows else []
+    return [Table("What each defense changes", READING, columns, rows, texts=3, anchors=anchors)] if rows else []
 
 
 def _row(cell: Cell, other: Cell, change: Estimate) -> list[str]:

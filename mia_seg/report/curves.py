@@ -80,7 +80,7 @@ def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None
     grid = np.geomspace(lowest, 1, LOG_STEPS) if panel.log else LINEAR
     ax.plot(grid, grid, color=GREY, linestyle=":", linewidth=1)
     for cell in cells:
-        _band(ax, grid, [_tpr(run, grid) for run in cell.runs], cell=cell, look=look)
+        _band(ax, grid, [tpr(run, grid) for run in cell.runs], cell=cell, look=look)
     ax.set_ylim(-0.02, 1.02)
     ax.set_xticks([0, 0.5, 1])
     ax.set_xlabel("False positive rate" + (", log scale" if panel.log else ""))
@@ -115,7 +115,7 @@ def _band(ax: Axes, grid: np.ndarray, curves: list[np.ndarray], *, cell: Cell, l
         ax.fill_between(grid, stack.min(0), stack.max(0), color=colour, alpha=0.13, linewidth=0)
 
 
-def _tpr(run: Row, grid: np.ndarray) -> np.ndarray:
+def tpr(run: Row, grid: np.ndarray) -> np.ndarray:
     """Between two operating points an attacker may toss a coin, which is the straight line; the AUC counts it too."""
     fpr, tpr = np.array(run["roc_points"]).T
     return np.asarray(np.interp(grid, fpr, tpr))

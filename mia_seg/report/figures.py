@@ -1,6 +1,5 @@
 """The figures of a report: which there are of what was measured, what they are called, and how to read them."""
 
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,14 +67,9 @@ class Figure:
         """The files of all formats."""
         return [self.path.with_name(f"{self.path.name}.{ending}") for ending in self.formats]
 
-    @property
-    def data(self) -> str:
-        """The PNG as a data URI."""
-        return f"data:image/png;base64,{b64encode(self.files[0].read_bytes()).decode()}"
-
     def link(self, ending: str) -> str:
-        """Address of one format relative to the reports' folder."""
-        return quote(f"{self.path.parent.name}/{self.path.name}.{ending}")
+        """Address of one format beside the README."""
+        return quote(f"{self.path.name}.{ending}")
 
 
 def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str) -> list[Figure]:

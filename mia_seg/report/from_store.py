@@ -1,200 +1,126 @@
-"""Sheets from the store: where one attacker, trained on undefended answers, looks under each defense (thesis, figure
-7.9), and where the victim knows a scene better than a fleet's shadows that were not trained on it.
-"""
+"""The report of a folder of results: which pages are still those of their results, and which are drawn again."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from lightning_fabric import Fabric
-from rich.markup import escape
-
-from mia_seg import recipes
-from mia_seg.attacks._readings import READINGS, load_readings
-from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
-from mia_seg.data import Dataset, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results as results_
+from mia_seg.evaluate import scores as scores_
 from mia_seg.evaluate.results import Result
-from mia_seg.progress import console
-from mia_seg.query import answers
-from mia_seg.query.answers import Answers
-from mia_seg.report import write
-from mia_seg.report.cam import CamSheet, activation_maps
-from mia_seg.report.galleries import LossSheet
-from mia_seg.store import MADE, Store, reading
-from mia_seg.texts import printable
+from mia_seg.progress import say
+from mia_seg.recipes import GENERATORS
+from mia_seg.report import ALL, PAGE, USUAL, pdf, write, write_index
+from mia_seg.report.readme import README
+from mia_seg.report.render import digest_of, fresh
+from mia_seg.store import Store
+from mia_seg.texts import files_below
 
-SCENES = 3
-EACH = 2  # scenes of either side on the sheet of losses
-UNDEFENDED = "none"
-HERE = "."
+PAGES = {"md": README, "html": PAGE}  # a page lists the figures that its README has
+About = Mapping[str, Mapping[str, Any]]
 
 
-def report(reports: Path, store: Store, data_root: Path | None) -> list[Path]:
-    """Draw every figure, table and page again from the results on disk; the files."""
-    by_folder = _by_folder(reports)
-    found = by_folder.pop(HERE, [])
-    if not found:
-        below = f" Reports of their own lie in its folders: {', '.join(by_folder)}." if by_folder else ""
-        raise MiaSegError(f"{reports} holds no results of victims. Run 'mia-seg run VICTIM SHADOW' first.{below}")
-    cams, losses = cam_sheets(found, store, data_root), loss_sheets(found, store, data_root)
-    scores = results_.read_generators(reports)
-    return write(reports, found, cams, scores=scores, losses=losses, others=by_folder)
+def report(
+    reports: Path, store: Store, data_root: Path | None, *, forms: Sequence[str] = USUAL, thumbnails: bool = False
+) -> list[Path]:
+    """Draw the pages of all audits below a folder whose inputs changed, and the index over them; what was drawn.
+
+    forms: of `ALL`; a PDF is its page, printed. thumbnails: whether pages show the most exposed scenes as small
+    photographs, where these are here.
+    Raises MiaSegError where there are no results, where one lies in the folder of another victim, and for a PDF where
+    no browser prints it.
+    """
+    forms = _known(forms)
+    found, made, kept = by_folder(reports), [], 0
+    for folder, results in found.items():
+        place, victims = reports / folder, sorted({result.victim for result in results})
+        about = {name: _about(place / name, folder, store, thumbnails=thumbnails) for name in victims}
+        for form in (form for form in PAGES if form in forms):
+            always = thumbnails and form == "html"  # images may have come since
+            names = {n for n in victims if always or not fresh(place / n / PAGES[form], about[n]["digest"])}
+            stale = [result for result in results if result.victim in names]
+            made += _drawn(place, stale, form, about=about, at=(store, data_root), thumbnails=thumbnails)
+            kept += len(victims) - len(names)
+    if kept:
+        say(f"    kept {kept} page{'s' * (kept != 1)}: what they were drawn from is as it was")
+    if "pdf" in forms:
+        pages = [reports / folder / victim / PAGE for folder, victim in _audits(found)]
+        made += [pdf.printed(page) for page in pages if not pdf.is_newer(page)]
+    return made + write_index(reports, found, forms)
 
 
-def _by_folder(reports: Path) -> dict[str, list[Result]]:
-    """The results below a folder by the report that shows them: '.' is the one here, 'a2' the one in its folder a2."""
+def by_folder(reports: Path) -> dict[str, list[Result]]:
+    """All results below a folder by the report that they belong to: '' is the one here, 'a2' the one in its folder a2.
+
+    Raises MiaSegError where there are none, and where one does not lie in the folder of its victim.
+    """
     found: dict[str, list[Result]] = {}
     for path in results_.files(reports):
-        if path.parent != reports:
-            folder = path.parent.parent.relative_to(reports).as_posix()
-            found.setdefault(folder, []).append(results_.read(path))
+        one = results_.read(path)
+        if path.parent == reports:
+            raise MiaSegError(
+                f"{path} lies in no folder of its victim '{one.victim}'. Give --reports the folder above, or move it."
+            )
+        if one.victim != path.parent.name:
+            raise MiaSegError(
+                f"{path} is a result of the victim '{one.victim}', and lies in the folder of '{path.parent.name}'. "
+                f"Move it to a folder '{one.victim}', or remove it."
+            )
+        place = path.parent.parent.relative_to(reports)
+        found.setdefault("" if place == Path() else place.as_posix(), []).append(one)
+    if not found:
+        raise MiaSegError(f"{reports} holds no results of victims. Run 'mia-seg run VICTIM SHADOW' first.")
     return found
 
 
-def cam_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, CamSheet]:
-    """A sheet a victim, from the store; where it lacks something, a line says so and the old figure stays."""
-    sheets = {}
-    for victim in sorted({r.victim for r in results}):
-        shown = _shown([r for r in results if r.victim == victim])
-        folders = [folder for r in shown for folder in _folders(r, store)]
-        if shown and _whole("CAM", victim, folders, data_root=data_root):
-            sheets[victim] = _sheet(shown, store, data_root)
-    return sheets
+def _known(forms: Sequence[str]) -> list[str]:
+    strange = [form for form in forms if form not in ALL]
+    if strange:
+        raise MiaSegError(f"No form of a report is called '{strange[0]}'. There are: {', '.join(ALL)}.")
+    if "pdf" in forms:
+        pdf.browser()  # before the first page
+    return list(dict.fromkeys([*forms, *(["html"] if "pdf" in forms else [])]))
 
 
-def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, LossSheet]:
-    """A sheet a victim, from the answers in the store; with the shadows' losses where those of a fleet are there."""
-    sheets = {}
-    for victim in sorted({r.victim for r in results}):
-        asked = _undefended([r for r in results if r.victim == victim])
-        if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root=data_root):
-            sheets[victim] = _loss_sheet(asked, store, data_root)
-    return sheets
+def _about(folder: Path, report_: str, store: Store, *, thumbnails: bool) -> dict[str, Any]:
+    """What a page is told beside its results: the folder of its report, and the digest of all that it is drawn from."""
+    files = [path for path in results_.files(folder) if path.parent == folder]
+    files += [path for one in files if (path := scores_.beside(one)).is_file()]
+    files += files_below(folder, f"{GENERATORS}/*.json")
+    answers = (store.root / "answers").is_dir()
+    return {"folder": report_, "digest": digest_of(files, folder.name, report_, thumbnails, answers)}
 
 
-def _shown(results: Sequence[Result]) -> list[Result]:
-    """The results of the first seed and shadow by the patch attack that sees posteriors and ignores defenses."""
-    patch = [r for r in results if (r.attack, r.representation, r.adaptive) == ("patch_resnet50", "concat", False)]
-    first = min(((r.seed, r.choose != "confidence", r.shadow) for r in patch), default=None)
-    return [r for r in patch if (r.seed, r.choose != "confidence", r.shadow) == first]
+def _audits(found: Mapping[str, Sequence[Result]]) -> list[tuple[str, str]]:
+    return sorted({(folder, result.victim) for folder, results in found.items() for result in results})
 
 
-def _undefended(results: Sequence[Result]) -> list[Result]:
-    """The results on one seed's undefended model by image loss or through a fleet; of one shadow, a fleet's first."""
-    asked = [
-        r
-        for r in results
-        if (r.defense, r.repeats) == (UNDEFENDED, 1)
-        and ((r.attack, r.representation) == ("image_loss", "") or r.choose == "halves")
-    ]
-    first = min(((r.seed, r.choose != "halves", r.shadow) for r in asked), default=None)
-    return [r for r in asked if (r.seed, r.choose != "halves", r.shadow) == first]
+def _drawn(
+    reports: Path, stale: Sequence[Result], form: str, *, about: About, at: tuple[Store, Path | None], thumbnails: bool
+) -> list[Path]:
+    """The pages of one form whose results these are."""
+    names = sorted({result.victim for result in stale})
+    if not stale:
+        return []
+    scores = results_.read_generators(reports)
+    if form == "md":
+        cams, losses = _sheets(stale, *at)
+        return write(reports, stale, cams, scores=scores, losses=losses, forms=["md"], about=about)
+    shown = _thumbnails(stale, at[1]) if thumbnails else {}
+    told = {name: {**about[name], "thumbnails": shown.get(name, {})} for name in names}
+    return write(reports, stale, scores=scores, forms=["html"], about=told)
 
 
-def _folders(result: Result, store: Store) -> tuple[Path, Path]:
-    """The attacker's folder and the victim's answers'."""
-    attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}"), Path("missing"))
-    return attacker, _answers(result, store)
+def _sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> tuple[Any, Any]:
+    """Maps over photographs, where the store has what they are made of."""
+    if not (store.root / "answers").is_dir():
+        return {}, {}
+    from mia_seg.report import sheets  # noqa: PLC0415 (imports torch, and most reports are made from files)
+
+    return sheets.cam_sheets(results, store, data_root), sheets.loss_sheets(results, store, data_root)
 
 
-def _answers(result: Result, store: Store) -> Path:
-    return next(store.root.glob(f"answers/[!.]*-{result.digests.victim_answers}"), Path("missing"))
+def _thumbnails(results: Sequence[Result], data_root: Path | None) -> dict[str, dict[str, str]]:
+    from mia_seg.report import sheets  # noqa: PLC0415
 
-
-def _whole(what: str, victim: str, folders: list[Path], *, data_root: Path | None) -> bool:
-    """Whether all that a sheet is made of is here; if not, a line says so."""
-    whole = all(folder.is_dir() for folder in folders) and _at_hand(victim, data_root)
-    if not whole:
-        shown = escape(printable(victim))
-        console.print(f"[dim]    kept[/] the {what} figure of {shown}: its answers or images are not on this machine")
-    return whole
-
-
-def _at_hand(victim: str, data_root: Path | None) -> bool:
-    if victim not in recipes.names("victim"):
-        return False
-    try:
-        return bool(recipes.load_victim(victim).dataset().ids(data_root))
-    except MiaSegError:
-        return False
-
-
-def _as_attacked(seen: Answers, result: Result, dataset: Dataset) -> Answers:
-    """Adversary A2 was trained on the classes of both sides alone."""
-    if result.adversary == "A1":
-        return seen
-    return seen.only([dataset.classes().index(name) for name in result.classes.both])
-
-
-def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> CamSheet:
-    settings = recipes.load_victim(shown[0].victim)
-    dataset, seed = settings.dataset(), shown[0].seed
-    scored = answers.load(_folders(shown[0], store)[1]).ids  # scenes without a label have no answer
-    members = settings.split.cut(dataset, data_root, seed).only(scored).members
-    ids = sorted(np.random.default_rng(seed).choice(members, SCENES, replace=False).tolist())
-    scenes = list(Scenes(dataset, data_root, ids))
-    maps, scores = {}, {}
-    for result in shown:
-        folder, asked = _folders(result, store)
-        fabric = Fabric(accelerator="cpu", devices=1)
-        with reading(folder):
-            attacker = PatchResNet50(**result.settings).load(folder, fabric)
-        with reading(asked):
-            seen = _as_attacked(answers.load(asked).take(ids), result, dataset)
-        maps[result.defense] = activation_maps(attacker, seen)
-        scores[result.defense] = attacker.score(seen, seed).image_N.tolist()
-    return CamSheet(ids, [s.image_HWC for s in scenes], [s.labels_HW for s in scenes], maps, scores)
-
-
-def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossSheet:
-    settings, seed = recipes.load_victim(asked[0].victim), asked[0].seed
-    scored = answers.load(_answers(asked[0], store)).ids  # scenes without a label have no answer
-    parts = settings.split.cut(settings.dataset(), data_root, seed).only(scored)
-    draw = np.random.default_rng(seed)
-    ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
-    scenes = list(Scenes(settings.dataset(), data_root, ids))
-    return LossSheet(
-        ids,
-        [scene_id in parts.members for scene_id in ids],
-        [s.image_HWC for s in scenes],
-        [s.labels_HW for s in scenes],
-        _losses(_answers(asked[0], store), ids),
-        _outside(asked, ids, store),
-    )
-
-
-def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:
-    """Maps of -log p of the label [h, w], 0 where ignored."""
-    with reading(folder):
-        seen = answers.load(folder).take(ids)
-    return [-np.log(FLOOR) * represent(answer, "loss")[0].numpy() for answer in seen]
-
-
-def _outside(asked: Sequence[Result], ids: list[str], store: Store) -> list[np.ndarray] | None:
-    """Of each scene the mean map over the fleet's shadows that left it out; None where the store lacks a fleet."""
-    for result in asked:
-        attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}/{READINGS}"), None)
-        if attacker is None:
-            continue
-        with reading(attacker.parent):
-            fleet = load_readings(attacker.parent)
-        folders = _answers_of_fleet(attacker.parent, store)
-        if folders:
-            left_out = [~fleet.members_MN[:, fleet.ids.index(scene_id)] for scene_id in ids]
-            return [
-                np.mean([_losses(folders[m], [scene_id])[0] for m in np.flatnonzero(out)], 0)
-                for scene_id, out in zip(ids, left_out, strict=True)
-            ]
-    return None
-
-
-def _answers_of_fleet(attacker: Path, store: Store) -> list[Path] | None:
-    """Where each shadow's answers to the audited scenes lie, in the fleet's order; None where one is lacking."""
-    with reading(attacker):
-        made = json.loads((attacker / MADE).read_text(encoding="utf-8"))
-        digests = [seen["audited"] for seen in made["inputs"]["seen"]]
-    folders = [next(store.root.glob(f"answers/[!.]*-{found}"), None) for found in digests]
-    return [folder for folder in folders if folder] if all(folders) else None
+    return sheets.thumbnails(results, data_root)

@@ -27,8 +27,8 @@ from mia_seg.report.style import GREY, MARKERS, Look, figure
 from mia_seg.report.tables import Table, percent
 
 CHOICE = (
-    "It is the strongest on the victim itself, chosen after the fact: no attacker could have known which it is, so "
-    "this flatters the attacker, the more the more attacks were tried. "
+    "The attack was chosen on the victim itself, after the fact. No attacker could have known it, so this flatters the "
+    "attacker, the more so the more attacks were tried. "
 )
 READING = (
     "A point is a setting of a defense: AUC of the strongest attack by an attacker who adapts (right is worse), of "
@@ -38,10 +38,9 @@ READING = (
     "below 0.5 counts as its mirror image above."
 )
 TABLE = (
-    "Each setting of a defense against the strongest attack by an attacker who adapts, of those that all settings met, "
-    f"all over the seeds that they have in common. {CHOICE}“Dominated by”: settings with an AUC as close to 0.5 and an "
-    "mIoU as high, one of the two strictly, going by the numbers and not by their intervals: where those overlap, the "
-    "order is not shown."
+    "Each setting of a defense meets the strongest adaptive attack, of those that all settings met. All numbers are of "
+    f"the seeds that the settings share. {CHOICE}“Dominated by” names settings that leak no more and segment no worse, "
+    "one of the two strictly. It goes by the numbers. Where intervals overlap, the order is not shown."
 )
 HALO = [withStroke(linewidth=2.5, foreground="white")]
 # Where a label may stand beside its point, in points of type; the first that is free is taken.
@@ -138,7 +137,8 @@ def frontier_table(found: list[Point]) -> Table:
         "mIoU non-members, % [95%]",
         "Seeds",
     ]
-    return Table("Defenses at their worst", TABLE, columns, [_row(one, found) for one in found], texts=3)
+    rows, anchors = [_row(one, found) for one in found], [one.cell.anchor for one in found]
+    return Table("Defenses at their worst", TABLE, columns, rows, texts=3, anchors=anchors)
 
 
 def remark(cells: list[Cell]) -> str:

@@ -17,9 +17,9 @@ READING = (
     "that draws its answers from a generator costs."
 )
 TABLE = (
-    "Utility in percent of what the victim reads out of generated features after the last epoch, in parentheses out of "
-    "the real ones, on the scenes kept aside. The share is that of the real mIoU. There is no interval: read small "
-    "differences as none."
+    "Quality in percent of what the victim decodes from generated features after the last epoch, on scenes kept aside. "
+    "Parentheses hold what it decodes from the real ones. The share is that of the real mIoU. There is no interval: "
+    "read small differences as none."
 )
 
 

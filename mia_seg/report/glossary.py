@@ -14,6 +14,28 @@ SEES = {
     "labels": "the labels alone, never the model. A control: what it achieves, the split gives away.",
 }
 
+TERMS = {
+    "AUC": "The chance that a random training image gets a higher attack score than a random other image. 0.5 is a "
+    "coin flip, 1 is never wrong.",
+    "95%": "An interval that holds the true value in 95 of 100 repetitions. Over several seeds it runs from the lowest "
+    "lower to the highest upper end.",
+    "TPR": "True positive rate: the share of training images that the attack finds.",
+    "FPR": "False positive rate: the share of other images that the attack accuses wrongly.",
+    "mIoU": "Mean intersection over union: the quality of the predictions, from 0 to 100%.",
+    "Adaptive": "An attacker who adapts knows the defense and trains against it. A defense is worth what it holds "
+    "against this attacker.",
+    "Member": "An image that the model was trained on. A non-member is an image that it never saw.",
+    "Victim": "The model that is audited.",
+    "Shadow": "A model that the attacker trains, whose training images the attacker knows.",
+    "Control": "An attack without the model. It must stay at AUC 0.5, or the split itself tells members apart.",
+    "Confounded": "Members and non-members differ without the model, so that no AUC measures a leak.",
+    "Group": "Scenes that belong together, as frames of one drive. Intervals count groups, not scenes.",
+    "Seed": "One repetition: another split, other weights, other noise.",
+    "Digest": "Twelve hex digits that stand for all that shaped a thing. Equal digests, equal things.",
+    "Not resolvable": "Too few non-members to measure a rate that small.",
+    "Balanced accuracy": "The share of right answers at the attacker's threshold; 0.5 is a coin.",
+}
+
 
 class Entry(NamedTuple):
     """A component as results name it, and what it does."""

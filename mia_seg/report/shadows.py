@@ -19,10 +19,10 @@ READING = (
     "shadows of a point are among those of the next, so their errors go together."
 )
 TABLE = (
-    "Attacks by an attacker who trains many shadows, each on a random half of the audited scenes. Shadows: how many a "
-    "scene is compared with, of those trained. Above: what the attack has more than the image loss on the same answers "
-    "to the same scenes, paired, with its own 95% interval; above 0 where the shadows were worth something. Queries: "
-    "of the victim; a shadow costs none, but a training."
+    "The attacker trains many shadows, each on a random half of the audited scenes. Shadows says how many a scene is "
+    "compared with, of those trained. Above is what the attack gains over the image loss on the same answers, paired, "
+    "with its own 95% interval. Above 0, the shadows were worth something. Queries are of the victim; a shadow costs a "
+    "training and no query."
 )
 AXIS = "shadows trained (online a scene is compared with all of them, else with the half that left it out)"
 DODGE = 0.07
@@ -71,7 +71,8 @@ def shadows_table(found: list[Cell]) -> Table:
         "Attack", "Defense", "Attacker", "Shadows", "AUC [95%]", *(f"{title} [95%]" for title in TARGETS.values()),
         "AUC above the image loss", *(f"{title}, above" for title in TARGETS.values()), "Queries", "Seeds",
     ]  # fmt: skip
-    return Table("Many shadows", TABLE, columns, [_row(cell) for cell in found], texts=4)
+    rows, anchors = [_row(cell) for cell in found], [cell.anchor for cell in found]
+    return Table("Many shadows", TABLE, columns, rows, texts=4, anchors=anchors)
 
 
 def _row(cell: Cell) -> list[str]:

@@ -5,10 +5,9 @@ from mia_seg.report.tables import Table
 
 LABELS, CONFIDENCES = "argmax", "image_confidence"
 READING = (
-    "The same victim, seen through less and less. Everything: the undefended answer. Labels alone: what the service "
-    "predicts, without how sure it is (argmax, by an attacker who adapts). Confidences alone: the mean largest "
-    "posterior, by an attacker who sees no label, neither predicted nor true. The first two are the strongest of the "
-    "attacks that were tried on both, which flatters them beside the third, a single one."
+    "Everything is the undefended answer. Labels alone are the predicted labels without confidences (argmax, attacker "
+    "adapts). Confidences alone are the mean largest posterior, without any label. The first two rows hold the "
+    "strongest of several attacks, which flatters them beside the third, a single attack."
 )
 SAYS = {
     "leaks": "give members away",
@@ -41,6 +40,7 @@ def source_table(found: dict[str, Cell]) -> Table:
         ["The attacker sees", "Attack", "Verdict", "AUC [95%]", "Seeds"],
         [[name, *_attack(cell)] for name, cell in found.items()],
         texts=3,
+        anchors=[cell.anchor for cell in found.values()],
     )
 
 

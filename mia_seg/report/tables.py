@@ -15,9 +15,7 @@ from mia_seg.report.cells import (
     attack_name,
     attacker_name,
     by_strength,
-    cells,
     defense_name,
-    strongest,
 )
 
 K = TypeVar("K")
@@ -26,10 +24,10 @@ SIDES = {"members": "members", "nonmembers": "non-members"}
 STEPS = {"image": "photograph by photograph", "group": "group by group", "patch": "patch by patch"}
 GROUPS = (
     "A group is what the split drew as one piece: a run of a drive's frames, a drive, a city. Its score is the mean of "
-    "its photographs' scores, its threshold the one for photographs. "
+    "its images' scores. Its threshold is the one for images. "
 )
 OVER_SEEDS = (
-    "Over several seeds a number is their mean, and its interval runs from the lowest lower to the highest upper end."
+    "Over several seeds a number is their mean. Its interval runs from the lowest lower to the highest upper end."
 )
 
 
@@ -38,6 +36,7 @@ class Table:
     """`reading`: how to read it. The first `texts` columns are words, the others numbers.
 
     pages: for each row the folder of the report that its first word leads to, '' for none; empty where none does.
+    anchors: for each row where the page tells what it came from; empty where no row is of one cell.
     """
 
     title: str
@@ -46,21 +45,13 @@ class Table:
     rows: list[list[str]]
     texts: int = 1
     pages: Sequence[str] = ()
+    anchors: Sequence[str] = ()
 
 
-def glance(rows: list[Row]) -> Table:
-    """A line a victim."""
-    victims = sorted({row["victim"] for row in rows})
-    return Table(
-        "At a glance",
-        "The strongest attack on each undefended model. AUC: 0.5 is a coin flip, 1 an attacker who is never wrong; "
-        "brackets hold the 95% interval. Being the strongest of those tried flatters it a little. Right in 100: "
-        "correct answers to “was this photograph among the training data?”; a coin gets 50. mIoU: quality of the "
-        "predictions.",
-        ["Victim", "Data", "Verdict", "AUC [95%]", "Right in 100", "mIoU members, %", "mIoU others, %"],
-        [_glance(victim, [row for row in rows if row["victim"] == victim]) for victim in victims],
-        texts=3,
-    )
+def utilities(rows: Sequence[Row]) -> list[Table]:
+    """The table of utility; none where no scene has labels."""
+    labelled = [row for row in rows if row["miou_members"] is not None]
+    return [utility(labelled)] if labelled else []
 
 
 def utility(rows: list[Row]) -> Table:
@@ -73,9 +64,9 @@ def utility(rows: list[Row]) -> Table:
     ]
     return Table(
         "What a defense costs",
-        "Quality of the predictions in percent, on the scenes that the victim was trained on (members) and on others. "
-        "More is better; a large gap between the two is overfitting, which feeds the attack. Parentheses: from the "
-        f"lowest to the highest seed; brackets: 95% interval. {OVER_SEEDS}",
+        "Quality of the predictions in percent. Members are the images that the victim was trained on. A large gap "
+        "between the two sides is overfitting, which feeds the attack. Parentheses run from the lowest to the highest "
+        f"seed. Brackets hold the 95% interval. {OVER_SEEDS}",
         ["Split", "Defense", "PixAcc", "ClsAcc", "mIoU", "mIoU 95%", "fwIoU"],
         body,
         texts=2,
@@ -87,12 +78,11 @@ def attacks(found: list[Cell], level: str) -> Table:
     return Table(
         f"Every attack, {STEPS[level]}",
         f"{GROUPS if level == 'group' else ''}"
-        "An attacker who adapts trained against the defense. AUC: the chance that a member outranks a non-member; 0.5 "
-        "is a coin flip; the verdict says where its interval lies, “not shown” where it includes 0.5. Precision: how "
-        "many accused are members, where 80% of the members are found. TPR: members found where at most that share of "
-        "non-members is accused wrongly; in parentheses the share that was. Its interval begins at 0 where non-members "
-        "are too few to bound the threshold. “Not resolvable”: too few to tell at all. Balanced accuracy: share of "
-        f"right answers at {_threshold(found)}; 0.5 is a coin. "
+        "An attacker who adapts trained against the defense. AUC is the chance that a member outranks a non-member. "
+        "The verdict is “not shown” where the interval of AUC includes 0.5. Precision is the share of members among "
+        "the accused, where 80% of the members are found. TPR is the share of members found at that FPR; parentheses "
+        "hold the FPR that was reached. Its interval begins at 0 where non-members are too few to bound the threshold. "
+        f"Balanced accuracy is the share of right answers at {_threshold(found)}. "
         f"{OVER_SEEDS}",
         [
             "Attack", "Defense", "Attacker", "Verdict", "AUC [95%]", "Precision at recall 80%", "TPR at FPR 10%",
@@ -100,6 +90,7 @@ def attacks(found: list[Cell], level: str) -> Table:
         ],
         [_attack(cell) for cell in found if cell.level == level],
         texts=4,
+        anchors=[cell.anchor for cell in found if cell.level == level],
     )  # fmt: skip
 
 
@@ -117,17 +108,17 @@ def rare(found: list[Cell]) -> list[Table]:
     shown = [cell for cell in found if cell.level == "image" and all(run["ppv"] for run in cell.runs)]
     table = Table(
         "What an accusation is worth",
-        f"At {_threshold(found)}: members found (TPR), others accused (FPR), and the "
-        "share of the accused that are members, where 50%, 10% or 1% of all who are asked about are. An audit asks "
-        "about as many members as others; an attacker seldom does. Exposed: members that stand out from the model's "
-        "own non-members, on average at most a tenth of them falsely; “–” where scenes come in blocks, which stand "
-        f"out together. {OVER_SEEDS}",
+        f"All rates are at {_threshold(found)}. The shares say how many of the accused are members, where 50%, 10% or "
+        "1% of all images are. An audit asks about as many members as others; an attacker seldom does. Exposed members "
+        "stand out from the model's own non-members; on average at most a tenth of a list is false. “–” stands where "
+        f"scenes come in blocks. {OVER_SEEDS}",
         [
             "Attack", "Defense", "Attacker", "TPR", "FPR", "50% are members", "10%", "1%", "TPR at FPR 0.1%", "Exposed",
             "Seeds",
         ],
         [_worth(cell) for cell in shown],
         texts=3,
+        anchors=[cell.anchor for cell in shown],
     )  # fmt: skip
     return [table] if shown else []
 
@@ -138,12 +129,13 @@ def privacy(found: list[Cell]) -> list[Table]:
     table = Table(
         "What it says of differential privacy",
         "Each scene was put in or left out by a fair coin. If the training is epsilon-differentially private (delta "
-        "0), its epsilon is at least the number here, with 95% confidence for each line by itself; the largest of "
-        "several lines has less. Behind a defense it is that of training and defense together. 0 shows nothing, and is "
-        "no proof of privacy; few scenes cannot show much. Over several seeds it is the lowest.",
+        "0), its epsilon is at least the number here, with 95% confidence for each line by itself. The largest of "
+        "several lines has less. Behind a defense, epsilon is that of training and defense together. 0 shows nothing. "
+        "Few scenes cannot show much. Over several seeds it is the lowest.",
         ["Attack", "Defense", "Attacker", "Epsilon at least", "Scenes", "Seeds"],
         [_private(cell) for cell in shown],
         texts=3,
+        anchors=[cell.anchor for cell in shown],
     )
     return [table] if shown else []
 
@@ -154,11 +146,12 @@ def shadows(found: list[Cell]) -> Table:
     return Table(
         "Controls",
         "The undefended model, attacked through each shadow. “Labels only” never sees the model and should stay at "
-        "0.5; what it has above that, the split gives away. A shadow with randomly chosen members costs no query of "
-        "the victim; where it does as well, the leak does not hang on how the attacker chose.",
+        "0.5. What it has above that, the split gives away. A shadow with random members costs no query of the victim. "
+        "Where it does as well, the leak does not depend on the attacker's choice.",
         ["Shadow", "Its members", "Attack", "AUC [95%]", "Queries", "Seeds"],
         [_shadow(cell) for cell in shown],
         texts=3,
+        anchors=[cell.anchor for cell in shown],
     )
 
 
@@ -167,9 +160,8 @@ def counts(rows: list[Row]) -> Table:
     kept = _once(rows, lambda row: (row["shadow"], row["level"]))
     return Table(
         "How much was measured",
-        "Scores that the attack gave, and the independent groups behind them, which the intervals count (several "
-        "scenes of one drive are one group). Queries: scenes that the attacker asked the victim about, the audited "
-        "ones included.",
+        "Members and non-members that have a score, and the independent groups behind them. Intervals count groups: "
+        "several scenes of one drive are one. Queries are the scenes that the victim was asked about.",
         ["Shadow", "Level", "Members", "Non-members", "Member groups", "Non-member groups", "Queries", "Seeds"],
         [[shadow, level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
         texts=2,
@@ -188,8 +180,8 @@ def shadow_utility(results: Sequence[Result]) -> Table:
     kept = _once(flat, lambda row: row["shadow"])
     return Table(
         "The attacker's own model",
-        "The same measures for the shadow, on its own members and non-members. The more its gap resembles the "
-        "victim's, the more of what the attack learns on it carries over.",
+        "The same measures for the shadow, on its own members and non-members. The attack carries over better where "
+        "its gap resembles the victim's.",
         ["Shadow", "Split", "PixAcc", "ClsAcc", "mIoU", "mIoU 95%", "fwIoU"],
         [[s, SIDES[side], *_metrics(runs, f"_{side}")] for s, runs in sorted(kept.items()) for side in SIDES],
         texts=2,
@@ -222,9 +214,9 @@ def settings(results: Sequence[Result]) -> Table:
     return Table("Versions and settings", "", ["What", "Value"], body, texts=2)
 
 
-def percent(share: float) -> str:
-    """'84.1', without the sign: the column or the caption has it."""
-    return f"{100 * share:.1f}"
+def percent(share: float | None) -> str:
+    """'84.1', without the sign: the column or the caption has it. A dash where nothing was measured."""
+    return "–" if share is None else f"{100 * share:.1f}"
 
 
 def rate(cell: Cell, target: str) -> str:
@@ -235,17 +227,6 @@ def rate(cell: Cell, target: str) -> str:
     mean = {name: sum(rate[name] for rate in rates) / len(rates) for name in ("tpr", "realised_fpr")}
     low, high = min(rate["low"] for rate in rates), max(rate["high"] for rate in rates)
     return f"{mean['tpr']:.2f} [{low:.2f}, {high:.2f}] ({percent(mean['realised_fpr'])}%)"
-
-
-def _glance(victim: str, rows: list[Row]) -> list[str]:
-    undefended = [cell for cell in cells(rows) if cell.level == "image" and cell.defense == UNDEFENDED]
-    best = strongest(undefended, lambda cell: not cell.at_random) or strongest(undefended)
-    if best is None:
-        return [victim, rows[0]["dataset"], "not measured", "–", "–", "–", "–"]
-    right, sides = f"{100 * best.mean('balanced_accuracy'):.0f}", ("members", "nonmembers")
-    miou = [percent(best.mean(f"miou_{side}")) if best.labelled else "–" for side in sides]
-    verdict = "CONFOUNDED" if any(run["confounded"] for run in best.runs) else best.auc.verdict
-    return [victim, rows[0]["dataset"], verdict, str(best.auc), right, *miou]
 
 
 def _metrics(runs: list[Row], side: str) -> list[str]:

@@ -17,13 +17,13 @@ from mia_seg.report.tables import OVER_SEEDS, Table
 CUTS = {"class": "By class", "band": "By distance to label edges", "size": "By size of object"}
 REGION = "region"
 MEANS = (
-    "AUC of image loss on the undefended model when it sees one part of each scene alone: the pixels of a class, those "
-    "beside label edges (boundary) or not (interior), those of small, medium or large objects, a ninth of the image. "
+    "AUC of the image loss on the undefended model, on one part of each scene alone. Parts are the pixels of a class, "
+    "those beside label edges (boundary) or not (interior), those of small, medium or large objects, and ninths of the "
+    "image. "
 )
 LIMITS = (
-    "Only scenes with a pixel of the part are compared, so that how often members have it counts for nothing. The 95% "
-    "intervals are each for itself, not corrected for being many: of twenty parts that leak nothing, one misses 0.5. "
-    "A part with few pixels has a noisier loss; a lower AUC there need not be a smaller leak."
+    "Only scenes with a pixel of the part are compared. Intervals are not corrected for being many: of twenty parts "
+    "that leak nothing, one misses 0.5. Few pixels make a noisy loss, so a lower AUC is not always a smaller leak."
 )
 READING = (
     f"{MEANS}0.5 (dotted) is a coin flip; dashed: whole scenes. In parentheses: how many members + non-members have "
@@ -93,6 +93,14 @@ def parts(rows: Iterable[Row]) -> list[Part]:
     order = [*CUTS, REGION]
     found = [Part(cut, name, mine) for (cut, name), mine in runs.items()]
     return sorted(found, key=lambda part: (order.index(part.cut), -part.auc.value if part.auc else 0.0, part.name))
+
+
+def named_part(part: Part) -> str:
+    """The part in words: 'region 00' is the upper left."""
+    if part.cut != REGION:
+        return f"{part.name} ({part.cut})"
+    row, column = (int(digit) for digit in part.name[-2:])
+    return f"{('upper', 'middle', 'lower')[row]} {('left', 'centre', 'right')[column]} (region)"
 
 
 def where_figure(rows: list[Row]) -> Figure:

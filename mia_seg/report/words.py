@@ -15,37 +15,13 @@ from mia_seg.report.cells import (
     strongest_like,
 )
 from mia_seg.report.changes import auc_change, miou_change, of_many, signed
-from mia_seg.report.controls import blind_sentence, left_out, warning
+from mia_seg.report.controls import blind_sentence, left_out
 
-FLIP = (
-    "Scores that rank backwards still tell the two apart: whoever turns them around is right where this one is wrong."
-)
+FLIP = "Whoever turns these scores around is right where this attack is wrong."
 SCREENED = (
-    "No shadow was trained. Each attack reads one number of the victim's own answers, and its threshold for a scene is "
-    "the best one on the other half of the scenes, whose membership is known: AUCs need no threshold at all. An "
-    "attacker with shadows may do better."
+    "No shadow was trained. Each attack reads one number from the victim's answers. Its threshold for a scene is the "
+    "best one on the other half of the scenes. AUC needs no threshold. An attacker with shadows may do better."
 )
-LIMIT = "That is no proof of privacy: a better attack may find what these did not."
-
-
-def leak(rows: Iterable[Row]) -> str:
-    """The opening of a victim's section: what the strongest attack on the undefended model achieves."""
-    kept = list(rows)
-    lost, many = left_out(kept)
-    return f"{lost} {_leak(_image(kept))}" if many else _leak(_image(kept))
-
-
-def _leak(found: list[Cell]) -> str:
-    undefended = [cell for cell in found if cell.defense == UNDEFENDED]
-    best = _reference(undefended)
-    if best is None:
-        return "No attack was measured without a defense, so nothing is shown about what this model leaks."
-    tried = len({(cell.shadow, cell.attack, cell.representation) for cell in undefended if not cell.control})
-    measured, confounded = f"{_cases(best)} {_pairs(best, tried)}", warning(best)
-    if confounded:
-        return f"{confounded} {measured}"
-    parts = [measured, _meaning(best, _control_of(found, best.shadow)), _rarely(best)]
-    return " ".join(part for part in parts if part)
 
 
 def defended(rows: Iterable[Row]) -> list[str]:
@@ -73,15 +49,15 @@ def adversary(rows: Iterable[Row]) -> str:
         return SCREENED
     knows = {
         "A1": "knows the architecture and has data of the same kind (adversary A1)",
-        "A2": "knows the task and the labels only: it has other data and never asked the victim before (adversary A2)",
+        "A2": "knows the task and the labels only (adversary A2). It has other data and never asked the victim before",
     }.get(row["adversary"], f"is adversary {row['adversary']}")
     if row["victim_segmenter"].endswith(" door"):
         behind, own = row["victim_segmenter"], row["shadow_segmenter"]
         knows = f"asks the model behind a {behind} and trains its own {own} on such data"
     chosen = {
-        "confidence": " It asked the victim about scenes of its own and trained its shadow on those that the victim is "
+        "confidence": " It asked the victim about scenes of its own. It trained its shadow on those that the victim is "
         "surest of.",
-        "random": " It trained its shadow on scenes of its own that were drawn at random: a control.",
+        "random": " It trained its shadow on random scenes of its own: a control.",
         "halves": " It trained many shadows, each on a random half of the scenes that are audited.",
     }.get(row["choose"], "")
     return f"The attacker {knows}.{chosen}{_independent(row) if row['adversary'] == 'A2' else ''}"
@@ -114,63 +90,22 @@ def _independent(row: Row) -> str:
     ]
     if not missing:
         return f"{models} All {len(both)} classes occur in the scenes of both."
-    return f"{models} It looks at the {len(both)} classes in the scenes of both alone; left out: {', '.join(missing)}."
+    return f"{models} It attacks the {len(both)} classes in the scenes of both. Left out: {', '.join(missing)}."
 
 
 def _image(rows: Iterable[Row]) -> list[Cell]:
     return [cell for cell in cells(rows) if cell.level == "image"]
 
 
-def _reference(undefended: list[Cell]) -> Cell | None:
+def reference(undefended: list[Cell]) -> Cell | None:
     """The strongest attack; a shadow made as a control speaks only where there is no other."""
     return strongest(undefended, lambda cell: not cell.at_random) or strongest(undefended)
 
 
-def _control_of(found: list[Cell], shadow: str) -> Cell | None:
+def control_of(found: list[Cell], shadow: str) -> Cell | None:
+    """The attack through a shadow that sees labels alone, never the model."""
     blind = (c for c in found if c.control and c.shadow == shadow and c.defense == UNDEFENDED)
     return next(blind, None)
-
-
-def _cases(best: Cell) -> str:
-    right = 100 * best.mean("balanced_accuracy")
-    return (
-        f"Shown one photograph, its labels and the model's answer, the attacker says correctly in {right:.0f} of 100 "
-        f"cases whether the model was trained on it; a coin would be right in 50."
-    )
-
-
-def _pairs(best: Cell, tried: int) -> str:
-    which = f"the strongest of {tried} attacks" if tried > 1 else "the only attack tried"
-    name = attack_name(best.attack, best.representation)
-    through = "no shadow" if best.runs[0]["adversary"] == "screen" else f"shadow {best.shadow}"
-    return (
-        f"Of a member and a non-member it ranks the member higher in {100 * best.auc.value:.0f} of 100 pairs: AUC "
-        f"{best.auc} ({name}, {which}; {through}, {over_seeds(best)})."
-    )
-
-
-def _rarely(best: Cell) -> str:
-    """An audit asks about as many members as others, which makes accusations look better than they are elsewhere."""
-    worth = best.ppv("0.01")
-    if worth is None or best.auc.verdict != "leaks":
-        return ""
-    value, low, high = (100 * end for end in worth)
-    return (
-        f"Were only one photograph in a hundred a member, {value:.0f} [{low:.0f}, {high:.0f}] of 100 that this "
-        f"attacker accuses would be."
-    )
-
-
-def _meaning(best: Cell, blind: Cell | None) -> str:
-    if best.auc.verdict == "inverted":
-        return f"The whole interval lies below 0.5, which is chance: the ranking is inverted. {FLIP}"
-    if best.auc.verdict == "not shown":
-        return f"The interval includes 0.5, which is chance: no leak was shown. {LIMIT}"
-    if blind is None or blind.auc.verdict != "leaks":
-        return "The whole interval lies above 0.5, which is chance: the model leaks what it was trained on."
-    beyond = "Only what exceeds that is a leak." if best.auc.above(blind.auc) else "A leak beyond that was not shown."
-    split = f"the labels alone, without the model, already reach {blind.auc}: the split itself is recognisable"
-    return f"But {split}. {beyond}"
 
 
 def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
@@ -180,7 +115,7 @@ def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
         return ""
     other = strongest(mine, lambda cell: cell.adaptive is not judged.adaptive)
     tried = sum(not cell.control for cell in mine)
-    parts = [_verdict(judged, reference, tried), _adapting(judged, other)]
+    parts = [_verdict(judged, reference, tried), _other_kind(judged, other)]
     parts += [_backwards(mine, judged), _untried(strongest(undefended), reference), _cost(judged, reference)]
     text = " ".join(part for part in parts if part)
     return text[0].upper() + text[1:]
@@ -188,73 +123,60 @@ def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
 
 def _verdict(judged: Cell, reference: Cell | None, tried: int) -> str:
     """tried: attacks on the defense, of which the judged one is the strongest."""
-    name, auc = defense_name(judged.defense), judged.auc
-    who = f"an attacker who {_does(judged)}"
-    reached = f"AUC {auc} by {attack_name(judged.attack, judged.representation)}"
-    if auc.verdict == "inverted":
-        return f"{name} turns the ranking of {who} around: {reached} lies wholly below 0.5. {FLIP}"
-    if auc.verdict == "not shown":
-        return _at_chance(
-            name,
-            f"{who} is at {reached}; the interval includes 0.5, a coin flip",
-            judged,
-            reference=reference,
-            tried=tried,
-        )
+    name, reached = defense_name(judged.defense), _reached(judged)
+    if judged.auc.verdict == "inverted":
+        return f"{name}: scores rank backwards. {reached}, wholly below 0.5. {FLIP}"
+    if judged.auc.verdict == "not shown":
+        return _at_chance(judged, reference, tried)
     if reference is None:
-        return f"{name} does not stop {who}: {reached}."
+        return f"{name}: does not stop the attack. {reached}."
     effect, told = _effect(judged, reference, tried)
-    if not effect:
-        return f"{name} does nothing that shows against {who}: {reached}, {reference.auc} without the defense; {told}."
-    verb = "does not stop" if effect < 0 else "makes matters worse with"
-    lowers = " lowers the leak but" if effect < 0 else ""
-    return f"{name}{lowers} {verb} {who}: {reached}, {reference.auc} without the defense{_more(told)}."
+    says = {-1: "lowers the leak but does not stop it", 0: "no effect shown", 1: "makes the leak larger"}
+    return f"{name}: {says[effect]}. {reached}, against {reference.auc} without the defense. {told}".rstrip()
+
+
+def _reached(cell: Cell) -> str:
+    who = "adapts" if cell.adaptive else "ignores the defense"
+    return f"An attacker who {who} reaches AUC {cell.auc} by {attack_name(cell.attack, cell.representation)}"
 
 
 def _effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
-    """Whether the one AUC lies below (-1), above (1) or neither (0), and what shows it: the same photographs, where
+    """Whether the one AUC lies below (-1), above (1) or neither (0), and what shows it: the same images, where
     results keep their scores, else the two intervals. tried: of how many the judged one is the strongest."""
     change = auc_change(judged, reference)
     if change is None:
         if judged.auc.overlaps(reference.auc):
-            return 0, "the intervals overlap"
+            return 0, "The intervals overlap."
         return (-1 if reference.auc.above(judged.auc) else 1), ""
     change = of_many(change, tried)
     side = 1 if change.low > 0 else -1 if change.high < 0 else 0
-    chosen = f" (the interval allows for the strongest of {tried})" if tried > 1 else ""
-    return side, f"on the same photographs the AUC changes by {signed(change)}{chosen}"
+    chosen = f" The interval allows for the strongest of {tried}." if tried > 1 else ""
+    return side, f"On the same images the AUC changes by {signed(change)}.{chosen}"
 
 
-def _at_chance(name: str, reached: str, judged: Cell, *, reference: Cell | None, tried: int) -> str:
+def _at_chance(judged: Cell, reference: Cell | None, tried: int) -> str:
     """A defense gets credit only for a leak that was there and that visibly went."""
+    name, reached = defense_name(judged.defense), f"{_reached(judged)}, which includes 0.5"
     if reference is None:
-        return f"With {name}, no leak was shown: {reached}."
-    without = reference.auc
-    if without.verdict != "leaks":
-        return f"{name} had no leak to stop: {reached}, as it does without the defense ({without})."
+        return f"{name}: no leak shown. {reached}."
+    without = f"{reached}, against {reference.auc} without the defense."
+    if reference.auc.verdict != "leaks":
+        return f"{name}: no leak to stop. {without}"
     effect, told = _effect(judged, reference, tried)
-    both = f"{reached}, against {without} without the defense{_more(told)}"
-    return (
-        f"Whether {name} helps was not shown: {both}."
-        if effect >= 0
-        else f"{name} makes the strongest attack fail: {both}."
-    )
+    says = "effect not shown" if effect >= 0 else "makes the strongest attack fail"
+    return f"{name}: {says}. {without} {told}".rstrip()
 
 
-def _more(told: str) -> str:
-    return f"; {told}" if told else ""
-
-
-def _adapting(judged: Cell, other: Cell | None) -> str:
+def _other_kind(judged: Cell, other: Cell | None) -> str:
     """How the other kind of attacker fares: the one who ignores the defense beside the one who trains against it."""
     if other is None:
-        missing = "trains against it" if not judged.adaptive else "ignores it"
-        return f"An attacker who {missing} was not tried."
+        return f"No attacker who {'ignores it' if judged.adaptive else 'adapts'} was tried."
     effect, _ = _effect(judged, other)
+    reached = f"One who {'adapts' if other.adaptive else 'ignores it'} reaches {other.auc}"
     if not effect:
-        return f"One who {_does(other)} reaches {other.auc}: adapting makes no difference that shows."
-    gained = "adapting wins back what the defense seemed to take" if judged.adaptive else "adapting only weakens it"
-    return f"One who {_does(other)} reaches only {other.auc}: {gained}."
+        return f"{reached}: no difference shown."
+    gained = "Adapting wins back what the defense hid." if judged.adaptive else "Adapting weakens the attack."
+    return f"{reached}. {gained}"
 
 
 def _untried(best: Cell | None, reference: Cell | None) -> str:
@@ -266,15 +188,14 @@ def _untried(best: Cell | None, reference: Cell | None) -> str:
     )
 
 
-def _does(cell: Cell) -> str:
-    return "adapts (trains against it)" if cell.adaptive else "ignores it"
-
-
 def _backwards(mine: list[Cell], judged: Cell) -> str:
     """Names weaker attackers that rank backwards, which an AUC near 0 would otherwise hide as a success."""
     inverted = [c for c in mine if c is not judged and not c.control and c.auc.verdict == "inverted"]
-    named = [f"{attack_name(c.attack, c.representation)} by one who {_does(c)} ({c.auc})" for c in inverted]
-    return f"But below 0.5, the ranking inverted: {'; '.join(named)}. {FLIP}" if named else ""
+    named = [
+        f"{attack_name(c.attack, c.representation)} by one who {'adapts' if c.adaptive else 'ignores it'} ({c.auc})"
+        for c in inverted
+    ]
+    return f"Below 0.5, so ranked backwards: {'; '.join(named)}. {FLIP}" if named else ""
 
 
 def _cost(judged: Cell, reference: Cell | None) -> str:
@@ -284,33 +205,32 @@ def _cost(judged: Cell, reference: Cell | None) -> str:
         return _changed_utility(change)
     before, after = (100 * cell.mean("miou_nonmembers") for cell in (reference, judged))
     if abs(after - before) < 0.05:
-        return f"It costs no utility: mIoU on unseen scenes stays at {before:.1f}%."
+        return f"mIoU on unseen images stays at {before:.1f}%."
     verb = "It costs" if after < before else "It adds"
-    return f"{verb} {abs(before - after):.1f} points of mIoU on unseen scenes ({before:.1f}% to {after:.1f}%)."
+    return f"{verb} {abs(before - after):.1f} points of mIoU on unseen images ({before:.1f}% to {after:.1f}%)."
 
 
 def _changed_utility(change: Estimate) -> str:
     """What a defense costs, on the same scenes."""
     if change == (0.0, 0.0, 0.0):
-        return "It costs no utility: mIoU on unseen scenes stays as it was."
-    told = f"mIoU on unseen scenes changes by {signed(change, 100, 1)} points"
+        return "mIoU on unseen images stays as it was."
+    told = f"mIoU on unseen images changes by {signed(change, 100, 1)} points"
     if change.low <= 0 <= change.high:
-        return f"No cost was shown: {told}."
-    return f"It {'costs utility' if change.high < 0 else 'adds utility'}: {told}."
+        return f"{told}: no cost shown."
+    return f"{told}: it {'costs' if change.high < 0 else 'adds'} quality."
 
 
 def _blind(cell: Cell) -> str:
-    opening = (
-        f"Control: an attacker who sees the labels and never the model is at AUC {cell.auc} (shadow {cell.shadow})"
-    )
+    opening = f"Control: an attacker who sees labels and never the model reaches AUC {cell.auc} ({cell.shadow})"
     if cell.auc.verdict == "not shown":
-        return f"{opening}. The interval includes 0.5: without the model, members were not told from others."
+        told = "too few scenes to tell" if cell.auc.wide else "members were not told from others"
+        return f"{opening}. The interval includes 0.5: {told}."
     if cell.auc.verdict == "leaks":
         return (
-            f"{opening}. That is above 0.5: the split itself is recognisable, without any model. "
-            f"Subtract it: read every AUC as what it has over {cell.auc.value:.2f}."
+            f"{opening}. That is above 0.5: the split itself tells members apart. Read every AUC as what it has over "
+            f"{cell.auc.value:.2f}."
         )
-    return f"{opening}. That is below 0.5: the split itself is recognisable, if backwards, without any model."
+    return f"{opening}. That is below 0.5: the split itself tells members apart, backwards."
 
 
 def _choices(found: list[Cell]) -> list[str]:
@@ -326,14 +246,12 @@ def _differ_in_choice(chosen: Cell, drawn: Cell) -> bool:
 
 
 def _choice(chosen: Cell, drawn: Cell) -> str:
+    name = attack_name(drawn.attack, drawn.representation)
     text = (
-        f"Control: with a shadow whose members were drawn at random ({drawn.shadow}) instead of chosen by the victim's "
-        f"confidence ({chosen.shadow}), {attack_name(drawn.attack, drawn.representation)} reaches AUC {drawn.auc} "
-        f"against {chosen.auc}"
+        f"Control: with random members of its shadow ({drawn.shadow}), {name} reaches AUC {drawn.auc}. With members "
+        f"chosen by the victim's confidence ({chosen.shadow}) it reaches {chosen.auc}."
     )
     effect, told = _effect(drawn, chosen)
-    told = told or "the intervals do not overlap"
-    if not effect:
-        return f"{text}; {told}: how the members were chosen makes no difference that shows."
-    better = "a random choice makes the better attacker" if effect > 0 else "asking the victim helped"
-    return f"{text}; {told}: {better}."
+    told = told or "The intervals do not overlap."
+    says = {-1: "Asking the victim helped.", 0: "No difference was shown.", 1: "The random choice attacks better."}
+    return f"{text} {told} {says[effect]}"

@@ -1,0 +1,305 @@
+"""One page an audit: a victim with all its shadows, the verdict first, everything it came from at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mia_seg.evaluate.results import Result
+from mia_seg.report import charts, exposed, frontier, generators, shadows, sources, tables, verdicts, where, words
+from mia_seg.report.budgets import budget_table, once
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, Row, anchor_of, attack_name, cells, defense_name, enriched
+from mia_seg.report.changes import change_table
+from mia_seg.report.charts import Chart, Mark
+from mia_seg.report.controls import control_tables, near_twins
+from mia_seg.report.glossary import TERMS, glossary
+from mia_seg.report.lines import command, file_of
+from mia_seg.report.tables import Table
+from mia_seg.report.verdicts import Standing, Verdict
+
+CONTROLS = {
+    "sound": "An attacker who never sees the model stays at chance.",
+    "confounded": "Members and non-members differ without the model.",
+    "partly tested": "Not every seed was attacked without the model by images and labels.",
+    "untested": "No attack without the model was measured.",
+}
+ALONE = "Every scene is a group of its own."
+NO_SCORES = "These results keep no score of each scene, so groups cannot be told apart."
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a page is drawn from. folder: of its report below the index. sheets: names of figures beside the page."""
+
+    victim: str
+    results: Sequence[Result]
+    scores: Sequence[dict[str, Any]] = ()
+    folder: str = ""
+    sheets: Sequence[str] = ()
+    thumbnails: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        """Folders from the index to the page."""
+        return 1 + len([part for part in self.folder.split("/") if part])
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number of the first screen, where it came from ('' for nowhere), and what it means."""
+
+    name: str
+    value: str
+    note: str
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A row with a bar: `numbers` are texts, each with the anchor it leads to."""
+
+    name: str
+    bar: Any
+    numbers: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Threat:
+    """What one attacker knows and has."""
+
+    name: str
+    about: str
+    facts: list[tuple[str, str]]
+
+
+def content(inputs: Inputs) -> dict[str, Any]:
+    """All that the template of a page asks for."""
+    rows = enriched(once(inputs.results))
+    found = [cell for cell in cells(rows) if cell.level == "image"]
+    said, standing = verdicts.verdict(rows), verdicts.standings(rows)
+    return {
+        "victim": inputs.victim, "back": "../" * inputs.depth + "index.html", "verdict": said,
+        "facts": facts(rows, said, standing), "forest": _forest(standing), "scale": _scale(standing),
+        "threats": [_threat(rows, name) for name in _shadows(rows)], "curves": _curves(found, said, standing),
+        **_defenses(inputs, rows), "where": _where(rows), "partwise": where.where_tables(where.shown(rows)),
+        **_people(said.best, inputs), "attacks": _attacks(rows), "controls": _controls(rows, inputs.results),
+        "method": [tables.counts(rows), *_shadow_utility(inputs.results)], "settings": tables.settings(inputs.results),
+        "sources": [_source(cell) for cell in found], "sheets": inputs.sheets, "terms": TERMS,
+        "glossary": glossary(rows),
+    }  # fmt: skip
+
+
+def facts(rows: Sequence[Row], said: Verdict, standing: Sequence[Standing]) -> list[Fact]:
+    """The numbers of the first screen."""
+    cost, about = verdicts.price(standing)
+    return [
+        *_strongest(said),
+        Fact("Price of the best defense in mIoU", cost, about),
+        Fact("Controls", said.controls, CONTROLS[said.controls], "controls"),
+        Fact("Tried", *_tried(rows)),
+    ]
+
+
+def _strongest(said: Verdict) -> list[Fact]:
+    best = said.best
+    if best is None:
+        return []
+    name = attack_name(best.attack, best.representation)
+    gap = "The images have no labels, so no mIoU."
+    if best.labelled:
+        members, others = (tables.percent(best.mean(f"miou_{side}")) for side in ("members", "nonmembers"))
+        gap = f"mIoU {members}% on training images, {others}% on others."
+    found = f"Training images found while 1% of others are accused. {said.worth}".rstrip()
+    return [
+        Fact("AUC of the strongest attack", str(best.auc), f"{name}, no defense. {gap}", best.anchor),
+        Fact("TPR at 1% FPR", verdicts.rare(best), found, best.anchor),
+    ]
+
+
+def _tried(rows: Sequence[Row]) -> tuple[str, str]:
+    seen = [row for row in rows if row["representation"] != "labels"]
+    attacks = len({(row["attack"], row["representation"]) for row in seen})
+    defenses = len({row["defense"] for row in rows} - {UNDEFENDED})
+    seeds = len({row["seed"] for row in rows})
+    image = [row for row in rows if row["level"] == "image"]
+    members, others = (max(row[f"n_{side}"] for row in image) for side in ("members", "nonmembers"))
+    return (
+        f"{attacks} attack{'s' * (attacks != 1)}, {seeds} seed{'s' * (seeds != 1)}",
+        f"{defenses or 'No'} defense{'s' * (defenses != 1)}. {members} training images and {others} others a seed.",
+    )
+
+
+def _scale(standing: Sequence[Standing]) -> Any:
+    return charts.scale(charts.left_of(_aucs(standing)))
+
+
+def _aucs(standing: Sequence[Standing]) -> list[Estimate]:
+    return [cell.auc for one in standing for cell in (one.adaptive, one.ignoring) if cell]
+
+
+def _forest(standing: Sequence[Standing]) -> list[Lane]:
+    left, places = charts.left_of(_aucs(standing)), _places([one.defense for one in standing])
+    return [_lane(one, places[one.defense.partition(":")[0]], left) for one in standing]
+
+
+def _places(defenses: Sequence[str]) -> dict[str, int]:
+    """A place for each family of defenses, which has one colour and one shape; 0 is the undefended model's."""
+    families = dict.fromkeys(name.partition(":")[0] for name in defenses if name != UNDEFENDED)
+    return {UNDEFENDED: 0} | {name: place for place, name in enumerate(families, 1)}
+
+
+def _lane(one: Standing, place: int, left: float) -> Lane:
+    bare = one.defense == UNDEFENDED
+    pair = [(cell, bare or cell.adaptive) for cell in (one.adaptive, one.ignoring) if cell]
+    marks = [Mark(cell.auc, place, filled) for cell, filled in pair]
+    told = one.ignoring if bare else one.adaptive
+    return Lane(
+        defense_name(one.defense),
+        charts.bar(marks, left),
+        [
+            (str(told.auc) if told else "not tried", told.anchor if told else ""),
+            ("–", "") if bare or not one.ignoring else (str(one.ignoring.auc), one.ignoring.anchor),
+            (tables.percent(one.miou and one.miou.value), one.judged.anchor),
+            (verdicts.points(one.change), one.judged.anchor),
+            (attack_name(one.judged.attack, one.judged.representation), one.judged.anchor),
+        ],
+    )
+
+
+def _shadows(rows: Sequence[Row]) -> list[str]:
+    return sorted({str(row["shadow"]) for row in rows})
+
+
+def _threat(rows: Sequence[Row], name: str) -> Threat:
+    mine = [row for row in rows if row["shadow"] == name]
+    row, alone = mine[0], mine[0]["adversary"] == "screen"
+    queries = sorted({row["queries"] for row in mine})
+    asked = " to ".join(f"{n:,}" for n in dict.fromkeys((queries[0], queries[-1])))
+    seen = sorted({attack_name(row["attack"], row["representation"]) for row in mine})
+    known = [
+        ("Adversary", "looks at the model alone" if alone else row["adversary"]),
+        ("Model", " ".join(part for part in (row["victim_segmenter"], f"on {row['dataset']}") if part)),
+        ("Shadow", "none" if alone else " ".join(p for p in (row["shadow_segmenter"], row["shadow_dataset"]) if p)),
+        ("Queries of the model", asked),
+        ("Queries a scene", str(row["repeats"])),
+        ("Attacks", ", ".join(seen)),
+    ]
+    return Threat("Without a shadow" if alone else name, words.adversary(mine), [(k, v) for k, v in known if v])
+
+
+def _curves(found: Sequence[Cell], said: Verdict, standing: Sequence[Standing]) -> list[Chart]:
+    if said.best is None:
+        return []
+    bare = [c for c in found if (c.defense, c.shadow, c.control) == (UNDEFENDED, said.best.shadow, False)]
+    bare.sort(key=lambda cell: -cell.auc.value)
+    several = len({cell.shadow for cell in found}) > 1
+    title = "Attacks on the undefended model" + (f", through {said.best.shadow}" if several else "")
+    drawn = [charts.roc(bare, title, [charts.named(c, defense=False) for c in bare])]
+    judged = sorted((one.judged for one in standing), key=lambda c: (c.defense != UNDEFENDED, -c.auc.value))
+    if len(judged) > 1:
+        names = [charts.named(cell, defense=True) for cell in judged]
+        drawn.append(charts.roc(judged, "Strongest attack on each defense", names))
+    many = [cell for cell in shadows.grown(list(found)) if not cell.control]
+    return drawn + ([charts.grown(many)] if many else [])
+
+
+def _defenses(inputs: Inputs, rows: Sequence[Row]) -> dict[str, Any]:
+    """The section on defenses: sentences, the frontier with its sliders, tables."""
+    by_shadow = {name: [row for row in rows if row["shadow"] == name] for name in _shadows(rows)}
+    image = {name: [c for c in cells(mine) if c.level == "image"] for name, mine in by_shadow.items()}
+    points = {name: frontier.points(found) for name, found in image.items()}
+    compared = [t for name, found in image.items() for t in _compared(found, points[name])]
+    repeated = budget_table(inputs.results)
+    made = [generators.generator_table(inputs.scores)] if inputs.scores else []
+    return {
+        "defended": [text for name, mine in by_shadow.items() for text in _said(mine, image[name])],
+        "frontiers": [_frontier(one, image[name]) for name, one in points.items() if len(one) > 1],
+        "compared": [*compared, *tables.utilities(rows), *([repeated] if repeated else []), *made],
+    }
+
+
+def _frontier(points: list[frontier.Point], image: list[Cell]) -> tuple[Chart, list[tuple[str, list[str], int]]]:
+    return charts.frontier(points, frontier.remark(image)), charts.sliders(points)
+
+
+def _said(rows: Sequence[Row], image: list[Cell]) -> list[str]:
+    seen = sources.sources(image)
+    return words.defended(rows) + ([sources.source_sentence(seen)] if seen else [])
+
+
+def _compared(image: list[Cell], points: list[frontier.Point]) -> list[Table]:
+    seen, many = sources.sources(image), shadows.fleet(image)
+    return [
+        *change_table(image),
+        *([frontier.frontier_table(points)] if points else []),
+        *([sources.source_table(seen)] if seen else []),
+        *([shadows.shadows_table(many)] if many else []),
+    ]
+
+
+def _where(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """Bars of the parts of scenes; None where no result tells them."""
+    shown = where.shown(rows)
+    parts = [(part, part.auc) for part in where.parts(shown)]
+    told = [(part, auc) for part, auc in parts if auc]
+    if not told:
+        return None
+    left, at = charts.left_of([auc for _, auc in told]), anchor_of(shown[0])
+    lanes = [
+        Lane(where.named_part(part), charts.bar([Mark(auc)], left), [(str(auc), at), (" + ".join(part.counts), "")])
+        for part, auc in told
+    ]
+    return {"lanes": lanes, "scale": charts.scale(left), "note": where.note(shown)}
+
+
+def _people(best: Cell | None, inputs: Inputs) -> dict[str, Any]:
+    """Exposed scenes and groups; why there are none where there are none."""
+    scenes, groups = (exposed.scene_table(best), exposed.group_table(best)) if best else (None, None)
+    kept = best is not None and any(run["scores"] is not None for run in best.runs)
+    return {
+        "scenes": scenes,
+        "groups": groups,
+        "thumbnails": inputs.thumbnails,
+        "without_groups": ALONE if kept else NO_SCORES,
+    }
+
+
+def _attacks(rows: Sequence[Row]) -> list[tuple[str, list[Table]]]:
+    found = []
+    for name in _shadows(rows):
+        mine = cells(row for row in rows if row["shadow"] == name)
+        levels = [level for level in tables.STEPS if any(cell.level == level for cell in mine)]
+        image = [*(tables.attacks(mine, level) for level in levels), *tables.rare(mine), *tables.privacy(mine)]
+        alone = all(cell.runs[0]["adversary"] == "screen" for cell in mine)
+        found.append(("without a shadow" if alone else f"through {name}", image))
+    return found
+
+
+def _controls(rows: Sequence[Row], results: Sequence[Result]) -> dict[str, Any]:
+    through = [row for row in rows if row["adversary"] != "screen"]
+    compared = [tables.shadows(cells(through))] if through else []
+    return {
+        "texts": [text for text in (*words.controls(rows), near_twins(results)) if text],
+        "tables": [*compared, *control_tables(results)],
+    }
+
+
+def _shadow_utility(results: Sequence[Result]) -> list[Table]:
+    through = [result for result in results if result.adversary != "screen"]
+    return [tables.shadow_utility(through)] if through else []
+
+
+def _source(cell: Cell) -> dict[str, Any]:
+    """Files, command and digests of one cell."""
+    digests = cell.runs[0]["result"].digests.model_dump().keys()
+    return {
+        "anchor": cell.anchor,
+        "name": charts.named(cell, defense=True),
+        "shadow": cell.shadow,
+        "auc": str(cell.auc),
+        "command": command(cell),
+        "files": [(str(run["seed"]), file_of(run)) for run in cell.runs],
+        "digests": [
+            (name.replace("_", " "), list(dict.fromkeys(getattr(run["result"].digests, name) for run in cell.runs)))
+            for name in digests
+        ],
+    }

@@ -1,0 +1,81 @@
+"""The page over all audits: a row an audit, and a leaderboard of every attack on every defense."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from mia_seg.evaluate.results import Result
+from mia_seg.report.budgets import once
+from mia_seg.report.cells import Row, attack_name, defense_name, enriched
+from mia_seg.report.glossary import TERMS
+from mia_seg.report.lines import Line, auc_of, lines
+from mia_seg.report.tables import percent
+from mia_seg.report.verdicts import points, rare, standings, verdict
+
+Results = Sequence[Result]
+
+
+def content(by_folder: Mapping[str, Results]) -> dict[str, Any]:
+    """All that the template asks for; by_folder: the results of each report, '' for those beside the index."""
+    audits = [audit for folder, found in sorted(by_folder.items()) for audit in _audits(folder, found)]
+    return {"audits": audits, "board": board(all_lines(by_folder)), "terms": TERMS}
+
+
+def all_lines(by_folder: Mapping[str, Results]) -> list[Line]:
+    """The lines of all reports."""
+    return [line for folder, found in sorted(by_folder.items()) for line in lines(found, folder)]
+
+
+def board(found: Sequence[Line]) -> list[dict[str, Any]]:
+    """A row a line, the largest AUC first; controls are no attacks."""
+    shown = sorted(
+        (line for line in found if not line["control"]), key=lambda line: (-line["auc"], line["attacker"] != "adapts")
+    )
+    first: dict[tuple[str, str, str], str] = {}
+    for line in shown:
+        first.setdefault((line["folder"], line["victim"], line["defense"]), line["anchor"])
+    return [
+        {
+            "page": page(line["folder"], line["victim"]), "anchor": line["anchor"],
+            "name": _name(line["folder"], line["victim"]),
+            "texts": _texts(line), "bare": line["defense"] == "none",
+            "strongest": first[line["folder"], line["victim"], line["defense"]] == line["anchor"],
+        }
+        for line in shown
+    ]  # fmt: skip
+
+
+def page(folder: str, victim: str) -> str:
+    """The address of an audit's page from the index."""
+    return quote("/".join(part for part in (folder, victim, "index.html") if part))
+
+
+def _name(folder: str, victim: str) -> str:
+    """A victim of a report below is told from another of that name."""
+    return f"{folder}/{victim}" if folder else victim
+
+
+def _texts(line: Line) -> list[str]:
+    rate = "not resolvable" if line["tpr"] is None else f"{line['tpr']:.2f}"
+    attacker = {"": "–", "adapts": "adapts", "ignores": "ignores it"}[line["attacker"]]
+    attack, seeds = attack_name(line["attack"], line["representation"]), ", ".join(map(str, line["seeds"]))
+    shown = [attack, defense_name(line["defense"]), attacker, rate, percent(line["miou"])]
+    return [auc_of(line), *shown, line["shadow"], line["controls"], seeds]
+
+
+def _audits(folder: str, found: Results) -> list[dict[str, Any]]:
+    rows = enriched(once(found))
+    victims = sorted({str(row["victim"]) for row in rows})
+    return [_audit(folder, name, [row for row in rows if row["victim"] == name]) for name in victims]
+
+
+def _audit(folder: str, name: str, rows: list[Row]) -> dict[str, Any]:
+    said, tried = verdict(rows), [one for one in standings(rows) if one.defense != "none"]
+    best = min(tried, key=lambda one: abs(one.judged.auc.value - 0.5), default=None)
+    return {
+        "name": _name(folder, name), "page": page(folder, name), "state": said.state, "controls": said.controls,
+        "auc": str(said.best.auc) if said.best else "–", "rare": rare(said.best) if said.best else "–",
+        "defended": f"{defense_name(best.defense)}: {best.judged.auc}" if best else "none tried",
+        "price": points(best.change) if best else "–", "dataset": rows[0]["dataset"],
+        "seeds": ", ".join(map(str, sorted({row["seed"] for row in rows}))),
+    }  # fmt: skip

@@ -1,0 +1,136 @@
+"""An audit as Markdown with figures as files: the sections of one victim, and the list of a report's victims."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mia_seg.evaluate.results import Result
+from mia_seg.report import figures, frontier, generators, shadows, sources, tables, words
+from mia_seg.report.budgets import budget_table, once
+from mia_seg.report.cells import Row, cells, defenses_of, enriched
+from mia_seg.report.changes import change_table
+from mia_seg.report.controls import near_twins
+from mia_seg.report.figures import Figure
+from mia_seg.report.galleries import LossSheet
+from mia_seg.report.glossary import glossary
+from mia_seg.report.lists import glance, more
+from mia_seg.report.render import page, put
+from mia_seg.report.style import Look, look
+from mia_seg.report.tables import Table
+from mia_seg.report.verdicts import verdict
+
+if TYPE_CHECKING:  # its module imports torch, and a report is made from files
+    from mia_seg.report.cam import CamSheet
+
+README = "README.md"
+Results = Sequence[Result]
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """What one shadow showed of a victim. `compared`: tables that weigh its attacks and defenses."""
+
+    name: str
+    about: str
+    defended: list[str]
+    figures: list[Figure]
+    compared: list[Table]
+    every: Table
+    screen: bool = False
+
+    @property
+    def heading(self) -> str:
+        """How the victim was attacked."""
+        return "looked at alone" if self.screen else f"attacked through {self.name}"
+
+
+@dataclass(frozen=True)
+class Victim:
+    """The section of one victim. `own`: figures of the model itself."""
+
+    name: str
+    leak: str
+    controls: list[str]
+    tables: list[Table]
+    own: list[Figure]
+    shadows: list[Shadow]
+    sheets: list[Figure]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """All figures of the section."""
+        through = [figure for shadow in self.shadows for figure in shadow.figures]
+        return [*self.own, *through, *self.sheets]
+
+
+def write_audit(
+    folder: Path,
+    results: Results,
+    sheets: "tuple[CamSheet | None, LossSheet | None]" = (None, None),
+    *,
+    scores: Sequence[dict[str, Any]] = (),
+    digest: str = "",
+) -> list[Path]:
+    """The figures and README.md of one victim in its folder. Where no sheet is given, an earlier figure stays."""
+    shared = look(defenses_of(cells(enriched(once(results)))))
+    victim = _victim(folder, results, sheets=sheets, scores=scores, shared=shared)
+    content = {"victim": victim, "glossary": glossary(enriched(once(results)))}
+    text = put(folder / README, page("readme.md.j2", content), digest)
+    return [*(file for figure in victim.figures for file in figure.files), text]
+
+
+def write_list(reports: Path, results: Results, others: Mapping[str, Results]) -> Path:
+    """README.md of a report: a line a victim, and one for each victim of the reports in folders below."""
+    mine = glance(enriched(once(results))) if results else None
+    content = {"glance": mine, "more": more(others) if others else None}
+    return put(reports / README, page("list.md.j2", content))
+
+
+def _victim(
+    folder: Path,
+    results: Results,
+    *,
+    sheets: "tuple[CamSheet | None, LossSheet | None]",
+    scores: Sequence[dict[str, Any]],
+    shared: Look,
+) -> Victim:
+    name, rows = results[0].victim, enriched(once(results))
+    repeated = budget_table(results)
+    names = sorted({str(row["shadow"]) for row in rows})
+    through = [row for row in rows if row["adversary"] != "screen"]
+    return Victim(
+        name=name,
+        leak=str(verdict(rows)),
+        controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
+        tables=[
+            *tables.utilities(rows),
+            *([tables.shadows(cells(through))] if through else []),
+            *([generators.generator_table(scores)] if scores else []),
+            *([repeated] if repeated else []),
+        ],
+        own=[
+            *figures.confidences(folder, rows), *figures.parts(folder, rows),
+            *figures.training_of_generators(folder, scores),
+        ],
+        shadows=[_shadow(folder, name, [r for r in rows if r["shadow"] == name], shared=shared) for name in names],
+        sheets=[*figures.cam(folder, sheets[0]), *figures.losses(folder, sheets[1])],
+    )  # fmt: skip
+
+
+def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow:
+    found = cells(rows)
+    image = [cell for cell in found if cell.level == "image"]
+    points, seen = frontier.points(image), sources.sources(image)
+    weighed = [frontier.frontier_table(points)] if points else []
+    split = [sources.source_table(seen)] if seen else []
+    many = shadows.fleet(image)
+    return Shadow(
+        name=name,
+        about=words.adversary(rows),
+        defended=words.defended(rows) + ([sources.source_sentence(seen)] if seen else []),
+        figures=figures.draw(folder, name, found, look=shared, note=words.drawn_from(found)),
+        compared=change_table(image) + weighed + split + ([shadows.shadows_table(many)] if many else []),
+        every=tables.attacks(found, "image"),
+        screen=all(row["adversary"] == "screen" for row in rows),
+    )

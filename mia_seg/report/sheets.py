@@ -1,0 +1,204 @@
+"""Sheets from the store: where one attacker, trained on undefended answers, looks under each defense (thesis, figure
+7.9), and where the victim knows a scene better than a fleet's shadows that were not trained on it.
+"""
+
+import io
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+from PIL import Image
+from rich.markup import escape
+
+from mia_seg import recipes
+from mia_seg.attacks._readings import READINGS, load_readings
+from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
+from mia_seg.data import Dataset, Scenes
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate.results import Result
+from mia_seg.progress import console, say
+from mia_seg.query import answers
+from mia_seg.query.answers import Answers
+from mia_seg.report.budgets import once
+from mia_seg.report.cam import CamSheet, activation_maps
+from mia_seg.report.cells import enriched
+from mia_seg.report.exposed import scene_ids
+from mia_seg.report.galleries import LossSheet
+from mia_seg.report.verdicts import verdict
+from mia_seg.store import MADE, Store, reading
+from mia_seg.texts import printable
+
+SCENES = 3
+EACH = 2  # scenes of either side on the sheet of losses
+UNDEFENDED = "none"
+SMALL, WIDTH = 12, 128  # thumbnails of a victim, and their pixels
+
+
+def cam_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, CamSheet]:
+    """A sheet a victim, from the store; where it lacks something, a line says so and the old figure stays."""
+    sheets = {}
+    for victim in sorted({r.victim for r in results}):
+        shown = _shown([r for r in results if r.victim == victim])
+        folders = [folder for r in shown for folder in _folders(r, store)]
+        if shown and _whole("CAM", victim, folders, data_root=data_root):
+            sheets[victim] = _sheet(shown, store, data_root)
+    return sheets
+
+
+def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, LossSheet]:
+    """A sheet a victim, from the answers in the store; with the shadows' losses where those of a fleet are there."""
+    sheets = {}
+    for victim in sorted({r.victim for r in results}):
+        asked = _undefended([r for r in results if r.victim == victim])
+        if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root=data_root):
+            sheets[victim] = _loss_sheet(asked, store, data_root)
+    return sheets
+
+
+def thumbnails(results: Sequence[Result], data_root: Path | None) -> dict[str, dict[str, str]]:
+    """By victim and id, the most exposed scenes as small photographs in data URIs; a line where images are not here."""
+    found = {}
+    for victim in sorted({r.victim for r in results}):
+        best = verdict(enriched(once([r for r in results if r.victim == victim]))).best
+        ids = scene_ids(best)[:SMALL] if best else []
+        if ids and _at_hand(victim, data_root):
+            dataset = recipes.load_victim(victim).dataset()
+            found[victim] = {scene_id: _small(dataset.image(data_root, scene_id)) for scene_id in ids}
+        else:
+            say(f"    left out the thumbnails of {victim}: its images are not on this machine, or no scene is exposed")
+    return found
+
+
+def _small(image_HWC: np.ndarray) -> str:
+    image, file = Image.fromarray(image_HWC), io.BytesIO()
+    image.thumbnail((WIDTH, WIDTH))
+    image.save(file, "JPEG", quality=75)
+    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
+
+
+def _shown(results: Sequence[Result]) -> list[Result]:
+    """The results of the first seed and shadow by the patch attack that sees posteriors and ignores defenses."""
+    patch = [r for r in results if (r.attack, r.representation, r.adaptive) == ("patch_resnet50", "concat", False)]
+    first = min(((r.seed, r.choose != "confidence", r.shadow) for r in patch), default=None)
+    return [r for r in patch if (r.seed, r.choose != "confidence", r.shadow) == first]
+
+
+def _undefended(results: Sequence[Result]) -> list[Result]:
+    """The results on one seed's undefended model by image loss or through a fleet; of one shadow, a fleet's first."""
+    asked = [
+        r
+        for r in results
+        if (r.defense, r.repeats) == (UNDEFENDED, 1)
+        and ((r.attack, r.representation) == ("image_loss", "") or r.choose == "halves")
+    ]
+    first = min(((r.seed, r.choose != "halves", r.shadow) for r in asked), default=None)
+    return [r for r in asked if (r.seed, r.choose != "halves", r.shadow) == first]
+
+
+def _folders(result: Result, store: Store) -> tuple[Path, Path]:
+    """The attacker's folder and the victim's answers'."""
+    attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}"), Path("missing"))
+    return attacker, _answers(result, store)
+
+
+def _answers(result: Result, store: Store) -> Path:
+    return next(store.root.glob(f"answers/[!.]*-{result.digests.victim_answers}"), Path("missing"))
+
+
+def _whole(what: str, victim: str, folders: list[Path], *, data_root: Path | None) -> bool:
+    """Whether all that a sheet is made of is here; if not, a line says so."""
+    whole = all(folder.is_dir() for folder in folders) and _at_hand(victim, data_root)
+    if not whole:
+        shown = escape(printable(victim))
+        console.print(f"[dim]    kept[/] the {what} figure of {shown}: its answers or images are not on this machine")
+    return whole
+
+
+def _at_hand(victim: str, data_root: Path | None) -> bool:
+    if victim not in recipes.names("victim"):
+        return False
+    try:
+        return bool(recipes.load_victim(victim).dataset().ids(data_root))
+    except MiaSegError:
+        return False
+
+
+def _as_attacked(seen: Answers, result: Result, dataset: Dataset) -> Answers:
+    """Adversary A2 was trained on the classes of both sides alone."""
+    if result.adversary == "A1":
+        return seen
+    return seen.only([dataset.classes().index(name) for name in result.classes.both])
+
+
+def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> CamSheet:
+    settings = recipes.load_victim(shown[0].victim)
+    dataset, seed = settings.dataset(), shown[0].seed
+    scored = answers.load(_folders(shown[0], store)[1]).ids  # scenes without a label have no answer
+    members = settings.split.cut(dataset, data_root, seed).only(scored).members
+    ids = sorted(np.random.default_rng(seed).choice(members, SCENES, replace=False).tolist())
+    scenes = list(Scenes(dataset, data_root, ids))
+    maps, scores = {}, {}
+    for result in shown:
+        folder, asked = _folders(result, store)
+        fabric = Fabric(accelerator="cpu", devices=1)
+        with reading(folder):
+            attacker = PatchResNet50(**result.settings).load(folder, fabric)
+        with reading(asked):
+            seen = _as_attacked(answers.load(asked).take(ids), result, dataset)
+        maps[result.defense] = activation_maps(attacker, seen)
+        scores[result.defense] = attacker.score(seen, seed).image_N.tolist()
+    return CamSheet(ids, [s.image_HWC for s in scenes], [s.labels_HW for s in scenes], maps, scores)
+
+
+def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossSheet:
+    settings, seed = recipes.load_victim(asked[0].victim), asked[0].seed
+    scored = answers.load(_answers(asked[0], store)).ids  # scenes without a label have no answer
+    parts = settings.split.cut(settings.dataset(), data_root, seed).only(scored)
+    draw = np.random.default_rng(seed)
+    ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
+    scenes = list(Scenes(settings.dataset(), data_root, ids))
+    return LossSheet(
+        ids,
+        [scene_id in parts.members for scene_id in ids],
+        [s.image_HWC for s in scenes],
+        [s.labels_HW for s in scenes],
+        _losses(_answers(asked[0], store), ids),
+        _outside(asked, ids, store),
+    )
+
+
+def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:
+    """Maps of -log p of the label [h, w], 0 where ignored."""
+    with reading(folder):
+        seen = answers.load(folder).take(ids)
+    return [-np.log(FLOOR) * represent(answer, "loss")[0].numpy() for answer in seen]
+
+
+def _outside(asked: Sequence[Result], ids: list[str], store: Store) -> list[np.ndarray] | None:
+    """Of each scene the mean map over the fleet's shadows that left it out; None where the store lacks a fleet."""
+    for result in asked:
+        attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}/{READINGS}"), None)
+        if attacker is None:
+            continue
+        with reading(attacker.parent):
+            fleet = load_readings(attacker.parent)
+        folders = _answers_of_fleet(attacker.parent, store)
+        if folders:
+            left_out = [~fleet.members_MN[:, fleet.ids.index(scene_id)] for scene_id in ids]
+            return [
+                np.mean([_losses(folders[m], [scene_id])[0] for m in np.flatnonzero(out)], 0)
+                for scene_id, out in zip(ids, left_out, strict=True)
+            ]
+    return None
+
+
+def _answers_of_fleet(attacker: Path, store: Store) -> list[Path] | None:
+    """Where each shadow's answers to the audited scenes lie, in the fleet's order; None where one is lacking."""
+    with reading(attacker):
+        made = json.loads((attacker / MADE).read_text(encoding="utf-8"))
+        digests = [seen["audited"] for seen in made["inputs"]["seen"]]
+    folders = [next(store.root.glob(f"answers/[!.]*-{found}"), None) for found in digests]
+    return [folder for folder in folders if folder] if all(folders) else None

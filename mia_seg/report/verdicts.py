@@ -1,0 +1,244 @@
+"""What one audit comes to: a sentence with its bound, what was not shown, and how the controls stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mia_seg.report.cells import (
+    UNDEFENDED,
+    Cell,
+    Estimate,
+    Row,
+    attack_name,
+    cells,
+    defense_name,
+    defenses_of,
+    strongest,
+)
+from mia_seg.report.changes import miou_change
+from mia_seg.report.controls import left_out
+from mia_seg.report.tables import percent
+from mia_seg.report.words import control_of, reference
+
+RARE = "0.01"
+HEADLINES = {
+    "leaks": "This model leaks which images it was trained on.",
+    "leaks, size open": "This model leaks. Too few independent scenes were measured to tell how much.",
+    "too few to tell": "Too few to tell: these scenes cannot show whether this model leaks.",
+    "no leak shown": "No leak was shown by the attacks that were tried.",
+    "inverted": "The strongest attack ranks backwards, which still tells members from non-members.",
+    "confounded": "Not resolved: members and non-members differ even without the model.",
+    "not measured": "Nothing was measured without a defense.",
+}
+UNSHOWN = {
+    "leaks": "how much more a stronger attack finds",
+    "leaks, size open": "how large the leak is",
+    "too few to tell": "a leak, nor that there is none",
+    "no leak shown": "privacy, for a stronger attack may find what these did not",
+    "inverted": "what an attacker gains who turns the scores around",
+    "confounded": "any leak beyond what images and labels give away alone",
+    "not measured": "what this model leaks without a defense",
+}
+OPEN = ("leaks, size open", "too few to tell")
+UNTESTED = "that the split is sound, for its controls are incomplete"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was measured in sentences, and what was not shown in their ends.
+
+    state: a key of HEADLINES. controls: as `control_state` has it. best: the strongest attack on the undefended model.
+    worth: what its accusations are worth where members are rare, '' where that is not known.
+    """
+
+    state: str
+    measured: list[str]
+    unshown: list[str]
+    controls: str
+    best: Cell | None
+    worth: str = ""
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one sentence."""
+        return HEADLINES[self.state]
+
+    def __str__(self) -> str:
+        told = [self.headline, *self.measured, self.worth, f"Not shown: {'; '.join(self.unshown)}."]
+        return " ".join(part for part in told if part)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One defense under the strongest attack of either kind. change: of mIoU on unseen scenes, None undefended."""
+
+    defense: str
+    adaptive: Cell | None
+    ignoring: Cell | None
+    miou: Estimate | None
+    change: Estimate | float | None
+
+    @property
+    def judged(self) -> Cell:
+        """The stronger kind of attacker: the defense is worth what it holds against that one."""
+        return strongest([cell for cell in (self.adaptive, self.ignoring) if cell]) or self._any
+
+    @property
+    def _any(self) -> Cell:
+        found = self.adaptive or self.ignoring
+        assert found is not None
+        return found
+
+
+def verdict(rows: Sequence[Row]) -> Verdict:
+    """The verdict on one victim, of the rows of all its shadows."""
+    found = [cell for cell in cells(rows) if cell.level == "image"]
+    best = reference([cell for cell in found if cell.defense == UNDEFENDED])
+    controls = control_state(rows)
+    if best is None:
+        return Verdict("not measured", [], [UNSHOWN["not measured"]], controls, None)
+    blind = control_of(found, best.shadow)
+    state = _state(best, blind)
+    lost, many = left_out(rows)
+    told = [*([lost] if many else []), *_measured(best, state), *_split(best, blind)]
+    return Verdict(state, told, _unshown(best, state, controls), controls, best, _worth(best))
+
+
+def control_state(rows: Sequence[Row]) -> str:
+    """'sound', 'confounded', 'partly tested' or 'untested': whether the split is told apart without the model."""
+    by_seed: dict[int, bool] = {}
+    for row in rows:
+        if row["confounded"] is not None:
+            by_seed[row["seed"]] = by_seed.get(row["seed"], False) or row["confounded"]
+    labels = [cell for cell in cells(rows) if cell.control and cell.level == "image" and cell.defense == UNDEFENDED]
+    if any(by_seed.values()) or any(cell.auc.verdict == "leaks" for cell in labels):
+        return "confounded"
+    if set(by_seed) == {row["seed"] for row in rows}:
+        return "sound"
+    return "partly tested" if by_seed or labels else "untested"
+
+
+def standings(rows: Sequence[Row]) -> list[Standing]:
+    """Each defense under the strongest attack that adapts to it and the strongest that ignores it; of all shadows."""
+    image = [cell for cell in cells(rows) if cell.level == "image"]
+    mine = {name: [cell for cell in image if cell.defense == name] for name in defenses_of(image)}
+    bare = next((cell for cell in mine.get(UNDEFENDED, [])), None)
+    return [one for name, found in mine.items() if (one := _standing(name, found, bare))]
+
+
+def _standing(name: str, found: list[Cell], bare: Cell | None) -> Standing | None:
+    chosen = [cell for cell in found if not cell.at_random] or found
+    adaptive, ignoring = strongest(chosen, _adapts), strongest(chosen, lambda cell: not cell.adaptive)
+    known = adaptive or ignoring
+    if known is None:
+        return None
+    change = None if name == UNDEFENDED else _change(known, bare)
+    return Standing(name, adaptive, ignoring, known.miou, change)
+
+
+def _adapts(cell: Cell) -> bool:
+    return cell.adaptive
+
+
+def _change(cell: Cell, bare: Cell | None) -> Estimate | float | None:
+    """Of mIoU on unseen scenes, over the seeds of both: another seed is another model."""
+    if (paired := miou_change(cell)) is not None:
+        return paired
+    seeds = set(cell.seeds) & set(bare.seeds) if bare else set()
+    if not seeds or bare is None or not (cell.labelled and bare.labelled):
+        return None
+    means = [sum(run["miou_nonmembers"] for run in c.runs if run["seed"] in seeds) / len(seeds) for c in (cell, bare)]
+    return float(means[0] - means[1])
+
+
+def points(change: Estimate | float | None) -> str:
+    """'−3.9' points of mIoU, or a dash."""
+    if change is None:
+        return "–"
+    value = change.value if isinstance(change, Estimate) else change
+    return f"{100 * value:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+
+
+def price(found: Sequence[Standing]) -> tuple[str, str]:
+    """The defense that brings AUC closest to 0.5 by numbers, and what it costs; for the first screen."""
+    tried = [one for one in found if one.defense != UNDEFENDED]
+    if not tried:
+        return "no defense tried", "What a defense would cost was not measured."
+    best = min(tried, key=lambda one: abs(one.judged.auc.value - 0.5))
+    kind = "" if best.adaptive else " No attacker who adapts was tried on it."
+    miou = f"mIoU on unseen images is {percent(best.miou.value)}%." if best.miou else "Without labels there is no mIoU."
+    return (
+        f"{points(best.change)} points",
+        f"{defense_name(best.defense)}, the best of {len(tried)} tried: AUC {best.judged.auc}. {miou}{kind}",
+    )
+
+
+def rare(cell: Cell) -> str:
+    """The TPR at 1% FPR with its interval, or that non-members are too few."""
+    rates = [run["tpr_at_fpr"][RARE] for run in cell.runs]
+    if any(isinstance(rate, str) for rate in rates):
+        return "not resolvable"
+    mean = sum(rate["tpr"] for rate in rates) / len(rates)
+    return f"{mean:.2f} [{min(rate['low'] for rate in rates):.2f}, {max(rate['high'] for rate in rates):.2f}]"
+
+
+def groups(cell: Cell) -> tuple[int, int]:
+    """Independent groups of members and of non-members, of the seed that has fewest."""
+    return min(run["n_member_groups"] for run in cell.runs), min(run["n_nonmember_groups"] for run in cell.runs)
+
+
+def _state(best: Cell, blind: Cell | None) -> str:
+    auc = best.auc
+    if any(run["confounded"] for run in best.runs) or (blind and blind.auc.verdict == "leaks"):
+        return "confounded"
+    if auc.verdict == "leaks":
+        return "leaks, size open" if auc.wide else "leaks"
+    if auc.verdict == "inverted":
+        return "inverted"
+    return "too few to tell" if auc.wide else "no leak shown"
+
+
+def _measured(best: Cell, state: str) -> list[str]:
+    auc, name = best.auc, attack_name(best.attack, best.representation)
+    pairs = f"It ranks a random training image above a random other image in {100 * auc.value:.0f} of 100 pairs."
+    bound = {
+        "leaks": f"With 95% confidence its AUC is at least {auc.low:.2f}. That bounds the leak from below.",
+        "not shown": "The interval includes 0.5, which is a coin flip.",
+        "inverted": f"The whole interval lies below 0.5. With 95% confidence its AUC is at most {auc.high:.2f}.",
+    }
+    return [
+        f"The strongest attack, {name}, reaches AUC {auc}.",
+        *([] if state in OPEN else [pairs]),
+        bound[auc.verdict],
+    ]
+
+
+def _worth(best: Cell) -> str:
+    """An audit asks about as many members as others, which makes accusations look better than they are elsewhere."""
+    worth = best.ppv(RARE)
+    if worth is None or best.auc.verdict != "leaks":
+        return ""
+    value, low, high = (100 * end for end in worth)
+    return f"If one image in a hundred were a member, {value:.0f} [{low:.0f}, {high:.0f}] of 100 accused would be one."
+
+
+def _split(best: Cell, blind: Cell | None) -> list[str]:
+    """What an attacker without the model reaches, where the split is recognisable."""
+    runs = [run for run in best.runs if run["confounded"]]
+    if runs:
+        mean = sum(run["blind_auc"] for run in runs) / len(runs)
+        above = sum(run["auc"] - run["blind_auc"] for run in runs) / len(runs)
+        told = f"An attacker who never sees the model reaches AUC {mean:.2f} by images and labels alone."
+        return [told, f"The attack is {above:+.2f} from there."]
+    if blind and blind.auc.verdict == "leaks":
+        return [f"An attacker who sees labels alone, never the model, reaches AUC {blind.auc}."]
+    return []
+
+
+def _unshown(best: Cell, state: str, controls: str) -> list[str]:
+    members, others = groups(best)
+    told = [UNSHOWN[state]]
+    if state in OPEN:
+        told.append(f"a narrower interval: it rests on {members} groups of members and {others} of non-members")
+    if rare(best) == "not resolvable":
+        told.append("TPR at 1% FPR, which needs more non-members")
+    return told + ([UNTESTED] if controls in ("untested", "partly tested") else [])

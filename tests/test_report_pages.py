@@ -1,0 +1,310 @@
+"""The page of an audit and the index: every form has the same numbers, all is reachable, only what changed is drawn."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_files import assert_refused, call
+from helpers_results import result
+from test_report import shown
+
+from mia_seg import report
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import results
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import SceneScores
+from mia_seg.report import exposed, index, pdf, verdicts
+from mia_seg.report.cells import cells, enriched
+from mia_seg.report.from_store import report as draw
+from mia_seg.store import Store
+
+QUICK = {"attack": "image_loss", "representation": ""}
+ODD = 'a <b>"q" $x_y & 街 it\'s'
+VOID = {"meta", "input", "img"}
+
+
+def found() -> list[Result]:
+    """Two victims, two attacks, a defense by both kinds of attacker, two seeds, the control."""
+    made = [result(0.0, representation="labels")]
+    for seed in (1, 2):
+        made += [result(1.8, seed=seed), result(1.5, seed=seed, **QUICK)]
+        for value, miou in (("0.5", 0.35), ("1.0", 0.3)):
+            kind = {"defense": f"gaussian:{value}", "seed": seed, "miou": miou}
+            made += [result(1.2, adaptive=side, **kind, **QUICK) for side in (False, True)]
+    return [*made, result(0.2, victim="alps", exposed={"fdr": 0.1, "tested": 60, "scenes": ["peak", ODD]}, **QUICK)]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report in every form that needs no browser and no figures."""
+    folder = tmp_path_factory.mktemp("reports")
+    for one in found():
+        results.write(folder / ("" if one.victim == "village" else "below"), one)
+    draw(folder, Store(folder / "none"), None, forms=["html", "csv", "json", "latex"])
+    return folder
+
+
+class Page(HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, *names: str) -> Iterator[dict[str, str | None]]:
+        return (attrs for tag, attrs in self.tags if tag in names)
+
+
+def pages(drawn: Path) -> list[Path]:
+    return [drawn / "index.html", drawn / "village" / "index.html", drawn / "below" / "alps" / "index.html"]
+
+
+def rows_of(page: str, table: str) -> list[str]:
+    """The rows of the table with a caption, as text between bars."""
+    body = page.split(f"<caption>{table}</caption>")[1].split("</table>", maxsplit=1)[0].split("<tbody>")[1]
+    return ["|".join(re.findall(r">([^<>]+)</(?:a|td|th)>", row)) for row in body.split("</tr>")[:-1]]
+
+
+def test_every_form_has_the_same_numbers(drawn: Path) -> None:
+    lines = json.loads((drawn / "report.json").read_text())["lines"]
+    flat = list(csv.DictReader(io.StringIO((drawn / "report.csv").read_text())))
+    tex = [line for line in (drawn / "report.tex").read_text().splitlines() if line.startswith(("village &", "alps &"))]
+    board = rows_of((drawn / "index.html").read_text(), "Leaderboard")
+    village = rows_of((drawn / "village" / "index.html").read_text(), "Every attack, photograph by photograph")
+    assert len(lines) == len(flat) == len(tex) == 8
+    assert len(board) == 7, "the control is no attack"
+    assert len(village) == 7
+    for line, other, printed in zip(lines, flat, tex, strict=True):
+        auc = shown(line["auc_low"], line["auc_high"], line["auc"])
+        assert all(float(other[name]) == line[name] for name in ("auc", "auc_low", "auc_high", "miou"))
+        assert f"{auc} &".replace("[", "{[}").replace("]", "{]}") in printed
+        assert f"& {100 * line['miou']:.1f} &" in printed
+        mine = [row for row in board if f"|{auc}|" in row and row.startswith(line["victim"])]
+        assert bool(mine) is not line["control"] or line["victim"] == "alps"
+        if line["victim"] == "village":
+            assert any(f"|{auc}|" in row for row in village)
+
+
+def test_numbers_are_those_of_the_results(drawn: Path) -> None:
+    lines = json.loads((drawn / "report.json").read_text())["lines"]
+    (line,) = (one for one in lines if (one["attack"], one["control"]) == ("patch_resnet50", False))
+    mine = [one.levels["image"] for one in found() if (one.attack, one.representation) == ("patch_resnet50", "concat")]
+    assert line["auc"] == pytest.approx(np.mean([one.auc for one in mine]))
+    assert (line["auc_low"], line["auc_high"]) == (min(o.auc_low for o in mine), max(o.auc_high for o in mine))
+    assert line["command"].endswith("--defense none --attack patch_resnet50:concat --seed 1 --seed 2")
+
+
+def test_every_link_leads_somewhere(drawn: Path) -> None:
+    for path in pages(drawn):
+        page = Page(path)
+        ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+        assert len(ids) == len(set(ids))
+        links = [attrs["href"] or "" for attrs in page.all("a")]
+        assert len(links) > 10
+        for link in links:
+            file, _, anchor = link.partition("#")
+            assert (path.parent / file).exists() if file else anchor in ids, link
+    anchors = re.findall(r'href="village/index.html#([^"]+)"', (drawn / "index.html").read_text())
+    there = (drawn / "village" / "index.html").read_text()
+    assert anchors
+    assert all(f'id="{anchor}"' in there for anchor in anchors)
+
+
+def test_a_page_can_be_used_without_eyes_and_without_a_mouse(drawn: Path) -> None:
+    for path in pages(drawn):
+        page = Page(path)
+        assert page.open == []
+        assert len(list(page.all("main"))) == 1
+        levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+        assert levels[0] == 1
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+        regions = [attrs for attrs in page.all("div") if "scroll" in (attrs.get("class") or "")]
+        assert all(attrs["tabindex"] == "0" and attrs["aria-label"] for attrs in regions)
+        assert len({attrs["aria-label"] for attrs in regions}) == len(regions)
+        pictures = [attrs for attrs in page.all("svg") if attrs.get("class") == "chart"]
+        assert all(attrs["aria-label"] for attrs in pictures)
+        assert dict(page.tags)["html"] == {"lang": "en"}
+
+
+def test_a_defense_of_several_strengths_has_a_slider(drawn: Path) -> None:
+    (slider,) = (one for one in Page(drawn / "village" / "index.html").all("input") if one["type"] == "range")
+    told = json.loads(slider["data-told"] or "")
+    assert slider["max"] == "1"
+    assert [text.split(":")[0] for text in told] == ["gaussian 0.5", "gaussian 1.0"]
+    assert all("mIoU" in text for text in told)
+
+
+def test_only_what_changed_is_drawn_again(tmp_path: Path) -> None:
+    for victim in ("alps", "village"):
+        results.write(tmp_path, result(1.0, victim=victim, **QUICK))
+    store, page = Store(tmp_path / "none"), tmp_path / "village" / "index.html"
+
+    def again() -> list[str]:
+        made = draw(tmp_path, store, None, forms=["html"])
+        return [path.relative_to(tmp_path).as_posix() for path in made]
+
+    assert again() == ["alps/index.html", "village/index.html", "index.html"]
+    assert again() == ["index.html"]
+    results.write(tmp_path, result(1.2, victim="village", seed=2, **QUICK))
+    assert again() == ["village/index.html", "index.html"]
+    text = page.read_text()
+    page.write_text(text.replace("This model leaks", "This model hides"))
+    assert again() == ["village/index.html", "index.html"], "what was edited by hand is no page of the results"
+    assert page.read_text() == text
+
+
+def test_a_name_stays_a_name(tmp_path: Path) -> None:
+    results.write(tmp_path, result(1.0, victim=ODD, shadow=ODD, **QUICK))
+    draw(tmp_path, Store(tmp_path / "none"), None, forms=["html", "csv", "json", "latex"])
+    for path in (tmp_path / "index.html", tmp_path / ODD / "index.html"):
+        assert "<b>" not in path.read_text()
+        assert Page(path).open == []
+    assert json.loads((tmp_path / "report.json").read_text())["lines"][0]["victim"] == ODD
+    assert r"a <b>\"q\" \$x\_y \& 街 it's &".replace('\\"', '"') in (tmp_path / "report.tex").read_text()
+
+
+def test_two_victims_in_one_folder_are_refused(tmp_path: Path) -> None:
+    path = results.write(tmp_path, result(1.0, **QUICK))
+    stray = tmp_path / "alps" / path.name
+    stray.parent.mkdir()
+    shutil.copy(path, stray)
+    ran = call("report", "--reports", tmp_path, "--format", "html")
+    assert_refused(ran, "is a result of the victim 'village'", "in the folder of 'alps'", "Move it")
+
+
+def test_the_folder_of_one_victim_is_no_report(tmp_path: Path) -> None:
+    results.write(tmp_path, result(1.0, **QUICK))
+    ran = call("report", "--reports", tmp_path / "village", "--format", "html")
+    assert_refused(ran, "lies in no folder of its victim 'village'", "the folder above")
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = results.write(tmp_path, result(1.0, **QUICK))
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
+    assert_refused(call("report", "--reports", tmp_path), path.name, "its schema is 99")
+
+
+def test_a_form_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MiaSegError, match=r"No form of a report is called 'docx'\. There are: html, md, pdf"):
+        draw(tmp_path, Store(tmp_path), None, forms=["docx"])
+
+
+def test_without_a_browser_a_pdf_is_refused_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results.write(tmp_path, result(1.0, **QUICK))
+    monkeypatch.setattr(pdf.shutil, "which", lambda _: None)
+    assert_refused(call("report", "--reports", tmp_path, "--format", "pdf"), "printed by Chromium", "--format html")
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_a_browser_that_prints_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = shutil.which("true")
+    monkeypatch.setattr(pdf.shutil, "which", lambda _: idle)
+    (tmp_path / "index.html").write_text("<p>hello")
+    with pytest.raises(MiaSegError, match="printed no PDF"):
+        pdf.printed(tmp_path / "index.html")
+
+
+def test_the_price_is_of_the_seeds_that_both_have() -> None:
+    kinds = [("none", 1, 0.4), ("none", 2, 0.3), ("argmax", 2, 0.25)]
+    made = [result(1.0, defense=name, seed=seed, miou=miou, **QUICK) for name, seed, miou in kinds]
+    _, argmax = verdicts.standings(enriched(made))
+    assert argmax.change == pytest.approx(-0.05)
+    assert verdicts.points(argmax.change) == "−5.0"
+
+
+@pytest.mark.parametrize(
+    ("flags", "state"), [((False, False), "sound"), ((False, True), "confounded"), ((False, None), "partly tested")]
+)
+def test_controls_are_sound_where_every_seed_is(flags: tuple[bool | None, ...], state: str) -> None:
+    rows = [row | {"confounded": flag} for seed, flag in enumerate(flags) for row in _image(result(1.0, seed=seed))]
+    assert verdicts.control_state(rows) == state
+
+
+def _image(one: Result) -> list[dict[str, object]]:
+    return [row for row in results.rows([one]) if row["level"] == "image"]
+
+
+def test_the_most_exposed_scene_stands_out_in_most_seeds() -> None:
+    lists = {1: ["b", "a"], 2: ["c", "a"]}
+    made = [result(1.0, seed=s, exposed={"fdr": 0.1, "tested": 9, "scenes": ids}, **QUICK) for s, ids in lists.items()]
+    (cell,) = (cell for cell in cells(enriched(made)) if cell.level == "image")
+    assert exposed.scene_ids(cell) == ["a", "b", "c"]
+    table = exposed.scene_table(cell)
+    assert table
+    assert table.rows[0] == ["a", "2 of 2"]
+
+
+def test_groups_say_how_many_of_their_scenes_are_found() -> None:
+    ids = [f"m{k}" for k in range(4)] + [f"n{k}" for k in range(10)]
+    members = np.arange(14) < 4
+    scored = np.array([5.0, 0.0, 5.0, 5.0, *np.linspace(0, 1, 10)])
+    one = SceneScores(ids, members, ["x", "x", "y", "y", *ids[4:]], scored)
+    (cell, *_) = cells(enriched([result(1.0, **QUICK).with_scores(one)]))
+    table = exposed.group_table(cell)
+    assert table
+    assert table.rows == [["y", "2", "100"], ["x", "2", "50"]]
+    alone = result(1.0, **QUICK).with_scores(SceneScores(ids, members, ids, scored))
+    assert exposed.group_table(cells(enriched([alone]))[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ({"defense": "argmax", "adaptive": True}, "Nothing was measured without a defense."),
+        ({"representation": "labels"}, "Nothing was measured without a defense."),
+        ({"adversary": "screen", "choose": "", **QUICK}, "No shadow was trained."),
+    ],
+)
+def test_a_page_is_drawn_of_whatever_there_is(tmp_path: Path, kind: dict[str, object], says: str) -> None:
+    (path,) = report.write(tmp_path, [result(1.0, **kind)], forms=["html"])
+    assert says in path.read_text()
+    assert Page(path).open == []
+
+
+def test_a_page_that_was_printed_is_not_printed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results.write(tmp_path, result(1.0, **QUICK))
+    monkeypatch.setattr(pdf, "browser", lambda: "a browser")
+    printed: list[Path] = []
+
+    def run(command: list[str], page: Path) -> None:
+        Path(command[-2].removeprefix("--print-to-pdf=")).write_bytes(b"%PDF")
+        printed.append(page)
+
+    monkeypatch.setattr(pdf, "_run", run)
+    for _ in range(2):
+        draw(tmp_path, Store(tmp_path / "none"), None, forms=["pdf"])
+    assert printed == [tmp_path / "village" / "index.html"]
+    assert (tmp_path / "village" / "index.pdf").read_bytes() == b"%PDF"
+
+
+@pytest.mark.parametrize("place", ["labelmefacade_moderate", "a2/camvid_19", "fleet/labelmefacade_small"])
+def test_results_of_every_age_have_a_row_each(place: str) -> None:
+    """Those of this repository, from before controls, from before parts, and later ones."""
+    everything = results.read_all(Path(__file__).parents[1] / "reports" / place)
+    keys = ("victim", "shadow", "attack", "representation", "defense")
+    made = {tuple(getattr(one, key) for key in keys) for one in everything}
+    assert {tuple(line[key] for key in keys) for line in index.all_lines({"": everything})} == made
+    assert index.content({"": everything})["audits"][0]["name"] == everything[0].victim
