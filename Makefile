@@ -13,7 +13,7 @@ STAMP := $(MIA_SEG_VENV)/mia-seg.stamp
 # An environment holds one editable install. This puts the clone that make runs in before it.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo test lint types check wheel clean env install
+.PHONY: help demo test lint types check docs wheel clean env install
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ types: env ## check the types
 	@"$(BIN)/python" -m mypy
 
 check: lint types test ## all three of the above
+
+docs: env ## build the documentation as a site in build/docs/site
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@"$(BIN)/python" docs/site.py build/docs
+	@cd build/docs && "$(abspath $(BIN))/zensical" build --strict
 
 wheel: env ## build dist/mia_seg-*.whl, recipes included
 	@rm -f dist/mia_seg-*.whl

@@ -230,7 +230,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def filled(text: str) -> str:
     """A page with its tables as the results have them."""
-    return PLACE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+    return PLACE.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
 
 
 def main(check: bool) -> int:

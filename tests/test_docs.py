@@ -55,6 +55,13 @@ def test_tables_say_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> 
     assert check["filled"](shifted) != shifted, "a typed number is seen"
 
 
+def test_the_site_holds_every_page_and_its_menu_leads_there() -> None:
+    site = runpy.run_path(str(ROOT / "docs" / "site.py"))
+    gathered, menu = site["gathered"](), {ROOT / page for pages in site["MENU"].values() for page in pages}
+    assert {ROOT / "README.md", *PAGES} <= {*gathered}
+    assert menu == {*PAGES}
+
+
 @parametrize_page
 def test_python_and_toml_can_be_read(page: Path) -> None:
     for text in blocks(page, "python"):
