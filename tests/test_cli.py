@@ -62,6 +62,11 @@ COMMANDS = {
     "list": [],
     "check": ["--data-root", "--all", "--json", "--workers"],
     "results": ["--reports", "--format", "--json", "--schema"],
+    "fleet": [
+        "name", "--attack", "--seed", "--rounds", "--data-root", "--store", "--reports", "--device", "--workers",
+        "--jobs", "--on", "--precision", "--dry-run", "--yes", "--json",
+    ],
+    "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],
     "serve": [
         "victim", "--defense", "--seed", "--data-root", "--store", "--device", "--host", "--port", "--limit",
         "--key-env", "--noise",
