@@ -79,4 +79,5 @@ def check_fleet_audit(workdir: Path, data_root: Path) -> None:
     assert len(kept.with_suffix(".csv").read_text().splitlines()) == 13
     again = call(*line, "--attack", "lira", "--json")
     assert json.loads(again.out) == [facts], "the same seed gives the same"
+    assert "tiny_folder_fleet.base" not in call("store", "gc", "--older-than", "0").out, "it came from this attacker"
     assert call("results").code == 0, "a fleet's own audit is no result of a victim's"

@@ -73,6 +73,9 @@ def test_few_models_name_nobody_and_say_so() -> None:
     assert "8 models cannot name any: that takes 10 or more" in said(one.facts)
     assert {row["exposed"] for row in csv.DictReader(one.text().splitlines())} == {""}
     assert "are exposed, false ones among them 5%" in said(found().facts)
+    facts = found().facts
+    nobody = facts | {"parts": [facts["parts"][0] | {"exposed": 0}]}
+    assert said(nobody).endswith("; 0 are exposed. With 16 models 8 must stand out at once before any is named.")
     with pytest.raises(MiaSegError, match="needs 4 shadows"):
         found(2)
 

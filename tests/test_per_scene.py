@@ -75,6 +75,18 @@ def test_some_scenes_together_are_their_mean_with_a_band_of_its_own() -> None:
     assert found.band_U[1][0] - found.band_U[0][0] > leaks.high - leaks.low
 
 
+def test_how_many_must_stand_out_at_once_is_what_it_takes() -> None:
+    """Two p-values of scenes in a row: so many at the least possible one are named, one fewer are not."""
+    pairs, rounds, scenes = 6, 1023, 40
+    for few, named in ((13, True), (12, False)):
+        auc_U, reach = (np.arange(scenes) < few).astype(float), int((rounds + 1) / 2**pairs) - 1
+        shuffled_RU = np.where(np.arange(rounds)[:, None] < reach, 1.0, 0.5 * np.ones(scenes))
+        found = PerScene(auc_U, shuffled_RU, 0.5, np.full(rounds, 0.5), pairs)
+        assert found.fewest() == 13
+        assert found.exposed_U().any() == named
+    assert PerScene(auc_U, shuffled_RU[:9], 0.5, np.full(9, 0.5), pairs).fewest() == 80, "so few shuffles name nobody"
+
+
 def test_scenes_of_a_group_are_one() -> None:
     world = simulated(8, LEAK[:30], 1)
     groups = [f"g{k // 2}" for k in range(60)]

@@ -82,7 +82,9 @@ def said(facts: dict[str, Any]) -> str:
     )
     if every["exposed"] is None:
         return f"{above}. {facts['models']} models cannot name any: that takes 10 or more, whatever they find."
-    return f"{above}; {every['exposed']} are exposed, false ones among them 5% on average at the most."
+    named = f"{above}; {every['exposed']} are exposed, false ones among them 5% on average at the most."
+    few = f" With {facts['models']} models {facts['fewest']} must stand out at once before any is named."
+    return named if every["exposed"] else named.partition(", false")[0] + "." + few
 
 
 def _part(part: dict[str, Any]) -> list[str]:

@@ -78,7 +78,8 @@ def audited(
     parts = [{"part": name, "rare": rare} | _part(found, kept_U) for name, rare, kept_U in _parts(described)]
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
-        "pooled": {**asdict(own), "null": asdict(found.together())}, "fdr": FDR, "parts": parts,
+        "pooled": {**asdict(own), "null": asdict(found.together())},
+        "fdr": FDR, "fewest": found.fewest(), "parts": parts,
     }  # fmt: skip
     return FleetAudit(facts, described, found)
 

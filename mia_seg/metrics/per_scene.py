@@ -76,6 +76,11 @@ class PerScene:
             return None
         return np.asarray(false_discovery_control(self.p_U, method="bh") <= fdr)
 
+    def fewest(self, fdr: float = FDR) -> int:
+        """How many units must stand out at once, as far as any can, before one of them is exposed."""
+        least = max(0.5**self.pairs, 1 / (1 + len(self.shuffled_RU)))
+        return int(np.ceil(len(self.auc_U) * least / fdr - SLACK))
+
     def together(self, kept_U: Booleans | None = None) -> Against:
         """The mean AUC of some units, or the pooled AUC of all scores."""
         if kept_U is None:
