@@ -25,6 +25,8 @@ from mia_seg.cli._options import (
     Form,
     GeneratorName,
     Jobs,
+    Keep,
+    Kept,
     On,
     PrecisionName,
     Repeats,
@@ -195,6 +197,7 @@ def attack(
     jobs: Jobs = 1,
     on: On = None,
     precision: PrecisionName = None,
+    keep: Keep = Kept.ALL,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -205,7 +208,7 @@ def attack(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes, jobs=jobs, on=on):
+    if work.audited(audit, yes, jobs=jobs, on=on, keep=keep.value):
         screen.following(list(audit.written[-1:]), f"mia-seg report --reports {reports}")
 
 
@@ -226,6 +229,7 @@ def run(
     jobs: Jobs = 1,
     on: On = None,
     precision: PrecisionName = None,
+    keep: Keep = Kept.ALL,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -236,7 +240,7 @@ def run(
     )
     if dry_run:
         return work.planned(audit)
-    if work.audited(audit, yes, jobs=jobs, on=on):
+    if work.audited(audit, yes, jobs=jobs, on=on, keep=keep.value):
         screen.following(screen.pages(work.drawn(workspace)), "mia-seg results, or open the page")
 
 

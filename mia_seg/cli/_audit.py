@@ -9,7 +9,7 @@ import typer
 from mia_seg.api import SCREEN, WITH_POOL, Audit
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import DataRoot, Device, DryRun, Jobs, On, Reports, Seeds, StoreRoot, Yes
+from mia_seg.cli._options import DataRoot, Device, DryRun, Jobs, Keep, Kept, On, Reports, Seeds, StoreRoot, Yes
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def audit(
     device: Device = "auto",
     jobs: Jobs = 1,
     on: On = None,
+    keep: Keep = Kept.ALL,
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
@@ -95,7 +96,7 @@ def audit(
         "pool": pool, "images": images, "labels": labels, "class_map": class_map, "classes": classes,
     }  # fmt: skip
     asked = {"defenses": defense or (), "attacks": attack or (), "seeds": seed or [0]}
-    how = {"jobs": jobs, "on": on, "dry_run": dry_run, "yes": yes}
+    how = {"jobs": jobs, "on": on, "keep": keep.value, "dry_run": dry_run, "yes": yes}
     if (victim is None) == (door is None):
         raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
     if victim is not None:
@@ -130,10 +131,10 @@ def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str,
         return _audit(Audit(victim, name, **asked, workspace=workspace), **how)
 
 
-def _audit(looked: Audit, *, jobs: int, on: str | None, dry_run: bool, yes: bool) -> None:
+def _audit(looked: Audit, *, jobs: int, on: str | None, keep: Any, dry_run: bool, yes: bool) -> None:
     if dry_run:
         return work.planned(looked)
-    if work.audited(looked, yes, jobs=jobs, on=on):
+    if work.audited(looked, yes, jobs=jobs, on=on, keep=keep):
         screen.verdict(looked.results)
         written = screen.pages(work.drawn(looked.workspace))
         if looked.request.shadow is None:

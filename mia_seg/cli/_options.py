@@ -9,6 +9,14 @@ import typer
 from mia_seg.api import ATTACKS, DEFENSES, LARGEST_SEED
 
 
+class Kept(StrEnum):
+    """What stays of a fleet; `mia_seg.stages.keep.Keep`, which would import torch."""
+
+    ALL = "all"
+    ANSWERS = "answers"
+    STATISTICS = "statistics"
+
+
 class Form(StrEnum):
     """How results are printed."""
 
@@ -66,6 +74,13 @@ GeneratorName = Annotated[
     str | None,
     typer.Option("--generator", help="name or name:value in place of the recipe's, its other settings kept."),
 ]
+Keep = Annotated[
+    Kept,
+    typer.Option(
+        "--keep", help="What stays of a fleet's shadows: all; their answers and no weights; or the statistics that "
+        "attacks have read. What a later run needs again is made anew.",
+    ),
+]  # fmt: skip
 Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]

@@ -11,6 +11,7 @@ from mia_seg.errors import MiaSegError
 if TYPE_CHECKING:
     from mia_seg.recipes import Precision
     from mia_seg.stages import Stage
+    from mia_seg.stages.keep import Keep
     from mia_seg.workspace import Workspace
 
 
@@ -65,7 +66,7 @@ def planned(audit: Audit, as_json: bool = False) -> None:
     screen.plan(found, length.warning(found, workspace), asked=asked, as_json=as_json)
 
 
-def audited(audit: Audit, yes: bool, *, jobs: int = 1, on: str | None = None) -> bool:
+def audited(audit: Audit, yes: bool, *, jobs: int = 1, on: str | None = None, keep: "Keep" = "all") -> bool:
     """Run with a line a stage, and show what could be made even where something failed; whether all is in hand here.
 
     Of several processes that share a training only the first has the results.
@@ -75,7 +76,7 @@ def audited(audit: Audit, yes: bool, *, jobs: int = 1, on: str | None = None) ->
     engine = engines.chosen(audit.workspace, jobs=jobs, on=on)
     screen.left_out(audit.left_out)
     try:
-        audit.run(screen.say, long=yes, engine=engine)
+        audit.run(screen.say, long=yes, engine=engine, keep=keep)
     finally:
         screen.results(audit.made)
     return bool(audit.written)
