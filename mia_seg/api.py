@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mia_seg.evaluate.results import Result
     from mia_seg.recipes import AuditedRecipe
     from mia_seg.stages.checks import Request
+    from mia_seg.stages.keep import Keep
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.results import Measured
     from mia_seg.stages.run import Engine, Say
@@ -185,20 +186,27 @@ class Audits:
         limits.check(planned, self.workspace)
         return planned
 
-    def run(self, say: "Say | None" = None, *, long: bool = True, engine: "Engine | None" = None) -> Self:
+    def run(
+        self, say: "Say | None" = None, *, long: bool = True, engine: "Engine | None" = None, keep: "Keep" = "all"
+    ) -> Self:
         """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
 
         say: told what becomes of each stage. long: whether a run of months may begin. engine: where stages are made, as
-        `mia_seg.engines.chosen` gives it; None: one after the other in this process.
+        `mia_seg.engines.chosen` gives it; None: one after the other in this process. keep: what stays of a fleet's
+        shadows: all, their answers, or the statistics that attacks have read of these.
         Raises MiaSegError once all is done that does not need what failed.
         """
+        from mia_seg import progress
         from mia_seg.stages import length
+        from mia_seg.stages.keep import Dropping, anew
         from mia_seg.stages.publish import publish
         from mia_seg.stages.run import run, silent
 
         planned = self.plan()
         length.check(planned, self.workspace, yes=long)
-        outcome = run(planned, self.workspace, say or silent, engine=engine)
+        if again := anew(planned):
+            progress.say(again)
+        outcome = run(planned, self.workspace, Dropping(planned, keep, say or silent), engine=engine)
         self.made, self.written = publish(self.stages, self.workspace) if outcome.first else ((), ())
         outcome.check()
         return self

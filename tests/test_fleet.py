@@ -219,6 +219,25 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     place = Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
     check_loss_sheet(list(found.values()), place)
     check_fleet_audit(workdir, data_template)
+    check_that_what_has_served_may_go(workdir / "runs", line=(*line, "none"), asked=asked)
+
+
+def check_that_what_has_served_may_go(store: Path, *, line: tuple[str | Path, ...], asked: list[str]) -> None:
+    """Without shadows' weights, and then without most of their answers, nothing that was asked for is lacking."""
+
+    def there(kind: str) -> set[str]:
+        return {path.name.partition("_fleet")[2][:3] for path in (store / kind).glob("tiny_folder_fleet*")}
+
+    answered = there("answers")
+    assert call(*line, *asked, "--keep", "answers").code == 0
+    assert (there("shadows"), there("answers")) == (set(), answered)
+    more = call(*line, "--attack", "calibration", "--dry-run").out
+    assert "1 missing" not in more.partition("Made before")[0].rpartition(";")[2]
+    assert call(*line, *asked, "--keep", "statistics").code == 0
+    assert there("answers") == {".no"}, "those of the first shadow"
+    assert "0 missing" in call(*line, *asked, "--dry-run").out
+    said = call(*line, "--attack", "calibration", "--dry-run").out
+    assert "Made before, not kept, and needed again: 3 of shadows, " in said
 
 
 def check_loss_sheet(found: list[Result], place: Workspace) -> None:

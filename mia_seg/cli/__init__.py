@@ -23,6 +23,7 @@ from mia_seg.cli._options import (
     REPORTS,
     STORE,
     AsJson,
+    Attacking,
     Device,
     Devices,
     Drawn,
@@ -149,7 +150,7 @@ def train_generator(
 
 @app.command()
 @command
-def attack(tried: Tried, places: Places, machine: Machine, *, making: Making) -> None:
+def attack(tried: Tried, places: Places, machine: Machine, *, making: Attacking) -> None:
     """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
     audit = work.one(tried, work.opened(places, machine))
     then = f"mia-seg report --reports {places.reports}"
@@ -158,7 +159,7 @@ def attack(tried: Tried, places: Places, machine: Machine, *, making: Making) ->
 
 @app.command()
 @command
-def run(tried: TriedOrGrid, places: Places, machine: Machine, *, making: Making) -> None:
+def run(tried: TriedOrGrid, places: Places, machine: Machine, *, making: Attacking) -> None:
     """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
     audit = work.asked(tried, work.opened(places, machine))
 

@@ -11,7 +11,7 @@ from mia_seg.api import SCREEN, WITH_POOL, Audit
 from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import Device, Machine, Making, Places, Seeds
+from mia_seg.cli._options import Attacking, Device, Machine, Places, Seeds
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def audit(
     shadows: Shadows = 0,
     seed: Seeds = None,
     places: Places,
-    making: Making,
+    making: Attacking,
     device: Device = "auto",
 ) -> None:
     """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members.
@@ -126,7 +126,7 @@ def _option(key: str) -> str:
     return "--set" if key == "settings" else f"--{key.replace('_', '-')}"
 
 
-def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str, Any], making: Making) -> None:
+def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str, Any], making: Attacking) -> None:
     """Look at a victim alone, or attack it through shadows whose recipe is written first."""
     from mia_seg.brought.fleet import fleet
 
@@ -137,7 +137,7 @@ def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str,
         return _audit(Audit(victim, name, **asked, workspace=workspace), making)
 
 
-def _audit(looked: Audit, making: Making) -> None:
+def _audit(looked: Audit, making: Attacking) -> None:
     def finish() -> None:
         if not making.as_json:
             screen.verdict(looked.results)

@@ -13,6 +13,14 @@ from mia_seg.cli import _complete as complete
 STORE, REPORTS = Path("runs"), Path("reports")
 
 
+class Keeping(StrEnum):
+    """What stays of a fleet; `mia_seg.stages.keep.Keep`, which would import torch."""
+
+    ALL = "all"
+    ANSWERS = "answers"
+    STATISTICS = "statistics"
+
+
 class Form(StrEnum):
     """How results are printed."""
 
@@ -99,6 +107,13 @@ GeneratorName = Annotated[
         autocompletion=complete.GENERATORS,
     ),
 ]
+Keep = Annotated[
+    Keeping,
+    typer.Option(
+        "--keep", help="What stays of a fleet's shadows: all; their answers and no weights; or the statistics that "
+        "attacks have read. What a later run needs again is made anew.",
+    ),
+]  # fmt: skip
 Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
@@ -183,3 +198,10 @@ class Making:
     dry_run: DryRun = False
     as_json: AsJson = False
     yes: Yes = False
+
+
+@dataclass(frozen=True)
+class Attacking(Making):
+    """The same, and what stays of it."""
+
+    keep: Keep = Keeping.ALL

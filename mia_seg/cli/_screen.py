@@ -98,6 +98,8 @@ def plan(planned: "Plan", warning: str, *, asked: int, as_json: bool = False) ->
 
     asked: questions to models behind doors.
     """
+    from mia_seg.stages.keep import anew
+
     steps = planned.steps()
     if as_json:
         print(json.dumps([_row(step) for step in steps], indent=1))
@@ -110,6 +112,8 @@ def plan(planned: "Plan", warning: str, *, asked: int, as_json: bool = False) ->
     if known:
         said += f"; {len(known)} of them, or others like them, took {seconds / 60:.1f} minutes and {size(total)} before"
     out().print(f"{said}.", markup=False)
+    if again := anew(planned):
+        out().print(again, markup=False)
     if asked:
         out().print(f"The model behind the door is asked {asked:,} times at most.", markup=False)
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):

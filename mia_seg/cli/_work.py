@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from mia_seg.api import Audit, Audits, grid_of
 from mia_seg.cli import _screen as screen
-from mia_seg.cli._options import REPORTS, Devices, Kept, Machine, Making, Tried, TriedOrGrid
+from mia_seg.cli._options import REPORTS, Attacking, Devices, Kept, Machine, Making, Tried, TriedOrGrid
 from mia_seg.cli._spent import Spent
 from mia_seg.errors import MiaSegError
 
@@ -98,7 +98,7 @@ def planned(audit: Audits, as_json: bool = False) -> None:
     screen.plan(found, length.warning(found, workspace), asked=asked, as_json=as_json)
 
 
-def audited(audit: Audits, making: Making, finish: Callable[[], None]) -> None:
+def audited(audit: Audits, making: Attacking, finish: Callable[[], None]) -> None:
     """Run with a line a stage, or list the stages; show what could be made even where something failed.
 
     finish: what follows where all is in hand here. Of several processes that share a training only the first has it.
@@ -110,7 +110,7 @@ def audited(audit: Audits, making: Making, finish: Callable[[], None]) -> None:
     engine, spent = engines.chosen(audit.workspace, jobs=making.jobs, on=making.on), Spent()
     screen.left_out(audit.left_out)
     try:
-        audit.run(spent.say, long=making.yes, engine=engine)
+        audit.run(spent.say, long=making.yes, engine=engine, keep=making.keep.value)
     finally:
         screen.FORMS["json" if making.as_json else "text"](audit.made)
     if audit.written:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from mia_seg.errors import MiaSegError
 from mia_seg.progress import track
-from mia_seg.store import ASKED, BROUGHT, LOCKS, MADE, WORK, Store, stale_drafts, upkeep_command, writing
+from mia_seg.store import ASKED, BROUGHT, LOCKS, MADE, WORK, Artefact, Store, stale_drafts, upkeep_command, writing
 from mia_seg.store._locks import if_free, is_locked
 from mia_seg.texts import files_below, read_json
 
@@ -118,6 +118,12 @@ def remove(store: Store, entries: Sequence[Entry], locks: Sequence[Path] = ()) -
                 if free:
                     lock.unlink(missing_ok=True)
     return gone
+
+
+def drop(store: Store, artefact: Artefact) -> None:
+    """Take an artefact away if it is there and no process works on it."""
+    if artefact.path.is_dir():
+        remove(store, [_entry(artefact.kind, artefact.path)])
 
 
 def named(store: Store, names: Sequence[str]) -> list[Entry]:
