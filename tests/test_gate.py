@@ -280,7 +280,7 @@ def test_a_backward_ranking_is_turned_before_it_is_compared() -> None:
     far, near = (scored(-shift, ends=ends) for shift, ends in ((0.9, (0.2, 0.1, 0.3)), (0.3, (0.4, 0.35, 0.45))))
     assert (against([far], [near]).state, against([near], [far]).state) == ("pass", "fail")
     assert "image_loss turned around" in against([near], [far]).said
-    assert against([scored(0.3)], [far]).state == "fail", "from right to backwards"
+    assert against([scored(0.3)], [scored(-2.0, ends=(0.1, 0.05, 0.2))]).state == "fail", "from right to backwards"
 
 
 @pytest.mark.parametrize(
