@@ -238,6 +238,14 @@ def test_any_name_is_escaped_in_xml_and_on_the_badge() -> None:
     assert overall([]) == "cannot tell"
 
 
+@pytest.mark.parametrize("name", ["[bold]x[/bold] $a$", "<b>&amp;'\"", "街道 😀", "-v", "a\x1b[31m"], ids=ascii)
+def test_any_victim_is_judged_by_its_name(tmp_path: Path, name: str) -> None:
+    results.write(tmp_path / "r", told(0.5, 0.45, 0.55, victim=name))
+    ran = call("gate", tmp_path / "r", "--max-auc", "0.6", f"--victim={name}", "--junit", tmp_path / "j.xml")
+    assert (ran.code, ran.out.startswith(f"pass        {files.shown(name)}, no defense: AUC 0.500")) == (0, True)
+    assert next(ElementTree.parse(tmp_path / "j.xml").iter("testcase")).get("classname") == files.shown(name)
+
+
 HARD = np.random.default_rng(0).normal(size=200)
 MEMBERS = np.arange(200) < 100
 
