@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from mia_seg import progress
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import scores
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, json_schema, upgrade
-from mia_seg.progress import track
 from mia_seg.recipes import GENERATORS
 from mia_seg.store import replace, shortened, writing
 from mia_seg.texts import files_below, read_json
@@ -85,7 +85,7 @@ def files(root: Path) -> list[Path]:
 def read_all(root: Path, victim: str | None = None) -> list[Result]:
     """Every result in the tree below `root` (of one victim), in the order of their paths."""
     paths = [path for path in files(root) if victim in (None, path.parent.name)]
-    return [read(path) for path in track(paths, "reading results", len(paths))]
+    return [read(path) for path in progress.track(paths, "reading results", len(paths))]
 
 
 def write_generator(reports: Path, score: dict[str, Any]) -> Path:
