@@ -205,6 +205,12 @@ def test_no_results_leave_an_error_for_the_ci_and_no_old_badge(tmp_path: Path) -
     assert "unknown" in (tmp_path / "b.svg").read_text()
 
 
+@pytest.mark.parametrize("option", ["--junit", "--badge"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, option: str) -> None:
+    place = results.write(tmp_path, told(0.5, 0.45, 0.55))
+    assert_refused(call("gate", place, "--max-auc=0.6", option, place / "j.xml"), f"{place / 'j.xml'} could not be")
+
+
 def test_what_nobody_can_tell_apart_is_refused(tmp_path: Path) -> None:
     for folder, victim in (("a", "village"), ("b", "village"), ("c", "town")):
         results.write(tmp_path / folder, told(0.5, 0.45, 0.55, victim=victim))
