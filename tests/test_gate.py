@@ -73,7 +73,10 @@ def test_an_interval_beside_a_limit_is_one_of_three_verdicts(interval: Any, stat
 def test_a_failure_allows_for_all_that_were_tried_and_a_pass_asks_for_each_of_them() -> None:
     high, low = told(0.7, 0.605, 0.8), told(0.52, 0.45, 0.595, attack="label_only")
     assert verdict(high).state == "fail"
-    assert verdict(high, low).state == "cannot tell", "the higher of two may be so by chance"
+    among = verdict(high, low)
+    assert among.state == "cannot tell", "the higher of two may be so by chance"
+    assert "[0.591, 0.814] by image_loss" in among.said, "what is told holds the limit"
+    assert "on both sides of 0.6 with an interval that allows for all 2: too few scenes to tell." in among.said
     assert verdict(low, told(0.51, 0.44, 0.58)).state == "pass"
     assert verdict(low, told(0.51, 0.40, 0.61, attack="lira")).attack == "lira", "a weaker one may be less sure"
     sure = verdict(told(0.8, 0.7, 0.9), low)

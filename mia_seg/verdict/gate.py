@@ -53,6 +53,11 @@ class Tried:
     rate: Interval
     for_all: Interval
 
+    @property
+    def allowing(self) -> "Tried":
+        """Itself, told by that interval."""
+        return replace(self, rate=self.for_all)
+
 
 def judged(found: Sequence[Result], victim: str, defense: str, *, limits: Sequence[Limit]) -> list[Verdict]:
     """A verdict for each limit, from all results of all victims."""
@@ -95,14 +100,17 @@ def _judge(deployed: Sequence[Result], limit: Limit) -> Verdict:
     """
     seen = seeing(deployed)
     tried = _tried(seen, limit)
-    lowest = max(tried, key=lambda one: one.for_all.low, default=None)
-    if lowest and lowest.for_all.low > limit.most:
-        return _verdict(replace(lowest, rate=lowest.for_all), deployed, limit, state="fail", said=_above(limit, tried))
+    surest = max((one.allowing for one in tried), key=lambda one: one.rate.low, default=None)
+    if surest and surest.rate.low > limit.most:
+        said = f"lies above {limit.most:g}{_allowance(tried)}. {REMEDY}"
+        return _verdict(surest, deployed, limit, state="fail", said=said)
     if len(tried) < len(seen):
         return _verdict(None, deployed, limit, state="cannot tell", said=_unknown(seen, limit))
     highest = max(tried, key=lambda one: one.rate.high)
     if highest.rate.high >= limit.most:
-        return _verdict(highest, deployed, limit, state="cannot tell", said=_straddles(highest, limit.most))
+        above = highest.rate.low > limit.most  # by itself, and not among so many
+        said = f"lies on both sides of {limit.most:g}{_allowance(tried) if above else ''}: {_more(highest, limit.most)}"
+        return _verdict(highest.allowing if above else highest, deployed, limit, state="cannot tell", said=said)
     if doubt := unproven(deployed):
         said = f"lies below {limit.most:g}, but that clears nothing: {doubt}."
         return _verdict(highest, deployed, limit, state="cannot tell", said=said)
@@ -134,18 +142,13 @@ def _tried(seen: Sequence[Result], limit: Limit) -> list[Tried]:
     return found
 
 
-def _above(limit: Limit, tried: Sequence[Tried]) -> str:
-    allowed = f" with an interval that allows for all {len(tried)}" if len(tried) > 1 else ""
-    return f"lies above {limit.most:g}{allowed}. {REMEDY}"
+def _allowance(tried: Sequence[Tried]) -> str:
+    return f" with an interval that allows for all {len(tried)}" if len(tried) > 1 else ""
 
 
 def _unknown(seen: Sequence[Result], limit: Limit) -> str:
     reason = next(reason for result in seen if isinstance(reason := limit.of(result), str))
     return f"cannot tell the {limit.measure}, because {reason}."
-
-
-def _straddles(tried: Tried, most: float) -> str:
-    return f"lies on both sides of {most:g}: too few scenes to tell. {_more(tried, most)}"
 
 
 def _more(tried: Tried, most: float) -> str:
@@ -154,5 +157,5 @@ def _more(tried: Tried, most: float) -> str:
     reach = tried.rate.high - value if value < most else value - tried.for_all.low
     times = math.ceil((reach / abs(most - value)) ** 2 - 1e-9) if value != most else math.inf
     if times > MANY_TIMES:
-        return "Audit many more scenes of both sides: the best estimate lies at the limit."
-    return f"Audit about {max(times, 2)} times as many scenes of both sides."
+        return "the best estimate lies at it. Audit many more scenes of both sides."
+    return f"too few scenes to tell. Audit about {max(times, 2)} times as many scenes of both sides."
