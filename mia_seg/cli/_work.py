@@ -93,7 +93,7 @@ def audited(audit: Audit, making: Making, finish: Callable[[], None]) -> None:
         screen.FORMS["json" if making.as_json else "text"](audit.made)
     if audit.written:
         finish()
-    screen.spent(spent.told(audit.workspace.store.journal()))
+    screen.doing("spent", spent.told(audit.workspace.store.journal()))
 
 
 def victim_of(shadow: str) -> str:
@@ -111,7 +111,8 @@ def opening(reports: Path) -> str:
 
 
 def drawn(workspace: "Workspace") -> list[Path]:
-    """Draw the report; what was written."""
+    """Draw the report, which takes a while; what was written."""
+    screen.doing("drawing", "figures and pages")
     from mia_seg.report.from_store import report
 
     return report(workspace.reports, workspace.store, workspace.data_root)
