@@ -21,6 +21,7 @@ from test_results import KEYS, ROOT
 
 from mia_seg import api, attacks, cli, data, defenses, generators, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
+from mia_seg.cli._spent import Spent
 from mia_seg.cli._store import store as store_commands
 from mia_seg.defenses import Defense
 from mia_seg.evaluate import results
@@ -137,6 +138,20 @@ def test_the_newest_page_is_opened_or_named(workdir: Path, monkeypatch: pytest.M
     assert_refused(call("open", "nobody"), "no page of victim 'nobody'")
     monkeypatch.setenv("DISPLAY", ":0")
     assert (call("open", "village").out, opened) == ("", [(workdir / "reports" / "index.html").as_uri()])
+
+
+def test_time_is_told_by_kinds_the_longest_first_and_only_of_what_was_made() -> None:
+    spent = Spent()
+    costs = {"victims": 90.0, "shadows": 5400.0, "answers": 12.0, "results": 1.0, "controls": 2.0, "classes": 3.0}
+    spent.made, spent.reused = set(costs), {"other"}
+    rows = [{"kind": kind, "digest": kind, "seconds": took} for kind, took in costs.items()]
+    again = {"kind": "victims", "digest": "victims", "seconds": 60.0}  # of a stage that was made anew the last counts
+    told = spent.told([*rows, {"kind": "victims", "digest": "other", "seconds": 999.0}, again])
+    assert (
+        told.partition("; ")[2]
+        == "shadows 1.5 h, victims 1.0 min, answers 12 s, classes 3 s, others 3 s; 6 stages made, 1 reused"
+    )
+    assert Spent().told(rows).partition("; ")[2] == "0 stages made, 0 reused"
 
 
 def test_without_arguments_it_shows_its_help() -> None:

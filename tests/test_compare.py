@@ -1,6 +1,7 @@
 """Two audits side by side: differences on the same scenes and by intervals, against values worked out here."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 from helpers_files import assert_refused, call
 from helpers_results import DIGESTS, relevelled, result, utility
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.intervals import widened
-from mia_seg.metrics.paired import above, over_seeds, unpaired
+from mia_seg.metrics.membership import measure
+from mia_seg.metrics.paired import above, accuracy_above, over_seeds, unpaired
 from mia_seg.verdict.compare import Row, compared
 
 MEMBERS = np.arange(200) < 100
@@ -44,6 +46,38 @@ def test_independent_rates_differ_by_squares_of_both_distances() -> None:
     found = unpaired({"value": 0.7, "low": 0.6, "high": 0.75}, {"value": 0.5, "low": 0.45, "high": 0.58})
     assert found == pytest.approx({"value": 0.2, "low": 0.2 - np.hypot(0.1, 0.08), "high": 0.2 + np.hypot(0.05, 0.05)})
     assert unpaired({"value": 1.0, "low": 0.1, "high": 1.0}, {"value": 0.0, "low": 0.0, "high": 0.9})["low"] > -1
+
+
+def test_calls_of_the_same_scenes_differ_by_those_that_one_alone_gets_right() -> None:
+    """Of 40 members A alone finds 8 and B alone 4; of 40 others A alone clears 2."""
+    members = np.arange(80) < 40
+    first, second = np.zeros((2, 80), bool)
+    first[:8], second[8:12], second[40:42] = True, True, True
+    found = accuracy_above(first, second, members)
+    sides = [np.array([0.5] * 8 + [-0.5] * 4 + [0] * 28), np.array([0.5] * 2 + [0] * 38)]
+    parts = [side.var(ddof=1) / 40 for side in sides]
+    freedom = sum(parts) ** 2 / sum(part**2 / 39 for part in parts)
+    half = t.ppf(0.975, freedom) * sum(parts) ** 0.5
+    value = (8 - 4) / 40 / 2 + 2 / 40 / 2
+    assert found == pytest.approx({"value": value, "low": value - half, "high": value + half})
+    assert accuracy_above(first, first, members) == {"value": 0, "low": 0, "high": 0}
+
+
+def test_balanced_accuracy_is_paired_where_one_threshold_made_it() -> None:
+    a, b = measured(scored(0.3), 0.1), measured(scored(0.6), 0.2)
+    found = rows([a], [b])["balanced accuracy"]
+    assert a.scores is not None
+    assert b.scores is not None
+    assert found.change == accuracy_above(b.scores.scores_N >= 0.2, a.scores.scores_N >= 0.1, MEMBERS)
+    assert (found.scenes, found.change["value"]) == (200, pytest.approx(found.b["value"] - found.a["value"]))
+    assert rows([a], [scored(0.6)])["balanced accuracy"].scenes == 0, "its threshold does not make its accuracy"
+
+
+def measured(one: Result, threshold: float) -> Result:
+    """The same with the level that its own scores come to."""
+    assert one.scores is not None
+    found = measure(one.scores.scores_N, MEMBERS, threshold=threshold, groups=IDS, rounds=20)
+    return relevelled(one, image=asdict(found)).with_scores(one.scores)
 
 
 def test_a_chosen_interval_is_wider_by_the_quantiles() -> None:

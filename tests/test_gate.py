@@ -17,6 +17,7 @@ from scipy.stats import norm
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
+from mia_seg.metrics.membership import ranked
 from mia_seg.verdict import files
 from mia_seg.verdict.gate import Verdict, judged, overall
 from mia_seg.verdict.limits import Limit, limits
@@ -56,7 +57,7 @@ def verdict(*found: Result, most: float = 0.6, defense: str = "none") -> Verdict
         ((0.58, 0.50, 0.60), "cannot tell", "lies on both sides of 0.6"),
         ((0.55, 0.45, 0.65), "cannot tell", "Audit about 4 times as many scenes"),
         ((0.70, 0.49, 0.85), "cannot tell", "lies on both sides of 0.6"),
-        ((0.70, 0.51, 0.85), "fail", "shows a leak"),
+        ((0.70, 0.59, 0.81), "cannot tell", "Audit about 2 times as many scenes"),
         ((0.70, 0.61, 0.79), "fail", "lies above 0.6"),
         ((0.48, 0.42, 0.54), "pass", "AUC 0.520 [0.460, 0.580]"),
         ((0.20, 0.10, 0.30), "fail", "AUC 0.800 [0.700, 0.900] by image_loss turned around"),
@@ -69,16 +70,20 @@ def test_an_interval_beside_a_limit_is_one_of_three_verdicts(interval: Any, stat
     assert says in found.said
 
 
-def test_the_strongest_of_several_is_judged_with_all_that_were_tried() -> None:
-    """Two that pass alone do not with the interval of the stronger of two; neither fails by luck."""
-    one, two = told(0.52, 0.45, 0.595), told(0.51, 0.44, 0.58, attack="label_only")
-    assert verdict(one).state == verdict(two).state == "pass"
-    found = verdict(one, two)
+def test_a_failure_allows_for_all_that_were_tried_and_a_pass_asks_for_each_of_them() -> None:
+    high, low = told(0.7, 0.605, 0.8), told(0.52, 0.45, 0.595, attack="label_only")
+    assert verdict(high).state == "fail"
+    among = verdict(high, low)
+    assert among.state == "cannot tell", "the higher of two may be so by chance"
+    assert "[0.591, 0.814] by image_loss" in among.said, "what is told holds the limit"
+    assert "on both sides of 0.6 with an interval that allows for all 2: too few scenes to tell." in among.said
+    assert verdict(low, told(0.51, 0.44, 0.58)).state == "pass"
+    assert verdict(low, told(0.51, 0.40, 0.61, attack="lira")).attack == "lira", "a weaker one may be less sure"
+    sure = verdict(told(0.8, 0.7, 0.9), low)
     wider = norm.ppf(1 - 0.025 / 2) / norm.ppf(0.975)
-    assert found.state == "cannot tell"
-    assert found.interval == pytest.approx((0.52, 0.52 - 0.07 * wider, 0.52 + 0.075 * wider))
-    assert (found.attack, found.tried) == ("image_loss", 2)
-    assert "one of 2 results" in found.said
+    assert sure.interval == pytest.approx((0.8, 0.8 - 0.1 * wider, 0.8 + 0.1 * wider))
+    assert (sure.state, sure.attack, sure.tried) == ("fail", "image_loss", 2)
+    assert "one of 2 results) lies above 0.6 with an interval that allows for all 2." in sure.said
 
 
 def test_one_attack_or_seed_that_fails_is_enough() -> None:
@@ -144,6 +149,19 @@ def test_a_tpr_is_told_where_non_members_resolve_it() -> None:
     assert some.interval == (rate.tpr, rate.low, rate.high)
 
 
+def test_a_tpr_of_a_backward_ranking_is_that_of_turned_scores() -> None:
+    ids = [f"scene {k}" for k in range(200)]
+    back = told(0.1, 0.05, 0.2, shift=0.0, count=100)
+    turned = back.with_scores(SceneScores(ids, MEMBERS, ids, HARD - 3 * MEMBERS))
+    (sure,) = judged([turned], "village", "none", limits=limits(None, ["0.5@0.1"]))
+    rate = ranked(-HARD + 3 * MEMBERS, MEMBERS)["tpr_at_fpr"]["0.1"]
+    assert (sure.state, sure.interval) == ("fail", (rate["tpr"], rate["low"], rate["high"]))
+    (unknown,) = judged([told(0.1, 0.05, 0.2)], "village", "none", limits=limits(None, ["0.5@0.1"]))
+    assert (unknown.state, "no scores lie beside" in unknown.said) == ("cannot tell", True)
+    (chance,) = judged([told(0.45, 0.4, 0.51, shift=0.0)], "village", "none", limits=limits(None, ["0.5@0.1"]))
+    assert chance.state == "pass", "a ranking that is backwards by chance stays as it is"
+
+
 @pytest.mark.parametrize(
     ("auc", "tprs", "says"),
     [
@@ -190,6 +208,12 @@ def test_no_results_leave_an_error_for_the_ci_and_no_old_badge(tmp_path: Path) -
     assert "unknown" in (tmp_path / "b.svg").read_text()
 
 
+@pytest.mark.parametrize("option", ["--junit", "--badge"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, option: str) -> None:
+    place = results.write(tmp_path, told(0.5, 0.45, 0.55))
+    assert_refused(call("gate", place, "--max-auc=0.6", option, place / "j.xml"), f"{place / 'j.xml'} could not be")
+
+
 def test_what_nobody_can_tell_apart_is_refused(tmp_path: Path) -> None:
     for folder, victim in (("a", "village"), ("b", "village"), ("c", "town")):
         results.write(tmp_path / folder, told(0.5, 0.45, 0.55, victim=victim))
@@ -223,16 +247,24 @@ def test_any_name_is_escaped_in_xml_and_on_the_badge() -> None:
     assert overall([]) == "cannot tell"
 
 
+@pytest.mark.parametrize("name", ["[bold]x[/bold] $a$", "<b>&amp;'\"", "街道 😀", "-v", "a\x1b[31m"], ids=ascii)
+def test_any_victim_is_judged_by_its_name(tmp_path: Path, name: str) -> None:
+    results.write(tmp_path / "r", told(0.5, 0.45, 0.55, victim=name))
+    ran = call("gate", tmp_path / "r", "--max-auc", "0.6", f"--victim={name}", "--junit", tmp_path / "j.xml")
+    assert (ran.code, ran.out.startswith(f"pass        {files.shown(name)}, no defense: AUC 0.500")) == (0, True)
+    assert next(ElementTree.parse(tmp_path / "j.xml").iter("testcase")).get("classname") == files.shown(name)
+
+
 HARD = np.random.default_rng(0).normal(size=200)
 MEMBERS = np.arange(200) < 100
 
 
-def scored(apart: float, **changes: Any) -> Result:
+def scored(apart: float, ends: tuple[float, float, float] = (0.5, 0.45, 0.55), **changes: Any) -> Result:
     """A result that keeps its scores; what is hard is so in all of them."""
-    own = np.random.default_rng(int(1000 * apart)).normal(size=200)
+    own = np.random.default_rng(int(1000 * abs(apart))).normal(size=200)
     ids = [f"scene {k}" for k in range(200)]
     scores = SceneScores(ids, MEMBERS, ids, HARD + apart * MEMBERS + 0.1 * own)
-    return told(0.5, 0.45, 0.55, **changes).with_scores(scores)
+    return told(*ends, **changes).with_scores(scores)
 
 
 def against(before: list[Result], after: list[Result]) -> Verdict:
@@ -258,6 +290,14 @@ def test_the_largest_rise_of_several_allows_for_all_of_them() -> None:
     assert two.interval is not None
     assert two.interval.low < one.interval.low
     assert "the largest change of 2" in two.said
+
+
+def test_a_backward_ranking_is_turned_before_it_is_compared() -> None:
+    """Scores that lie 0.9 apart the wrong way leak more than those that lie 0.3 apart that way."""
+    far, near = (scored(-shift, ends=ends) for shift, ends in ((0.9, (0.2, 0.1, 0.3)), (0.3, (0.4, 0.35, 0.45))))
+    assert (against([far], [near]).state, against([near], [far]).state) == ("pass", "fail")
+    assert "image_loss turned around" in against([near], [far]).said
+    assert against([scored(0.3)], [scored(-2.0, ends=(0.1, 0.05, 0.2))]).state == "fail", "from right to backwards"
 
 
 @pytest.mark.parametrize(

@@ -97,14 +97,16 @@ def _judged(
 
 def _write(found: "Sequence[Verdict]", junit: Path | None, badge: Path | None, *, as_json: bool) -> None:
     """The files that are asked for, and JSON on stdout."""
-    from mia_seg.store import replace, writing
+    from mia_seg.store import replace
     from mia_seg.verdict import files
     from mia_seg.verdict.gate import overall
 
     for path, text in ((junit, files.junit), (badge, files.badge)):
         if path is not None:
-            with writing(path):
+            try:
                 replace(path, text(found).encode())
+            except OSError as error:
+                raise MiaSegError(f"{path} could not be written ({error.strerror}). Name another file.") from None
     if as_json:
         print(json.dumps({"verdict": overall(found), "judged": [verdict.dump() for verdict in found]}, indent=1))
 

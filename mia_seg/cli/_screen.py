@@ -261,11 +261,11 @@ def stronger(said: str) -> None:
         out().print(printable(said), markup=False)
 
 
-def spent(said: str) -> None:
-    """Where the time went; to stderr, as all that differs from run to run."""
+def doing(verb: str, what: str) -> None:
+    """A line of progress, to stderr as all that differs from run to run."""
     from mia_seg.progress import console
 
-    console.print(f"[dim]   spent[/] {said}", soft_wrap=True)
+    console.print(f"[dim]{verb:>8}[/] {what}", soft_wrap=True)
 
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

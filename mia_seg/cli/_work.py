@@ -115,7 +115,7 @@ def audited(audit: Audits, making: Attacking, finish: Callable[[], None]) -> Non
         screen.FORMS["json" if making.as_json else "text"](audit.made)
     if audit.written:
         finish()
-    screen.spent(spent.told(audit.workspace.store.journal()))
+    screen.doing("spent", spent.told(audit.workspace.store.journal()))
 
 
 def victim_of(shadow: str) -> str:
@@ -133,7 +133,8 @@ def opening(reports: Path) -> str:
 
 
 def drawn(workspace: "Workspace") -> list[Path]:
-    """Draw the report; what was written."""
+    """Draw the report, which takes a while; what was written."""
+    screen.doing("drawing", "figures and pages")
     return report(workspace.reports, workspace.store.root, workspace.data_root)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from mia_seg import progress
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import scores
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, Utilities, Utility, json_schema, upgrade
@@ -83,7 +84,8 @@ def files(root: Path) -> list[Path]:
 
 def read_all(root: Path, victim: str | None = None) -> list[Result]:
     """Every result in the tree below `root` (of one victim), in the order of their paths."""
-    return [read(path) for path in files(root) if victim in (None, path.parent.name)]
+    paths = [path for path in files(root) if victim in (None, path.parent.name)]
+    return [read(path) for path in progress.track(paths, "reading results", len(paths))]
 
 
 def write_generator(reports: Path, score: dict[str, Any]) -> Path:

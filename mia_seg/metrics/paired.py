@@ -67,6 +67,25 @@ def auc_above(
     return _areas(*_ranked(scores, others, members, groups=groups))
 
 
+def accuracy_above(
+    called: npt.ArrayLike,
+    others: npt.ArrayLike,
+    members: npt.ArrayLike,
+    *,
+    groups: Iterable[Hashable] | None = None,
+) -> Rate:
+    """How much the balanced accuracy of calls [N] (bool: is a member) exceeds that of others [N] on the same scenes.
+
+    members and groups as in `above`. The variance is that of what a scene adds to the one less what it adds to the
+    other, over groups; its quantile as in `above`. Raises MiaSegError as `measure`.
+    """
+    called_N, others_N, members_N = (np.asarray(values, np.bool_) for values in (called, others, members))
+    _, _, both = _ranked(called_N, others_N, members_N, groups=groups)
+    better_N = ((called_N == members_N).astype(np.float64) - (others_N == members_N)) / 2
+    value = float(better_N[members_N].mean() + better_N[~members_N].mean())
+    return _rate(value, _interval(value, better_N, both))
+
+
 def unpaired(first: Rate, second: Rate) -> Rate:
     """How much the first of two independent rates exceeds the second, with an interval made of both of theirs.
 

@@ -9,7 +9,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import Common
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import TARGETS, Rate
-from mia_seg.metrics.paired import above, over_seeds, unpaired
+from mia_seg.metrics.paired import above, accuracy_above, over_seeds, unpaired
 from mia_seg.progress import track
 from mia_seg.verdict.found import SAME, called
 from mia_seg.verdict.limits import CHANCE
@@ -18,6 +18,7 @@ from mia_seg.verdict.pairs import Matched, Pair, common, loosely
 Reading = Literal["higher", "lower", "noise", "the same"]
 AUC, ACCURACY, MIOU = "AUC", "balanced accuracy", "mIoU on non-members"
 TPRS = {f"TPR at {100 * target:g}% FPR": f"{target:g}" for target in TARGETS}
+EQUAL = 1e-9
 NAUGHT: Rate = {"value": 0.0, "low": 0.0, "high": 0.0}
 ONE_TRAINING = (
     "Each side is one training, and the intervals are over scenes alone: with other seeds the same training may "
@@ -121,6 +122,8 @@ def _rows(pairs: Sequence[Pair], shared: Sequence[Common]) -> list[Row]:
     paired = [above(c.scores_N, c.others_N, c.members_N, groups=c.groups) for c in shared]
     changes: dict[str, list[Rate | str]] = {AUC: [one["auc"] for one in paired]}
     changes |= {measure: [one["tpr_at_fpr"][at] for one in paired] for measure, at in TPRS.items()}
+    if shared and all(_one_threshold(result) for pair in pairs for result in pair):
+        changes[ACCURACY] = [_accuracy(*both) for both in zip(pairs, shared, strict=True)]
     if all(before.digests.victim_answers == after.digests.victim_answers for before, after in pairs):
         changes[MIOU] = [NAUGHT] * len(pairs)
     scenes = min((len(c.scores_N) for c in shared), default=0)
@@ -139,6 +142,21 @@ def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str]) -> R
     what = last.victim, _both(first.defense, last.defense), _both(called(first), called(last)), last.adaptive
     seeds = tuple(after.seed for _, after in pairs)
     return Row(*what, seeds, measure, a=_mean(a), b=_mean(b), change=over_seeds(changes), scenes=int(is_paired))
+
+
+def _accuracy(pair: Pair, both: Common) -> Rate:
+    before, after = (result.levels["image"].threshold for result in pair)
+    return accuracy_above(both.scores_N >= after, both.others_N >= before, both.members_N, groups=both.groups)
+
+
+def _one_threshold(result: Result) -> bool:
+    """Whether the threshold that a result names makes its balanced accuracy: a screen's scenes have their own."""
+    seen, level = result.scores, result.levels["image"]
+    if seen is None:
+        return False
+    right_N = (seen.scores_N >= level.threshold) == seen.members_N
+    found = (right_N[seen.members_N].mean() + right_N[~seen.members_N].mean()) / 2
+    return bool(abs(found - level.balanced_accuracy) < EQUAL)
 
 
 def _rate(result: Result, measure: str) -> Rate | None:

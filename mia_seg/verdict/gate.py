@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from mia_seg.evaluate.results import Result
@@ -47,10 +47,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Tried:
-    """What an attack achieved, with an interval that allows for all that were tried beside it."""
+    """What an attack achieved. for_all: with an interval that allows for all that were tried beside it."""
 
     result: Result
     rate: Interval
+    for_all: Interval
+
+    @property
+    def allowing(self) -> "Tried":
+        """Itself, told by that interval."""
+        return replace(self, rate=self.for_all)
 
 
 def judged(found: Sequence[Result], victim: str, defense: str, *, limits: Sequence[Limit]) -> list[Verdict]:
@@ -88,37 +94,27 @@ def defended(defense: str) -> str:
 
 
 def _judge(deployed: Sequence[Result], limit: Limit) -> Verdict:
+    """Each of several intervals may be too high by chance, so that a failure allows for their number.
+
+    A pass need not: it asks for every one to lie below the limit, whichever of them is the strongest.
+    """
     seen = seeing(deployed)
     tried = _tried(seen, limit)
-    if failed := _failed(deployed, tried, limit):
-        return failed
+    surest = max((one.allowing for one in tried), key=lambda one: one.rate.low, default=None)
+    if surest and surest.rate.low > limit.most:
+        said = f"lies above {limit.most:g}{_allowance(tried)}. {REMEDY}"
+        return _verdict(surest, deployed, limit, state="fail", said=said)
     if len(tried) < len(seen):
-        return _verdict(None, deployed, limit, state="cannot tell", said=_unresolved(seen, limit))
-    highest, strongest = _top(tried, "high"), _top(tried, "value")
+        return _verdict(None, deployed, limit, state="cannot tell", said=_unknown(seen, limit))
+    highest = max(tried, key=lambda one: one.rate.high)
     if highest.rate.high >= limit.most:
-        straddling = strongest if strongest.rate.high >= limit.most else highest
-        return _verdict(straddling, deployed, limit, state="cannot tell", said=_straddles(straddling.rate, limit))
+        above = highest.rate.low > limit.most  # by itself, and not among so many
+        said = f"lies on both sides of {limit.most:g}{_allowance(tried) if above else ''}: {_more(highest, limit.most)}"
+        return _verdict(highest.allowing if above else highest, deployed, limit, state="cannot tell", said=said)
     if doubt := unproven(deployed):
         said = f"lies below {limit.most:g}, but that clears nothing: {doubt}."
         return _verdict(highest, deployed, limit, state="cannot tell", said=said)
     return _verdict(highest, deployed, limit, state="pass", said=f"lies below {limit.most:g}.")
-
-
-def _failed(deployed: Sequence[Result], tried: Sequence[Tried], limit: Limit) -> Verdict | None:
-    """Where an interval lies above the limit, or a leak is shown whose best estimate does."""
-    if not tried:
-        return None
-    lowest, strongest = _top(tried, "low"), _top(tried, "value")
-    if lowest.rate.low > limit.most:
-        return _verdict(lowest, deployed, limit, state="fail", said=f"lies above {limit.most:g}. {REMEDY}")
-    if strongest.rate.value > limit.most and strongest.rate.low > limit.chance:
-        return _verdict(strongest, deployed, limit, state="fail", said=_likely(strongest.rate, limit))
-    return None
-
-
-def _top(tried: Sequence[Tried], end: str) -> Tried:
-    """The one whose 'low', 'value' or 'high' is the largest."""
-    return max(tried, key=lambda one: (getattr(one.rate, end), one.rate.value))
 
 
 def _verdict(decided: Tried | None, deployed: Sequence[Result], limit: Limit, *, state: State, said: str) -> Verdict:
@@ -137,40 +133,29 @@ def _verdict(decided: Tried | None, deployed: Sequence[Result], limit: Limit, *,
 
 
 def _tried(seen: Sequence[Result], limit: Limit) -> list[Tried]:
-    """All that is resolved; intervals hold together, however many were tried."""
+    """All that is known."""
     found = []
     for result in seen:
-        if rate := limit.of(result):
+        if not isinstance(rate := limit.of(result), str):
             low, high = widened(rate.value, (rate.low, rate.high), len(seen))
-            found.append(Tried(result, Interval(rate.value, max(low, 0.0), min(high, 1.0))))
+            found.append(Tried(result, rate, Interval(rate.value, max(low, 0.0), min(high, 1.0))))
     return found
 
 
-def _unresolved(seen: Sequence[Result], limit: Limit) -> str:
-    few = min(result.levels["image"].n_nonmember_groups for result in seen if limit.of(result) is None)
-    needed = math.ceil(1 / float(limit.at) - 1e-9)
-    return (
-        f"cannot tell the {limit.measure}, because {few} groups of non-members do not resolve it. Audit at least "
-        f"{needed} non-members that are independent of each other."
-    )
+def _allowance(tried: Sequence[Tried]) -> str:
+    return f" with an interval that allows for all {len(tried)}" if len(tried) > 1 else ""
 
 
-def _likely(rate: Interval, limit: Limit) -> str:
-    return (
-        f"shows a leak, since its interval lies above {limit.chance:g}, and its best estimate is above {limit.most:g}. "
-        f"{REMEDY}"
-    )
+def _unknown(seen: Sequence[Result], limit: Limit) -> str:
+    reason = next(reason for result in seen if isinstance(reason := limit.of(result), str))
+    return f"cannot tell the {limit.measure}, because {reason}."
 
 
-def _straddles(rate: Interval, limit: Limit) -> str:
-    return f"lies on both sides of {limit.most:g}: too few scenes to tell. {_more(rate, limit.most)}"
-
-
-def _more(rate: Interval, most: float) -> str:
+def _more(tried: Tried, most: float) -> str:
     """How many more scenes would do if the estimate stayed: widths fall with the square root of their number."""
-    reach, distance = (rate.high - rate.value, most - rate.value) if rate.value < most else (
-        rate.value - rate.low, rate.value - most)  # fmt: skip
-    times = math.ceil((reach / distance) ** 2 - 1e-9) if distance > 0 else math.inf
+    value = tried.rate.value
+    reach = tried.rate.high - value if value < most else value - tried.for_all.low
+    times = math.ceil((reach / abs(most - value)) ** 2 - 1e-9) if value != most else math.inf
     if times > MANY_TIMES:
-        return "Audit many more scenes of both sides: the best estimate lies at the limit."
-    return f"Audit about {max(times, 2)} times as many scenes of both sides."
+        return "the best estimate lies at it. Audit many more scenes of both sides."
+    return f"too few scenes to tell. Audit about {max(times, 2)} times as many scenes of both sides."

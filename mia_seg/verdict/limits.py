@@ -1,11 +1,12 @@
 """Limits of what may leak: the most that an attack's AUC, or its TPR at a low FPR, may be."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
-from mia_seg.metrics.membership import TARGETS
+from mia_seg.metrics.membership import TARGETS, ranked
 
 CHANCE = 0.5
 
@@ -42,20 +43,39 @@ class Limit:
         return float(self.at) if self.at else CHANCE
 
     def backwards(self, result: Result) -> bool:
-        """Whether the attack ranks non-members above members, and so tells them apart once it is turned around."""
-        return not self.at and result.levels["image"].auc < CHANCE
+        """Whether the attack tells non-members from members, and so finds members once it is turned around.
 
-    def of(self, result: Result) -> Interval | None:
-        """The measure of whole images; None where so few non-members do not resolve it.
-
-        An AUC below 0.5 is that of the attacker who turns the ranking around.
+        An AUC below 0.5 may be so by chance, which costs an AUC little and a TPR all: that is turned where it is sure.
         """
-        level = result.levels["image"]
+        return surely_backwards(result) if self.at else result.levels["image"].auc < CHANCE
+
+    def of(self, result: Result) -> Interval | str:
+        """The measure of whole images, of the attacker who turns a backward ranking around; or why it is not known."""
+        level, turned = result.levels["image"], self.backwards(result)
         if not self.at:
             ends = Interval(level.auc, level.auc_low, level.auc_high)
-            return Interval(1 - ends.value, 1 - ends.high, 1 - ends.low) if self.backwards(result) else ends
+            return Interval(1 - ends.value, 1 - ends.high, 1 - ends.low) if turned else ends
         rate = level.tpr_at_fpr.get(self.at, "")
-        return None if isinstance(rate, str) else Interval(rate.tpr, rate.low, rate.high)
+        if isinstance(rate, str):
+            needed = math.ceil(1 / float(self.at) - 1e-9)
+            return (
+                f"{level.n_nonmember_groups} groups of non-members do not resolve it. Audit at least {needed} "
+                f"non-members that are independent of each other"
+            )
+        return self._turned(result) if turned else Interval(rate.tpr, rate.low, rate.high)
+
+    def _turned(self, result: Result) -> Interval | str:
+        """The TPR of turned scores."""
+        seen = result.scores
+        if seen is None:
+            return "an attack ranks backwards, and no scores lie beside its result to turn around (.scores.csv)"
+        rate = ranked(-seen.scores_N, seen.members_N, groups=seen.groups)["tpr_at_fpr"][self.at]
+        return Interval(rate["tpr"], rate["low"], rate["high"])
+
+
+def surely_backwards(result: Result) -> bool:
+    """Whether the AUC's whole interval lies below 0.5."""
+    return result.levels["image"].auc_high < CHANCE
 
 
 def limits(auc: float | None, tprs: list[str]) -> list[Limit]:

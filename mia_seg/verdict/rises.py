@@ -8,7 +8,7 @@ from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.paired import auc_above
 from mia_seg.verdict.found import called, seeing
 from mia_seg.verdict.gate import Verdict, lacking
-from mia_seg.verdict.limits import Interval
+from mia_seg.verdict.limits import Interval, surely_backwards
 from mia_seg.verdict.pairs import Pair, common, strictly
 from mia_seg.verdict.soundness import unreadable
 
@@ -46,18 +46,23 @@ def _judge(pairs: Sequence[Pair], victim: str, defense: str) -> Verdict:
 
 
 def _change(pair: Pair, tried: int) -> Interval | None:
-    """By how much the AUC rose, with an interval that allows for the largest rise of so many."""
+    """By how much the AUC rose, with an interval that allows for the largest rise of so many.
+
+    A ranking that is surely backwards is turned around first: from 0.1 to 0.4 the leak falls.
+    """
     both = common(pair)
     if both is None:
         return None
-    found = auc_above(both.scores_N, both.others_N, both.members_N, groups=both.groups)
+    before, after = (-1 if surely_backwards(result) else 1 for result in pair)
+    found = auc_above(after * both.scores_N, before * both.others_N, both.members_N, groups=both.groups)
     return Interval(found["value"], *widened(found["value"], (found["low"], found["high"]), tried))
 
 
 def _verdict(change: Interval, result: Result, tried: int, *, risen: bool) -> Verdict:
     told = "{:+.3f} [{:+.3f}, {:+.3f}]".format(*change)
     one = f"; the largest change of {tried}" if tried > 1 else ""
-    what = f"AUC of {called(result)} (seed {result.seed}{one})"
+    turned = " turned around" if surely_backwards(result) else ""
+    what = f"AUC of {called(result)}{turned} (seed {result.seed}{one})"
     rose = "rose by more" if risen else "did not rise by more"
     then = " Find what changed in the training, or go back." if risen else ""
     said = f"{what} {rose} than noise: {told} on the scenes of both.{then}"
