@@ -99,11 +99,11 @@ def defenses(victim: str, shadow: str, *chosen: str) -> str:
 
 # What the first page shows: one row a question. Victim, shadow, defense, and what it is called there.
 FIRST = (
-    ("labelmefacade", "labelmefacade_a1", "none", "overfitted, no defense"),
-    ("labelmefacade", "labelmefacade_a1", "argmax", "overfitted, labels alone (`argmax`)"),
-    ("labelmefacade", "labelmefacade_a1", "gaussian:1.0", "overfitted, Gaussian noise"),
-    ("labelmefacade_100", "labelmefacade_100_a1", "synfeat:0.75", "overfitted on 100 images, SynFeat"),
-    ("labelmefacade_moderate", "labelmefacade_moderate_a1", "none", "moderately fitted, no defense"),
+    ("labelmefacade_100", "labelmefacade_100_a1", "none", "overfitted, no defense"),
+    ("labelmefacade_100", "labelmefacade_100_a1", "argmax", "overfitted, labels alone (`argmax`)"),
+    ("labelmefacade_100", "labelmefacade_100_a1", "gaussian:1.0", "overfitted, Gaussian noise"),
+    ("labelmefacade_100", "labelmefacade_100_a1", "synfeat:0.75", "overfitted, SynFeat"),
+    ("labelmefacade_150", "labelmefacade_150_a1", "none", "hardly overfitted, no defense"),
 )
 
 
