@@ -111,8 +111,7 @@ def opening(reports: Path) -> str:
 
 
 def drawn(workspace: "Workspace") -> list[Path]:
-    """Draw the report, which takes a while; what was written."""
-    screen.doing("drawing", "figures and pages")
+    """Draw the report; what was written."""
     from mia_seg.report.from_store import report
 
     return report(workspace.reports, workspace.store, workspace.data_root)
