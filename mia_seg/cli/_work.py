@@ -111,7 +111,8 @@ def opening(reports: Path) -> str:
 
 
 def drawn(workspace: "Workspace") -> list[Path]:
-    """Draw the report; what was written."""
+    """Draw the report, which takes a while; what was written."""
+    screen.doing("drawing", "figures and pages")
     from mia_seg.report.from_store import report
 
     return report(workspace.reports, workspace.store, workspace.data_root)
