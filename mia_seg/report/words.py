@@ -133,9 +133,10 @@ def _control_of(found: list[Cell], shadow: str) -> Cell | None:
 
 def _cases(best: Cell) -> str:
     right = 100 * best.mean("balanced_accuracy")
+    beside = ", its labels and" if best.labelled else " and"
     return (
-        f"Shown one photograph, its labels and the model's answer, the attacker says correctly in {right:.0f} of 100 "
-        f"cases whether the model was trained on it; a coin would be right in 50."
+        f"Shown one photograph{beside} the model's answer, the attacker says correctly in {right:.0f} of 100 cases "
+        f"whether the model was trained on it; a coin would be right in 50."
     )
 
 
