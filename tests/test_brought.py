@@ -95,6 +95,7 @@ def test_scenes_may_come_without_labels(folders: Path, given: dict[str, str]) ->
     with files.written(only_now=True):
         dataset = recipes.load_victim("own").dataset()
         assert not dataset.has_labels(root)
+        assert "--shadows" not in recipes.find("victim", "own").read_text()
         assert dataset.scene(root, "d").labels_HW.tolist() == [[IGNORE] * 40] * 24
         assert dataset.scene(root, "d").image_HWC.max() == ord("d")
     (folders / "unseen" / "masks").mkdir()

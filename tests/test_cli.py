@@ -138,6 +138,9 @@ def test_the_newest_page_is_opened_or_named(workdir: Path, monkeypatch: pytest.M
     assert_refused(call("open", "nobody"), "no page of victim 'nobody'")
     monkeypatch.setenv("DISPLAY", ":0")
     assert (call("open", "village").out, opened) == ("", [(workdir / "reports" / "index.html").as_uri()])
+    own = write(workdir / "reports" / "village" / "index.html", "")
+    os.utime(own, (-9, -9))
+    assert (call("open", "village").out, opened[1:]) == ("", [own.as_uri()])
 
 
 def test_time_is_told_by_kinds_the_longest_first_and_only_of_what_was_made() -> None:

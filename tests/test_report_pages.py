@@ -106,6 +106,16 @@ def test_every_form_has_the_same_numbers(drawn: Path) -> None:
             assert any(f"|{auc}|" in row for row in village)
 
 
+def test_the_board_stands_by_what_was_shown() -> None:
+    lines = index.all_lines({"": found()})
+    wide = lines[0] | {"auc": 1.0, "auc_low": 0.1, "control": False, "defense": "argmax"}
+    board = index.board([wide, *lines])
+    assert board[-1]["texts"][0].startswith("1.00 [0.10")
+    assert board[-1]["strongest"], "on its defense"
+    lows = [float(row["texts"][0].split("[")[1].split(",")[0]) for row in board]
+    assert lows == sorted(lows, reverse=True)
+
+
 def test_numbers_are_those_of_the_results(drawn: Path) -> None:
     lines = json.loads((drawn / "report.json").read_text())["lines"]
     (line,) = (one for one in lines if (one["attack"], one["control"]) == ("patch_resnet50", False))

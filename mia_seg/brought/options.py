@@ -19,8 +19,8 @@ from mia_seg.oracles.doors import Door
 HEAD = """\
 # {name}: a model that exists, asked through a door. Written by mia-seg audit; edit it and run it again.
 # Run:    mia-seg audit {name} --data-root {root}
-# Then:   mia-seg audit {name} --shadows 8 --data-root {root}
 """
+THEN = "# Then:   mia-seg audit {name} --shadows 8 --data-root {root}\n"  # which trains, and so needs labels
 
 
 @dataclass(frozen=True)
@@ -114,16 +114,18 @@ def described(brought: Brought, name: str, data_root: Path | None) -> tuple[File
     check_name(name)
     door, folder = brought.door_section(), Path.cwd() / "victims"
     plugins.from_section(doors, Door, door, where="[door]").files(Path.cwd())  # a model that is not there is said now
+    head = HEAD + THEN
     files = Files(f"Run 'mia-seg audit {name}' to use it, edit or remove it, or give another --name.")
     if brought.listed:
         assert brought.members is not None
         root = data_root or brought.members.parent
         place = _below(brought.members, root)
     else:
-        root, place = Path(), f"victims/{name}.csv"
-        files.texts[folder / f"{name}.csv"] = table(brought.rows(), folder)
+        root, place, rows = Path(), f"victims/{name}.csv", brought.rows()
+        head = HEAD if rows[0].labels is None else head
+        files.texts[folder / f"{name}.csv"] = table(rows, folder)
     sections = recipe(place, brought.meaning(), door)
-    files.texts[folder / f"{name}.toml"] = HEAD.format(name=name, root=shlex.quote(str(root))) + toml(sections)
+    files.texts[folder / f"{name}.toml"] = head.format(name=name, root=shlex.quote(str(root))) + toml(sections)
     return files, root
 
 

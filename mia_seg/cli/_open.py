@@ -30,11 +30,11 @@ def open_(
 
 
 def _newest(reports: Path, victim: str | None) -> Path:
-    """The page below a folder that was written last, of those beside a victim's results where one is named."""
+    """The page below a folder that was written last; of a victim its own, or else one beside its results."""
     places = FOLDERS if reports == REPORTS else (reports,)
     pages = [page for place in places for page in place.rglob(PAGE)]
-    found = [page for page in pages if victim is None or (page.parent / victim).is_dir()]
-    if found:
+    own = [page for page in pages if victim in (None, page.parent.name)]
+    if found := own or [page for page in pages if (page.parent / str(victim)).is_dir()]:
         return max(found, key=lambda page: page.stat().st_mtime)
     of = f" of victim '{victim}'" if victim else ""
     raise MiaSegError(f"There is no page{of} below {reports}. Run 'mia-seg report', or name its folder with --reports.")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mia_seg.data._open import Opened, opened
 from mia_seg.data._paired import Value
-from mia_seg.data._pixels import Stored, rgb
+from mia_seg.data._pixels import Stored, ids, rgb
 from mia_seg.data._read import labels_of, opened_pair
 from mia_seg.data._twins import fingerprint
 from mia_seg.errors import MiaSegError
@@ -118,9 +118,17 @@ def _packed(stored_HWC: np.ndarray) -> np.ndarray:
 
 def _together(pair: Pair, image: bool) -> Seen:
     with opened_pair(pair.image, pair.labels) as (picture, drawn):
-        stored = labels_of(drawn, pair.stored, resized=_whole_size, white=pair.white)
-        shown = _picture(picture) if image else None
-    return Seen(shown, Drawn(drawn.form, counted(stored, pair.labels)))
+        counts = _counts(drawn, pair)
+        return Seen(_picture(picture) if image else None, Drawn(drawn.form, counts))
+
+
+def _counts(drawn: Opened, pair: Pair) -> dict[Value, int]:
+    """Stored value -> pixels; of ids of a byte by Pillow itself, which copies no pixels out."""
+    if pair.stored != "colours" and drawn.mode in ("L", "P"):
+        pixels = ids(drawn, pair.stored).histogram()
+        return {value: count for value, count in enumerate(pixels) if count}
+    stored = labels_of(drawn, pair.stored, resized=_whole_size, white=pair.white)
+    return counted(stored, pair.labels)
 
 
 def _picture(found: Opened) -> Picture:

@@ -27,12 +27,11 @@ def all_lines(by_folder: Mapping[str, Results]) -> list[Line]:
 
 
 def board(found: Sequence[Line]) -> list[dict[str, Any]]:
-    """A row a line, the largest AUC first; controls are no attacks."""
-    shown = sorted(
-        (line for line in found if not line["control"]), key=lambda line: (-line["auc"], line["attacker"] != "adapts")
-    )
+    """A row a line, by the lower end of AUC: a wide interval shows little. Controls are no attacks."""
+    attacks = [line for line in found if not line["control"]]
+    shown = sorted(attacks, key=lambda line: (-line["auc_low"], -line["auc"]))
     first: dict[tuple[str, str, str], str] = {}
-    for line in shown:
+    for line in sorted(attacks, key=lambda line: (-line["auc"], line["attacker"] != "adapts")):
         first.setdefault((line["folder"], line["victim"], line["defense"]), line["anchor"])
     return [
         {
