@@ -57,6 +57,7 @@ COMMANDS = {
     "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],
     "serve": [
         "victim", "--defense", "--seed", *KEPT, "--device", "--host", "--port", "--limit", "--key-env", "--noise",
+        "--batch",
     ],
     "store": [],
 }  # fmt: skip
