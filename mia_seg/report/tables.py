@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mia_seg.evaluate.results import Result
-from mia_seg.evaluate.schema import Digests
 from mia_seg.report.cells import (
     UNDEFENDED,
     Cell,
@@ -188,18 +187,6 @@ def shadow_utility(results: Sequence[Result]) -> Table:
     )
 
 
-def provenance(results: Sequence[Result]) -> Table:
-    """Every result with the digests of what made it."""
-    names = sorted(Digests.model_fields)
-    return Table(
-        "Digests",
-        "Twelve hex digits stand for all that shaped a thing: recipe, scenes, seed, code. Equal digests, equal things.",
-        ["Shadow", "Attack", "Defense", "Attacker", "Seed", *(name.replace("_", " ") for name in names)],
-        [_digests(result, names) for result in sorted(results, key=_order)],
-        texts=4 + 1 + len(names),
-    )
-
-
 def settings(results: Sequence[Result]) -> Table:
     """Versions and settings of the attacks: what there is of each, once."""
     facts = [(f"version of {name}", value) for r in results for name, value in r.versions.items()]
@@ -310,17 +297,6 @@ def _shadow(cell: Cell) -> list[str]:
 def _counts(runs: list[Row]) -> list[str]:
     names = ("n_members", "n_nonmembers", "n_member_groups", "n_nonmember_groups", "queries")
     return [*(_span(run[name] for run in runs) for name in names), _seeds(run["seed"] for run in runs)]
-
-
-def _digests(result: Result, names: list[str]) -> list[str]:
-    attacker = attacker_name(result.defense, result.adaptive)
-    place = [result.shadow, attack_name(result.attack, result.representation), defense_name(result.defense)]
-    return [*place, attacker, str(result.seed), *(getattr(result.digests, name) for name in names)]
-
-
-def _order(result: Result) -> tuple[object, ...]:
-    attack = (result.attack, result.representation)
-    return result.shadow, attack, by_strength(result.defense), result.adaptive, result.seed
 
 
 def _once(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
