@@ -43,16 +43,16 @@ COMMANDS = {
     ],
     "attack": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
+        "--device", "--workers", "--jobs", "--on", "--precision", "--keep", "--dry-run", "--yes",
     ],
     "run": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
-        "--device", "--workers", "--jobs", "--on", "--precision", "--dry-run", "--yes",
+        "--device", "--workers", "--jobs", "--on", "--precision", "--keep", "--dry-run", "--yes",
     ],
     "audit": [
         "victim", "--door", "--answers", "--set", "--members", "--nonmembers", "--pool", "--images", "--labels",
         "--classes", "--class-map", "--name", "--defense", "--attack", "--shadows", "--seed", "--data-root", "--store",
-        "--reports", "--device", "--jobs", "--on", "--dry-run", "--yes",
+        "--reports", "--device", "--jobs", "--on", "--keep", "--dry-run", "--yes",
     ],
     "plan": [
         "victim", "shadow", "--defense", "--attack", "--seed", "--repeats", "--data-root", "--store", "--reports",
@@ -64,7 +64,7 @@ COMMANDS = {
     "results": ["--reports", "--format", "--json", "--schema"],
     "serve": [
         "victim", "--defense", "--seed", "--data-root", "--store", "--device", "--host", "--port", "--limit",
-        "--key-env", "--noise",
+        "--key-env", "--noise", "--batch",
     ],
     "store": [],
 }  # fmt: skip
