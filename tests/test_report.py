@@ -240,6 +240,9 @@ def test_an_attacker_who_was_not_tried_and_one_who_ranks_backwards_are_named() -
     assert "No attacker who adapts was tried." in text
     inverted = result(-1.5, defense="argmax")
     (text,) = words.defended(rows(result(2.0), inverted, result(0.0, defense="argmax", adaptive=True)))
+    assert text.startswith("Argmax: scores rank backwards. An attacker who ignores the defense reaches AUC 0.22")
+    assert "One who adapts reaches 0.49" in text, "less than what is turned around"
+    (text,) = words.defended(rows(result(2.0), inverted, result(1.5, defense="argmax", adaptive=True)))
     assert "Below 0.5, so ranked backwards: patch resnet50 (concat) by one who ignores it" in text
 
 

@@ -173,9 +173,16 @@ def attacks_of(found: Iterable[Cell]) -> list[tuple[str, str]]:
 
 
 def strongest(found: Iterable[Cell], where: Callable[[Cell], bool] = lambda cell: True) -> Cell | None:
-    """The cell with the largest AUC among attacks that see the model; of equal ones the adaptive."""
+    """The cell that tells members best among attacks that see the model; of equal ones the adaptive.
+
+    A ranking that is surely backwards counts as turned around, as an attacker would.
+    """
     candidates = [cell for cell in found if not cell.control and where(cell)]
-    return max(candidates, key=lambda cell: (cell.auc.value, cell.adaptive), default=None)
+    return max(candidates, key=lambda cell: (_reach(cell.auc), cell.adaptive), default=None)
+
+
+def _reach(auc: Estimate) -> float:
+    return 1 - auc.value if auc.verdict == "inverted" else auc.value
 
 
 def strongest_like(found: Iterable[Cell], others: Iterable[Cell]) -> Cell | None:
