@@ -71,7 +71,7 @@ def check_fleet_audit(workdir: Path, data_root: Path) -> None:
     ran = call(*line, "--attack", "lira", "--attack", "base")
     assert ran.code == 0, ran.err
     assert {path.name for path in (workdir / "runs" / "shadows").iterdir()} == before
-    assert ran.out.count("4 models cannot name any") == 2
+    assert ran.out.count("4 models cannot name any scene") == 2
     assert "[needs 6 models]" in ran.out
     kept = workdir / "reports" / "tiny_folder" / "tiny_folder_fleet.lira.s0.fleet.json"
     facts = json.loads(kept.read_text())

@@ -70,12 +70,13 @@ def test_a_line_a_group_the_most_exposed_first() -> None:
 def test_few_models_name_nobody_and_say_so() -> None:
     one = found(8)
     assert one.facts["parts"][0]["exposed"] is None
-    assert "8 models cannot name any: that takes 10 or more" in said(one.facts)
-    assert {row["exposed"] for row in csv.DictReader(one.text().splitlines())} == {""}
-    assert "are exposed, false ones among them 5%" in said(found().facts)
+    assert one.facts["parts"][0]["above"] is None, "four pairs put no scene above its band"
+    assert said(one.facts).startswith("8 models cannot name any scene, whatever they find: that takes 10")
+    assert {row["above"] + row["exposed"] for row in csv.DictReader(one.text().splitlines())} == {""}
+    assert "of 40 are exposed, false ones among them 5%" in said(found().facts)
     facts = found().facts
     nobody = facts | {"parts": [facts["parts"][0] | {"exposed": 0}]}
-    assert said(nobody).endswith("; 0 are exposed. With 16 models 8 must stand out at once before any is named.")
+    assert said(nobody).endswith("; 0 of 40 are exposed. With 16 models 8 must stand out at once before any is named.")
     with pytest.raises(MiaSegError, match="needs 4 shadows"):
         found(2)
 
@@ -98,7 +99,7 @@ def test_what_a_fleet_cannot_say_is_refused(workdir: Path) -> None:
     assert not (workdir / "runs").exists()
 
 
-@pytest.mark.parametrize(("models", "kinds"), [(16, ["within", "above", "exposed"]), (8, ["within", "above"])])
+@pytest.mark.parametrize(("models", "kinds"), [(16, ["within", "above", "exposed"]), (8, ["too"])])
 def test_the_figure_shows_every_group_once(models: int, kinds: list[str]) -> None:
     one = found(models)
     with style.styled():

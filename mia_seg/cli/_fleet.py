@@ -75,23 +75,26 @@ def _show(facts: dict[str, Any]) -> None:
 
 def said(facts: dict[str, Any]) -> str:
     """What was found of single scenes, in one sentence or two."""
-    every = facts["parts"][0]
-    above = (
-        f"{every['above']} of {every['groups']} stand above the band that they have after shuffles, where "
-        f"{0.025 * every['groups']:.0f} would by chance"
-    )
+    every, models = facts["parts"][0], facts["models"]
     if every["exposed"] is None:
-        return f"{above}. {facts['models']} models cannot name any: that takes 10 or more, whatever they find."
-    named = f"{above}; {every['exposed']} are exposed, false ones among them 5% on average at the most."
-    few = f" With {facts['models']} models {facts['fewest']} must stand out at once before any is named."
-    return named if every["exposed"] else named.partition(", false")[0] + "." + few
+        return f"{models} models cannot name any scene, whatever they find: that takes 10 or more, better 16."
+    told = f"{every['exposed']} of {every['groups']} are exposed"
+    if every["above"] is not None:
+        chance = f"where {0.025 * every['groups']:.0f} would by chance"
+        told = f"{every['above']} of {every['groups']} stand above their band, {chance}; {told}"
+    if every["exposed"]:
+        return f"{told}, false ones among them 5% on average at the most."
+    return f"{told}. With {models} models {facts['fewest']} must stand out at once before any is named."
 
 
 def _part(part: dict[str, Any]) -> list[str]:
-    exposed = "needs 10 models" if part["exposed"] is None else str(part["exposed"])
+    above, exposed = (
+        f"needs {least} models" if part[name] is None else str(part[name])
+        for name, least in (("above", 12), ("exposed", 10))
+    )
     return [
         part["part"], "rare" if part["rare"] else "", str(part["groups"]), f"{part['value']:.3f}", _band(part),
-        f"{part['p']:.3f}", str(part["above"]), exposed,
+        f"{part['p']:.3f}", above, exposed,
     ]  # fmt: skip
 
 

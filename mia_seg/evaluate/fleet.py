@@ -15,7 +15,7 @@ from mia_seg.attacks._readings import Readings
 from mia_seg.metrics import in_turn, per_scene
 from mia_seg.metrics._ranking import Booleans
 from mia_seg.metrics.intervals import Floats, Integers
-from mia_seg.metrics.per_scene import FDR, Estimate, PerScene
+from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
 RARE = 0.25  # of the groups at the most show an under-represented class
 COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed")
@@ -51,13 +51,17 @@ class FleetAudit:
 
     def text(self) -> str:
         """A CSV: a line a group, the smallest p-value first."""
-        found, exposed_U = self.found, self.found.exposed_U()
-        told_U = [""] * len(found.auc_U) if exposed_U is None else exposed_U.astype(int).tolist()
-        columns = (found.auc_U, *found.band_U, found.p_U, found.above_U.astype(int))
-        lines = zip(*self._sizes(), *(column.tolist() for column in columns), told_U, strict=True)
+        found = self.found
+        above, exposed = (self._told(kinds_U) for kinds_U in (_above(found), found.exposed_U()))
+        numbers = (column.tolist() for column in (found.auc_U, *found.band_U, found.p_U))
+        lines = zip(*self._sizes(), *numbers, above, exposed, strict=True)
         file = io.StringIO()
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(lines, key=lambda line: (line[5], line[0]))])
         return file.getvalue()
+
+    def _told(self, kinds_U: Booleans | None) -> list[object]:
+        """1 or 0 a group; nothing where there are too few models to say."""
+        return [""] * len(self.described.scenes) if kinds_U is None else kinds_U.astype(int).tolist()
 
     def _sizes(self) -> tuple[list[str], list[int]]:
         return list(self.described.scenes), list(self.described.scenes.values())
@@ -110,9 +114,12 @@ def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
 
 
 def _part(found: PerScene, kept_U: Booleans) -> dict[str, Any]:
-    """The mean AUC of some groups with its null band, how many are above their own, and how many are exposed."""
-    exposed_U = found.exposed_U()
-    return {
-        "groups": int(kept_U.sum()), **asdict(found.together(kept_U)), "above": int(found.above_U[kept_U].sum()),
-        "exposed": None if exposed_U is None else int(exposed_U[kept_U].sum()),
-    }  # fmt: skip
+    """The mean AUC of some groups with its null band, how many are above their own, how many are exposed."""
+    counted = {"above": _above(found), "exposed": found.exposed_U()}
+    counts = {name: None if kinds_U is None else int(kinds_U[kept_U].sum()) for name, kinds_U in counted.items()}
+    return {"groups": int(kept_U.sum()), **asdict(found.together(kept_U)), **counts}
+
+
+def _above(found: PerScene) -> Booleans | None:
+    """Which groups lie above their band; None where no group could."""
+    return found.above_U if found.pairs >= BAND_PAIRS else None

@@ -28,6 +28,7 @@ FDR = 0.05
 ROUNDS = 999  # of shuffles: p-values are multiples of 1 / 1000
 # With p pairs no p-value is below 2^-p: below five pairs not even a list of all scenes has an FDR of 5%.
 LEAST_PAIRS = 5
+BAND_PAIRS = 6  # likewise: below, no unit can stand above its band
 SLACK = 1e-9  # two sums of the same numbers may differ in their last bits
 
 
@@ -64,7 +65,7 @@ class PerScene:
 
     @property
     def above_U(self) -> Booleans:
-        """Which units lie above their band: 2.5% at most of those that leave no trace do, too."""
+        """Which units lie above their band: 2.5% at most of those without a trace do; none can below `BAND_PAIRS`."""
         return self.auc_U > self.band_U[1] + SLACK
 
     def exposed_U(self, fdr: float = FDR) -> Booleans | None:

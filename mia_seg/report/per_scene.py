@@ -34,8 +34,9 @@ def exposure_png(audit: FleetAudit) -> bytes:
 
 
 def _kinds(audit: FleetAudit) -> dict[str, tuple[str, np.ndarray]]:
-    """Groups by what is said of them; nobody is exposed where there are too few models to say so."""
+    """Groups by what is said of them, as far as there are models enough to say it."""
     above_U, exposed_U = audit.found.above_U, audit.found.exposed_U()
-    named_U = np.zeros_like(above_U) if exposed_U is None else exposed_U
-    kinds = {"within": (WITHIN, ~above_U & ~named_U), "above": (INK, above_U & ~named_U)}
-    return kinds if exposed_U is None else kinds | {"exposed": (EXPOSED, named_U)}
+    if exposed_U is None:
+        return {"too few models to tell": (WITHIN, np.ones_like(above_U))}
+    kinds = {"within": (WITHIN, ~above_U & ~exposed_U), "above": (INK, above_U & ~exposed_U)}
+    return kinds | {"exposed": (EXPOSED, exposed_U)}
