@@ -60,12 +60,12 @@ def write_scenes(root: Path) -> tuple[str, ...]:
     if not Path("members.csv").exists():
         for folder in ("images", "labels"):
             Path(folder).mkdir(exist_ok=True)
-        for scene in (dataset.scene(root, i) for i in split.asked):
+        for scene in (dataset.scene(root, i) for i in split.audited):
             Image.fromarray(scene.image_HWC).save(f"images/{scene.id}.png")
             Image.fromarray(scene.labels_HW).save(f"labels/{scene.id}.png")
         rules = "".join(f'  {{ name = "{name}", id = {k} }},\n' for k, name in enumerate(classes))
         Path("classes.toml").write_text(f"classes = {list(classes)}\nmap = [\n{rules}]\n".replace("'", '"'))
-        lines = [f"images/{i}.png,labels/{i}.png,{int(i in set(split.members))}" for i in split.asked]
+        lines = [f"images/{i}.png,labels/{i}.png,{int(i in set(split.members))}" for i in split.audited]
         Path("members.csv").write_text("\n".join(["image,labels,member", *lines]) + "\n")
     return classes
 

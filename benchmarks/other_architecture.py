@@ -126,7 +126,7 @@ def matched(k: int, shadow, root: Path) -> Answers:
     parts, name = shadow.scenes.cut.parts, f"{VICTIM}-{k}"
     train(name, Scenes(shadow.dataset, root, parts.members), SHADOW_SEEDS * (k + 1) + SEED)
     audited, pool = (
-        asked(name, part, Scenes(shadow.dataset, root, getattr(parts, part))) for part in ("asked", "pool")
+        asked(name, part, Scenes(shadow.dataset, root, getattr(parts, part))) for part in ("audited", "pool")
     )
     return replace(audited, population=pool.statistics)
 

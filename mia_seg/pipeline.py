@@ -48,7 +48,7 @@ class Pipeline:
             return [self.screened(self.victim(request.victim, seed), cell) for cell in request.cells()]
         recipe, cut = self._shadow(request.shadow, seed)
         if isinstance(recipe.adversary, A2 | Fleet):  # of A1 the pool is looked at where its members are chosen
-            own = cut.parts.pool if isinstance(recipe.adversary, Fleet) else cut.parts.asked
+            own = cut.parts.pool if isinstance(recipe.adversary, Fleet) else cut.parts.audited
             self._check_apart(f"Shadow '{request.shadow}'", cut, own, victim=(request.victim, seed))
         if isinstance(recipe.adversary, Fleet):
             if recipe.adversary.victim != request.victim:
@@ -132,7 +132,7 @@ class Pipeline:
             return cut.with_parts(drawn(cut.parts, adversary.members, seed))
         victim = self.victim(adversary.victim, seed)
         return ShadowMembers(
-            name, cut, adversary.members, self.asked(victim, cut, "pool", defense=UNDEFENDED, stride=adversary.stride)
+            name, cut, adversary.members, self.answers(victim, cut, "pool", defense=UNDEFENDED, stride=adversary.stride)
         )
 
     # What is asked and measured.
@@ -176,7 +176,7 @@ class Pipeline:
         """What a defended victim answers without its defense: what the defense costs is told beside it."""
         if cell.defense == UNDEFENDED:
             return None
-        return self.asked(victim, victim.scenes, "asked", defense=UNDEFENDED, stride=stride)
+        return self.answers(victim, victim.scenes, "audited", defense=UNDEFENDED, stride=stride)
 
     def seen(self, model: Model, victim: Model, shadow: TrainedModel, *, recipe: ShadowRecipe, cell: Cell) -> Seen:
         """All that an attack sees of a model; adversary A2 sees the classes that both sides show."""
@@ -192,14 +192,14 @@ class Pipeline:
         method = cell.attack.component
 
         def ask(scenes: Divided, part: Part, transform: str | None = None) -> AskedModel:
-            return self.asked(
+            return self.answers(
                 model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform,
                 own=method.against_own and transform is not None,
             )  # fmt: skip
 
         return Seen(
-            ask(model.scenes, "asked"),
-            {transform: ask(model.scenes, "asked", transform) for transform in method.transforms},
+            ask(model.scenes, "audited"),
+            {transform: ask(model.scenes, "audited", transform) for transform in method.transforms},
             ask(*population) if method.needs_population else None,
             Difficulty(str(model.recipe.data["name"]), model.scenes) if method.needs_difficulty else None,
             classes,
@@ -210,13 +210,13 @@ class Pipeline:
     ) -> tuple[Divided, Part]:
         """Scenes like the audited ones that a model never trained on: of A1's one shadow, which has the pool, those."""
         if isinstance(recipe.adversary, A1) and model is shadow:
-            return victim.scenes, "asked"
+            return victim.scenes, "audited"
         if isinstance(recipe.adversary, Fleet) and model is victim:  # whose scenes may be larger than its shadows'
             return victim.scenes, "pool"
         return self._shadow(shadow.recipe_name, shadow.seed)[1], "pool"
 
     @once
-    def asked(
+    def answers(
         self, model: Model, scenes: Divided, part: Part, *, defense: Selected[Defense], stride: int,
         repeats: int = 1, transform: str | None = None, own: bool = False,
     ) -> AskedModel:  # fmt: skip
@@ -231,7 +231,7 @@ class Pipeline:
     def common_classes(self, victim: Model, shadow: TrainedModel, stride: int) -> CommonClasses:
         """The classes that both sides show."""
         return CommonClasses(
-            *(self.asked(m, m.scenes, "asked", defense=UNDEFENDED, stride=stride) for m in (victim, shadow))
+            *(self.answers(m, m.scenes, "audited", defense=UNDEFENDED, stride=stride) for m in (victim, shadow))
         )
 
     # What all this begins with.
@@ -247,10 +247,10 @@ class Pipeline:
         return recipe, self.sources.cut(recipe, seed, f"shadow '{name}'")
 
     def _check_apart(
-        self, what: str, cut: Cut, ids: Sequence[str], *, victim: tuple[str, int], part: Part = "asked"
+        self, what: str, cut: Cut, ids: Sequence[str], *, victim: tuple[str, int], part: Part = "audited"
     ) -> None:
         """None of these scenes shows what a victim's do."""
         _, theirs = self._victim(*victim)
-        against = theirs.parts.members if part == "members" else theirs.parts.asked
+        against = theirs.parts.members if part == "members" else theirs.parts.audited
         names = f"{what} and the scenes of victim '{victim[0]}'"
         check_apart(cut.pictures_of(ids), theirs.pictures_of(against), names)

@@ -170,7 +170,7 @@ def test_what_a_stage_holds_is_its_process_its_scenes_and_a_step(workdir: Path) 
     there = Workspace(Store(workdir / "runs"), device="cpu")
     pipeline = Pipeline(there)
     victim = pipeline.trained_victim("tiny", 0)
-    asked = pipeline.asked(victim, victim.scenes, "asked", defense=UNDEFENDED, stride=4)
+    asked = pipeline.answers(victim, victim.scenes, "audited", defense=UNDEFENDED, stride=4)
     pixels, members, batch, classes = 32 * 48, 6, 3, 19
     step = pixels * batch * (20 + 8 * classes)
     assert limits.held(victim, there) == memory.PROCESS + 4 * pixels * members + step

@@ -52,14 +52,14 @@ def test_every_audited_scene_is_in_half_of_the_shadows_and_the_pool_in_none(
     model, fleet = Pipeline(workspace).victim(victim, 0), fleet_of(workspace, f"{victim}_fleet")
     audited, parts = model.partition(workspace.store), [shadow.partition(workspace.store) for shadow in fleet]
     assert len(fleet) == 4
-    assert Counter(scene for part in parts for scene in part.members) == dict.fromkeys(audited.asked, 2)
+    assert Counter(scene for part in parts for scene in part.members) == dict.fromkeys(audited.audited, 2)
     for first, second in zip(parts[0::2], parts[1::2], strict=True):
         assert first.members == second.nonmembers
         assert first.nonmembers == second.members
         groups = [{part.group[i] for i in part.members} for part in (first, second)]
         assert not groups[0] & groups[1], "frames of a block look alike"
-    assert all(part.asked == audited.asked for part in parts)
-    assert not {*parts[0].pool} & {*audited.asked}
+    assert all(part.audited == audited.audited for part in parts)
+    assert not {*parts[0].pool} & {*audited.audited}
     assert len({shadow.digest for shadow in fleet}) == 4
     assert len({model.weight_seed, *(shadow.weight_seed for shadow in fleet)}) == 5
 
@@ -247,7 +247,7 @@ def check_loss_sheet(found: list[Result], place: Workspace) -> None:
     undefended = plugins.select(defenses, Defense, "none")
 
     def loss(model: TrainedModel, scene: str) -> np.ndarray:
-        asked = pipeline.asked(model, model.scenes, "asked", defense=undefended, stride=4)
+        asked = pipeline.answers(model, model.scenes, "audited", defense=undefended, stride=4)
         (answer,) = asked.value(place.store).take([scene])
         p_HW = np.take_along_axis(answer.posterior_KHW, answer.labels_HW[None].astype(int) % 255, 0)[0]
         return np.where(answer.labels_HW == 255, 0, -np.log(np.maximum(p_HW, 1e-6)))
@@ -279,7 +279,7 @@ def test_a_fleet_that_knows_the_defense_is_asked_behind_it(workspace: Workspace,
         own = [asked for seen in stage.attacker.seen for asked in seen.asked]
         assert {asked.defense.label for asked in own} == {known}
         assert {asked.model.recipe_name for asked in own} == {m.recipe_name for m in stage.attacker.shadows}
-        assert sorted(asked.part for asked in own) == ["asked"] * 4 + ["pool"] * 4, "every shadow, about both"
+        assert sorted(asked.part for asked in own) == ["audited"] * 4 + ["pool"] * 4, "every shadow, about both"
 
 
 def test_a_small_fleet_runs_the_usual_attacks_that_it_is_large_enough_for() -> None:

@@ -87,9 +87,9 @@ def test_victim_and_shadow_part_the_scenes_among_them(workspace: Workspace, work
     )
     assert [len(part) for part in (victim.members, victim.nonmembers)] == [6, 6]
     assert [len(part) for part in (shadow.members, shadow.nonmembers)] == [6, 6]
-    assert not groups(victim, victim.asked) & groups(shadow, shadow.asked)
-    assert victim.asked == sorted(victim.asked), "an order by membership would tell it"
-    assert membership_of(victim).members_N.tolist() == [scene in victim.members for scene in victim.asked]
+    assert not groups(victim, victim.audited) & groups(shadow, shadow.audited)
+    assert victim.audited == sorted(victim.audited), "an order by membership would tell it"
+    assert membership_of(victim).members_N.tolist() == [scene in victim.members for scene in victim.audited]
 
 
 @pytest.mark.parametrize(("members", "nonmembers"), [(3, 9), (4, 6), (5, 6), (6, 6), (7, 3), (8, 3), (9, 3)])

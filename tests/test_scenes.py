@@ -42,7 +42,7 @@ def cut(dataset: Dataset, data_root: Path | None, ids: Sequence[str] = STEMS) ->
 
 
 def given(found: Cut) -> dict[str, str]:
-    return {part: found.given(part) for part in ("members", "asked", "pool", "membership")}  # type: ignore[arg-type]
+    return {part: found.given(part) for part in ("members", "audited", "pool", "membership")}  # type: ignore[arg-type]
 
 
 def image_of(data_root: Path, stem: str) -> Path:
@@ -88,7 +88,7 @@ def test_a_replaced_file_of_the_same_name_is_other_content(data_root: Path, repl
     replace(data_root)
     after = cut(FACADE, data_root)
     changed = {part for part, digest in given(after).items() if digest != before.given(part)}  # type: ignore[arg-type]
-    assert changed == {"members", "asked"}
+    assert changed == {"members", "audited"}
     assert (after.pictures == before.pictures) == (replace is other_labels)
 
 
@@ -104,14 +104,14 @@ def test_a_config_that_names_the_labels_is_content_of_its_scenes(data_root: Path
     config.write_text(config.read_text().replace('"Car"', '"A car"').replace('"Bird"', '"Car"'))
     after = cut(Mapillary(), data_root, ids)
     assert after.pictures == before.pictures
-    for part in ("members", "asked", "pool"):
+    for part in ("members", "audited", "pool"):
         assert after.given(part) != before.given(part)  # type: ignore[arg-type]
 
 
 def test_membership_is_of_sides_and_groups_and_no_content(data_root: Path) -> None:
     found = cut(FACADE, data_root)
     swapped = found.with_parts(Partition([NONMEMBER], [MEMBER], found.parts.pool, found.parts.group))
-    assert swapped.given("asked") == found.given("asked")
+    assert swapped.given("audited") == found.given("audited")
     assert swapped.given("membership") != found.given("membership")
     grouped = found.with_parts(Partition([MEMBER], [NONMEMBER], found.parts.pool, dict.fromkeys(STEMS, "one")))
     assert grouped.given("membership") != found.given("membership")

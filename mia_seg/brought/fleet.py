@@ -64,7 +64,7 @@ def priced(victim: str, models: int, workspace: Workspace) -> str:
     try:
         recipe = _recipe(_sections(victim, models, workspace))
         cut = recipe.split.cut(recipe.dataset(), workspace.data_root, 0)
-        plan = Plan(len(cut.asked) // 2, recipe.train)
+        plan = Plan(len(cut.audited) // 2, recipe.train)
         plan.check(victim)
     except MiaSegError:
         return ""
@@ -72,8 +72,8 @@ def priced(victim: str, models: int, workspace: Workspace) -> str:
     minutes = models * plan.steps * seconds_a_step(recipe, classes, fabric) / 60
     height, width = recipe.train.crop
     return (
-        f"{models} shadows of {recipe.architecture} on halves of the {len(cut.asked)} scenes, {plan.epochs} epochs at "
-        f"{height} x {width}: about {max(1, round(minutes))} minutes here"
+        f"{models} shadows of {recipe.architecture} on halves of the {len(cut.audited)} scenes, {plan.epochs} epochs "
+        f"at {height} x {width}: about {max(1, round(minutes))} minutes here"
     )
 
 
@@ -85,12 +85,12 @@ def _sections(victim: str, models: int, workspace: Workspace) -> Sections:
         raise MiaSegError(f"--shadows: the scenes of '{victim}' are made and not read. Write a shadow recipe for it.")
     if not dataset.has_labels(data_root):
         raise MiaSegError(f"--shadows: the scenes of '{victim}' have no labels to train on. Name them in its table.")
-    ids = parts.asked[:: max(1, len(parts.asked) // LOOKED_AT)]
+    ids = parts.audited[:: max(1, len(parts.audited) // LOOKED_AT)]
     size = list(_size([dataset.shape(data_root, i) for i in ids]))
     train = base.train.model_dump(mode="json", exclude_defaults=True)
     train |= {
         "crop": size,
-        "batch": max(2, min(base.train.batch, len(parts.asked) // 2)),
+        "batch": max(2, min(base.train.batch, len(parts.audited) // 2)),
         "precision": workspace.fastest,
     }
     return {

@@ -43,8 +43,8 @@ class Subject:
 
 
 def membership_of(parts: Partition) -> Membership:
-    """The membership and groups of `parts.asked`, in its order."""
-    ids = parts.asked
+    """The membership and groups of `parts.audited`, in its order."""
+    ids = parts.audited
     return Membership(np.isin(ids, parts.members), np.array([parts.group[i] for i in ids]))
 
 
@@ -203,7 +203,7 @@ def _exposed(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[s
     """
     if _grouped(known):
         return None
-    members = np.array(victim.parts.asked)[known.members_N].tolist()
+    members = np.array(victim.parts.audited)[known.members_N].tolist()
     found = auditing.exposed(scores_N[known.members_N], scores_N[~known.members_N], fdr=FALSE_DISCOVERIES).found
     return {"fdr": FALSE_DISCOVERIES, "tested": len(members), "scenes": [members[place] for place in found]}
 
@@ -267,7 +267,7 @@ def utility_change(
 def scores_of(scores: Scores, victim: Subject) -> SceneScores:
     """The score of every scene that the victim was asked about."""
     known = victim.known()
-    return SceneScores(victim.parts.asked, known.members_N, known.groups_N.tolist(), scores.image_N)
+    return SceneScores(victim.parts.audited, known.members_N, known.groups_N.tolist(), scores.image_N)
 
 
 def data_name(settings: AuditedRecipe) -> str:

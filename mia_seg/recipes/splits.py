@@ -33,7 +33,7 @@ class Partition:
     group: dict[str, str]
 
     @property
-    def asked(self) -> list[str]:
+    def audited(self) -> list[str]:
         """The scenes that an audit asks about, sorted by id: their order says nothing about membership."""
         return sorted(self.members + self.nonmembers)
 

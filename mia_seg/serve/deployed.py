@@ -28,7 +28,7 @@ def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise:
         )
     pipeline = Pipeline(workspace)
     victim = pipeline.trained_victim(name, seed)
-    asked = pipeline.asked(victim, victim.scenes, "asked", defense=chosen, stride=1)
+    asked = pipeline.answers(victim, victim.scenes, "audited", defense=chosen, stride=1)
     _check_trained(asked, name, workspace.store)
     secret = secret_of(workspace.store)
     version = _version(asked, chosen, noise, secret=secret)

@@ -49,7 +49,7 @@ class AskedModel(Stage[Answers]):
 
     @property
     def title(self) -> str:
-        part = "audited scenes" if self.part == "asked" else "the pool"
+        part = "audited scenes" if self.part == "audited" else "the pool"
         own = "against its own labels" if self.own else ""
         how = (part, self.defense.label, self.transform, own, f"{self.repeats} times" if self.repeats > 1 else "")
         return f"{self.model.title}: {', '.join(filter(None, how))}"
@@ -107,7 +107,7 @@ class AskedModel(Stage[Answers]):
     def ids(self, store: Store) -> tuple[Dataset, list[str]]:
         """The scenes that are asked about."""
         parts = self.scenes.partition(store)
-        return self.scenes.dataset, parts.pool if self.part == "pool" else parts.asked
+        return self.scenes.dataset, parts.pool if self.part == "pool" else parts.audited
 
     @property
     def _release(self) -> Any:

@@ -30,12 +30,12 @@ class BlindControl(Stage[dict[str, Any]]):
 
     def inputs(self) -> dict[str, Any]:
         scenes = self.victim.scenes
-        shaped = {"scenes": scenes.given("asked"), "membership": scenes.given("membership")}
+        shaped = {"scenes": scenes.given("audited"), "membership": scenes.given("membership")}
         return shaped | {"seed": self.victim.seed, "version": [features.VERSION, blind.VERSION]}
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         parts = self.victim.partition(workspace.store)
-        scenes, known = Scenes(self.victim.dataset, workspace.data_root, parts.asked), membership_of(parts)
+        scenes, known = Scenes(self.victim.dataset, workspace.data_root, parts.audited), membership_of(parts)
         seen_NF = features.features(scenes, f"  blind control of {self.victim.recipe_name}")
         write_json(draft.folder / FILE, blind.blind(seen_NF, known.members_N, known.groups_N, seed=self.victim.seed))
 

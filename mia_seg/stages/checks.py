@@ -206,13 +206,13 @@ def _check_data(name: str, shadow: ShadowRecipe, victim_name: str, *, victim: Au
 
 def same_scenes(name: str, own: Partition, victim: str, *, others: Partition) -> None:
     """A fleet's halves are of the scenes on which the victim is audited, whoever of them is its member."""
-    for part, what in (("asked", "audited scenes"), ("pool", "pool")):
+    for part, what in (("audited", "audited scenes"), ("pool", "pool")):
         if strays := sorted({*getattr(own, part)} ^ {*getattr(others, part)}):
             raise MiaSegError(
                 f"Fleet '{name}' and victim '{victim}' differ in their {what}: {len(strays)} are of one alone "
                 f"('{strays[0]}' is one). Give both a [split] of the same scenes; who is a member may differ."
             )
-    if strays := [i for i in own.asked if own.group[i] != others.group[i]]:
+    if strays := [i for i in own.audited if own.group[i] != others.group[i]]:
         raise MiaSegError(
             f"Fleet '{name}' and victim '{victim}' group scenes otherwise ('{strays[0]}' is one): halves would take "
             f"apart what belongs together. Give both the same [split] rule and block."

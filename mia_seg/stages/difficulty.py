@@ -31,10 +31,10 @@ class Difficulty(Stage[np.ndarray]):
         return self.of
 
     def inputs(self) -> dict[str, Any]:
-        return {"scenes": self.scenes.given("asked"), "version": difficulty.VERSION}
+        return {"scenes": self.scenes.given("audited"), "version": difficulty.VERSION}
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
-        ids = self.scenes.partition(workspace.store).asked
+        ids = self.scenes.partition(workspace.store).audited
         scenes = Scenes(self.scenes.dataset, workspace.data_root, ids)
         found_N = difficulty.difficulty(scenes, f"  difficulty of the scenes of {self.of}")
         write_json(draft.folder / FILE, found_N.tolist())

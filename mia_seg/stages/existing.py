@@ -44,12 +44,12 @@ class ExistingModel(ModelStage[Verified]):
 
     def inputs(self) -> dict[str, Any]:
         settings = {k: v for k, v in plugins.settings_of(self.door).items() if k not in self.door.outside}
-        known = {"classes": list(self.dataset.classes()), "scenes": self.scenes.given("asked"), "seed": self.seed}
+        known = {"classes": list(self.dataset.classes()), "scenes": self.scenes.given("audited"), "seed": self.seed}
         window = self.recipe.inputs("window") if self.recipe.window else {}
         return {"door": settings, "files": list(self.content), "version": VERSION} | known | window
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
-        asked = self.scenes.parts.asked
+        asked = self.scenes.parts.audited
         ids = asked[:: max(1, len(asked) // TEN)][:TEN]
         keys = [query.key(i, self.seed) for i in ids]
         oracle = self.oracle(workspace, dict(zip(keys, ids, strict=True)))

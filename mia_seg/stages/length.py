@@ -76,7 +76,7 @@ def questions(plan: Plan, data_root: Path | None) -> int:
     passes = {}
     for stage in plan.missing:
         if isinstance(stage, ExistingModel):
-            ids = stage.scenes.parts.asked
+            ids = stage.scenes.parts.audited
             passes[stage.digest] = 2 * min(TEN, len(ids)) * _windows(stage, ids[0], data_root)
         elif isinstance(stage, AskedModel) and isinstance(stage.model, ExistingModel):
             ids = scenes_of(stage.scenes, stage.part)

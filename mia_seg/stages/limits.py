@@ -68,7 +68,7 @@ def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_roo
     if settings or not isinstance(recipe.adversary, Fleet):  # no attack that is usual for a fleet looks at patches
         method = plugins.build(attacks, Attack, "patch_resnet50", settings=settings, where="[attacks.patch_resnet50]")
         assert isinstance(method, PatchResNet50)
-        asked = parts.pool if isinstance(recipe.adversary, A1) else parts.asked
+        asked = parts.pool if isinstance(recipe.adversary, A1) else parts.audited
         check_patches(method, dataset, asked, stride=recipe.adversary.stride, data_root=data_root)
 
 
@@ -103,7 +103,7 @@ def scenes_of(scenes: Divided, part: Part) -> list[str]:
         pool = scenes.pool.parts.pool
         return pool[: scenes.count] if part == "members" else pool
     assert isinstance(scenes, Cut)
-    return {"members": scenes.parts.members, "pool": scenes.parts.pool}.get(part, scenes.parts.asked)
+    return {"members": scenes.parts.members, "pool": scenes.parts.pool}.get(part, scenes.parts.audited)
 
 
 def _check_generator(stage: TrainedGenerator) -> None:

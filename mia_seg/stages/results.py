@@ -89,7 +89,7 @@ class Measured(Stage[Result]):
         shadow = self._subject(self.shadow, learnt.value(store).ids, store)
         scores = attacker.score(answers, victim.seed)
         mine, theirs = (
-            side.audited.value(store).take(of.parts.asked) for side, of in ((self.seen, victim), (learnt, shadow))
+            side.audited.value(store).take(of.parts.audited) for side, of in ((self.seen, victim), (learnt, shadow))
         )
         sides = {"victim_answers": mine, "shadow_answers": theirs}
         found = measured(scores, attacker, victim, shadow=shadow, **sides) | {"tuned": tuned(method, attacker)}
@@ -99,7 +99,7 @@ class Measured(Stage[Result]):
         found |= {"classes": classes_of(mine, theirs, self.victim.dataset.classes())}
         found |= {"left_out": self._left_out(victim.parts, store)}
         if self.undefended is not None and not self.victim.scenes.cut.unlabelled:
-            before = self.undefended.value(store).take(victim.parts.asked)
+            before = self.undefended.value(store).take(victim.parts.audited)
             found |= {"utility_change": utility_change(mine, before, victim.known(), seed=victim.seed)}
         settings = {"settings": method.model_dump(mode="json"), "versions": versions()}
         write_json(draft.folder / FILE, Result.model_validate(self._told() | settings | found).dump())
@@ -172,4 +172,4 @@ def _count(asked: AskedModel) -> int:
     """How many scenes a victim is asked about."""
     assert isinstance(asked.scenes, Cut), "a rule cuts a victim's scenes"
     parts = asked.scenes.parts
-    return len(parts.pool if asked.part == "pool" else parts.asked)
+    return len(parts.pool if asked.part == "pool" else parts.audited)

@@ -16,7 +16,7 @@ from mia_seg.store import Store, digest
 from mia_seg.store.content import Content
 
 NAMED = 3  # pairs that a sentence names
-Part = Literal["members", "asked", "pool", "membership"]
+Part = Literal["members", "audited", "pool", "membership"]
 
 
 class Divided(Protocol):
@@ -94,7 +94,7 @@ class Cut:
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        lists = {"members": self.parts.members, "asked": self.parts.asked, "pool": self.parts.pool}
+        lists = {"members": self.parts.members, "audited": self.parts.audited, "pool": self.parts.pool}
         origin, sides = self.dataset.origin(), {"membership": digest(_sides(self.parts))}
         return {name: digest([origin, [[i, self.content[i]] for i in ids]]) for name, ids in lists.items()} | sides
 
@@ -116,7 +116,7 @@ def _joined(group: Mapping[str, str], pictures: Mapping[str, str]) -> dict[str, 
 
 def _sides(parts: Partition) -> list[list[Any]]:
     members = set(parts.members)
-    return [[i, i in members, parts.group[i]] for i in parts.asked]
+    return [[i, i in members, parts.group[i]] for i in parts.audited]
 
 
 def read_cut(dataset: Dataset, parts: Partition, data_root: Path | None, *, content: Content) -> Cut:

@@ -112,7 +112,7 @@ def halves(cut: Partition, models: int, seed: int) -> list[Partition]:
 
     A larger fleet begins with the models of a smaller one. Every scene is in exactly one half of each pair.
     """
-    audited = cut.asked
+    audited = cut.audited
     groups = sorted({cut.group[i] for i in audited})
     if len(groups) < 2:
         raise MiaSegError(
@@ -125,7 +125,7 @@ def halves(cut: Partition, models: int, seed: int) -> list[Partition]:
 
 
 def _two_halves(cut: Partition, ranking: Sequence[str]) -> list[Partition]:
-    audited = cut.asked
+    audited = cut.audited
     first = fill(ranking, cut, audited, count=len(audited) // 2)
     # What is left of a group whose other frames are in the first half goes with them.
     seen = {cut.group[i] for i in first}

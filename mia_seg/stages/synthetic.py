@@ -32,7 +32,7 @@ class Taught:
     def inputs(self) -> dict[str, Any]:
         """What shapes the features that are drawn."""
         settings = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"of", "data"})
-        more = None if self.more is None else self.more.given("asked")
+        more = None if self.more is None else self.more.given("audited")
         return {"synthetic": settings, "generator": self.generator, "more": more}
 
     def source(self, workspace: Workspace, fabric: Fabric) -> Source | None:
