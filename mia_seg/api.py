@@ -27,7 +27,7 @@ DEFENSES = (*QUICK_DEFENSES, "synfeat:0.75")  # the last trains a generator for 
 ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:loss", "patch_resnet50:labels")
 FLEET_ATTACKS = (
     "image_loss", "label_only", "attack_p", "quantile_regression", "calibration", "attack_r", "base", "lira",
-    "lira:offline_cdf", "lira:statistic=vector", "rmia", "rmia:offline", "learned_calibration",
+    "lira:offline_cdf", "lira:statistic=vector", "bavaria", "rmia", "rmia:offline", "learned_calibration",
 )  # fmt: skip
 # The largest that 64 bits with a sign hold, as tables do; shadows draw theirs some ten thousands above it.
 LARGEST_SEED = 2**63 - 1

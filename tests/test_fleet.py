@@ -213,9 +213,11 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert '"variance": "fixed"' in str(tables.settings([lira]).rows), "the attacker that was used"
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
     assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
-    before = {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")}
+    made = [*(workdir / "runs").glob("*/*/*.json")]  # beside them lies what is known of files, which fresh ones renew
+    before = {path: path.stat().st_mtime_ns for path in made}
+    assert len(before) > 40
     assert call(*line, "none", *asked).code == 0
-    assert {path: path.stat().st_mtime_ns for path in (workdir / "runs").rglob("*.json")} == before
+    assert {path: path.stat().st_mtime_ns for path in made} == before
     place = Workspace(Store(workdir / "runs"), data_template, workdir / "reports", "cpu")
     check_loss_sheet(list(found.values()), place)
     check_fleet_audit(workdir, data_template)
