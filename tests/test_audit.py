@@ -23,7 +23,7 @@ def asked(members: np.ndarray, groups: list[str]) -> Any:
     names = [f"scene_{place:02d}" for place in range(len(members))]
     recipe = SimpleNamespace(split=SimpleNamespace(rule="random"), dataset=lambda: SimpleNamespace(classes=list))
     return SimpleNamespace(
-        parts=SimpleNamespace(asked=names), known=lambda: known(members, groups), seed=0, recipe=recipe
+        parts=SimpleNamespace(audited=names), known=lambda: known(members, groups), seed=0, recipe=recipe
     )
 
 
