@@ -17,10 +17,10 @@ class Asked(Section):
 
     victim: str
     shadow: str | None = Field(default=None, description="none: the victim alone is looked at, by the screen")
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="seeds of split, weights and noise")
     defenses: tuple[str, ...] = Field(default=(), description="none: the usual ones")
     attacks: tuple[str, ...] = Field(default=(), description="none: the usual ones")
-    repeats: Annotated[Whole, Field(ge=1)] = 1
+    repeats: Annotated[Whole, Field(ge=1, le=10**6)] = 1
 
 
 class Grid(Section):
