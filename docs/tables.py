@@ -214,6 +214,7 @@ def _fleet_row(result: Result) -> tuple[str, ...]:
 
 
 WITH_SYNFEAT = ("none", "argmax", "gaussian:1.0", "synfeat:0.5", "synfeat:0.75", "synfeat:0.95", "synfeat:1.0")
+UNDER_A2 = ("none", "argmax", "gaussian:1.0", "dropout:0.9")
 TABLES: dict[str, Callable[[], str]] = {
     "first": first,
     "overfitted": partial(defenses, "labelmefacade", "labelmefacade_a1"),
@@ -224,6 +225,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "asked_again": asked_again,
     "tuned": tuned,
     "a2": a2,
+    "a2_defenses": partial(defenses, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
+    "a2_attacks": partial(attacks, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
     "fleet": fleet,
 }
 
