@@ -13,6 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
+from scipy.special import stdtrit
 
 import mia_seg as mia
 from mia_seg.evaluate import results as results_
@@ -139,6 +140,9 @@ TUNED = {
 }  # fmt: skip
 
 
+CONTROL_OF_TUNED = "labelmefacade_100_tuned"
+
+
 def tuned() -> str:
     """Victims that go on training, with and without synthetic features: a number a seed."""
 
@@ -146,9 +150,22 @@ def tuned() -> str:
         table = of(victim, "labelmefacade_100_a1")
         table = table[(table["attack"] == "image_loss") & (table["defense"] == "none")].sort_values("seed")
         columns = ("miou_nonmembers", "cls_acc_nonmembers", "auc")
-        return (name, *(", ".join(f"{value:.3f}" for value in table[column]) for column in columns))
+        return (name, *(", ".join(f"{value:.3f}" for value in table[column]) for column in columns), gain(table))
 
-    head = ("victim", "mIoU on unseen images", "class accuracy on unseen images", "AUC of the image loss")
+    def gain(table: pd.DataFrame) -> str:
+        """Points of mIoU over the control, paired by seed."""
+        if (victim := table.iloc[0]["victim"]) in (CONTROL_OF_TUNED, "labelmefacade_100"):
+            return ""
+        control = (
+            of(CONTROL_OF_TUNED, "labelmefacade_100_a1").set_index("seed")["miou_nonmembers"].groupby("seed").mean()
+        )
+        changes = 100 * (table.set_index("seed")["miou_nonmembers"] - control)
+        assert len(changes.dropna()) == len(control), f"{victim} and its control have other seeds"
+        half = stdtrit(len(changes) - 1, 0.975) * changes.std(ddof=1) / len(changes) ** 0.5
+        return f"{changes.mean():+.2f} [{changes.mean() - half:+.2f}, {changes.mean() + half:+.2f}]"
+
+    head = ("victim", "mIoU on unseen images", "class accuracy on unseen images", "AUC of the image loss",
+            "change of mIoU over the control [95%]")  # fmt: skip
     return markdown(head, (row(*item) for item in TUNED.items()))
 
 

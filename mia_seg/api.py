@@ -262,7 +262,7 @@ def grid(
     name: str, *, data_root: str | Path | None = None, store: str | Path = "runs", reports: str | Path = "reports",
     device: str = "auto",
 ) -> Audits:  # fmt: skip
-    """The audits that a file of `grids/` lists, by its name. Raises MiaSegError as `audit` does, naming the file."""
+    """The audits that a file of `grids/` lists, by its name. Raises MiaSegError as `audit` does."""
     from mia_seg.store import Store
     from mia_seg.workspace import Workspace
 
