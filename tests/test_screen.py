@@ -103,6 +103,7 @@ def test_what_the_readme_says_to_a_newcomer_is_true(workdir: Path) -> None:
     assert "trained shadow" not in ran.out + ran.err
     said = " ".join(ran.out.split())
     assert re.search(r"The strongest attack, [a-z ]+, reaches AUC 0\.\d\d", said)
+    assert "Tried: 4 attacks, 1 seed. No defenses. 12 training images and 12 others a seed." in said
     assert re.search(r"mia-seg audit mine --shadows 8 --data-root \. trains 8 shadows .* about \d+ minutes here", said)
     found = [json.loads(path.read_text()) for path in sorted((workdir / "reports" / "mine").glob("screen.*.json"))]
     assert [(one["attack"], one["shadow"], one["adversary"], one["segmenters"]["victim"]) for one in found] == [

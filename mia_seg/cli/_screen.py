@@ -162,9 +162,11 @@ def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
 def verdict(found: "Sequence[Result]") -> None:
     """What the strongest attack achieves, in words."""
     from mia_seg.evaluate import results as results_
+    from mia_seg.report.audits import tried
     from mia_seg.report.verdicts import verdict as said
 
-    out().print(printable(str(said(list(results_.rows(found))))), markup=False)
+    rows = list(results_.rows(found))
+    out().print(printable(f"{said(rows)} Tried: {'. '.join(tried(rows))}"), markup=False)
 
 
 def _near_twins(found: "Sequence[Result]") -> "Iterator[str]":

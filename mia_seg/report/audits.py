@@ -95,7 +95,7 @@ def facts(rows: Sequence[Row], said: Verdict, standing: Sequence[Standing]) -> l
         *_strongest(said),
         Fact("Price of the best defense in mIoU", cost, about),
         Fact("Controls", said.controls, CONTROLS[said.controls], "controls"),
-        Fact("Tried", *_tried(rows)),
+        Fact("Tried", *tried(rows)),
     ]
 
 
@@ -115,7 +115,8 @@ def _strongest(said: Verdict) -> list[Fact]:
     ]
 
 
-def _tried(rows: Sequence[Row]) -> tuple[str, str]:
+def tried(rows: Sequence[Row]) -> tuple[str, str]:
+    """How many attacks and seeds, and how many defenses and images: what a verdict rests on."""
     seen = [row for row in rows if row["representation"] != "labels"]
     attacks = len({(row["attack"], row["representation"]) for row in seen})
     defenses = len({row["defense"] for row in rows} - {UNDEFENDED})
