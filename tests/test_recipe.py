@@ -126,7 +126,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
             "epoch = 1",
             "unknown key 'train.epoch'. Did you mean 'epochs'? There are: epochs, steps,",
         ),
-        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: data, split, segmenter, train,"),
+        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: variant_of, data, split, segmenter, train,"),
         ("pool = 12", "pol = 12", "unknown key 'split.pol'. Did you mean 'pool'? There are: rule, members,"),
         ("size = ", "sise = ", "[data]: unknown key 'sise'. Did you mean 'size'? There are: size, style, count, seed."),
         (
@@ -135,7 +135,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
             "[segmenter]: unknown key 'backbon'. Did you mean 'backbone'? There are: backbone,",
         ),
         ("[train]", "[window]\nsise = [3, 3]\n[train]", "unknown key 'window.sise'. Did you mean 'size'?"),
-        ("[train]", "[fruit]\n[train]", "unknown key 'fruit'. There are: data,"),
+        ("[train]", "[fruit]\n[train]", "unknown key 'fruit'. There are: variant_of, data,"),
         # misspelt components
         ('"streets"', '"street"', "[data]: no dataset is called 'street'. Did you mean 'streets'? There are: ade20k,"),
         ('"pspnet"', '"pspnets"', "[segmenter]: no segmenter is called 'pspnets'. Did you mean 'pspnet'?"),
