@@ -280,6 +280,15 @@ def without_pool(texts: Sequence[str]) -> dict[str, str]:
     return {text: NO_POOL.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_population}
 
 
+def needs_no_aid(name: str, objective: Objective) -> None:
+    """Members that are chosen by asking are known too late for an objective with teachers or scenes beside them."""
+    if objective.reference() or objective.taught_by(["a", "b"], {"a": "a", "b": "b"}, seed=0):
+        raise MiaSegError(
+            f"Shadow '{name}': its [objective] takes teachers or other scenes, and its members are known only once its "
+            f"victim has been asked. Choose members by 'random' or 'halves'."
+        )
+
+
 def same_labels(cut: Cut, victim: str) -> None:
     """What an attack has learnt on labelled scenes it cannot read of others."""
     if cut.unlabelled:
