@@ -54,8 +54,8 @@ from mia_seg.updates import Step
 from mia_seg.updates import Training as Terms
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Company", "Crops", "Part", "Source", "Training", "check_shared", "crop", "keep_statistics",
-    "load_network", "optimizers_of", "poly", "set_rate", "train", "update_of",
+    "LOG", "STATE", "WEIGHTS", "Company", "Crops", "Part", "Source", "Training", "check_shared", "crop",
+    "keep_statistics", "load_network", "optimizers_of", "poly", "set_rate", "train", "update_of",
 ]  # fmt: skip
 
 VERSION = 1
