@@ -18,6 +18,9 @@ from mia_seg.segmenters import Network
 class Defense(Component):
     """Settings of a defense. The first field is the one that `name:value` sets on the command line."""
 
+    def check(self, classes: int) -> None:
+        """Raise MiaSegError where the settings do not fit so many classes."""
+
 
 class AnswerDefense(Defense):
     """A defense that touches only the answer."""

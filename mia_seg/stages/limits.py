@@ -123,6 +123,7 @@ def _check_generator(stage: TrainedGenerator) -> None:
 def _check_answer(stage: AskedModel, data_root: Path | None) -> None:
     first = scenes_of(stage.scenes, stage.part)[0]
     image, classes = stage.scenes.dataset.shape(data_root, first), len(stage.model.dataset.classes())
+    stage.defense.component.check(classes)
     what = f"To hold {stage.repeats} answers about scene '{first}' of {image} pixels, in {classes} classes,"
     memory.check(what, _of_answer(stage, first, data_root), "Lower --repeats, or [data] size.")
 
