@@ -19,8 +19,8 @@ from mia_seg import gan, generators
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
-from mia_seg.gan import Bicycle, pair, rate, score, set_aside
-from mia_seg.gan._objective import DIVERGENCE, LATENT, Drawn, verdict
+from mia_seg.gan import pair, rate, score, set_aside
+from mia_seg.gan.objectives.bicycle import DIVERGENCE, LATENT, Bicycle, Drawn, verdict
 from mia_seg.generators import Generator
 from mia_seg.generators.dfgan import DFGAN
 from mia_seg.plugins import load

@@ -17,7 +17,8 @@ from mia_seg import generators as generators_
 from mia_seg import plugins
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError
-from mia_seg.gan._objective import Bicycle
+from mia_seg.gan.objectives import Objective
+from mia_seg.gan.objectives.bicycle import Bicycle
 from mia_seg.generators import Generator, GeneratorNetwork, cut_of
 from mia_seg.metrics.segmentation import confusion, utility
 from mia_seg.progress import Bar
@@ -30,7 +31,7 @@ from mia_seg.train._order import order_of, seed_of
 from mia_seg.train._state import packed, read_log, take_weights, write_log
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Bicycle", "crops_of", "load", "pair", "rate", "read_log", "score", "set_aside", "train",
+    "LOG", "STATE", "WEIGHTS", "crops_of", "load", "pair", "rate", "read_log", "score", "set_aside", "train",
 ]  # fmt: skip
 
 VERSION = 1
@@ -63,25 +64,25 @@ def train(
             f"{title}: {len(scenes)} scenes do not fill a batch of {settings.batch}. Lower [train_generator] batch."
         )
     crops, held = crops_of(recipe, scenes, seed), list(_held(recipe, network, aside, seed=seed))
-    bicycle = _fresh(recipe, network, len(scenes.dataset.classes()), crops=crops, seed=seed)
+    objective = _fresh(recipe, network, len(scenes.dataset.classes()), crops=crops, seed=seed)
     with reading(place):
-        rows = _restore(place, bicycle)
+        rows = _restore(place, objective)
     if not held:
         raise MiaSegError(f"{title}: none of the {len(aside)} scenes kept aside has a labelled pixel to score it on.")
     real, saved = score(network, None, held, seed=seed), time.monotonic()
     with Bar(title, settings.epochs, len(rows)) as bar:
         for epoch in range(len(rows), settings.epochs):
-            row = _epoch(bicycle, network, crops, settings=settings, epoch=epoch, seed=seed, title=title)
-            generated = score(network, bicycle.generator, held, seed=seed)
+            row = _epoch(objective, network, crops, settings=settings, epoch=epoch, seed=seed, title=title)
+            generated = score(network, objective.generator, held, seed=seed)
             rows.append(row | generated | {f"real_{name}": value for name, value in real.items()})
             write_log(place, rows)
             if time.monotonic() - saved > SAVE_EVERY:
-                _save(place, bicycle, rows)
+                _save(place, objective, rows)
                 saved = time.monotonic()
             bar.step(f"L1 {row['reconstruction']:.3f}  mIoU {generated['miou']:.3f} of {real['miou']:.3f}")
     write_log(folder, rows)
-    made_by = {"model": model, "seed": seed} | recipe.inputs("generator")
-    replace(folder / WEIGHTS, packed(bicycle.generator.state_dict(), {"made_by": json.dumps(made_by, sort_keys=True)}))
+    made_by = json.dumps({"model": model, "seed": seed} | recipe.inputs("generator"), sort_keys=True)
+    replace(folder / WEIGHTS, packed(objective.generator.state_dict(), {"made_by": made_by}))
     (place / STATE).unlink(missing_ok=True)
 
 
@@ -231,12 +232,12 @@ def _fit(generator: GeneratorNetwork, linear: nn.Conv2d, network: Network, *, cr
 
 
 def _epoch(
-    bicycle: Bicycle, network: Network, crops: Crops, *, settings: TrainGenerator, epoch: int, seed: int, title: str
+    objective: Objective, network: Network, crops: Crops, *, settings: TrainGenerator, epoch: int, seed: int, title: str
 ) -> dict[str, Any]:
     """One pass over the scenes; the mean of every loss. Raises MiaSegError where a loss or weight is not finite."""
     started, total, lr = time.monotonic(), dict[str, float](), rate(settings, epoch)
     crops.epoch = epoch
-    bicycle.rate(lr)
+    objective.rate(lr)
     torch.manual_seed(seed_of(seed, epoch, "noise"))
     batches = list(_batches(order_of(len(crops), seed, epoch), settings.batch))
     steps = len(batches)
@@ -244,11 +245,11 @@ def _epoch(
     for step, batch in enumerate(batches, epoch * steps + 1):
         images, labels = (torch.stack(part) for part in zip(*(crops[i] for i in batch), strict=True))
         layout, feature = pair(network, images, labels, layout=settings.layout)
-        terms = bicycle.step(layout, bicycle.generator.standardise(feature))
+        terms = objective.step(layout, objective.generator.standardise(feature))
         for name, value in terms.items():
             check_loss(value, place(step=step), f"the term '{name}'")
         total = {name: total.get(name, 0.0) + value for name, value in terms.items()}
-    if not all_finite(bicycle.state().values()):
+    if not all_finite(objective.state().values()):
         raise place(step=(epoch + 1) * steps).diverged("a weight is not finite")
     losses = {name: value / steps for name, value in total.items()}
     return {"epoch": epoch + 1, "lr": lr, **losses, "seconds": time.monotonic() - started}
@@ -259,15 +260,15 @@ def _batches(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (order[k : k + size] for k in range(0, len(order) - size + 1, size))
 
 
-def _save(folder: Path, bicycle: Bicycle, rows: list[dict[str, Any]]) -> None:
-    replace(folder / STATE, packed(bicycle.state(), {"rows": json.dumps(rows)}))
+def _save(folder: Path, objective: Objective, rows: list[dict[str, Any]]) -> None:
+    replace(folder / STATE, packed(objective.state(), {"rows": json.dumps(rows)}))
 
 
-def _restore(folder: Path, bicycle: Bicycle) -> list[dict[str, Any]]:
+def _restore(folder: Path, objective: Objective) -> list[dict[str, Any]]:
     """Bring all to the last saved epoch, if there is one; the log up to there."""
     if not (folder / STATE).is_file():
         return []
     with safe_open(folder / STATE, "pt") as file:
         rows: list[dict[str, Any]] = json.loads(file.metadata()["rows"])
-        bicycle.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
+        objective.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
     return rows
