@@ -58,6 +58,10 @@ CASES = {
         "victim", ("[train]", "[train_generator]\nbatch = 8\n[train]"), ("train-generator", "tiny"),
         "Generator of tiny, seed 0: 5 scenes are left to learn from, which do not fill a batch of 8.",
     ),
+    "objective": (
+        "victim", ("batch = 3", "batch = 3"), ("train-generator", "tiny", "--generator", "stochastic"),
+        "[train_generator] objective = 'bicycle' does not train generator 'stochastic'. Set objective = 'regression',",
+    ),
 }  # fmt: skip
 
 

@@ -19,7 +19,9 @@ from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.gan.objectives import Objective
 from mia_seg.gan.objectives.bicycle import Bicycle
+from mia_seg.gan.objectives.regression import Regression
 from mia_seg.generators import Generator, GeneratorNetwork, cut_of
+from mia_seg.generators.stochastic import Stochastic
 from mia_seg.metrics.segmentation import confusion, utility
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, TrainGenerator
@@ -31,12 +33,13 @@ from mia_seg.train._order import order_of, seed_of
 from mia_seg.train._state import packed, read_log, take_weights, write_log
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "crops_of", "load", "pair", "rate", "read_log", "score", "set_aside", "train",
+    "LOG", "STATE", "WEIGHTS", "check", "crops_of", "load", "pair", "rate", "read_log", "score", "set_aside", "train",
 ]  # fmt: skip
 
 VERSION = 1
 SAVE_EVERY = 60.0
 RIDGE = 10.0
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"bicycle": Bicycle, "regression": Regression}
 SMALLEST = 1e-6  # a channel that never changes has no deviation to divide by
 
 
@@ -105,6 +108,21 @@ def load(recipe: Recipe, network: Network, classes: int, *, path: Path, model: s
     unfit = f"{path} holds another architecture or cut than the recipe's [generator] and [segmenter]"
     take_weights(generator, path, unfit, fix="Delete its folder and train again.")
     return generator.eval()
+
+
+def check(recipe: Recipe) -> None:
+    """Raise MiaSegError where `[train_generator]` does not train what `[generator]` names."""
+    settings, how = _settings(recipe), recipe.train_generator
+    if how.objective != settings.objective:
+        raise MiaSegError(
+            f"[train_generator] objective = '{how.objective}' does not train generator '{recipe.generator['name']}'. "
+            f"Set objective = '{settings.objective}', or choose another generator."
+        )
+    if how.neighbours and isinstance(settings, Stochastic) and settings.branches == 1:
+        raise MiaSegError(
+            f"[train_generator] neighbours = {how.neighbours} gives one layout several targets, and [generator] "
+            f"branches = 1 has one code for them. Raise branches, or leave neighbours out."
+        )
 
 
 def set_aside(
@@ -182,17 +200,17 @@ def _held(recipe: Recipe, network: Network, aside: Scenes, *, seed: int) -> Iter
             yield *pair(network, image[None], labels[None]), labels[None]
 
 
-def _fresh(recipe: Recipe, network: Network, classes: int, *, crops: Crops, seed: int) -> Bicycle:
+def _fresh(recipe: Recipe, network: Network, classes: int, *, crops: Crops, seed: int) -> Objective:
     torch.manual_seed(seed)
-    settings, device = _settings(recipe), next(network.parameters()).device
+    settings, how, device = _settings(recipe), recipe.train_generator, next(network.parameters()).device
     generator = settings.build(classes, *cut_of(network))
     mean, deviation = _statistics(network, crops, device)
     generator.mean_C.copy_(mean)
     generator.deviation_C.copy_(deviation)
     if generator.linear is not None:
-        _fit(generator, generator.linear, network, crops=crops, layout=recipe.train_generator.layout)
-    decode = _decoding(network, generator) if recipe.train_generator.decoding else None
-    return Bicycle(settings, recipe.train_generator, classes, generator=generator, device=device, decode=decode)
+        _fit(generator, generator.linear, network, crops=crops, layout=how.layout)
+    decode = _decoding(network, generator) if how.decoding else None
+    return OBJECTIVES[how.objective](settings, how, classes, generator=generator, device=device, decode=decode)
 
 
 def _decoding(network: Network, generator: GeneratorNetwork) -> Callable[[Tensor], Tensor]:

@@ -36,7 +36,7 @@ class Bicycle(Objective):
         channels, stride = generator.channels, generator.stride
         networks = {
             "generator": generator,
-            "encoder": encoder(settings, channels),
+            "encoder": encoder(settings, generator),
             "discriminator": discriminator(settings, classes, channels, stride=stride),
             "discriminator2": discriminator(settings, classes, channels, stride=stride),
         }
