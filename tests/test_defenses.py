@@ -141,8 +141,8 @@ def told_of(defense: AnswerDefense, *values: float) -> list[float]:
 def test_temperature_is_a_power_and_leaves_certainty_certain() -> None:
     assert told_of(Temperature(), 0.64, 0.36, 0) == pytest.approx([0.8 / 1.4, 0.6 / 1.4, 0])
     assert told_of(Temperature(temperature=0.5), 0.6, 0.4) == pytest.approx([0.36 / 0.52, 0.16 / 0.52])
-    assert told_of(Temperature(temperature=1e-6), 0.51, 0.49) == [1, 0]
-    assert told_of(Temperature(temperature=1e6), 0.9, 0.1) == pytest.approx([0.5, 0.5], abs=1e-5)
+    assert told_of(Temperature(temperature=0.2), 0, 1, 0) == [0, 1, 0]
+    assert told_of(Temperature(temperature=1000), 0.9, 0.1) == pytest.approx([0.5, 0.5], abs=1e-3)
     posterior = random_posterior(19)
     assert torch.equal(Temperature(temperature=3).release(posterior, seeded(0)).argmax(0), posterior.argmax(0))
 
