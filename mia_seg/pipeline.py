@@ -219,10 +219,12 @@ class Pipeline:
         classes: CommonClasses | None = None,
     ) -> Seen:  # fmt: skip
         method = cell.attack.component
+        undone = cell.adaptive and cell.defense.component.undone
+        defense = UNDEFENDED if undone else cell.defense
 
         def ask(scenes: Divided, part: Part, transform: str | None = None) -> AskedModel:
             return self.answers(
-                model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform,
+                model, scenes, part, defense=defense, stride=stride, repeats=cell.repeats, transform=transform,
                 own=method.against_own and transform is not None,
             )  # fmt: skip
 
