@@ -26,6 +26,7 @@ ALL = names(objectives)
 CLASSES = 4
 SIZE = (32, 48)
 IDS = [f"scene {k}" for k in range(6)]
+SMALL: dict[str, dict[str, int]] = {"adversarial": {"width": 8, "crf": 2}}  # what takes long by default
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def goal(name: str) -> Goal:
     torch.manual_seed(0)
     network = Toy(CLASSES, dropout=None)
-    return build(objectives, Objective, name, settings={}, where="here").build(network, CLASSES, ids=IDS)
+    settings = SMALL.get(name, {})
+    return build(objectives, Objective, name, settings=settings, where="here").build(network, CLASSES, ids=IDS)
 
 
 def batch(count: int = 4, labelled: bool = True) -> Batch:
@@ -101,7 +103,7 @@ def test_each_learns_a_batch_by_heart(name: str) -> None:
 def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_bits(
     name: str, folder: Path, tiny: list[Toy]
 ) -> None:
-    made = recipe(epochs=2).model_copy(update={"objective": {"name": name}})
+    made = recipe(epochs=2).model_copy(update={"objective": {"name": name, **SMALL.get(name, {})}})
     check_killed(made, folder)
 
 

@@ -1,5 +1,6 @@
 """DeepLab-v2 layer by layer, its stride and its size."""
 
+from copy import deepcopy
 from functools import cache
 
 import pytest
@@ -9,6 +10,7 @@ from test_segmenters import DEEP_STEM_ADDS
 from torch import Tensor, nn
 
 from mia_seg.segmenters import cross_entropy
+from mia_seg.segmenters._convcrf import Affinity, mean_field
 from mia_seg.segmenters.deeplabv2 import DeepLabV2, DeepLabV2Network
 
 SIZE = (45, 61)
@@ -25,6 +27,12 @@ def blank(backbone: str, classes: int = 21) -> DeepLabV2Network:
 def small() -> DeepLabV2Network:
     torch.manual_seed(0)
     return DeepLabV2(backbone="resnet18").build(5).eval()
+
+
+def refined(iterations: int) -> DeepLabV2Network:
+    network = DeepLabV2(backbone="resnet18", crf=iterations).build(5).eval()
+    network.load_state_dict(small().state_dict())  # a CRF has no weights
+    return network
 
 
 def images() -> Tensor:
@@ -77,3 +85,18 @@ def test_the_loss_is_cross_entropy_alone() -> None:
         assert torch.equal(logits, small()(images()))
         assert torch.equal(loss, cross_entropy(logits, target))
     assert not any(isinstance(m, nn.Dropout) for m in small().modules())
+
+
+def test_a_crf_refines_answers_and_leaves_training_alone() -> None:
+    network, x = refined(5), images()
+    target = torch.randint(5, (2, *SIZE), generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        plain = small()(x)
+        expected = mean_field(plain, Affinity(x, 7, 4), 0.2, iterations=5)
+        assert torch.equal(network(x), expected)
+        assert torch.equal(network.decode(network.encode(x), SIZE), plain)
+        assert (expected.softmax(1) - plain.softmax(1)).abs().max() > 0.1
+        network.train()
+        (loss, logits), again = network.loss(x, target), deepcopy(small()).train()
+        assert torch.equal(logits, again(x))
+        assert torch.equal(loss, cross_entropy(logits, target))
