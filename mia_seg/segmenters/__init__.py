@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component
 from mia_seg.segmenters._weights import local_file, obtain
 
@@ -69,6 +72,13 @@ class Network(nn.Module):
         """What trains at the base rate; everything else at `head_lr` times that."""
         raise NotImplementedError
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Those of the layer that classifies, which trains alone where [train] trains = "head".
+
+        Raises MiaSegError where the architecture names none.
+        """
+        raise MiaSegError("[train] trains = 'head': this [segmenter] names no layer that classifies. Use 'all'.")
+
     def undecayed_parameters(self) -> list[nn.Parameter]:
         """Those that weight decay leaves alone, as they are places and no weights; they train at the base rate."""
         return []
@@ -93,6 +103,10 @@ class Drawn:
 
 class Segmenter(Component):
     """Settings of an architecture; `build` makes the network."""
+
+    norm: Literal["batch", "group"] = Field(
+        default="batch", description="group: each scene is normalised by itself, as DP-SGD needs"
+    )
 
     def build(self, classes: int) -> Network:
         """A freshly initialised network with `classes` outputs (torch's global generator draws the weights)."""
