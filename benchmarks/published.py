@@ -35,20 +35,22 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("recipes", nargs="*", default=[name for _, name in RECIPES])
     options.add_argument("--computed", action="store_true", help="only what would be needed on a GPU")
+    options.add_argument("--precision", help="in place of the recipes', where a processor lacks bfloat16")
     options.add_argument("--worker", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.worker:
-        print(json.dumps(measure(given.worker)))
+        print(json.dumps(measure(given.worker, given.precision)))
         return
     print("| recipe | network | crop | s a step of 2 | s a query | peak MiB | computed: GB at batch | GPU hours |")
     print("|---|---|---|---|---|---|---|---|")
     for name in given.recipes:
-        here = {"step": 0, "query": 0, "peak": 0} if given.computed else in_process_of_its_own(name)
+        here = {"step": 0, "query": 0, "peak": 0} if given.computed else in_process_of_its_own(name, given.precision)
         print(row(name, here), flush=True)
 
 
-def in_process_of_its_own(name):
-    run = subprocess.run([sys.executable, __file__, "--worker", name], stdout=subprocess.PIPE, text=True, check=True)
+def in_process_of_its_own(name, precision):
+    command = [sys.executable, __file__, "--worker", name, *(["--precision", precision] if precision else [])]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -100,7 +102,7 @@ def per_crop(settings):
     return counted.get_total_flops() / BATCH, sum(size for _, size in kept.values()) / BATCH, weights
 
 
-def measure(name):
+def measure(name, precision):
     """Seconds a training step and a query, and the process's peak memory in MiB."""
     from lightning_fabric import Fabric
 
@@ -111,7 +113,8 @@ def measure(name):
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     settings = load(name)
-    short = settings.train.model_copy(update={"steps": STEPS, "batch": BATCH, "start": None})
+    given = {"precision": precision} if precision else {}
+    short = settings.train.model_copy(update={"steps": STEPS, "batch": BATCH, "start": None, **given})
     section = settings.segmenter | {"pretrained": False}
     settings = settings.model_copy(update={"train": short, "segmenter": section})
     dataset = settings.dataset()
