@@ -61,3 +61,6 @@ class DeepLabV2Network(Network):
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters())
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return list(self.classifiers.parameters())
