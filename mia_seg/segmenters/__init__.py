@@ -54,13 +54,22 @@ class Network(nn.Module):
         if drawn is not None:
             feature = torch.cat([feature, drawn.feature_MCHW.to(feature)])
         heads = self.heads(feature, size)
-        (weight, main), *others = heads
-        judged = [(weight, self.finish(main[:count], image_N3HW)), *((w, logits[:count]) for w, logits in others)]
+        judged = self._finished(heads, image_N3HW)
         terms = [(weight, cross_entropy(logits, labels_NHW)) for weight, logits in judged]
         total = sum((weight * term for weight, term in terms), torch.zeros((), device=feature.device))
         if drawn is not None:
             total = (count * total + drawn.loss(heads, count)) / (count + len(drawn.feature_MCHW))
         return total, judged[0][1]
+
+    def outputs(self, image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
+        """The logits [N, K, H, W] that training compares with targets, the answer's first, with their weights."""
+        size = (image_N3HW.shape[-2], image_N3HW.shape[-1])
+        return self._finished(self.heads(self.encode(image_N3HW), size), image_N3HW)
+
+    def _finished(self, heads: list[tuple[float, Tensor]], image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
+        """The heads of real images, which come first in a batch."""
+        count, (weight, main), *others = len(image_N3HW), *heads
+        return [(weight, self.finish(main[:count], image_N3HW)), *((w, logits[:count]) for w, logits in others)]
 
     def fit(self, crops: Iterable[tuple[Tensor, Tensor]]) -> None:
         """What is learnt of the members before the first step, without gradients, into buffers; here nothing.
