@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
 from mia_seg.objectives import Batch, Goal, Helper, Judged, Objective, Stage
+from mia_seg.objectives._targets import labels_or_zero, over_labelled
 from mia_seg.segmenters import Network
 from mia_seg.segmenters._convcrf import BLUR, Affinity, ConvCRF
 from mia_seg.values import Rate, Side, Weight, Whole, Width
@@ -89,15 +90,16 @@ class AdversarialGoal(Goal):
         batch.kept["answer"] = answer.detach()
         counts = self.wanted.weight > 0 and batch.epoch >= self.wanted.warm_up
         with torch.set_grad_enabled(counts and torch.is_grad_enabled()):
-            term = mean(F.softplus(-self._judge(answer, batch)), batch)
+            term = over_labelled(F.softplus(-self._judge(answer, batch)), batch.labels_NHW)
         return Judged(loss + self.wanted.weight * term if counts else loss, logits, {"adversarial": term})
 
     def _discriminate(self, batch: Batch) -> Judged:
         """Cross-entropy of telling the batch's labels from its answers (equation 1)."""
-        answer = batch.kept["answer"]
-        fake, real = self._judge(answer, batch), self._judge(one_hot(batch.labels_NHW, answer.shape[1]), batch)
-        notes = {"d_of_answers": mean(fake.sigmoid(), batch), "d_of_labels": mean(real.sigmoid(), batch)}
-        return Judged(mean(F.softplus(fake) + F.softplus(-real), batch), answer, notes)
+        answer, labels = batch.kept["answer"], batch.labels_NHW
+        fake, real = self._judge(answer, batch), self._judge(one_hot(labels, answer.shape[1]), batch)
+        sure = {"d_of_answers": fake.sigmoid(), "d_of_labels": real.sigmoid()}
+        notes = {name: over_labelled(x, labels) for name, x in sure.items()}
+        return Judged(over_labelled(F.softplus(fake) + F.softplus(-real), labels), answer, notes)
 
     def _judge(self, map_NKHW: Tensor, batch: Batch) -> Tensor:
         """The discriminator's logits [N, H, W]."""
@@ -110,11 +112,5 @@ class AdversarialGoal(Goal):
 
 def one_hot(labels_NHW: Tensor, classes: int) -> Tensor:
     """Labels as float [N, K, H, W]; an ignored pixel has zeros alone."""
-    known = labels_NHW != IGNORE
-    return (F.one_hot(labels_NHW * known, classes) * known[..., None]).movedim(-1, 1).float()
-
-
-def mean(x_NHW: Tensor, batch: Batch) -> Tensor:
-    """Over the labelled pixels of a batch; 0 where it has none."""
-    known = batch.labels_NHW != IGNORE
-    return (x_NHW * known).sum() / known.sum().clamp(min=1)
+    known_NHW1 = (labels_NHW != IGNORE)[..., None]
+    return (F.one_hot(labels_or_zero(labels_NHW), classes) * known_NHW1).movedim(-1, 1).float()
