@@ -27,6 +27,7 @@ ALL = names(objectives)
 CLASSES = 4
 SIZE = (32, 48)
 IDS = [f"scene {k}" for k in range(6)]
+SMALL: dict[str, dict[str, int]] = {"adversarial": {"width": 8, "crf": 2}}  # what takes long by default
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def goal(name: str) -> Goal:
     torch.manual_seed(0)
     network = Toy(CLASSES, dropout=None)
-    chosen = build(objectives, Objective, name, settings={}, where="here")
+    chosen = build(objectives, Objective, name, settings=SMALL.get(name, {}), where="here")
     made = chosen.build(network, CLASSES, ids=IDS)
     made.meet(teachers(chosen, CLASSES))
     return made
@@ -117,7 +118,7 @@ def test_each_learns_a_batch_by_heart(name: str) -> None:
 def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_bits(
     name: str, folder: Path, tiny: list[Toy]
 ) -> None:
-    made = recipe(epochs=2).model_copy(update={"objective": {"name": name}})
+    made = recipe(epochs=2).model_copy(update={"objective": {"name": name, **SMALL.get(name, {})}})
     chosen = build(objectives, Objective, name, settings={}, where="here")
     beside = streets(made) if chosen.reference() == "beside" else None
     check_killed(made, folder, train.Company(teachers(chosen, CLASSES_OF_STREETS), beside))

@@ -29,13 +29,13 @@ class Anything(Dataset):
         return ("any",)
 
     def ids(self, data_root: Path | None) -> list[str]:
-        return [f"{drive:02d}_{k:05d}" for drive in range(40) for k in range(100)]
+        return [f"{drive:03d}_{k:05d}" for drive in range(130) for k in range(100)]
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         raise AssertionError("a split needs no images")
 
     def group(self, scene_id: str) -> str:
-        return scene_id[:2]
+        return scene_id[:3]
 
 
 @pytest.fixture(autouse=True)
