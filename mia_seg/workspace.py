@@ -73,17 +73,20 @@ class Workspace:
         """cpu, cuda or mps: 'auto' is the fastest that is here."""
         return next(k for k in ("cuda", "mps", "cpu") if count(k)) if self.device == "auto" else self.device
 
-    def fabric(self, precision: str, joint: bool = False) -> Fabric:
+    def fabric(self, precision: str, joint: bool = False, *, staged: bool = False) -> Fabric:
         """Lightning Fabric on one device, or `joint`ly on all that --devices, torchrun or SLURM give.
 
+        staged: whether a backward pass leaves parameters out, which devices that wait for each other have to know.
         What `check` refuses, Fabric would exchange for something else or end in the middle of.
         """
         devices, nodes = devices_and_nodes(self.devices) if joint else (1, 1)
         if joint and dist.is_initialized():
             raise MiaSegError("Several devices train one model a command. Run the same command again for the next one.")
+        strategy = "ddp_find_unused_parameters_true" if staged and devices * nodes > 1 else "auto"
         try:
             fabric = Fabric(
                 accelerator=self._kind,
+                strategy=strategy,
                 devices=devices,
                 num_nodes=nodes,
                 precision=precision,  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from helpers_files import assert_refused, call, edit, halves, wholes, write
 from helpers_results import result
 from test_results import KEYS, ROOT
 
-from mia_seg import api, attacks, cli, data, defenses, generators, plugins, recipes, segmenters
+from mia_seg import api, attacks, cli, data, defenses, generators, objectives, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.cli._spent import Spent
 from mia_seg.cli._store import store as store_commands
@@ -190,7 +190,11 @@ def test_list_names_every_file(workdir: Path) -> None:
     ran = call("list")
     assert ran.code == 0
     wanted = {name for kind in ("victim", "shadow") for name in recipes.names(kind)}  # type: ignore[arg-type]
-    wanted |= {name for package in (data, segmenters, generators, defenses, attacks) for name in plugins.names(package)}
+    wanted |= {
+        name
+        for package in (data, segmenters, objectives, generators, defenses, attacks)
+        for name in plugins.names(package)
+    }
     assert wanted <= {line.split()[0] for line in ran.out.splitlines() if line.strip()}
     assert "A recipe for tests: one epoch at 32 x 48." in ran.out
 

@@ -26,6 +26,7 @@ ORDER = [
     "store",
     "recipes",
     "segmenters",
+    "objectives",
     "generators",
     "train",
     "gan",

@@ -10,12 +10,13 @@ import pytest
 from helpers_files import write
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mia_seg import attacks, data, defenses, generators, segmenters
+from mia_seg import attacks, data, defenses, generators, objectives, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.data import Dataset
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.generators import Generator
+from mia_seg.objectives import Objective
 from mia_seg.oracles import doors
 from mia_seg.oracles.doors import Door
 from mia_seg.plugins import Component, build, explain, from_section, label, load, names, nearest, parse
@@ -25,6 +26,7 @@ KINDS: dict[str, tuple[ModuleType, type[Component]]] = {
     "data": (data, Dataset),
     "segmenters": (segmenters, Segmenter),
     "generators": (generators, Generator),
+    "objectives": (objectives, Objective),
     "defenses": (defenses, Defense),
     "attacks": (attacks, Attack),
     "doors": (doors, Door),

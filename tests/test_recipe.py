@@ -126,7 +126,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
             "epoch = 1",
             "unknown key 'train.epoch'. Did you mean 'epochs'? There are: epochs, steps,",
         ),
-        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: data, split, segmenter, train,"),
+        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: variant_of, data, split, segmenter, train,"),
         ("pool = 12", "pol = 12", "unknown key 'split.pol'. Did you mean 'pool'? There are: rule, members,"),
         ("size = ", "sise = ", "[data]: unknown key 'sise'. Did you mean 'size'? There are: size, style, count, seed."),
         (
@@ -135,7 +135,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
             "[segmenter]: unknown key 'backbon'. Did you mean 'backbone'? There are: backbone,",
         ),
         ("[train]", "[window]\nsise = [3, 3]\n[train]", "unknown key 'window.sise'. Did you mean 'size'?"),
-        ("[train]", "[fruit]\n[train]", "unknown key 'fruit'. There are: data,"),
+        ("[train]", "[fruit]\n[train]", "unknown key 'fruit'. There are: variant_of, data,"),
         # misspelt components
         ('"streets"', '"street"', "[data]: no dataset is called 'street'. Did you mean 'streets'? There are: ade20k,"),
         ('"pspnet"', '"pspnets"', "[segmenter]: no segmenter is called 'pspnets'. Did you mean 'pspnet'?"),
@@ -344,3 +344,48 @@ def test_a_generator_is_described_beside_its_segmenter(victim: Path) -> None:
     edit(victim, "wide = 3\n", "")
     edit(victim, "epochs = 7", "batch = 3")
     assert "'train_generator.batch' = 3: Input should be a multiple of 2" in refusal()
+
+
+# Variants of a victim.
+
+
+def test_a_variant_takes_from_its_victim_what_it_does_not_give(victim: Path, elsewhere: Path) -> None:
+    base = recipes.load_trained("tiny")
+    text = 'variant_of = "tiny"\n[objective]\nname = "supervised"\n[train]\nlr = 0.5\n'
+    write(elsewhere / "victims" / "other.toml", text)
+    found = recipes.load_trained("other")
+    assert found.train == base.train.model_copy(update={"lr": 0.5})
+    assert (found.data, found.split, found.segmenter) == (base.data, base.split, base.segmenter)
+    same = recipes.load_trained("tiny").model_copy(update={"train": found.train})
+    assert found.shaping() == same.shaping()
+
+
+def test_a_shadow_may_train_as_a_variants_victim_does(victim: Path, elsewhere: Path) -> None:
+    write(elsewhere / "victims" / "other.toml", 'variant_of = "tiny"\n[train]\nlr = 0.5\n')
+    text = 'variant_of = "other"\n[adversary]\nkind = "A1"\nvictim = "other"\nchoose = "halves"\nmodels = 4\n'
+    write(elsewhere / "shadows" / "fleet.toml", text)
+    shadow, other = checks.shadow_of("fleet"), recipes.load_trained("other")
+    assert shadow.shaping() == other.shaping()
+    assert (shadow.data, shadow.split) == (other.data, other.split)
+
+
+def test_a_section_of_another_name_takes_nothing_and_steps_replace_epochs(victim: Path, elsewhere: Path) -> None:
+    text = 'variant_of = "tiny"\n[segmenter]\nname = "upernet"\n[train]\nsteps = 5\n'
+    write(elsewhere / "victims" / "other.toml", text)
+    found = recipes.load_trained("other")
+    assert found.segmenter == {"name": "upernet"}
+    assert (found.train.epochs, found.train.steps) == (None, 5)
+
+
+@pytest.mark.parametrize(
+    ("base", "says"),
+    [
+        ('"absent"', "No victim recipe is called 'absent'"),
+        ('"other"', "variant_of goes round in a circle: other -> other. Break it."),
+        ("3", "variant_of is no name of a victim recipe. Write variant_of = 'NAME'."),
+        ('"no/name"', "is no name of a recipe"),
+    ],
+)
+def test_a_variant_of_nothing_sound_is_refused(victim: Path, elsewhere: Path, base: str, says: str) -> None:
+    write(elsewhere / "victims" / "other.toml", f"variant_of = {base}\n")
+    assert says in refusal(name="other")

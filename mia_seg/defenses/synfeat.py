@@ -52,7 +52,8 @@ class SynFeatOracle(NetworkOracle):
         real = super().posterior(images_N3HW)
         layout = one_hot(real.argmax(1), real.shape[1])
         feature = self.paired.generator(layout, self.draw(images_N3HW))
-        synthetic = self.paired.decode(feature, (real.shape[2], real.shape[3])).float().softmax(1)
+        logits = self.paired.decode(feature, (real.shape[2], real.shape[3]))
+        synthetic = self.paired.finish(logits, images_N3HW).float().softmax(1)
         return mix(real, synthetic, self.settings.factor, mask=self.settings.mask)
 
     def draw(self, images_N3HW: Tensor) -> Tensor:

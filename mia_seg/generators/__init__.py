@@ -112,6 +112,9 @@ class WithGenerator(Network):
     def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:  # noqa: D102
         return self.network.decode(feature_NCHW, size)
 
+    def finish(self, logits_NKHW: Tensor, image_N3HW: Tensor) -> Tensor:  # noqa: D102
+        return self.network.finish(logits_NKHW, image_N3HW)
+
     def backbone_parameters(self) -> list[nn.Parameter]:  # noqa: D102
         return self.network.backbone_parameters()
 

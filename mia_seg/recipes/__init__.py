@@ -13,29 +13,33 @@ from mia_seg import data, plugins, texts, values
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component
+from mia_seg.recipes import variants
 from mia_seg.recipes.adversaries import Adversary
 from mia_seg.recipes.sections import Precision, Section, Synthetic, Train, TrainGenerator, Window
 from mia_seg.recipes.splits import SplitRule
+from mia_seg.values import Name
 
 __all__ = [
-    "AuditedRecipe", "DoorRecipe", "File", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic", "Train",
-    "TrainGenerator", "VictimRecipe", "Window", "check_file", "find", "folders", "load", "load_shadow",
+    "SUPERVISED", "AuditedRecipe", "DoorRecipe", "File", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic",
+    "Train", "TrainGenerator", "VictimRecipe", "Window", "check_file", "find", "folders", "load", "load_shadow",
     "load_trained", "load_victim", "names", "read",
 ]  # fmt: skip
 
 Kind = Literal["victim", "shadow"]
 File = Literal["victim", "shadow", "grid"]  # what is looked for by its name
 R = TypeVar("R", bound="AuditedRecipe")
+SUPERVISED = {"name": "supervised"}
 # Sections that name a component: the package that holds it, and the class that it is of.
 COMPONENTS = {
     "segmenter": ("segmenters", "Segmenter"), "generator": ("generators", "Generator"),
-    "door": ("oracles.doors", "Door"),
+    "objective": ("objectives", "Objective"), "door": ("oracles.doors", "Door"),
 }  # fmt: skip
 
 
 class AuditedRecipe(Section):
     """What an audit needs to know of a model, whoever made it: its scenes, and who is a member."""
 
+    variant_of: Name | None = Field(default=None, description="a victim recipe that gives what is not given here")
     data: dict[str, Any]
     split: SplitRule
 
@@ -77,9 +81,17 @@ class Recipe(AuditedRecipe):
 
     segmenter: dict[str, Any]
     train: Train
+    objective: dict[str, Any] = Field(default_factory=lambda: dict(SUPERVISED), description="what training minimises")
     window: Window | None = None
     generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
     train_generator: TrainGenerator = TrainGenerator()
+
+    def shaping(self) -> dict[str, Any]:
+        """What shapes the trained weights beside scenes and seeds, as JSON; the plain objective goes without saying."""
+        found = self.inputs("segmenter", "train", "objective")
+        if found["objective"] == SUPERVISED:
+            del found["objective"]
+        return found
 
     @property
     def architecture(self) -> str:  # noqa: D102 (AuditedRecipe describes it)
@@ -105,7 +117,14 @@ class ShadowRecipe(Recipe):
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
 
 
-TRAINED = ("segmenter", "train", "generator", "train_generator", "synthetic")  # sections of what mia-seg trains
+TRAINED = (
+    "segmenter",
+    "train",
+    "objective",
+    "generator",
+    "train_generator",
+    "synthetic",
+)  # sections of what mia-seg trains
 MOST_BYTES = 1_000_000
 GENERATORS = "generators"
 # No recipes' names.
@@ -175,6 +194,7 @@ def find(kind: File, name: str) -> Path:
 def load_victim(name: str) -> VictimRecipe | DoorRecipe:
     """The validated victim recipe `name`; a wrong key or value is refused naming file, key and the allowed keys."""
     given, path = _given("victim", name)
+    given = variants.completed(given, f"{path}", _of_victim, seen=(name,))
     if "door" not in given:
         return _checked(VictimRecipe, given, path)
     if own := [section for section in TRAINED if section in given]:
@@ -192,7 +212,16 @@ def load_trained(name: str) -> VictimRecipe:
 
 def load_shadow(name: str) -> ShadowRecipe:
     """The validated shadow recipe `name`, likewise."""
-    return _checked(ShadowRecipe, *_given("shadow", name))
+    given, path = _given("shadow", name)
+    given = variants.completed(given, f"{path}", _of_victim)
+    left = {"door", "synthetic"} if variants.KEY in given else set()  # an attacker has neither
+    return _checked(ShadowRecipe, {key: value for key, value in given.items() if key not in left}, path)
+
+
+def _of_victim(name: str) -> tuple[dict[str, Any], str]:
+    """What a victim's file says, and the file, as errors name it."""
+    given, path = _given("victim", name)
+    return given, f"{path}"
 
 
 @overload

@@ -20,6 +20,7 @@ KINDS: tuple[Kind, ...] = ("victim", "shadow")
 PACKAGES = {
     "data sets": "data",
     "segmenters": "segmenters",
+    "objectives": "objectives",
     "generators": "generators",
     "doors": "oracles.doors",
     "defenses": "defenses",

@@ -1,6 +1,6 @@
 """Segmenters: image in, logits out, with a cut inside the backbone. One architecture is one file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,13 @@ class Network(nn.Module):
 
     def forward(self, image_N3HW: Tensor) -> Tensor:
         """Logits at the image's size."""
-        return self.decode(self.encode(image_N3HW), (image_N3HW.shape[-2], image_N3HW.shape[-1]))
+        decoded = self.decode(self.encode(image_N3HW), (image_N3HW.shape[-2], image_N3HW.shape[-1]))
+        return self.finish(decoded, image_N3HW)
+
+    def finish(self, logits_NKHW: Tensor, image_N3HW: Tensor) -> Tensor:
+        """The last step, which may look at the image again: the logits as they are, where an architecture has none."""
+        del image_N3HW
+        return logits_NKHW
 
     def heads(self, feature_NCHW: Tensor, size: tuple[int, int]) -> list[tuple[float, Tensor]]:
         """What training compares with the labels: logits as `decode` gives them, then others, with their weights."""
@@ -45,15 +51,27 @@ class Network(nn.Module):
         if drawn is not None:
             feature = torch.cat([feature, drawn.feature_MCHW.to(feature)])
         heads = self.heads(feature, size)
-        terms = [(weight, cross_entropy(logits[:count], labels_NHW)) for weight, logits in heads]
+        (weight, main), *others = heads
+        judged = [(weight, self.finish(main[:count], image_N3HW)), *((w, logits[:count]) for w, logits in others)]
+        terms = [(weight, cross_entropy(logits, labels_NHW)) for weight, logits in judged]
         total = sum((weight * term for weight, term in terms), torch.zeros((), device=feature.device))
         if drawn is not None:
             total = (count * total + drawn.loss(heads, count)) / (count + len(drawn.feature_MCHW))
-        return total, heads[0][1][:count]
+        return total, judged[0][1]
+
+    def fit(self, crops: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """What is learnt of the members before the first step, without gradients, into buffers; here nothing.
+
+        crops: of each member an image, float [3, H, W] in 0..1, and its labels, int64 [H, W].
+        """
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """What trains at the base rate; everything else at `head_lr` times that."""
         raise NotImplementedError
+
+    def undecayed_parameters(self) -> list[nn.Parameter]:
+        """Those that weight decay leaves alone, as they are places and no weights; they train at the base rate."""
+        return []
 
 
 @dataclass(frozen=True)

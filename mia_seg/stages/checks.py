@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
 
-from mia_seg import attacks, defenses, generators, plugins, recipes, segmenters
+from mia_seg import attacks, defenses, generators, objectives, plugins, recipes, segmenters
 from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.attacks._threshold import StatisticAttack
@@ -15,6 +15,7 @@ from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.audit import Cell
 from mia_seg.generators import Generator
+from mia_seg.objectives import Objective
 from mia_seg.oracles import doors
 from mia_seg.oracles.doors import Door
 from mia_seg.plugins import Selected
@@ -294,6 +295,7 @@ def without_labels(texts: Sequence[str]) -> dict[str, str]:
 
 def _check_components(recipe: Recipe, path: str) -> None:
     plugins.from_section(segmenters, Segmenter, recipe.segmenter, where=f"{path}: [segmenter]")
+    plugins.from_section(objectives, Objective, recipe.objective, where=f"{path}: [objective]")
     plugins.from_section(generators, Generator, recipe.generator, where=f"{path}: [generator]")
 
 

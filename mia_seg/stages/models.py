@@ -12,7 +12,7 @@ from mia_seg import plugins, progress, segmenters, train
 from mia_seg.data import Dataset, Scenes
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
-from mia_seg.recipes import DoorRecipe, Recipe
+from mia_seg.recipes import SUPERVISED, DoorRecipe, Recipe
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.stages import Stage
@@ -103,7 +103,7 @@ class TrainedModel(ModelStage[Path]):
         return len(self.dataset.classes())
 
     def inputs(self) -> dict[str, Any]:
-        settings = self.recipe.inputs("segmenter", "train")
+        settings = self.recipe.shaping()
         settings["train"].pop("start", None)  # the model stands for its recipe's name
         given = {"scenes": self.scenes.given("members"), "seed": self.weight_seed, "version": train.VERSION}
         begun = {"start": self.start} if self.start else {}
@@ -119,7 +119,8 @@ class TrainedModel(ModelStage[Path]):
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members
-        fabric = workspace.fabric(self.recipe.train.precision, joint=True)
+        staged = self.recipe.objective != SUPERVISED
+        fabric = workspace.fabric(self.recipe.train.precision, joint=True, staged=staged)
         self._say_labels()
         train.train(
             self.recipe,

@@ -4,26 +4,28 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from mia_seg import plugins, segmenters
+from mia_seg import objectives, plugins, segmenters
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError, Stopped
 from mia_seg.metrics.segmentation import utility
+from mia_seg.objectives import NETWORK, Batch, Goal, Judged, Objective, Stage
 from mia_seg.progress import Bar
-from mia_seg.recipes import Recipe, Train
+from mia_seg.recipes import Recipe
 from mia_seg.segmenters import Drawn, Network, Segmenter
 from mia_seg.store import reading, replace
 from mia_seg.train._crops import Crops, crop
 from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
-from mia_seg.train._loading import Pair, load_crops, reading_scenes
+from mia_seg.train._loading import Part, load_crops, reading_scenes
+from mia_seg.train._optimizers import Optimizers, modules_of, optimizers_of, poly, set_rate, train_alone
 from mia_seg.train._order import Plan, Shares, check_shared, seed_of, start_noise
 from mia_seg.train._state import (
     LOG,
@@ -40,7 +42,7 @@ from mia_seg.train._state import (
 )
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Crops", "Objective", "Source", "Training", "check_shared", "crop", "load_network",
+    "LOG", "STATE", "WEIGHTS", "Crops", "Source", "Training", "check_shared", "crop", "load_network",
     "poly", "train",
 ]  # fmt: skip
 
@@ -101,7 +103,7 @@ def train(
 
 def write_weights(folder: Path, training: "Training") -> None:
     """The weights, with the settings that made them beside."""
-    shaping = training.recipe.inputs("segmenter", "train")
+    shaping = training.recipe.shaping()
     shaping["train"].pop("start", None)  # a name; the same weights under another one are the same
     # One entry, because safetensors writes several in random order.
     made_by = json.dumps({"recipe": shaping, "seed": training.seed}, sort_keys=True)
@@ -117,23 +119,6 @@ def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
         fix="Delete its folder and train again, or correct the recipe.",
     )  # fmt: skip
     return network.to(memory_format=torch.channels_last).eval()
-
-
-class Objective(nn.Module):
-    """The loss as a forward pass, because that alone runs in Fabric's precision and under its strategies."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self, image_N3HW: Tensor, labels_NHW: Tensor, feature_MCHW: Tensor | None = None,
-        *, layout_MHW: Tensor | None = None, smoothing: float = 0.0,
-    ) -> Pair:  # fmt: skip
-        """Loss and logits of a batch, with synthetic features in it or without."""
-        if feature_MCHW is None or layout_MHW is None:
-            return self.network.loss(image_N3HW, labels_NHW)
-        return self.network.loss(image_N3HW, labels_NHW, Drawn(feature_MCHW, layout_MHW, smoothing))
 
 
 class Training:
@@ -161,12 +146,26 @@ class Training:
                 self.network, start, f"{self.title}: the weights of [train] start = '{self.settings.start}' do not fit",
                 fix="Name a victim of the same [segmenter] and classes.",
             )  # fmt: skip
-        optimizer = _optimizer(self.network, self.settings)
+        else:
+            self._fit()
+        self.goal = _goal_of(self.recipe, self.network, self.classes, ids=self.crops.scenes.ids)
+        optimizers = optimizers_of(self.goal, self.settings)
         with reading(self.folder):
-            restore(self.folder, self.network, optimizer, done=self.done, fabric=self.fabric)
+            restore(self.folder, self.goal, optimizers, done=self.done, fabric=self.fabric)
         self.done.confusion_KK = self.done.confusion_KK.to(self.fabric.device)
-        network = normalise_jointly(self.network, self.fabric)
-        self.objective, self.optimizer = self.fabric.setup(Objective(network), optimizer)
+        self._place_all(optimizers)
+
+    def _fit(self) -> None:
+        """What the network learns of label maps before its first step, of one crop of each scene."""
+        if not (self.folder / STATE).is_file():
+            self.network.fit(self.crops[i] for i in range(len(self.crops)))
+
+    def _place_all(self, optimizers: Optimizers) -> None:
+        """Network, helpers and optimizers on the device, under Fabric's strategy."""
+        self.stages, self.modules = self.goal.stages, modules_of(self.goal)
+        goal = normalise_jointly(self.goal, self.fabric)
+        self.run, *wrapped = self.fabric.setup(goal, *optimizers.values())
+        self.optimizers: Optimizers = dict(zip(optimizers, wrapped, strict=True))
 
     def epoch(self, asked: list[str]) -> dict[str, Any]:
         """What is left of the running epoch; its row of the log. `asked`: signals that ask to stop."""
@@ -174,7 +173,7 @@ class Training:
         self.crops.epoch, self.shares.epoch, self.shares.first = epoch, epoch, done.steps
         start_noise(self.seed, epoch)
         resume_noise(done, self.fabric)
-        self.objective.train()
+        self.run.train()
         before, started = done.seconds, time.monotonic()
         with reading_scenes(self.loader, self.title) as batches:
             while done.steps < self.plan.steps_of(epoch):
@@ -189,7 +188,7 @@ class Training:
         self._save(False, asked)
         return row
 
-    def _parts(self, batches: Iterator[Any]) -> list[Pair]:
+    def _parts(self, batches: Iterator[Any]) -> list[Batch]:
         """What a step takes. Raises MiaSegError in all processes where one of them cannot read a scene."""
         parts = [next(batches) for _ in range(self.settings.accumulate)]
         faults = [part for part in parts if isinstance(part, MiaSegError)]
@@ -200,45 +199,82 @@ class Training:
             raise faults[0]
         placed = [_placed(self.fabric.to_device(part)) for part in parts]
         self.last = placed[-1][0]
-        return placed
+        return [self._batch(k, part) for k, part in enumerate(placed)]
 
-    def step(self, parts: list[Pair], asked: bool) -> bool:
-        """One step on the joint batch; whether any process was asked to stop.
+    def _batch(self, k: int, part: Part) -> Batch:
+        """One part of a step, with the synthetic features that join it."""
+        epoch, drawn = self.done.epochs, self._drawn(k, len(part[0]))
+        return Batch(*part, drawn=drawn, epoch=epoch, step=epoch * self.plan.an_epoch + self.done.steps)
+
+    def step(self, parts: list[Batch], asked: bool) -> bool:
+        """One step on the joint batch, stage by stage; whether any process was asked to stop.
 
         A device's loss is a mean over its own labelled pixels, and devices' gradients are averaged. Weighting each part
         by its share of all labelled pixels, times the number of devices, gives the gradient of the mean over all.
         """
         self._start_step()
-        known = [(labels != IGNORE).sum() for _, labels in parts]
+        known = [(part.labels_NHW != IGNORE).sum() for part in parts]
         pixels, stop = self._sum(torch.stack([torch.stack(known).sum(), torch.tensor(asked, device=known[0].device)]))
-        self.optimizer.zero_grad()
-        losses, counts = torch.zeros((), device=pixels.device), torch.zeros_like(self.done.confusion_KK)
-        for i, (images, labels) in enumerate(parts):
-            with self.fabric.no_backward_sync(self.objective, enabled=i < len(parts) - 1):
-                loss, logits = self.objective(images, labels, **self._drawn(i, len(images)))
-                loss = loss * (known[i] * self.plan.world / pixels.clamp(min=1))
-                self.fabric.backward(loss)
-            losses += loss.detach()
-            counts += _confusion(logits.detach(), labels)
-        self.optimizer.step()
+        shares = [count * self.plan.world / pixels.clamp(min=1) for count in known]
+        told, counts = dict[str, Tensor](), torch.zeros_like(self.done.confusion_KK)
+        for stage in self.stages:
+            judged = self._update(stage, parts, shares)
+            told |= self._told(stage, judged)
+            if stage is self.stages[0]:
+                for found, part in zip(judged, parts, strict=True):
+                    counts += _confusion(found.logits_NKHW, part.labels_NHW)
         self.done.steps += 1
-        # The sum over devices: where one of them diverges, all stop.
-        loss = self._sum(losses).item() / self.plan.world
-        check_loss(loss, self._place)
-        check_scale(self.fabric, self._place)
-        self.done.loss += loss
+        self._add(told)
         self.done.confusion_KK += self._sum(counts)
         return bool(stop)
+
+    def _update(self, stage: Stage, parts: list[Batch], shares: list[Tensor]) -> list[Judged]:
+        """One update of what a stage trains; what it made of each part, its loss weighted by the part's share."""
+        if len(self.stages) > 1:
+            train_alone(stage, self.modules)
+        optimizers, judged = [self.optimizers[name] for name in stage.trains], []
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        for i, (part, share) in enumerate(zip(parts, shares, strict=True)):
+            with self.fabric.no_backward_sync(self.run, enabled=i < len(parts) - 1):
+                found: Judged = self.run(stage.name, part)
+                loss = found.loss * share
+                self.fabric.backward(loss)
+            judged.append(Judged(loss.detach(), found.logits_NKHW.detach(), found.notes))
+        for optimizer in optimizers:
+            optimizer.step()
+        return judged
+
+    def _told(self, stage: Stage, judged: list[Judged]) -> dict[str, Tensor]:
+        """A stage's loss, and the mean over parts of what else it says: columns of the log."""
+        name = "loss" if stage is self.stages[0] else f"{stage.name}_loss"
+        notes = {note: torch.stack([j.notes[note].detach().float() for j in judged]).mean() for note in judged[0].notes}
+        return {name: torch.stack([j.loss for j in judged]).sum(), **notes}
+
+    def _add(self, told: dict[str, Tensor]) -> None:
+        """Add a step's numbers to the epoch's. Raises MiaSegError where one is not finite."""
+        # The sum over devices: where one of them diverges, all stop.
+        values = (self._sum(torch.stack(list(told.values()))) / self.plan.world).tolist()
+        check_scale(self.fabric, self._place)
+        for name, value in zip(told, values, strict=True):
+            check_loss(value, self._place, "the loss" if name == "loss" else f"'{name}'")
+            if name == "loss":
+                self.done.loss += value
+            else:
+                self.done.notes[name] = self.done.notes.get(name, 0.0) + value
 
     @property
     def _place(self) -> Place:
         """Where the training stands: the step that was done last."""
-        step, rate = self.done.epochs * self.plan.an_epoch + self.done.steps, self.optimizer.param_groups[0]["lr"]
+        step, rate = (
+            self.done.epochs * self.plan.an_epoch + self.done.steps,
+            self.optimizers[NETWORK].param_groups[0]["lr"],
+        )
         return Place(self.title, step, self.plan.steps, rate, "[train]", self.settings.precision)
 
     def _check_weights(self) -> None:
         """Raise MiaSegError where weights are not finite."""
-        self._stop_all(not all_finite(self.network.state_dict().values()), "a weight is not finite")
+        self._stop_all(not all_finite(self.goal.state_dict().values()), "a weight is not finite")
 
     @torch.no_grad()
     def check_answer(self) -> None:
@@ -252,22 +288,18 @@ class Training:
         if self._sum(torch.tensor(float(broken), device=self.fabric.device)).item():
             raise self._place.diverged(sign)
 
-    def _drawn(self, part: int, scenes: int) -> dict[str, Any]:
+    def _drawn(self, part: int, scenes: int) -> Drawn | None:
         """Synthetic features for one part of a step: their draw is keyed by where training stands."""
         if self.source is None:
-            return {}
+            return None
         done, key = self.done, f"synthetic, rank {self.plan.rank}, step {self.done.steps}"
         if part == 0 and done.steps % MINE_EVERY == 0:
             done.hard = self.source.hardest(self.network, (self.seed, done.epochs, f"{key}, hard"))
-        drawn = self.source.draw(scenes, (self.seed, done.epochs, f"{key}, part {part}"), done.hard)
-        return {
-            "feature_MCHW": drawn.feature_MCHW, "layout_MHW": drawn.layout_MHW, "smoothing": drawn.smoothing,
-        }  # fmt: skip
+        return self.source.draw(scenes, (self.seed, done.epochs, f"{key}, part {part}"), done.hard)
 
     def _start_step(self) -> None:
-        done, rate = self.done, self._rate(self.done.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+        done = self.done
+        set_rate(self.optimizers, self._rate(done.steps))
         if self.plan.rank:  # keyed by the step, because only the first process saves where its stream stands
             torch.manual_seed(seed_of(self.seed, done.epochs, f"rank {self.plan.rank}, step {done.steps}"))
 
@@ -284,8 +316,8 @@ class Training:
             self._check_weights()
         if self.fabric.is_global_zero and (stop or time.monotonic() - self.saved > SAVE_EVERY):
             # This process alone looks: where a weight is not finite, it keeps the state before, and all are told later.
-            if all_finite(self.network.state_dict().values()):
-                save_state(self.folder, self.network, self.optimizer, done=done, fabric=self.fabric)
+            if all_finite(self.goal.state_dict().values()):
+                save_state(self.folder, self.goal, self.optimizers, done=done, fabric=self.fabric)
             self.saved = time.monotonic()
         if stop:
             self.fabric.barrier()  # a launcher ends all processes when one ends: not before the state is saved
@@ -301,23 +333,27 @@ class Training:
         seen = confusion_KK.any()  # crops of sparse labels may all have missed them
         return {
             "epoch": done.epochs + 1, "lr": self._rate(steps - 1), "loss": done.loss / steps if seen else None,
-            "miou": utility(confusion_KK)["miou"] if seen else None, "seconds": done.seconds,
-            "scenes_per_second": steps * self.settings.batch / done.seconds, "memory_mib": _memory(self.fabric),
+            "miou": utility(confusion_KK)["miou"] if seen else None,
+            **{name: value / steps for name, value in done.notes.items()},
+            "seconds": done.seconds, "scenes_per_second": steps * self.settings.batch / done.seconds,
+            "memory_mib": _memory(self.fabric),
         }  # fmt: skip
 
 
 def seconds_a_step(recipe: Recipe, classes: int, fabric: Fabric) -> float:
     """Seconds that a training step takes here, without the reading of scenes: the second of two on black images."""
-    network = _fresh_network(recipe, classes, 0)
-    objective, optimizer = fabric.setup(Objective(network.train()), _optimizer(network, recipe.train))
+    goal = _goal_of(recipe, _fresh_network(recipe, classes, 0).train(), classes, ids=["black"])
+    run, *optimizers = fabric.setup(goal, *optimizers_of(goal, recipe.train).values())
     shape = (recipe.train.batch // recipe.train.accumulate, *recipe.train.crop)
     image, labels = torch.zeros(shape[0], 3, *shape[1:]), torch.zeros(shape, dtype=torch.long)
     seconds = 0.0
     for _ in range(2):
         started = time.monotonic()
-        loss, _ = objective(*_placed((fabric.to_device(image), fabric.to_device(labels))))
-        fabric.backward(loss)
-        optimizer.step()
+        batch = Batch(*_placed(fabric.to_device((image, labels, torch.zeros(shape[0], dtype=torch.long)))))
+        for stage in goal.stages:
+            fabric.backward(loss := run(stage.name, batch).loss)
+        for optimizer in optimizers:
+            optimizer.step()
         loss.item()  # waits for a device
         seconds = time.monotonic() - started
     return seconds * recipe.train.accumulate
@@ -329,11 +365,6 @@ def _note(row: dict[str, Any]) -> str:
     return f"{learnt}  {row['scenes_per_second']:.3g} scenes/s"
 
 
-def poly(settings: Train, step: int, steps: int) -> float:
-    """Learning rate at `step` of `steps`: lr * (1 - step/steps)^power."""
-    return settings.lr * (1 - step / steps) ** settings.power
-
-
 def _build(section: dict[str, Any], classes: int) -> Network:
     return plugins.from_section(segmenters, Segmenter, section, where="[segmenter]").build(classes)
 
@@ -343,15 +374,13 @@ def _fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:
     return _build(recipe.segmenter, classes).to(memory_format=torch.channels_last)
 
 
-def _optimizer(network: Network, settings: Train) -> torch.optim.SGD:
-    backbone = network.backbone_parameters()
-    heads = [p for p in network.parameters() if id(p) not in {id(b) for b in backbone}]
-    groups = [{"params": backbone, "factor": 1.0}, {"params": heads, "factor": settings.head_lr}]
-    return torch.optim.SGD(groups, settings.lr, settings.momentum, weight_decay=settings.weight_decay)
+def _goal_of(recipe: Recipe, network: Network, classes: int, *, ids: Sequence[str]) -> Goal:
+    chosen = plugins.from_section(objectives, Objective, recipe.objective, where="[objective]")
+    return chosen.build(network, classes, ids=ids)
 
 
-def _placed(pair: Pair) -> Pair:
-    return pair[0].contiguous(memory_format=torch.channels_last), pair[1]
+def _placed(part: Part) -> Part:
+    return part[0].contiguous(memory_format=torch.channels_last), part[1], part[2]
 
 
 def _confusion(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Several devices as one: batch normalisation and sums over all that a step sees."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mia_seg.errors import MiaSegError
-from mia_seg.segmenters import Network
+
+M = TypeVar("M", bound=nn.Module)
 
 
-def normalise_jointly(network: Network, fabric: Fabric) -> Network:
-    """The network with batch norms that see what all devices see; parameters and their names stay."""
+def normalise_jointly(network: M, fabric: Fabric) -> M:
+    """A module with batch norms that see what all devices see; parameters and their names stay."""
     if fabric.world_size == 1:
         return network
     if fabric.device.type == "cuda":
-        converted: Network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        converted: M = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return converted
     # torch's SyncBatchNorm refuses CPU tensors.
     for module in network.modules():

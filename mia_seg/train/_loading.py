@@ -13,19 +13,19 @@ from mia_seg.errors import MiaSegError
 from mia_seg.train._crops import Crops
 from mia_seg.train._order import Shares
 
-Pair = tuple[Tensor, Tensor]
+Part = tuple[Tensor, Tensor, Tensor]  # images, labels and the scenes' places among those that are trained on
 LOST = "DataLoader worker"  # how torch begins what it says of a process that ended
 
 
-class _Told(Dataset[Pair | MiaSegError]):
+class _Told(Dataset[tuple[Tensor, Tensor, int] | MiaSegError]):
     """Crops, and errors as values: one raised in another process comes back as the text of a traceback."""
 
     def __init__(self, crops: Crops) -> None:
         self.crops = crops
 
-    def __getitem__(self, index: int) -> Pair | MiaSegError:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int] | MiaSegError:
         try:
-            return self.crops[index]
+            return *self.crops[index], index
         except MiaSegError as error:
             return error
 
@@ -45,11 +45,13 @@ def reading_scenes(loader: DataLoader[Any], title: str) -> Iterator[Iterator[Any
     batches = iter(loader)
     try:
         yield batches
-    except RuntimeError as error:
-        if not str(error).startswith(LOST):
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith(LOST):
             raise
+        # One that ends while it hands a batch over breaks the connection before torch hears of its end.
+        how = str(error).strip().rstrip(".") or f"{LOST} broke off"
         raise MiaSegError(
-            f"{title}: a process that reads scenes has ended ({str(error).strip().rstrip('.')}), most often because "
+            f"{title}: a process that reads scenes has ended ({how}), most often because "
             f"memory ran out. Use fewer --workers. The same command goes on from the last saved step."
         ) from None
     finally:
@@ -57,7 +59,7 @@ def reading_scenes(loader: DataLoader[Any], title: str) -> Iterator[Iterator[Any
         getattr(batches, "_shutdown_workers", lambda: None)()
 
 
-def _collate(items: Sequence[Pair | MiaSegError]) -> Any:
+def _collate(items: Sequence[tuple[Tensor, Tensor, int] | MiaSegError]) -> Any:
     faults = [item for item in items if isinstance(item, MiaSegError)]
     return faults[0] if faults else default_collate(list(items))
 

@@ -16,8 +16,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from mia_seg.errors import MiaSegError
+from mia_seg.objectives import Goal
 from mia_seg.store import replace
 from mia_seg.train._finite import all_finite
+from mia_seg.train._optimizers import Optimizers, below, load_state_of, state_of
 
 WEIGHTS, STATE, LOG = "model.safetensors", "state.safetensors", "log.csv"
 STOPPING = (signal.SIGTERM, signal.SIGUSR1)  # what schedulers send before they kill
@@ -31,6 +33,7 @@ class Done:
     epochs: int = 0
     steps: int = 0
     loss: float = 0.0
+    notes: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     confusion_KK: Tensor = field(init=False)
     noise: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -43,39 +46,35 @@ class Done:
     def next_epoch(self, row: dict[str, Any]) -> None:
         """Log an epoch and begin another."""
         self.rows.append(row)
-        self.epochs, self.steps, self.loss, self.seconds = self.epochs + 1, 0, 0.0, 0.0
+        self.epochs, self.steps, self.loss, self.notes, self.seconds = self.epochs + 1, 0, 0.0, {}, 0.0
         self.confusion_KK = torch.zeros_like(self.confusion_KK)
 
 
-def save_state(folder: Path, network: nn.Module, optimizer: Any, *, done: Done, fabric: Fabric) -> None:
-    """Weights, momentum and sums in one file, replaced in one step: a kill leaves the previous state or this one."""
-    tensors = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
-    for name, parameter in network.named_parameters():
-        tensors[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"]
+def save_state(folder: Path, goal: Goal, optimizers: Optimizers, *, done: Done, fabric: Fabric) -> None:
+    """Weights, moments and sums in one file, replaced in one step: a kill leaves the previous state or this one."""
+    tensors = state_of(goal, optimizers)
     if done.steps:  # an epoch begins with a stream of its own
         tensors |= {f"noise.{kind}": state for kind, state in _noise(fabric).items()}
     tensors["confusion"] = done.confusion_KK
     if done.hard is not None:
         tensors["hard"] = done.hard
     told: dict[str, Any] = {"epochs": done.epochs, "steps": done.steps, "loss": done.loss, "seconds": done.seconds}
+    told["notes"] = done.notes
     told |= {"scaler": fabric.strategy.precision.state_dict(), "rows": done.rows}
     replace(folder / STATE, packed(tensors, {key: json.dumps(value) for key, value in told.items()}))
 
 
-def restore(folder: Path, network: nn.Module, optimizer: torch.optim.SGD, *, done: Done, fabric: Fabric) -> None:
+def restore(folder: Path, goal: Goal, optimizers: Optimizers, *, done: Done, fabric: Fabric) -> None:
     """Bring all to the point where the last state was saved, if there is one."""
     if not (folder / STATE).is_file():
         return
     with safe_open(folder / STATE, "pt") as file:
         told = {key: json.loads(value) for key, value in file.metadata().items()}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    network.load_state_dict(_below(tensors, "model."))
-    for name, parameter in network.named_parameters():
-        buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
-        optimizer.state[parameter]["momentum_buffer"] = buffer
+    load_state_of(goal, optimizers, tensors)
     done.epochs, done.steps, done.loss, done.seconds = (told[key] for key in ("epochs", "steps", "loss", "seconds"))
-    done.confusion_KK, done.noise = tensors["confusion"], _below(tensors, "noise.")
-    done.hard = tensors.get("hard")
+    done.confusion_KK, done.noise = tensors["confusion"], below(tensors, "noise.")
+    done.hard, done.notes = tensors.get("hard"), told.get("notes", {})
     if told["scaler"]:
         fabric.strategy.precision.load_state_dict(told["scaler"])
     # In the one file that is replaced in one step: two processes at work here leave no log of another's state.
@@ -151,7 +150,3 @@ def _noise(fabric: Fabric) -> dict[str, Tensor]:
     if fabric.device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(fabric.device)
     return states
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

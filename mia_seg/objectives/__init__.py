@@ -1,0 +1,82 @@
+"""What a training step minimises, in stages that name what they train. One objective is one file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from mia_seg.plugins import Component
+from mia_seg.segmenters import Drawn, Network
+
+NETWORK = "network"  # the name under which a stage trains the segmenter
+
+
+class Stage(NamedTuple):
+    """One update within a step. trains: `"network"` or names of helpers; all else stays as it is meanwhile."""
+
+    name: str
+    trains: tuple[str, ...] = (NETWORK,)
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A network that only training needs, with its Adam; its rate falls as the segmenter's does."""
+
+    module: nn.Module
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+
+
+class Batch:
+    """What one part of a step learns from.
+
+    image_N3HW: RGB in 0..1. labels_NHW: class ids, IGNORE where unlabelled. scene_N: the scenes' places in `ids` of
+    `Objective.build`. drawn: synthetic features that join it. epoch, step: where training stands, from 0. kept: what
+    one stage leaves to the next of the same step. No dataclass: Fabric would hand each stage a copy of it.
+    """
+
+    def __init__(
+        self, image_N3HW: Tensor, labels_NHW: Tensor, scene_N: Tensor, *, drawn: Drawn | None = None, epoch: int = 0,
+        step: int = 0,
+    ) -> None:  # fmt: skip
+        self.image_N3HW, self.labels_NHW, self.scene_N = image_N3HW, labels_NHW, scene_N
+        self.drawn, self.epoch, self.step = drawn, epoch, step
+        self.kept: dict[str, Tensor] = {}
+
+
+class Judged(NamedTuple):
+    """A stage's loss (a scalar), the logits [N, K, H, W] of the real images, and numbers that the log shows."""
+
+    loss: Tensor
+    logits_NKHW: Tensor
+    notes: Mapping[str, Tensor] = {}
+
+
+class Goal(nn.Module):
+    """A segmenter and its helpers on the way to an objective: a forward pass is the loss of one stage.
+
+    A module, because a forward pass alone runs in Fabric's precision and under its strategies.
+    """
+
+    stages: ClassVar[tuple[Stage, ...]] = (Stage("segment"),)
+
+    def __init__(self, network: Network, helpers: Mapping[str, Helper] | None = None) -> None:
+        super().__init__()
+        self.network, self.settings = network, dict(helpers or {})
+        self.helpers = nn.ModuleDict({name: helper.module for name, helper in self.settings.items()})
+
+    def forward(self, stage: str, batch: Batch) -> Judged:
+        """What `stage` makes of a batch; only the first stage's logits are read."""
+        raise NotImplementedError
+
+
+class Objective(Component):
+    """Settings of an objective; `build` makes the goal. VERSION rises with what changes the trained weights."""
+
+    VERSION: ClassVar[int] = 1
+
+    def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> Goal:
+        """The goal of `network` on the scenes `ids`; torch's global generator draws the helpers' weights."""
+        raise NotImplementedError

@@ -1,0 +1,100 @@
+"""What takes the steps: SGD for the segmenter, an Adam for each helper, all under the poly schedule."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mia_seg.objectives import NETWORK, Goal, Stage
+from mia_seg.recipes import Train
+from mia_seg.segmenters import Network
+
+Optimizers = dict[str, Any]  # by the names of what stages train; Fabric wraps each
+
+
+def poly(settings: Train, step: int, steps: int) -> float:
+    """Learning rate at `step` of `steps`: lr * (1 - step/steps)^power."""
+    return settings.lr * (1 - step / steps) ** settings.power
+
+
+def optimizers_of(goal: Goal, settings: Train) -> Optimizers:
+    """One for the segmenter and one for each helper."""
+    adams = {
+        name: torch.optim.Adam(h.module.parameters(), h.lr, h.betas, weight_decay=h.weight_decay)
+        for name, h in goal.settings.items()
+    }
+    for name, adam in adams.items():
+        adam.param_groups[0]["factor"] = goal.settings[name].lr / settings.lr
+    return {NETWORK: _sgd(goal.network, settings), **adams}
+
+
+def set_rate(optimizers: Optimizers, rate: float) -> None:
+    """The segmenter's base rate; others are multiples of it."""
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+
+
+def train_alone(stage: Stage, modules: Mapping[str, nn.Module]) -> None:
+    """From here on gradients reach what the stage trains, and nothing else."""
+    for name, module in modules.items():
+        module.requires_grad_(name in stage.trains)
+
+
+def modules_of(goal: Goal) -> dict[str, nn.Module]:
+    """What stages train, by name."""
+    return {NETWORK: goal.network, **{name: helper.module for name, helper in goal.settings.items()}}
+
+
+def state_of(goal: Goal, optimizers: Optimizers) -> dict[str, Tensor]:
+    """All weights and moments by name."""
+    tensors = {f"model.{name}": tensor for name, tensor in goal.network.state_dict().items()}
+    tensors |= {f"helper.{name}": tensor for name, tensor in goal.helpers.state_dict().items()}
+    for name, moments in _moments(goal, optimizers):
+        tensors |= {f"{key}.{name}": value for key, value in moments.items()}
+    return tensors
+
+
+def load_state_of(goal: Goal, optimizers: Optimizers, tensors: dict[str, Tensor]) -> None:
+    """Bring weights and moments to where `state_of` found them."""
+    goal.network.load_state_dict(below(tensors, "model."))
+    goal.helpers.load_state_dict(below(tensors, "helper."))
+    for name, parameter in goal.network.named_parameters():
+        buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+        optimizers[NETWORK].state[parameter]["momentum_buffer"] = buffer
+    for name, parameter in goal.helpers.named_parameters():
+        state = optimizers[name.partition(".")[0]].state[parameter]
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            if f"{key}.{name}" in tensors:
+                state[key] = tensors[f"{key}.{name}"].to("cpu" if key == "step" else parameter.device)
+
+
+def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _moments(goal: Goal, optimizers: Optimizers) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Each parameter's moments; a helper that no stage has trained so far has none."""
+    for name, parameter in goal.network.named_parameters():
+        yield name, {"momentum": optimizers[NETWORK].state[parameter]["momentum_buffer"]}
+    for name, parameter in goal.helpers.named_parameters():
+        state = optimizers[name.partition(".")[0]].state.get(parameter, {})
+        yield name, {key: state[key] for key in ("step", "exp_avg", "exp_avg_sq") if key in state}
+
+
+def _sgd(network: Network, settings: Train) -> torch.optim.SGD:
+    backbone, bare = network.backbone_parameters(), network.undecayed_parameters()
+    apart = {id(parameter) for parameter in bare}
+    inside = {id(parameter) for parameter in backbone}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in backbone if id(p) not in apart], "factor": 1.0},
+        {
+            "params": [p for p in network.parameters() if id(p) not in inside | apart],
+            "factor": settings.head_lr,
+        },
+    ]
+    if bare:
+        groups.append({"params": bare, "factor": 1.0, "weight_decay": 0.0})
+    return torch.optim.SGD(groups, settings.lr, settings.momentum, weight_decay=settings.weight_decay)
