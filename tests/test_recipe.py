@@ -126,7 +126,11 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
             "epoch = 1",
             "unknown key 'train.epoch'. Did you mean 'epochs'? There are: epochs, steps,",
         ),
-        ("[train]", "[trian]", "unknown key 'trian'. Did you mean 'train'? There are: variant_of, data, split, segmenter, train,"),
+        (
+            "[train]",
+            "[trian]",
+            "unknown key 'trian'. Did you mean 'train'? There are: variant_of, data, split, segmenter, train,",
+        ),
         ("pool = 12", "pol = 12", "unknown key 'split.pol'. Did you mean 'pool'? There are: rule, members,"),
         ("size = ", "sise = ", "[data]: unknown key 'sise'. Did you mean 'size'? There are: size, style, count, seed."),
         (
