@@ -15,48 +15,47 @@ COMPACTNESS = 0.2
 
 
 @torch.no_grad()
-def superpixels(image_N3HW: Tensor, pixels: int) -> Tensor:
-    """The region that each pixel belongs to, of `pixels` pixels on average: int64 [N, H, W], from 0.
+def superpixels(image_N3HW: Tensor, pixels: int) -> tuple[Tensor, int]:
+    """The region that each pixel belongs to, of `pixels` pixels on average: int64 [N, H, W] from 0, and their number.
 
     image_N3HW: RGB in 0..1. The same image gives the same regions on every call on a CPU. A region may lie in several
-    pieces; the numbers of regions that lost all pixels occur nowhere.
+    pieces, or lose all its pixels to others.
     """
-    along = [_along(side, pixels, image_N3HW.device) for side in image_N3HW.shape[-2:]]
-    grid = (int(along[0][-1]) + 1, int(along[1][-1]) + 1)
+    grid = (_cells(image_N3HW.shape[2], pixels), _cells(image_N3HW.shape[3], pixels))
+    sides = zip(image_N3HW.shape[2:], grid, strict=True)
+    along = [torch.arange(side, device=image_N3HW.device) * cells // side for side, cells in sides]
     feature_N5HW = _features(image_N3HW.float(), grid)
     region_NHW = (along[0][:, None] * grid[1] + along[1]).expand(len(image_N3HW), -1, -1)
-    centre_N5R = means(feature_N5HW, region_NHW)
+    centre_N5R = means(feature_N5HW, region_NHW, grid[0] * grid[1])
     for _ in range(ROUNDS):
         region_NHW = _nearest(feature_N5HW, centre_N5R.view(-1, 5, *grid), along)
-        centre_N5R = means(feature_N5HW, region_NHW, centre_N5R)
-    return region_NHW
+        centre_N5R = means(feature_N5HW, region_NHW, grid[0] * grid[1], empty=centre_N5R)
+    return region_NHW, grid[0] * grid[1]
 
 
-def pool(x_NCHW: Tensor, region_NHW: Tensor) -> Tensor:
+def pool(x_NCHW: Tensor, region_NHW: Tensor, regions: int) -> Tensor:
     """Every pixel as the mean of its region, float32 (thesis, equations 3.1 and 3.5): [N, C, H, W]."""
-    mean_NCR = means(x_NCHW.float(), region_NHW)
+    mean_NCR = means(x_NCHW.float(), region_NHW, regions)
     return mean_NCR.gather(2, _index(region_NHW, x_NCHW.shape[1])).view(x_NCHW.shape)
 
 
-def means(x_NCHW: Tensor, region_NHW: Tensor, else_NCR: Tensor | None = None) -> Tensor:
-    """The mean of each region [N, C, R]; of those without pixels 0, or what `else_NCR` has, which also says R."""
-    regions = int(region_NHW.max()) + 1 if else_NCR is None else else_NCR.shape[2]
+def means(x_NCHW: Tensor, region_NHW: Tensor, regions: int, *, empty: Tensor | None = None) -> Tensor:
+    """The mean of each region [N, C, R]; of those without pixels 0, or what `empty` has."""
     index_NCP = _index(region_NHW, x_NCHW.shape[1])
     sum_NCR = x_NCHW.new_zeros((*x_NCHW.shape[:2], regions)).scatter_add(2, index_NCP, x_NCHW.flatten(2))
     ones_N1P = torch.ones_like(index_NCP[:, :1], dtype=x_NCHW.dtype)
     size_N1R = x_NCHW.new_zeros((len(x_NCHW), 1, regions)).scatter_add(2, index_NCP[:, :1], ones_N1P)
     mean_NCR = sum_NCR / size_N1R.clamp(min=1)
-    return mean_NCR if else_NCR is None else torch.where(size_N1R > 0, mean_NCR, else_NCR)
+    return mean_NCR if empty is None else torch.where(size_N1R > 0, mean_NCR, empty)
 
 
 def _index(region_NHW: Tensor, channels: int) -> Tensor:
     return region_NHW.flatten(1)[:, None].expand(-1, channels, -1)
 
 
-def _along(side: int, pixels: int, device: torch.device) -> Tensor:
-    """The grid's row of each pixel along one side of an image: int64 [side]."""
-    cells = max(1, round(side / pixels**0.5))
-    return torch.arange(side, device=device) * cells // side
+def _cells(side: int, pixels: int) -> int:
+    """Rows or columns of the grid along one side of an image."""
+    return max(1, round(side / pixels**0.5))
 
 
 def _features(image_N3HW: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -33,4 +33,4 @@ class SuperpixelNetwork(PSPNetwork):
 
     def finish(self, logits_NKHW: Tensor, image_N3HW: Tensor) -> Tensor:
         """Each pixel's logits as the mean of its superpixel's."""
-        return pool(logits_NKHW, superpixels(image_N3HW, self.pixels))
+        return pool(logits_NKHW, *superpixels(image_N3HW, self.pixels))
