@@ -20,7 +20,8 @@ from pathlib import Path
 
 RECIPES = (
     ("victim", "cityscapes_coarse"), ("victim", "cityscapes"), ("victim", "cityscapes_drives"),
-    ("victim", "cityscapes_full"), ("victim", "cityscapes_upernet"), ("shadow", "cityscapes_a1_15k"),
+    ("victim", "cityscapes_full"), ("victim", "cityscapes_upernet"), ("victim", "cityscapes_gss"),
+    ("victim", "cityscapes_learnable_dilation"), ("victim", "camvid_superpixel"), ("shadow", "cityscapes_a1_15k"),
     ("shadow", "cityscapes_a1_30k"), ("shadow", "cityscapes_a1_listed"), ("shadow", "cityscapes_drives_a1"),
     ("shadow", "bdd100k_a2"), ("shadow", "bdd100k_a2_drives"), ("shadow", "mapillary_a2"),
     ("shadow", "mapillary_a2_random"),
@@ -122,7 +123,7 @@ def measure(name):
         start = time.monotonic()
         train.train(settings, Scenes(dataset, root, ids[:BATCH]), seed=0, folder=out, fabric=fabric, title=name)
         trained = time.monotonic() - start
-        box = NetworkOracle(train.load_network(settings, 19, out / train.WEIGHTS), settings.window)
+        box = NetworkOracle(train.load_network(settings, len(dataset.classes()), out / train.WEIGHTS), settings.window)
         start = time.monotonic()
         scenes = Scenes(dataset, root, ids[BATCH : BATCH + 1])
         query.query(box, scenes, [query.Recording(out, as_is)], stride=8, seed=0, title=name)
@@ -138,7 +139,9 @@ def write(root: Path, section, crop) -> None:
 
     from mia_seg.data.streets import Streets
 
-    size = {"cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048)}[section["name"]]
+    size = {"cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048), "camvid": (360, 480)}[
+        section["name"]
+    ]
     streets = Streets(size=(128, 256))
     for index, scene_id in enumerate(streets.ids(None)[: BATCH + 1]):
         size = crop if index == BATCH else size
@@ -162,6 +165,20 @@ def write_cityscapes(root: Path, index: int, image, *, labels, section) -> None:
         save(image, root / "cityscapes" / "leftImg8bit" / folder / "aachen" / f"{stem}_leftImg8bit.png")
         path = root / "cityscapes" / kind / folder / "aachen" / f"{stem}_{kind}_labelTrainIds.png"
         save(Image.fromarray(labels), path)
+
+
+def write_camvid(root: Path, index: int, image, *, labels, section) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from mia_seg.data._labels import CITYSCAPES
+    from mia_seg.data.camvid import TO_CITYSCAPES, VOID
+
+    raw = np.full(labels.shape, VOID, np.uint8)
+    for stored, name in enumerate(TO_CITYSCAPES.values()):
+        raw[labels == list(CITYSCAPES).index(name)] = stored
+    save(image, root / "camvid" / "train" / f"0001TP_{index:06d}.png")
+    save(Image.fromarray(raw), root / "camvid" / "trainannot" / f"0001TP_{index:06d}.png")
 
 
 def write_bdd100k(root: Path, index: int, image, *, labels, section) -> None:
@@ -193,7 +210,12 @@ def write_mapillary(root: Path, index: int, image, *, labels, section) -> None:
     (root / "mapillary" / "config.json").write_text(json.dumps(config))
 
 
-WRITERS = {"cityscapes": write_cityscapes, "bdd100k": write_bdd100k, "mapillary": write_mapillary}
+WRITERS = {
+    "cityscapes": write_cityscapes,
+    "bdd100k": write_bdd100k,
+    "mapillary": write_mapillary,
+    "camvid": write_camvid,
+}
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ codes' probabilities, which the paper's own decoder does not give.
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -76,8 +77,7 @@ class GSSNetwork(PSPNetwork):
 
     def posterior(self, token_NVhw: Tensor, size: tuple[int, int]) -> Tensor:
         """log sum_v p(v | cell) C_v: float32 [N, K, *size], of which the exponential sums to 1."""
-        # Not in bfloat16, which adds to 1 by three digits.
-        with torch.autocast(token_NVhw.device.type, enabled=False):
+        with _exactly(token_NVhw.device):
             p_NVhw = token_NVhw.float().softmax(1)
             p_NKHW = F.conv_transpose2d(p_NVhw, self.codebook, stride=self.codebook.shape[-1])
         p_NKHW = p_NKHW[:, :, : size[0], : size[1]]
@@ -92,7 +92,7 @@ class GSSNetwork(PSPNetwork):
         onehot_NKHW = (labels_NHW[:, None] == classes[:, None, None]).float()
         # |onehot - C|^2 over the labelled pixels, less their number: linear in the one-hot map.
         cost_VKss = (self.codebook**2).sum(1, keepdim=True) - 2 * self.codebook
-        with torch.autocast(labels_NHW.device.type, enabled=False):
+        with _exactly(labels_NHW.device):
             code_Nhw = F.conv2d(onehot_NKHW, cost_VKss, stride=cell).argmin(1)
         known_Nhw = F.avg_pool2d((labels_NHW[:, None] != IGNORE).float(), cell)[:, 0]
         return code_Nhw.masked_fill(known_Nhw < 0.5, UNTOLD)
@@ -104,3 +104,8 @@ class GSSNetwork(PSPNetwork):
     def _cells(self, size: tuple[int, int]) -> tuple[int, int]:
         cell = self.codebook.shape[-1]
         return -(-size[0] // cell), -(-size[1] // cell)
+
+
+def _exactly(device: torch.device) -> AbstractContextManager[Any]:
+    """Not in bfloat16, which adds to 1 by three digits. (Tensors without content have no such mode to leave.)"""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
