@@ -136,7 +136,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
         (
             "backbone =",
             "backbon =",
-            "[segmenter]: unknown key 'backbon'. Did you mean 'backbone'? There are: backbone,",
+            "[segmenter]: unknown key 'backbon'. Did you mean 'backbone'? There are: norm,",
         ),
         ("[train]", "[window]\nsise = [3, 3]\n[train]", "unknown key 'window.sise'. Did you mean 'size'?"),
         ("[train]", "[fruit]\n[train]", "unknown key 'fruit'. There are: variant_of, data,"),
