@@ -21,7 +21,8 @@ from pathlib import Path
 
 RECIPES = (
     ("victim", "cityscapes_coarse"), ("victim", "cityscapes"), ("victim", "cityscapes_drives"),
-    ("victim", "cityscapes_full"), ("victim", "cityscapes_upernet"), ("shadow", "cityscapes_a1_15k"),
+    ("victim", "cityscapes_full"), ("victim", "cityscapes_upernet"), ("victim", "cityscapes_gss"),
+    ("victim", "cityscapes_learnable_dilation"), ("victim", "camvid_superpixel"), ("shadow", "cityscapes_a1_15k"),
     ("shadow", "cityscapes_a1_30k"), ("shadow", "cityscapes_a1_listed"), ("shadow", "cityscapes_drives_a1"),
     ("shadow", "bdd100k_a2"), ("shadow", "bdd100k_a2_drives"), ("shadow", "mapillary_a2"),
     ("shadow", "mapillary_a2_random"), ("victim", "voc_seg_gan"),
@@ -143,7 +144,10 @@ def write(root: Path, section, crop) -> None:
 
     from mia_seg.data.streets import Streets
 
-    sizes = {"cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048), "voc": (375, 500)}
+    sizes = {
+        "cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048), "voc": (375, 500),
+        "camvid": (360, 480),
+    }  # fmt: skip
     streets = Streets(size=(128, 256))
     for index, scene_id in enumerate(streets.ids(None)[: BATCH + 1]):
         size = crop if index == BATCH else sizes[section["name"]]
@@ -167,6 +171,20 @@ def write_cityscapes(root: Path, index: int, image, *, labels, section) -> None:
         save(image, root / "cityscapes" / "leftImg8bit" / folder / "aachen" / f"{stem}_leftImg8bit.png")
         path = root / "cityscapes" / kind / folder / "aachen" / f"{stem}_{kind}_labelTrainIds.png"
         save(Image.fromarray(labels), path)
+
+
+def write_camvid(root: Path, index: int, image, *, labels, section) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from mia_seg.data._labels import CITYSCAPES
+    from mia_seg.data.camvid import TO_CITYSCAPES, VOID
+
+    raw = np.full(labels.shape, VOID, np.uint8)
+    for stored, name in enumerate(TO_CITYSCAPES.values()):
+        raw[labels == list(CITYSCAPES).index(name)] = stored
+    save(image, root / "camvid" / "train" / f"0001TP_{index:06d}.png")
+    save(Image.fromarray(raw), root / "camvid" / "trainannot" / f"0001TP_{index:06d}.png")
 
 
 def write_bdd100k(root: Path, index: int, image, *, labels, section) -> None:
@@ -211,7 +229,10 @@ def write_voc(root: Path, index: int, image, *, labels, section) -> None:
             file.write(f"{stem}\n")
 
 
-WRITERS = {"cityscapes": write_cityscapes, "bdd100k": write_bdd100k, "mapillary": write_mapillary, "voc": write_voc}
+WRITERS = {
+    "cityscapes": write_cityscapes, "bdd100k": write_bdd100k, "mapillary": write_mapillary, "voc": write_voc,
+    "camvid": write_camvid,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -33,8 +33,11 @@ class PSPNet(Segmenter):
         return self
 
     def build(self, classes: int) -> "PSPNetwork":
-        cut = CUTS[self.backbone] if self.cut is None else self.cut
-        return PSPNetwork(DilatedResNet(self.backbone, self.pretrained, cut), classes, self.dropout)
+        return PSPNetwork(self.trunk(), classes, self.dropout)
+
+    def trunk(self) -> DilatedResNet:
+        """The backbone, cut."""
+        return DilatedResNet(self.backbone, self.pretrained, CUTS[self.backbone] if self.cut is None else self.cut)
 
 
 class PSPNetwork(Network):
