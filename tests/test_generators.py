@@ -44,14 +44,21 @@ def test_features_have_the_grid_of_the_segmenter_whatever_the_size(name: str, si
 
 
 @pytest.mark.parametrize(
-    ("name", "cut"), [("pspnet", (256, 8)), ("deeplabv3plus", (64, 4)), ("dpc", (64, 4)), ("upernet", (64, 4))]
+    ("name", "cut"),
+    [
+        ("pspnet", (256, 8)),
+        ("image_level", (256, 8)),
+        ("deeplabv3plus", (64, 4)),
+        ("dpc", (64, 4)),
+        ("upernet", (64, 4)),
+    ],
 )
 def test_each_segmenter_shows_where_it_is_cut(name: str, cut: tuple[int, int]) -> None:
     assert cut_of(load(segmenters, Segmenter, name)(backbone="resnet18").build(3).eval()) == cut
 
 
 def test_every_segmenter_with_a_cut_was_looked_at() -> None:
-    assert names(segmenters) == ["deeplabv3plus", "dpc", "pspnet", "upernet"]
+    assert names(segmenters) == ["deeplabv3plus", "dpc", "image_level", "pspnet", "upernet"]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -60,7 +60,7 @@ class Goal(nn.Module):
     A module, because a forward pass alone runs in Fabric's precision and under its strategies.
     """
 
-    stages: ClassVar[tuple[Stage, ...]] = (Stage("segment"),)
+    stages: tuple[Stage, ...] = (Stage("segment"),)
 
     def __init__(self, network: Network, helpers: Mapping[str, Helper] | None = None) -> None:
         super().__init__()

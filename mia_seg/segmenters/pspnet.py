@@ -33,8 +33,12 @@ class PSPNet(Segmenter):
         return self
 
     def build(self, classes: int) -> "PSPNetwork":
+        return PSPNetwork(self.cut_backbone(), classes, self.dropout)
+
+    def cut_backbone(self) -> DilatedResNet:
+        """The backbone, freshly drawn or with the weights that it begins with."""
         cut = CUTS[self.backbone] if self.cut is None else self.cut
-        return PSPNetwork(DilatedResNet(self.backbone, self.pretrained, cut), classes, self.dropout)
+        return DilatedResNet(self.backbone, self.pretrained, cut)
 
 
 class PSPNetwork(Network):
