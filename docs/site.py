@@ -19,7 +19,14 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)\s]+)?\)")
 MENU = {
     "Begin": ["README.md", "docs/first_audit.md", "docs/reading.md", "docs/threat_models.md"],
     "Audit": ["docs/doors.md", "docs/files.md", "docs/serve.md", "docs/gate.md", "docs/evidence.md", "docs/models.md"],
-    "Experiments": ["docs/running.md", "docs/engines.md", "docs/training.md", "docs/published.md", "docs/results.md"],
+    "Experiments": [
+        "docs/running.md",
+        "docs/engines.md",
+        "docs/training.md",
+        "docs/published.md",
+        "docs/objectives.md",
+        "docs/results.md",
+    ],
     "Inside": ["docs/method.md", "docs/decisions.md", "docs/stages.md", "CONTRIBUTING.md"],
 }
 CONFIG = """[project]

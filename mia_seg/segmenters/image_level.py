@@ -27,7 +27,7 @@ class ImageLevel(PSPNet):
     threshold: Part = Field(default=0.25, description="image-level probability from which a class stays; 0: all do")
 
     def build(self, classes: int) -> "ImageLevelNetwork":
-        return ImageLevelNetwork(self.cut_backbone(), classes, self.dropout, threshold=self.threshold)
+        return ImageLevelNetwork(self.trunk(), classes, self.dropout, threshold=self.threshold)
 
 
 class ImageLevelNetwork(PSPNetwork):

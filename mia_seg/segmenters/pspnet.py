@@ -33,12 +33,11 @@ class PSPNet(Segmenter):
         return self
 
     def build(self, classes: int) -> "PSPNetwork":
-        return PSPNetwork(self.cut_backbone(), classes, self.dropout)
+        return PSPNetwork(self.trunk(), classes, self.dropout)
 
-    def cut_backbone(self) -> DilatedResNet:
-        """The backbone, freshly drawn or with the weights that it begins with."""
-        cut = CUTS[self.backbone] if self.cut is None else self.cut
-        return DilatedResNet(self.backbone, self.pretrained, cut)
+    def trunk(self) -> DilatedResNet:
+        """The backbone, cut."""
+        return DilatedResNet(self.backbone, self.pretrained, CUTS[self.backbone] if self.cut is None else self.cut)
 
 
 class PSPNetwork(Network):
