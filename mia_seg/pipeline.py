@@ -152,13 +152,16 @@ class Pipeline:
         own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=cell) for shadow in attacking)
         return FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
 
-    def rehearsed(self, request: Request, seed: int) -> list[FittedAttacker]:
-        """Attacks on a fleet whose models stand in for the victim, one after the other: no victim is trained."""
+    def rehearsed(self, request: Request, seed: int, models: int | None = None) -> list[FittedAttacker]:
+        """Attacks on a fleet whose models stand in for the victim, one after the other: no victim is trained.
+
+        models: how many of its models; None: all.
+        """
         assert request.shadow is not None
         recipe, cut = self._shadow(request.shadow, seed)
         for attack in request.attacks:
             checks.has_pool(attack, cut.parts)
-        shadows = self.shadows(request.shadow, seed)
+        shadows = self.shadows(request.shadow, seed)[:models]
         return [self.fitted(shadows[0], shadows, recipe, cell=cell) for cell in request.cells()]
 
     def screened(self, victim: Model, cell: Cell) -> Measured:

@@ -81,3 +81,9 @@ def check_fleet_audit(workdir: Path, data_root: Path) -> None:
     assert json.loads(again.out) == [facts], "the same seed gives the same"
     assert "tiny_folder_fleet.base" not in call("store", "gc", "--older-than", "0").out, "it came from this attacker"
     assert call("results").code == 0, "a fleet's own audit is no result of a victim's"
+    line = ("fleet", "--curve", "tiny_folder_fleet", *line[2:], "--attack", "lira")
+    assert "plain" in call(*line, "--models", "4").out
+    (plain_one,) = json.loads((workdir / "reports" / "arms.lira.s0.fleet.json").read_text())["plain"]
+    assert set(plain_one["auc"]) == {"lira", "image_loss"}
+    assert -1 < plain_one["miou"]["gap"] < 1
+    assert call("results").code == 0, "nor is a comparison of fleets"

@@ -19,7 +19,19 @@ from helpers_files import assert_refused, call, edit, halves, wholes, write
 from helpers_results import result
 from test_results import KEYS, ROOT
 
-from mia_seg import api, attacks, cli, data, defenses, generators, objectives, plugins, recipes, segmenters
+from mia_seg import (
+    api,
+    attacks,
+    cli,
+    data,
+    defenses,
+    generators,
+    objectives,
+    plugins,
+    recipes,
+    segmenters,
+    updates,
+)
 from mia_seg.attacks import Attack
 from mia_seg.cli._spent import Spent
 from mia_seg.cli._store import store as store_commands
@@ -53,7 +65,7 @@ COMMANDS = {
     "gate": [
         "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
     ],
-    "fleet": ["name", "--attack", "--seed", "--rounds", *PLACES, *MACHINE, *MAKING],
+    "fleet": ["names", "--attack", "--curve", "--models", "--seed", "--rounds", *PLACES, *MACHINE, *MAKING],
     "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],
     "serve": [
         "victim", "--defense", "--seed", *KEPT, "--device", "--host", "--port", "--limit", "--key-env", "--noise",
@@ -192,7 +204,7 @@ def test_list_names_every_file(workdir: Path) -> None:
     wanted = {name for kind in ("victim", "shadow") for name in recipes.names(kind)}  # type: ignore[arg-type]
     wanted |= {
         name
-        for package in (data, segmenters, objectives, generators, defenses, attacks)
+        for package in (data, segmenters, objectives, updates, generators, defenses, attacks)
         for name in plugins.names(package)
     }
     assert wanted <= {line.split()[0] for line in ran.out.splitlines() if line.strip()}

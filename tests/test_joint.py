@@ -16,8 +16,8 @@ from torch.utils.data import RandomSampler
 
 from mia_seg import workspace
 from mia_seg.errors import MiaSegError
-from mia_seg.store import Store
-from mia_seg.train._order import Plan, Shares, order_of, seed_of
+from mia_seg.store import Store, seed_of
+from mia_seg.train._order import Plan, Shares, order_of
 from mia_seg.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]

@@ -27,6 +27,7 @@ ORDER = [
     "recipes",
     "segmenters",
     "objectives",
+    "updates",
     "generators",
     "train",
     "gan",

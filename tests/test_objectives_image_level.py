@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mia_seg import objectives, train
 from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
 from mia_seg.objectives import Goal, Objective
 from mia_seg.objectives._rebuild import rebuilder, rebuilding_error
 from mia_seg.objectives.reconstruction import Reconstruction
@@ -137,6 +138,18 @@ def test_the_image_level_head_teaches_itself_alone() -> None:
     assert conv5.grad is None
     assert network(0.25).tags.weight.grad is not None
     network(0.25).zero_grad()
+
+
+def test_another_loss_is_refused_with_what_to_do() -> None:
+    smoothed = build(objectives, Objective, "label_smoothing", settings={}, where="here")
+    with pytest.raises(MiaSegError, match=r"image_level learns .* Use 'supervised' or one that adds to it"):
+        smoothed.build(network(0.25), CLASSES, ids=IDS)("segment", batch())
+
+
+def test_where_the_head_trains_alone_the_image_level_head_does_too() -> None:
+    trained = {id(p) for p in network(0.25).head_parameters()}
+    names = [name for name, p in network(0.25).named_parameters() if id(p) in trained]
+    assert names == ["classify.weight", "classify.bias", "tags.weight", "tags.bias"]
 
 
 def test_synthetic_features_keep_the_classes_of_their_layouts() -> None:

@@ -10,7 +10,7 @@ import pytest
 from helpers_files import write
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mia_seg import attacks, data, defenses, generators, objectives, segmenters
+from mia_seg import attacks, data, defenses, generators, objectives, segmenters, updates
 from mia_seg.attacks import Attack
 from mia_seg.data import Dataset
 from mia_seg.defenses import Defense
@@ -21,12 +21,14 @@ from mia_seg.oracles import doors
 from mia_seg.oracles.doors import Door
 from mia_seg.plugins import Component, build, explain, from_section, label, load, names, nearest, parse
 from mia_seg.segmenters import Segmenter
+from mia_seg.updates import Update
 
 KINDS: dict[str, tuple[ModuleType, type[Component]]] = {
     "data": (data, Dataset),
     "segmenters": (segmenters, Segmenter),
     "generators": (generators, Generator),
     "objectives": (objectives, Objective),
+    "updates": (updates, Update),
     "defenses": (defenses, Defense),
     "attacks": (attacks, Attack),
     "doors": (doors, Door),

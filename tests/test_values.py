@@ -9,13 +9,13 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from mia_seg import attacks, data, defenses, generators, objectives, plugins, segmenters, values
+from mia_seg import attacks, data, defenses, generators, objectives, plugins, segmenters, updates, values
 from mia_seg.errors import MiaSegError
 from mia_seg.recipes import sections
 from mia_seg.recipes.adversaries import A1, A2, Fleet
 from mia_seg.recipes.splits import SplitRule
 
-PACKAGES = (attacks, data, defenses, generators, objectives, segmenters)
+PACKAGES = (attacks, data, defenses, generators, objectives, segmenters, updates)
 
 
 def _components() -> Iterator[type[BaseModel]]:

@@ -1,13 +1,16 @@
 """`mia-seg fleet`: a fleet audits its own recipe, without a victim."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import Machine, Making, Places, Seeds, Shadow
+from mia_seg.cli._options import Machine, Making, Places, Seeds
+from mia_seg.errors import MiaSegError
 
 # Members can only score higher with it. An attack that learns the sign too takes more models to tell a scene.
 ATTACK = "base"
@@ -17,37 +20,124 @@ AttackNames = Annotated[
     list[str] | None,
     typer.Option("--attack", help=f"An attack on a fleet, name or name:value; repeatable. Default: {ATTACK}."),
 ]
+Fleets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Shadow recipes: see 'mia-seg list'.", show_default=False, autocompletion=complete.SHADOWS),
+]
 Rounds = Annotated[
     int, typer.Option(min=99, max=10**5, help="How often memberships are shuffled; no p-value is below 1 in so many.")
 ]
 
 
+Curve = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--curve",
+        help="A fleet of plain training, one of several lengths: others are compared with them where they overfit as "
+        "much; repeatable.",
+        autocompletion=complete.SHADOWS,
+    ),
+]
+Models = Annotated[
+    int | None,
+    typer.Option(min=4, help="How many of its models are looked at, the first ones, an even number. Default: all."),
+]
+
+
 def fleet(
-    name: Shadow,
+    names: Fleets = None,
     attack: AttackNames = None,
     *,
+    curve: Curve = None,
+    models: Models = None,
     seed: Seeds = None,
     rounds: Rounds = 999,
     places: Places,
     machine: Machine,
     making: Making,
 ) -> None:
-    """Audit a fleet's own recipe, no victim needed: each model is the victim in turn. Which scenes are exposed?"""
+    """Audit fleets' own recipes, no victim needed: each model is the victim in turn. Which scenes are exposed?"""
     from mia_seg.pipeline import Pipeline
     from mia_seg.stages import fleets
 
     workspace = work.opened(places, machine)
-    request, pipeline = fleets.request(name, attack or [ATTACK]), Pipeline(workspace)
-    stages = [stage for s in seed or [0] for stage in pipeline.rehearsed(request, s)]
+    plain, others = list(dict.fromkeys(curve or [])), [name for name in names or [] if name not in (curve or [])]
+    asked = [*others, *plain]
+    check(asked, models)
+    pipeline = Pipeline(workspace)
+    requests = [fleets.request(name, attack or [ATTACK], models) for name in asked]
+    stages = [stage for s in seed or [0] for each in requests for stage in pipeline.rehearsed(each, s, models)]
     if not work.made(stages, workspace, making):
         return
-    found = [fleets.audit(stage, workspace.store, rounds) for stage in stages]
+    found = [fleets.audit(stage, workspace.store, rounds) for stage in stages if stage.shadow_name in (names or [])]
     written = [path for one in found for path in fleets.write(places.reports, one)]
+    arms = _compared(stages, plain, workspace.store) if plain else []
+    written += [path for one in arms for path in fleets.write_compared(places.reports, one)]
     if making.as_json:
-        return print(json.dumps([one.facts for one in found], indent=1))
+        return print(json.dumps([one.facts for one in found] + arms, indent=1))
     for one in found:
         _show(one.facts)
-    screen.following(written, f"read the lines of {written[-1].name}, a group each")
+    for facts in arms:
+        _show_arms(facts)
+    screen.following(written, _next(written))
+
+
+def check(asked: list[str], models: int | None) -> None:
+    """Raise MiaSegError for no fleet, and for a number of models that is not one of pairs."""
+    if not asked:
+        raise MiaSegError("No fleet is named. Name a shadow recipe with [adversary] choose = 'halves'.")
+    if models is not None and models % 2:
+        raise MiaSegError(f"--models {models}: models come in pairs. Give an even number.")
+
+
+def _compared(stages: list[Any], plain: list[str], store: Any) -> list[dict[str, Any]]:
+    """One comparison for each attack and seed."""
+    from mia_seg.evaluate import arms
+    from mia_seg.stages import fleets
+
+    kinds: dict[Any, list[Any]] = {}
+    for stage in stages:
+        kinds.setdefault((stage.called, stage.shadows[0].seed), []).append(stage)
+    found = []
+    for alike in kinds.values():
+        others, curve = (
+            [fleets.compared(stage, store) for stage in alike if (stage.shadow_name in plain) == side]
+            for side in (False, True)
+        )
+        found.append(arms.compared(others, curve))
+    return found
+
+
+def _show_arms(facts: dict[str, Any]) -> None:
+    """A table a comparison."""
+    attacks = list(facts["plain"][0]["auc"])
+    columns = ("training", "models", "mIoU on members", "on others", "gap", *(f"AUC of {a}" for a in attacks))
+    above = [f"{a} above plain at that gap [95%]" for a in attacks]
+    rows = [_arm(one, attacks) for one in (*facts["plain"], *facts["others"])]
+    screen.table((*columns, *above), rows)
+    if beyond := [one["title"] for one in facts["others"] if not one["above"][attacks[0]]["inside"]]:
+        screen.out().print(
+            f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
+            f"drawn on. Name a longer one with --curve.",
+            markup=False,
+        )
+
+
+def _arm(one: dict[str, Any], attacks: list[str]) -> list[str]:
+    miou = [f"{one['miou'][key]:.3f}" for key in ("members", "others", "gap")]
+    above = ["plain" if "above" not in one else _signed(one["above"][attack]) for attack in attacks]
+    return [one["title"], str(one["models"]), *miou, *(f"{one['auc'][attack]:.3f}" for attack in attacks), *above]
+
+
+def _signed(above: dict[str, Any]) -> str:
+    if above["low"] is None:
+        return f"{above['value']:+.3f} [needs 6 models]"
+    return f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]"
+
+
+def _next(written: list[Path]) -> str:
+    lines = [path for path in written if path.suffix == ".csv"]
+    return f"read the lines of {lines[-1].name}, a group each" if lines else f"look at {written[-1].name}"
 
 
 def _show(facts: dict[str, Any]) -> None:

@@ -272,6 +272,19 @@ class Change(Part):
     nonmembers: Difference
 
 
+class Privacy(Part):
+    """What is proven of the victim's training: epsilon at delta for adding or removing one scene (None: nothing is).
+
+    noise: its deviation, in clips. clip: the longest gradient of a scene.
+    """
+
+    epsilon: Annotated[float, Field(ge=0)] | None
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    accountant: str
+    noise: Annotated[float, Field(ge=0)]
+    clip: Annotated[float, Field(gt=0)]
+
+
 class Result(Part):
     """One cell of the grid, measured on one seed: a JSON file of numbers, seeds, digests and versions.
 
@@ -280,7 +293,8 @@ class Result(Part):
     has one, for scenes that are made and not read, and in results from before they were looked for. where: the leak of
     each part of the scenes. tuned: settings of the attacker where they are not those that were asked for.
     utility, shadow_utility: None where the scenes have no labels. utility_change: of defended models; None likewise,
-    and in results from before it.
+    and in results from before it. knows: whether the attacker trains as the victim does, of victims whose training is
+    not the plain one. privacy: of those with a proof.
     """
 
     _scores: SceneScores | None = PrivateAttr(None)
@@ -315,6 +329,8 @@ class Result(Part):
     image_loss: Ranked | None = None
     above_loss: AboveLoss | None = None
     near_twins: NearTwins | None = None
+    knows: Literal["training", "nothing"] | None = None
+    privacy: Privacy | None = None
     settings: dict[str, Any]
     tuned: dict[str, Any]
     versions: dict[str, str]

@@ -23,10 +23,10 @@ from mia_seg.metrics.segmentation import confusion, utility
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, TrainGenerator
 from mia_seg.segmenters import Network
-from mia_seg.store import reading, replace
+from mia_seg.store import reading, replace, seed_of
 from mia_seg.train import LOG, STATE, WEIGHTS, Crops
 from mia_seg.train._finite import Place, all_finite, check_loss
-from mia_seg.train._order import order_of, seed_of
+from mia_seg.train._order import order_of
 from mia_seg.train._state import packed, read_log, take_weights, write_log
 
 __all__ = [

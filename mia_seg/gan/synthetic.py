@@ -11,8 +11,8 @@ from mia_seg.gan import one_hot, pair
 from mia_seg.generators import WithGenerator
 from mia_seg.recipes import Synthetic
 from mia_seg.segmenters import Drawn, Network
+from mia_seg.store import seed_of
 from mia_seg.train import Crops
-from mia_seg.train._order import seed_of
 
 ADDITIONAL = 0.25  # thesis 6.3.2: training and additional masks 3:1
 SURE = 0.7  # a pseudo-label below it is a hole

@@ -49,7 +49,7 @@ def utility(confusion_KK: Integers) -> dict[str, float]:
     """
     if not confusion_KK.any():
         raise MiaSegError("No pixel is labelled, so there is no utility to measure.")
-    return {name: float(value) for name, value in _utility(confusion_KK.astype(np.float64)).items()}
+    return {name: float(value) for name, value in utilities(confusion_KK.astype(np.float64)).items()}
 
 
 def utility_interval(
@@ -67,7 +67,7 @@ def utility_interval(
     names, count = utility(sums_UKK.sum(0)), len(sums_UKK)
     if count == 1:
         return dict.fromkeys(names, (0.0, 1.0))
-    samples = _utility(np.tensordot(_draws(count, seed, rounds), sums_UKK, axes=1))
+    samples = utilities(np.tensordot(_draws(count, seed, rounds), sums_UKK, axes=1))
     bounds = {name: np.quantile(values_R, (0.025, 0.975)) for name, values_R in samples.items()}
     return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
 
@@ -90,7 +90,7 @@ def utility_above(
     if len(first_UKK) == 1:
         return {name: (value, -1.0, 1.0) for name, value in values.items()}
     draws_RU = _draws(len(first_UKK), seed, rounds)
-    ours, theirs = (_utility(np.tensordot(draws_RU, sums_UKK, axes=1)) for sums_UKK in (first_UKK, second_UKK))
+    ours, theirs = (utilities(np.tensordot(draws_RU, sums_UKK, axes=1)) for sums_UKK in (first_UKK, second_UKK))
     bounds = {name: np.quantile(ours[name] - theirs[name], (0.025, 0.975)) for name in values}
     return {name: (value, float(bounds[name][0]), float(bounds[name][1])) for name, value in values.items()}
 
@@ -107,7 +107,7 @@ def _refuse_outside(ids: Integers, classes: int, what: str) -> None:
         raise MiaSegError(f"{what} {outside[0]} is outside the {classes} classes (0 to {classes - 1}).")
 
 
-def _utility(confusion_KK: Floats) -> dict[str, Floats]:
+def utilities(confusion_KK: Floats) -> dict[str, Floats]:
     """The formulas of `utility` over the last two axes."""
     hits = np.diagonal(confusion_KK, axis1=-2, axis2=-1)
     labelled, predicted = confusion_KK.sum(-1), confusion_KK.sum(-2)

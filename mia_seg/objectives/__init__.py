@@ -45,6 +45,11 @@ class Batch:
         self.drawn, self.epoch, self.step = drawn, epoch, step
         self.kept: dict[str, Tensor] = {}
 
+    def only(self, rows: Tensor) -> "Batch":
+        """Some of its scenes, with nothing kept."""
+        given = (self.image_N3HW[rows], self.labels_NHW[rows], self.scene_N[rows])
+        return Batch(*given, epoch=self.epoch, step=self.step)
+
 
 class Judged(NamedTuple):
     """A stage's loss (a scalar), the logits [N, K, H, W] of the real images, and numbers that the log shows."""
@@ -57,10 +62,12 @@ class Judged(NamedTuple):
 class Goal(nn.Module):
     """A segmenter and its helpers on the way to an objective: a forward pass is the loss of one stage.
 
-    A module, because a forward pass alone runs in Fabric's precision and under its strategies.
+    A module, because a forward pass alone runs in Fabric's precision and under its strategies. scene_wise: whether the
+    loss is a mean over pixels, each of which depends on its own scene alone (as far as the network looks at one).
     """
 
     stages: tuple[Stage, ...] = (Stage("segment"),)
+    scene_wise: bool = False
 
     def __init__(self, network: Network, helpers: Mapping[str, Helper] | None = None) -> None:
         super().__init__()

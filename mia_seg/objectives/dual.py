@@ -115,9 +115,11 @@ class DualGoal(Goal):
 
 def answer(network: Network, image_N3HW: Tensor) -> Tensor:
     """The logits that a network would answer with, float32, in the middle of its training; its statistics stay."""
+    modes = [(module, module.training) for module in network.modules()]  # batch norms may be held still
     network.eval()
     logits = network(image_N3HW).float()
-    network.train()
+    for module, training in modes:
+        module.training = training
     # Releases of torch differ in whether the next pass takes weights that autocast converted here, without gradients.
     torch.clear_autocast_cache()
     return logits

@@ -17,6 +17,8 @@ class Supervised(Objective):
 class SupervisedGoal(Goal):
     """One stage."""
 
+    scene_wise = True
+
     def forward(self, stage: str, batch: Batch) -> Judged:
         del stage
         return Judged(*self.network.loss(batch.image_N3HW, batch.labels_NHW, batch.drawn))

@@ -20,7 +20,7 @@ from mia_seg.recipes.splits import SplitRule
 from mia_seg.values import Name
 
 __all__ = [
-    "SUPERVISED", "AuditedRecipe", "DoorRecipe", "File", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic",
+    "AuditedRecipe", "DoorRecipe", "File", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic",
     "Train", "TrainGenerator", "VictimRecipe", "Window", "check_file", "find", "folders", "load", "load_shadow",
     "load_trained", "load_victim", "names", "read",
 ]  # fmt: skip
@@ -28,11 +28,11 @@ __all__ = [
 Kind = Literal["victim", "shadow"]
 File = Literal["victim", "shadow", "grid"]  # what is looked for by its name
 R = TypeVar("R", bound="AuditedRecipe")
-SUPERVISED = {"name": "supervised"}
+SUPERVISED, PLAIN_SGD = {"name": "supervised"}, {"name": "sgd"}
 # Sections that name a component: the package that holds it, and the class that it is of.
 COMPONENTS = {
     "segmenter": ("segmenters", "Segmenter"), "generator": ("generators", "Generator"),
-    "objective": ("objectives", "Objective"), "door": ("oracles.doors", "Door"),
+    "objective": ("objectives", "Objective"), "update": ("updates", "Update"), "door": ("oracles.doors", "Door"),
 }  # fmt: skip
 
 
@@ -82,16 +82,16 @@ class Recipe(AuditedRecipe):
     segmenter: dict[str, Any]
     train: Train
     objective: dict[str, Any] = Field(default_factory=lambda: dict(SUPERVISED), description="what training minimises")
+    update: dict[str, Any] = Field(default_factory=lambda: dict(PLAIN_SGD), description="how gradients become a step")
     window: Window | None = None
     generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
     train_generator: TrainGenerator = TrainGenerator()
 
     def shaping(self) -> dict[str, Any]:
-        """What shapes the trained weights beside scenes and seeds, as JSON; the plain objective goes without saying."""
-        found = self.inputs("segmenter", "train", "objective")
-        if found["objective"] == SUPERVISED:
-            del found["objective"]
-        return found
+        """What shapes the trained weights beside scenes and seeds, as JSON; plain training goes without saying."""
+        found = self.inputs("segmenter", "train", "objective", "update")
+        plain = {"objective": SUPERVISED, "update": PLAIN_SGD}
+        return {name: section for name, section in found.items() if plain.get(name) != section}
 
     @property
     def architecture(self) -> str:  # noqa: D102 (AuditedRecipe describes it)
@@ -149,7 +149,9 @@ def _component(section: str, given: Any) -> dict[str, Any] | None:
     package, base = COMPONENTS[section]
     module = import_module(f"mia_seg.{package}")  # by name: what a recipe shapes comes after it in the line
     cls: type[Component] = getattr(module, base)
-    return plugins.settings_of(plugins.from_section(module, cls, given, where=f"[{section}]"))
+    component = plugins.from_section(module, cls, given, where=f"[{section}]")
+    version = getattr(component, "VERSION", 1)
+    return plugins.settings_of(component) | ({"version": version} if version > 1 else {})
 
 
 def folders(kind: File) -> list[Path]:

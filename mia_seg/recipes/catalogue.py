@@ -21,6 +21,7 @@ PACKAGES = {
     "data sets": "data",
     "segmenters": "segmenters",
     "objectives": "objectives",
+    "updates": "updates",
     "generators": "generators",
     "doors": "oracles.doors",
     "defenses": "defenses",

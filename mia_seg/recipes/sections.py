@@ -45,9 +45,14 @@ class Train(Section):
     flip: Switch = Field(default=True, description="mirror half of the scenes")
     precision: Precision = "32-true"
     start: Name | None = Field(default=None, description="a victim recipe whose weights to begin with")
+    trains: Literal["all", "head"] = Field(
+        default="all", description="head: only the layer that classifies; the rest stays as `start` left it"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "Train":
+        if self.trains == "head" and self.start is None:
+            raise ValueError("trains = 'head' leaves all else as it begins: give start, a victim trained on other data")
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give epochs or steps, one of the two")
         if self.batch % self.accumulate or self.batch // self.accumulate < 2:

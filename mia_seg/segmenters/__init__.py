@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
 from mia_seg.plugins import Component
 from mia_seg.segmenters._weights import local_file, obtain
 
@@ -58,13 +61,22 @@ class Network(nn.Module):
         self, heads: list[tuple[float, Tensor]], image_N3HW: Tensor, labels_NHW: Tensor, *, drawn: "Drawn | None"
     ) -> tuple[Tensor, Tensor]:
         """What `loss` says where these are the heads of what `joined` gave."""
-        count, ((weight, main), *others) = len(image_N3HW), heads
-        judged = [(weight, self.finish(main[:count], image_N3HW)), *((w, logits[:count]) for w, logits in others)]
+        count, judged = len(image_N3HW), self._finished(heads, image_N3HW)
         terms = [(weight, cross_entropy(logits, labels_NHW)) for weight, logits in judged]
-        total = sum((weight * term for weight, term in terms), torch.zeros((), device=main.device))
+        total = sum((weight * term for weight, term in terms), torch.zeros((), device=judged[0][1].device))
         if drawn is not None:
             total = (count * total + drawn.loss(heads, count)) / (count + len(drawn.feature_MCHW))
         return total, judged[0][1]
+
+    def outputs(self, image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
+        """The logits [N, K, H, W] that training compares with targets, the answer's first, with their weights."""
+        size = (image_N3HW.shape[-2], image_N3HW.shape[-1])
+        return self._finished(self.heads(self.encode(image_N3HW), size), image_N3HW)
+
+    def _finished(self, heads: list[tuple[float, Tensor]], image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
+        """The heads of real images, which come first in a batch."""
+        count, (weight, main), *others = len(image_N3HW), *heads
+        return [(weight, self.finish(main[:count], image_N3HW)), *((w, logits[:count]) for w, logits in others)]
 
     def fit(self, crops: Iterable[tuple[Tensor, Tensor]]) -> None:
         """What is learnt of the members before the first step, without gradients, into buffers; here nothing.
@@ -75,6 +87,13 @@ class Network(nn.Module):
     def backbone_parameters(self) -> list[nn.Parameter]:
         """What trains at the base rate; everything else at `head_lr` times that."""
         raise NotImplementedError
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Those of the layer that classifies, which trains alone where [train] trains = "head".
+
+        Raises MiaSegError where the architecture names none.
+        """
+        raise MiaSegError("[train] trains = 'head': this [segmenter] names no layer that classifies. Use 'all'.")
 
     def undecayed_parameters(self) -> list[nn.Parameter]:
         """Those that weight decay leaves alone, as they are places and no weights; they train at the base rate."""
@@ -100,6 +119,10 @@ class Drawn:
 
 class Segmenter(Component):
     """Settings of an architecture; `build` makes the network."""
+
+    norm: Literal["batch", "group"] = Field(
+        default="batch", description="group: each scene is normalised by itself, as DP-SGD needs"
+    )
 
     def build(self, classes: int) -> Network:
         """A freshly initialised network with `classes` outputs (torch's global generator draws the weights)."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from mia_seg.errors import MiaSegError
 from mia_seg.segmenters import Drawn
 from mia_seg.segmenters._backbone import DilatedResNet
 from mia_seg.segmenters._layers import enlarge, size_of
@@ -58,6 +59,16 @@ class ImageLevelNetwork(PSPNetwork):
         heads, tags_NK = self._heads(self.joined(image_N3HW, drawn), size_of(image_N3HW), shown_NK)
         total, logits = self.compare(heads, image_N3HW, labels_NHW, drawn=drawn)
         return total + tag_loss(tags_NK, shown_NK), logits
+
+    def outputs(self, image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
+        """None that could be compared: a class that is wrongly removed teaches nothing. Raises MiaSegError."""
+        raise MiaSegError(
+            "[segmenter] image_level learns what an image shows by its own loss, and this [objective] has another. "
+            "Use 'supervised' or one that adds to it, as 'reconstruction' does, or [segmenter] pspnet."
+        )
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        return [*super().head_parameters(), *self.tags.parameters()]
 
     def kept(self, tags_NK: Tensor) -> Tensor:
         """L, bool [N, K], from image-level logits; the likeliest class is always kept, so that P' can sum to one."""

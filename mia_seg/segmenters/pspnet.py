@@ -74,6 +74,9 @@ class PSPNetwork(Network):
     def backbone_parameters(self) -> list[nn.Parameter]:
         return list(self.backbone.parameters())
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        return list(self.classify.parameters())
+
     def _main(self, conv5: Tensor, size: tuple[int, int]) -> Tensor:
         contexts = [enlarge(pool(conv5), size_of(conv5)) for pool in self.pyramid]
         fused = self.fuse(torch.cat([conv5, *contexts], 1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
 
-from mia_seg import attacks, defenses, generators, objectives, plugins, recipes, segmenters
+from mia_seg import attacks, defenses, generators, objectives, plugins, recipes, segmenters, updates
 from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.attacks._threshold import StatisticAttack
@@ -24,6 +24,7 @@ from mia_seg.recipes.adversaries import A2, Fleet
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Segmenter
 from mia_seg.stages.scenes import Cut
+from mia_seg.updates import Update
 
 UNDEFENDED = plugins.select(defenses, Defense, "none")
 NO_POOL = (
@@ -296,6 +297,7 @@ def without_labels(texts: Sequence[str]) -> dict[str, str]:
 def _check_components(recipe: Recipe, path: str) -> None:
     plugins.from_section(segmenters, Segmenter, recipe.segmenter, where=f"{path}: [segmenter]")
     plugins.from_section(objectives, Objective, recipe.objective, where=f"{path}: [objective]")
+    plugins.from_section(updates, Update, recipe.update, where=f"{path}: [update]")
     plugins.from_section(generators, Generator, recipe.generator, where=f"{path}: [generator]")
 
 

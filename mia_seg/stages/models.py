@@ -12,12 +12,15 @@ from mia_seg import plugins, progress, segmenters, train
 from mia_seg.data import Dataset, Scenes
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
-from mia_seg.recipes import SUPERVISED, DoorRecipe, Recipe
+from mia_seg.recipes import DoorRecipe, Recipe
 from mia_seg.recipes.splits import Partition
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.stages import Stage
-from mia_seg.stages.scenes import Divided
+from mia_seg.stages.scenes import Cut, Divided
 from mia_seg.store import Draft, Store
+from mia_seg.train._order import Plan
+from mia_seg.updates import Spent
+from mia_seg.updates import Training as Terms
 from mia_seg.workspace import Workspace, devices_and_nodes
 
 T = TypeVar("T")
@@ -119,7 +122,7 @@ class TrainedModel(ModelStage[Path]):
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members
-        staged = self.recipe.objective != SUPERVISED
+        staged = "objective" in self.special
         fabric = workspace.fabric(self.recipe.train.precision, joint=True, staged=staged)
         self._say_labels()
         train.train(
@@ -151,6 +154,20 @@ class TrainedModel(ModelStage[Path]):
     def load(self, folder: Path) -> Path:
         """The file of its weights."""
         return folder / train.WEIGHTS
+
+    @property
+    def special(self) -> dict[str, Any]:
+        """What of its training is not the plain one: [objective] and [update], where they are given."""
+        shaping = self.recipe.shaping()
+        return {section: shaping[section] for section in ("objective", "update") if section in shaping}
+
+    def spent(self) -> Spent | None:
+        """What is proven of its training; of a shadow whose members are yet to be chosen, nothing."""
+        if not isinstance(self.scenes, Cut):
+            return None
+        count, settings = len(self.scenes.parts.members), self.recipe.train
+        steps = Plan(count, settings).steps
+        return train.update_of(self.recipe).spent(Terms(self.title, count, settings.batch, steps))
 
     def network(self, store: Store) -> Network:
         """The trained network, in evaluation mode."""

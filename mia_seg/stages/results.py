@@ -1,7 +1,7 @@
 """Results: what an attacker's scores come to once the victim's membership is joined back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker, Seen
 from mia_seg.stages.blind import BlindControl
-from mia_seg.stages.models import Model
+from mia_seg.stages.models import Model, TrainedModel
 from mia_seg.stages.scenes import Cut
 from mia_seg.stages.screen import CrossFitted
 from mia_seg.stages.shadow_members import ShadowMembers
@@ -131,7 +131,7 @@ class Measured(Stage[Result]):
                 "victim": self.victim.digest, "shadow": self._shadow_digest, "attacker": self.attacker.digest,
                 "victim_answers": self.seen.audited.digest, "shadow_answers": self.attacker.seen[0].audited.digest,
             },
-        } | _near_twins(self.victim.scenes.cut)  # fmt: skip
+        } | _near_twins(self.victim.scenes.cut) | _protected(self.victim, self.shadow)  # fmt: skip
 
     @property
     def _shadow_digest(self) -> str:
@@ -157,6 +157,15 @@ class Measured(Stage[Result]):
             side: sorted({*getattr(asked, side), *earlier.get(side, ())}.difference(getattr(scored, side)))
             for side in ("members", "nonmembers")
         }
+
+
+def _protected(victim: Model, shadow: Model) -> dict[str, Any]:
+    """What is proven of a victim whose training is not the plain one, and whether its attacker trains so too."""
+    if not isinstance(victim, TrainedModel) or not victim.special:
+        return {}
+    alike = isinstance(shadow, TrainedModel) and shadow.special == victim.special
+    spent = victim.spent()
+    return {"knows": "training" if alike else "nothing"} | ({"privacy": asdict(spent)} if spent else {})
 
 
 def _near_twins(cut: Cut) -> dict[str, Any]:

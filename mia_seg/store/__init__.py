@@ -56,6 +56,11 @@ def digest(parts: object) -> str:
     return hashlib.sha256(_canonical(parts).encode()).hexdigest()[:12]
 
 
+def seed_of(seed: int, epoch: int, what: str) -> int:
+    """48 bits for one use of the seed in one epoch."""
+    return int(digest([seed, epoch, what]), 16)
+
+
 def _canonical(parts: object) -> str:
     return json.dumps(parts, sort_keys=True)
 

@@ -1,18 +1,17 @@
 """One training loop for victims and shadows, on Lightning Fabric; nothing here knows which one it trains."""
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from mia_seg import objectives, plugins, segmenters
+from mia_seg import objectives, plugins, segmenters, updates
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError, Stopped
 from mia_seg.metrics.segmentation import utility
@@ -20,13 +19,24 @@ from mia_seg.objectives import NETWORK, Batch, Goal, Judged, Objective, Stage
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe
 from mia_seg.segmenters import Drawn, Network, Segmenter
-from mia_seg.store import reading, replace
+from mia_seg.segmenters._norm import normed
+from mia_seg.store import reading, replace, seed_of
 from mia_seg.train._crops import Crops, crop
 from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
-from mia_seg.train._loading import Part, load_crops, reading_scenes
-from mia_seg.train._optimizers import Optimizers, modules_of, optimizers_of, poly, set_rate, train_alone
-from mia_seg.train._order import Plan, Shares, check_shared, seed_of, start_noise
+from mia_seg.train._loading import Part, load_crops, nothing, reading_scenes
+from mia_seg.train._log import confused, memory, note
+from mia_seg.train._optimizers import (
+    Optimizers,
+    keep_statistics,
+    modules_of,
+    optimizers_of,
+    poly,
+    set_rate,
+    train_alone,
+)
+from mia_seg.train._order import Plan, Shares, check_shared, start_noise
+from mia_seg.train._source import Source
 from mia_seg.train._state import (
     LOG,
     STATE,
@@ -40,6 +50,8 @@ from mia_seg.train._state import (
     take_weights,
     write_log,
 )
+from mia_seg.updates import Step, Update
+from mia_seg.updates import Training as Terms
 
 __all__ = [
     "LOG", "STATE", "WEIGHTS", "Crops", "Source", "Training", "check_shared", "crop", "load_network",
@@ -49,16 +61,6 @@ __all__ = [
 VERSION = 1
 SAVE_EVERY = 60.0
 MINE_EVERY = 10  # steps
-
-
-class Source(Protocol):
-    """Where synthetic features come from: `mia_seg.gan.synthetic` draws them."""
-
-    def draw(self, scenes: int, key: tuple[int, int, str], hard_MHW: Tensor | None) -> Drawn:
-        """What joins `scenes` real ones."""
-
-    def hardest(self, network: Network, key: tuple[int, int, str]) -> Tensor | None:
-        """Layouts [M, H, W] that `network` finds hard, to draw for in the next steps; None: draw for any."""
 
 
 def train(
@@ -93,7 +95,7 @@ def train(
         while done.epochs < plan.epochs:
             row = training.epoch(asked)
             if fabric.is_global_zero:
-                bar.step(_note(row))
+                bar.step(note(row))
     training.check_answer()
     if fabric.is_global_zero:
         write_log(folder, done.rows)
@@ -135,8 +137,17 @@ class Training:
         self.classes = len(scenes.dataset.classes())
         self.done = Done(self.classes)
         self.last: Tensor | None = None  # images of the step that was done last
-        self.crops, self.shares = Crops(scenes, recipe.train, seed), Shares(self.plan, seed)
+        self.update, self.terms = update_of(recipe), self._terms()
+        self.crops = Crops(scenes, recipe.train, seed)
+        self.shares = Shares(self.plan, seed, partial(self.update.lists, self.terms))
         self.loader = load_crops(self.crops, self.shares, workers=workers, pinned=fabric.device.type == "cuda")
+
+    def _terms(self) -> Terms:
+        settings, plan = self.settings, self.plan
+        return Terms(
+            self.title, plan.scenes, settings.batch, plan.steps, settings.accumulate, plan.world,
+            drawn=self.source is not None, frozen=settings.trains == "head", precision=settings.precision,
+        )  # fmt: skip
 
     def prepare(self, start: Path | None) -> None:
         """Draw or load the weights, go to where the last run stopped, place all on the device."""
@@ -149,6 +160,7 @@ class Training:
         else:
             self._fit()
         self.goal = _goal_of(self.recipe, self.network, self.classes, ids=self.crops.scenes.ids)
+        self.update.check(self.goal, self.terms)
         optimizers = optimizers_of(self.goal, self.settings)
         with reading(self.folder):
             restore(self.folder, self.goal, optimizers, done=self.done, fabric=self.fabric)
@@ -174,6 +186,8 @@ class Training:
         start_noise(self.seed, epoch)
         resume_noise(done, self.fabric)
         self.run.train()
+        if self.settings.trains == "head":
+            keep_statistics(self.network)
         before, started = done.seconds, time.monotonic()
         with reading_scenes(self.loader, self.title) as batches:
             while done.steps < self.plan.steps_of(epoch):
@@ -197,8 +211,11 @@ class Training:
             faults.append(MiaSegError(f"{self.title}: another process cannot read a scene, and says which."))
         if faults:
             raise faults[0]
-        placed = [_placed(self.fabric.to_device(part)) for part in parts]
-        self.last = placed[-1][0]
+        placed = [
+            _placed(self.fabric.to_device(nothing(self.settings.crop) if part is None else part)) for part in parts
+        ]
+        if len(placed[-1][0]):
+            self.last = placed[-1][0]
         return [self._batch(k, part) for k, part in enumerate(placed)]
 
     def _batch(self, k: int, part: Part) -> Batch:
@@ -222,7 +239,7 @@ class Training:
             told |= self._told(stage, judged)
             if stage is self.stages[0]:
                 for found, part in zip(judged, parts, strict=True):
-                    counts += _confusion(found.logits_NKHW, part.labels_NHW)
+                    counts += confused(found.logits_NKHW, part.labels_NHW)
         self.done.steps += 1
         self._add(told)
         self.done.confusion_KK += self._sum(counts)
@@ -232,15 +249,12 @@ class Training:
         """One update of what a stage trains; what it made of each part, its loss weighted by the part's share."""
         if len(self.stages) > 1:
             train_alone(stage, self.modules)
-        optimizers, judged = [self.optimizers[name] for name in stage.trains], []
+        optimizers = [self.optimizers[name] for name in stage.trains]
         for optimizer in optimizers:
             optimizer.zero_grad()
-        for i, (part, share) in enumerate(zip(parts, shares, strict=True)):
-            with self.fabric.no_backward_sync(self.run, enabled=i < len(parts) - 1):
-                found: Judged = self.run(stage.name, part)
-                loss = found.loss * share
-                self.fabric.backward(loss)
-            judged.append(Judged(loss.detach(), found.logits_NKHW.detach(), found.notes))
+        parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+        key = (self.seed, self.done.epochs, f"step {self.done.steps}")
+        judged = self.update.gradients(Step(self.run, self.fabric, stage, parts, shares, parameters, self.terms, key))
         for optimizer in optimizers:
             optimizer.step()
         return judged
@@ -336,7 +350,7 @@ class Training:
             "miou": utility(confusion_KK)["miou"] if seen else None,
             **{name: value / steps for name, value in done.notes.items()},
             "seconds": done.seconds, "scenes_per_second": steps * self.settings.batch / done.seconds,
-            "memory_mib": _memory(self.fabric),
+            "memory_mib": memory(self.fabric),
         }  # fmt: skip
 
 
@@ -359,14 +373,9 @@ def seconds_a_step(recipe: Recipe, classes: int, fabric: Fabric) -> float:
     return seconds * recipe.train.accumulate
 
 
-def _note(row: dict[str, Any]) -> str:
-    """How an epoch went, for the bar."""
-    learnt = "no labelled pixel" if row["miou"] is None else f"loss {row['loss']:.3f}  mIoU {row['miou']:.3f}"
-    return f"{learnt}  {row['scenes_per_second']:.3g} scenes/s"
-
-
 def _build(section: dict[str, Any], classes: int) -> Network:
-    return plugins.from_section(segmenters, Segmenter, section, where="[segmenter]").build(classes)
+    chosen = plugins.from_section(segmenters, Segmenter, section, where="[segmenter]")
+    return normed(chosen.build(classes), chosen.norm)
 
 
 def _fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:
@@ -379,20 +388,10 @@ def _goal_of(recipe: Recipe, network: Network, classes: int, *, ids: Sequence[st
     return chosen.build(network, classes, ids=ids)
 
 
+def update_of(recipe: Recipe) -> Update:
+    """How the recipe's gradients become a step."""
+    return plugins.from_section(updates, Update, recipe.update, where="[update]")
+
+
 def _placed(part: Part) -> Part:
     return part[0].contiguous(memory_format=torch.channels_last), part[1], part[2]
-
-
-def _confusion(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
-    """Counts [K, K] (label, prediction) of a batch: the running training mIoU, which costs nothing extra to see."""
-    classes, known = logits_NKHW.shape[1], labels_NHW != IGNORE
-    pairs = labels_NHW[known] * classes + logits_NKHW.argmax(1)[known]
-    return torch.bincount(pairs, minlength=classes**2).view(classes, classes)
-
-
-def _memory(fabric: Fabric) -> int:
-    """Peak MiB so far: the device's tensors on CUDA, else this process."""
-    if fabric.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(fabric.device) >> 20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
-    return peak >> (20 if sys.platform == "darwin" else 10)

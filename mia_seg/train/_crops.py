@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from mia_seg.data import IGNORE, Scene, Scenes
 from mia_seg.recipes import Train
-from mia_seg.train._order import seed_of
+from mia_seg.store import seed_of
 
 BLACK = (0, 0, 0)
 
@@ -23,9 +23,10 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        scene = self.scenes[index]
+        view, place = divmod(index, len(self))  # a number beyond all scenes is a further view of one
+        scene = self.scenes[place]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(self.seed, self.epoch, scene.id))
+            torch.manual_seed(seed_of(self.seed, self.epoch, f"{scene.id}, view {view}" if view else scene.id))
             return crop(scene, self.settings)
 
 

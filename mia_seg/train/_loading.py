@@ -59,8 +59,15 @@ def reading_scenes(loader: DataLoader[Any], title: str) -> Iterator[Iterator[Any
         getattr(batches, "_shutdown_workers", lambda: None)()
 
 
+def nothing(crop: tuple[int, int]) -> Part:
+    """A batch for which no scene was drawn."""
+    return torch.zeros(0, 3, *crop), torch.zeros(0, *crop, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+
+
 def _collate(items: Sequence[tuple[Tensor, Tensor, int] | MiaSegError]) -> Any:
     faults = [item for item in items if isinstance(item, MiaSegError)]
+    if not items:  # scenes are drawn by coins, and none was
+        return None
     return faults[0] if faults else default_collate(list(items))
 
 

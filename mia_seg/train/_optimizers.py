@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mia_seg.objectives import NETWORK, Goal, Stage
 from mia_seg.recipes import Train
@@ -26,7 +27,15 @@ def optimizers_of(goal: Goal, settings: Train) -> Optimizers:
     }
     for name, adam in adams.items():
         adam.param_groups[0]["factor"] = goal.settings[name].lr / settings.lr
-    return {NETWORK: _sgd(goal.network, settings), **adams}
+    chosen = _head(goal.network, settings) if settings.trains == "head" else _sgd(goal.network, settings)
+    return {NETWORK: chosen, **adams}
+
+
+def keep_statistics(network: Network) -> None:
+    """Batch norms go on with the statistics that they have."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def set_rate(optimizers: Optimizers, rate: float) -> None:
@@ -61,6 +70,8 @@ def load_state_of(goal: Goal, optimizers: Optimizers, tensors: dict[str, Tensor]
     goal.network.load_state_dict(below(tensors, "model."))
     goal.helpers.load_state_dict(below(tensors, "helper."))
     for name, parameter in goal.network.named_parameters():
+        if f"momentum.{name}" not in tensors:
+            continue
         buffer = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
         optimizers[NETWORK].state[parameter]["momentum_buffer"] = buffer
     for name, parameter in goal.helpers.named_parameters():
@@ -76,12 +87,23 @@ def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _moments(goal: Goal, optimizers: Optimizers) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Each parameter's moments; a helper that no stage has trained so far has none."""
+    """Each parameter's moments; one that nothing has trained so far, and one without momentum, has none."""
     for name, parameter in goal.network.named_parameters():
-        yield name, {"momentum": optimizers[NETWORK].state[parameter]["momentum_buffer"]}
+        buffer = optimizers[NETWORK].state.get(parameter, {}).get("momentum_buffer")
+        yield name, {} if buffer is None else {"momentum": buffer}
     for name, parameter in goal.helpers.named_parameters():
         state = optimizers[name.partition(".")[0]].state.get(parameter, {})
         yield name, {key: state[key] for key in ("step", "exp_avg", "exp_avg_sq") if key in state}
+
+
+def _head(network: Network, settings: Train) -> torch.optim.SGD:
+    """For the layer that classifies alone; gradients reach nothing else."""
+    network.requires_grad_(False)
+    head = network.head_parameters()
+    for parameter in head:
+        parameter.requires_grad_(True)
+    groups = [{"params": head, "factor": settings.head_lr}]
+    return torch.optim.SGD(groups, settings.lr, settings.momentum, weight_decay=settings.weight_decay)
 
 
 def _sgd(network: Network, settings: Train) -> torch.optim.SGD:

@@ -1,14 +1,17 @@
 """Which scenes a step takes: one order for every number of devices, and each device's share of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch.utils.data import Sampler
 
 from mia_seg.errors import MiaSegError
 from mia_seg.recipes import Train
-from mia_seg.store import digest
+from mia_seg.store import seed_of
+
+Drawing = Callable[[tuple[int, int, str]], Iterator[list[int]] | None]
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,21 @@ class Shares(Sampler[list[int]]):
     """Lists of scenes for one device: `accumulate` lists a step, from step `first` of the epoch to its end.
 
     The order is that of torch's RandomSampler on the epoch's stream. Devices split a part of a step between them, so
-    that it holds the same scenes whatever their number.
+    that it holds the same scenes whatever their number. drawn: the lists of an epoch by its key, where scenes are not
+    taken in turn.
     """
 
-    def __init__(self, plan: Plan, seed: int) -> None:
-        self.plan, self.seed, self.epoch, self.first = plan, seed, 0, 0
+    def __init__(self, plan: Plan, seed: int, drawn: Drawing | None = None) -> None:
+        self.plan, self.seed, self.epoch, self.first, self.drawn = plan, seed, 0, 0, drawn
 
     def __len__(self) -> int:
         return (self.plan.steps_of(self.epoch) - self.first) * self.plan.settings.accumulate
 
     def __iter__(self) -> Iterator[list[int]]:
+        lists = self.drawn((self.seed, self.epoch, "scenes")) if self.drawn else None
+        return self._in_turn() if lists is None else islice(lists, self.first, self.first + len(self))
+
+    def _in_turn(self) -> Iterator[list[int]]:
         order, plan = order_of(self.plan.scenes, self.seed, self.epoch), self.plan
         first = self.first * plan.settings.accumulate
         for part in range(first, first + len(self)):
@@ -100,8 +108,3 @@ def start_noise(seed: int, epoch: int) -> None:
     torch.manual_seed(seed_of(seed, epoch, "rank 0"))
     for _ in range(2):
         torch.empty((), dtype=torch.int64).random_()
-
-
-def seed_of(seed: int, epoch: int, what: str) -> int:
-    """48 bits for one use of the seed in one epoch."""
-    return int(digest([seed, epoch, what]), 16)

@@ -1,0 +1,155 @@
+"""DP-SGD: what a step costs beside a plain one, and whether audits of tiny trainings stay below what it promises.
+
+Run: python benchmarks/dp_sgd.py [--size 48 64] [--rounds 5] [--runs 20]     (some minutes on one core)
+Time and peak memory: PSPNet-ResNet-18 with group norm, batch 8, one after the other in rounds of one run. Audits: a
+network of three layers learns 200 scenes, each in or out by a fair coin and half of them canaries (labels of noise); an
+epsilon is bounded from below by the scenes' losses (one run, fair coins, 95%).
+"""
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mia_seg.metrics.auditing import epsilon_one_run
+from mia_seg.objectives import Batch, Stage
+from mia_seg.objectives.supervised import Supervised
+from mia_seg.segmenters import Network
+from mia_seg.segmenters._norm import normed
+from mia_seg.segmenters.pspnet import PSPNet
+from mia_seg.updates import Step, Training, Update
+from mia_seg.updates.dp_sgd import DPSGD
+from mia_seg.updates.sgd import SGD
+
+BATCH, CLASSES, SCENES = 8, 8, 200
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--size", type=int, nargs=2, default=(48, 64))
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--runs", type=int, default=20)
+    given = options.parse_args()
+    warnings.simplefilter("ignore")
+    cost(tuple(given.size), given.rounds)
+    for epsilon in (None, 8.0, 2.0):
+        audits(epsilon, given.runs)
+
+
+def cost(size: tuple[int, int], rounds: int) -> None:
+    network = normed(PSPNet(backbone="resnet18").build(CLASSES), "group").train()
+    image, labels = torch.rand(BATCH, 3, *size), torch.randint(CLASSES, (BATCH, *size))
+    given = Batch(image.contiguous(memory_format=torch.channels_last), labels, torch.arange(BATCH))
+    terms = Training("cost", scenes=150, batch=BATCH, steps=10)
+    steps = {
+        "plain": stepping(network, SGD(), given, terms=terms),
+        "dp_sgd": stepping(network, DPSGD(noise=0.01), given, terms=terms),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds + 1):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - started)
+    ratio = statistics.median(b / a for a, b in zip(*(each[1:] for each in seconds.values()), strict=True))
+    peaks = {name: resident(step) for name, step in steps.items()}
+    print(
+        f"{size[0]} x {size[1]}, batch {BATCH}: plain {statistics.median(seconds['plain'][1:]):.3f} s, dp_sgd "
+        f"{ratio:.2f} times; peak of tensors {peaks['plain']:.0f} MiB, {peaks['dp_sgd'] / peaks['plain']:.2f} times "
+        f"({torch.get_num_threads()} threads)",
+        flush=True,
+    )
+
+
+def resident(step: Callable[[], None]) -> float:
+    """The most MiB of tensors that one step holds at once, by torch's own record of allocations."""
+    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        step()
+    held = peak = 0
+    for event in seen.profiler.kineto_results.events():  # type: ignore[union-attr]
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak / 2**20
+
+
+def stepping(network: Network, update: Update, given: Batch, *, terms: Training) -> Callable[[], None]:
+    fabric = Fabric(accelerator="cpu", devices=1)
+    goal = Supervised().build(network, CLASSES, ids=[])
+    run = fabric.setup_module(goal)
+    parameters = list(network.parameters())
+    optimizer = torch.optim.SGD(parameters, 0.01)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        share = [torch.ones(())]
+        update.gradients(Step(run, fabric, Stage("segment"), [given], share, parameters, terms, (0, 0, "step 0")))
+        optimizer.step()
+
+    return step
+
+
+class Small(Network):
+    """Three layers, and no batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 16, 3, 2, 1)
+        self.classify = nn.Conv2d(16, 4, 3, padding=1)
+
+    def encode(self, image_N3HW: Tensor) -> Tensor:
+        return self.backbone(image_N3HW)  # type: ignore[no-any-return]
+
+    def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+        return F.interpolate(self.classify(feature_NCHW.relu()), size, mode="bilinear")
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        return list(self.backbone.parameters())
+
+
+def audits(epsilon: float | None, runs: int) -> None:
+    """Of so many trainings the largest bound. epsilon: None trains without noise, as a control."""
+    terms = Training("an audit", scenes=SCENES, batch=50, steps=60)
+    method = DPSGD(noise=0, clip=1e6) if epsilon is None else DPSGD(epsilon=epsilon, delta=1e-5)
+    bounds = [bound(method, terms, seed) for seed in range(runs)]
+    promised = "no promise (no noise)" if epsilon is None else f"epsilon {epsilon:g}"
+    print(
+        f"{promised}: {runs} audits bound it from below by {max(bounds):.2f} at most, {statistics.mean(bounds):.2f} on "
+        f"average{'' if epsilon is None else f'; {sum(b > epsilon for b in bounds)} exceed it'}",
+        flush=True,
+    )
+
+
+def bound(method: DPSGD, terms: Training, seed: int) -> float:
+    torch.manual_seed(seed)
+    network, fabric = Small(), Fabric(accelerator="cpu", devices=1)
+    images, labels = torch.rand(SCENES, 3, 8, 8), torch.randint(4, (SCENES, 8, 8))
+    labels[: SCENES // 2] = (images[: SCENES // 2].mean(1) * 8 - 2).long().clamp(0, 3)  # the rest are canaries
+    members = torch.rand(SCENES) < 0.5
+    goal = fabric.setup_module(Supervised().build(network, 4, ids=[]))
+    optimizer, parameters = torch.optim.SGD(network.parameters(), 0.5, 0.9), list(network.parameters())
+    drawn = method.lists(terms, (seed, 0, "scenes"))
+    assert drawn is not None
+    for k, scenes in enumerate(islice(drawn, terms.steps)):
+        rows = torch.tensor([scene for scene in scenes if members[scene]], dtype=torch.long)
+        given = Batch(images[rows], labels[rows], rows)
+        optimizer.zero_grad()
+        key = (seed, 0, f"step {k}")
+        method.gradients(Step(goal, fabric, Stage("segment"), [given], [torch.ones(())], parameters, terms, key))
+        optimizer.step()
+    with torch.no_grad():
+        losses = F.cross_entropy(network.eval()(images), labels, reduction="none").mean((1, 2))
+    scores = -losses.numpy().astype(np.float64)
+    return epsilon_one_run(scores, members.numpy(), guesses=SCENES // 2, randomised=True, level=0.95, seed=seed)
+
+
+if __name__ == "__main__":
+    main()

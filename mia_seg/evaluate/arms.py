@@ -1,0 +1,59 @@
+"""Fleets of several trainings against plain ones: who leaks more than overfitting alone explains?"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mia_seg.metrics import equal_gap
+from mia_seg.metrics.equal_gap import Arm
+from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.per_scene import Estimate
+
+IMAGE_LOSS = "image_loss"
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A fleet with what it is compared by: an arm for each attack, by name. groups: of the N scenes."""
+
+    facts: Mapping[str, Any]
+    arms: Mapping[str, Arm]
+    groups: Sequence[Hashable]
+    seed: int
+
+
+def image_loss(loss_MN: Floats) -> Estimate:
+    """The attack that needs no other model: less loss is more likely a member's."""
+
+    def estimate(models: Integers, inside_MN: np.ndarray) -> Floats:
+        del inside_MN
+        return -loss_MN[models]
+
+    return estimate
+
+
+def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str, Any]:
+    """JSON facts of all fleets; those of `others` with how far they lie above the curve of plain ones, by attack.
+
+    Raises MiaSegError where fleets are of other scenes or halves.
+    """
+    return {"plain": [_told(one) for one in curve], "others": [_told(one) | _above(one, curve) for one in others]}
+
+
+def _told(one: Compared) -> dict[str, Any]:
+    places = {attack: equal_gap.place(arm) for attack, arm in one.arms.items()}
+    first = next(iter(places.values()))
+    told = {"members": first.members, "others": first.others, "gap": first.gap}
+    return {**one.facts, "models": len(next(iter(one.arms.values())).inside_MN), "miou": told} | {
+        "auc": {attack: place.auc for attack, place in places.items()}
+    }
+
+
+def _above(one: Compared, curve: Sequence[Compared]) -> dict[str, Any]:
+    found = {
+        attack: equal_gap.above(arm, [plain.arms[attack] for plain in curve], groups=one.groups, seed=one.seed)
+        for attack, arm in one.arms.items()
+    }
+    return {"above": {attack: asdict(each) for attack, each in found.items()}}

@@ -1,0 +1,59 @@
+"""Objectives that compare a network's outputs with other targets than the labels alone."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
+from mia_seg.objectives import Batch, Goal, Judged
+
+
+class TargetGoal(Goal):
+    """One stage: the sum over a network's outputs of their weight times a loss of their logits.
+
+    The loss is `of(logits_NKHW, batch)`, a scalar; auxiliary outputs are held to the same targets as the answer.
+    """
+
+    called: ClassVar[str]
+
+    def of(self, logits_NKHW: Tensor, batch: Batch) -> Tensor:
+        """The loss of one output; logits are float32."""
+        raise NotImplementedError
+
+    def forward(self, stage: str, batch: Batch) -> Judged:
+        del stage
+        refuse_drawn(batch, self.called)
+        outputs = self.network.outputs(batch.image_N3HW)
+        terms = [weight * self.of(logits.float(), batch) for weight, logits in outputs]
+        return Judged(torch.stack(terms).sum(), outputs[0][1])
+
+
+def refuse_drawn(batch: Batch, called: str) -> None:
+    """Raise MiaSegError where synthetic features join the batch: they have labels alone."""
+    if batch.drawn is not None:
+        raise MiaSegError(f"[objective] {called} says nothing of synthetic features. Leave out [synthetic].")
+
+
+def over_labelled(loss_NHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """The mean over labelled pixels; 0 where there is none."""
+    known = labels_NHW != IGNORE
+    return (loss_NHW * known).sum() / known.sum().clamp(min=1)
+
+
+def per_scene(loss_NHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """The mean over each scene's labelled pixels [N]; 0 where it has none."""
+    known = labels_NHW != IGNORE
+    return (loss_NHW * known).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
+
+
+def labels_or_zero(labels_NHW: Tensor) -> Tensor:
+    """Labels with 0 in place of IGNORE, for losses whose value there is not looked at."""
+    return labels_NHW.masked_fill(labels_NHW == IGNORE, 0)
+
+
+def plain(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """-log p of the label, 0 where ignored: [N, H, W]."""
+    return F.cross_entropy(logits_NKHW, labels_NHW, ignore_index=IGNORE, reduction="none")

@@ -1,0 +1,88 @@
+"""How gradients become a step: of the whole batch at once, or scene by scene. One way is one file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mia_seg.objectives import Batch, Goal, Judged, Stage
+from mia_seg.plugins import Component
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update that is due.
+
+    run: the goal under Fabric's strategy. shares: of each part the weight that makes the sum over parts and devices the
+    mean over all labelled pixels. parameters: what the stage trains. key: seed, epoch and step, for what is drawn.
+    """
+
+    run: Any
+    fabric: Fabric
+    stage: Stage
+    parts: Sequence[Batch]
+    shares: Sequence[Tensor]
+    parameters: Sequence[nn.Parameter]
+    training: "Training"
+    key: tuple[int, int, str]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a way of updating is checked against.
+
+    batch: scenes of a step on all devices. drawn: whether synthetic features join it. frozen: whether batch norms keep
+    the statistics that they begin with.
+    """
+
+    title: str
+    scenes: int
+    batch: int
+    steps: int
+    accumulate: int = 1
+    devices: int = 1
+    drawn: bool = False
+    frozen: bool = False
+    precision: str = "32-true"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What is proven of a training: epsilon at delta, for adding or removing one scene, and by which accountant.
+
+    epsilon: None where it is infinite, because there is no noise.
+    """
+
+    epsilon: float | None
+    delta: float
+    accountant: str
+    noise: float
+    clip: float
+
+
+class Update(Component):
+    """Settings; VERSION rises with what changes the trained weights."""
+
+    VERSION: ClassVar[int] = 1
+
+    def check(self, goal: Goal, training: Training) -> None:
+        """Raise MiaSegError where the goal or its training cannot be updated so."""
+
+    def lists(self, training: Training, key: tuple[int, int, str]) -> Iterator[list[int]] | None:
+        """The scenes of each step of an epoch, without end; None: each epoch takes every scene once, in whole batches.
+
+        key: seed, epoch and what the draw is for.
+        """
+        del training, key
+        return None
+
+    def gradients(self, step: Step) -> list[Judged]:
+        """Fill the gradients of the step's parameters; what was made of each part, its loss weighted by its share."""
+        raise NotImplementedError
+
+    def spent(self, training: Training) -> Spent | None:
+        """What is proven of the training; None where nothing is."""
+        del training
+        return None

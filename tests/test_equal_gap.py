@@ -1,0 +1,104 @@
+"""Fleets at equal gaps: the curve of plain training, how far others lie above it, and the command that says so."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers_files import assert_refused, call
+from helpers_in_turn import calibrated, plain, simulated
+from test_fleet import write_fleet
+
+from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import arms
+from mia_seg.metrics import equal_gap
+from mia_seg.metrics.equal_gap import Arm
+from mia_seg.report.arms import arms_png
+
+SCENES = 60
+
+
+def arm(leak: float, gap: float, seed: int = 0, models: int = 8, noise: int = 0) -> Arm:
+    """Members' readings are higher by `leak`, and `gap` of 1,000 pixels more are right; noise: another draw of both."""
+    world = simulated(models, np.full(SCENES, leak), seed)
+    rng = np.random.default_rng(noise)
+    right_MN = np.clip(500 + 60 * rng.normal(size=(models, SCENES)) + 1000 * gap * world.inside_MN, 0, 1000).astype(int)
+    confusion = np.zeros((models, SCENES, 2, 2), np.int64)
+    confusion[..., 0, 0], confusion[..., 0, 1] = right_MN, 1000 - right_MN
+    confusion[..., 1, 1], confusion[..., 1, 0] = right_MN, 1000 - right_MN
+    jitter = rng.normal(size=world.readings_MN.shape) / 5
+    return Arm(calibrated(world.readings_MN + jitter), world.inside_MN, confusion)
+
+
+def test_a_place_is_the_means_of_its_models() -> None:
+    inside = np.array([[True, False], [False, True]])
+    confusion = np.zeros((2, 2, 2, 2), np.int64)
+    confusion[0, 0], confusion[0, 1] = [[4, 0], [0, 4]], [[2, 2], [2, 2]]
+    confusion[1, 0], confusion[1, 1] = [[2, 2], [2, 2]], [[4, 0], [0, 4]]
+    found = equal_gap.place(Arm(plain(np.array([[1.0, 0.0], [0.0, 1.0]])), inside, confusion))
+    assert (found.members, found.auc) == (1.0, 1.0)
+    assert found.others == pytest.approx(1 / 3)  # of each class 2 of 6
+    assert found.gap == pytest.approx(2 / 3)
+
+
+def test_the_curve_is_lines_from_chance_through_the_plain_fleets() -> None:
+    gaps, aucs = np.array([0.4, 0.2]), np.array([0.9, 0.7])
+    for gap, auc in ((0.0, 0.5), (0.1, 0.6), (0.2, 0.7), (0.3, 0.8), (0.5, 1.0)):
+        assert equal_gap._on_curve(gap, gaps, aucs) == pytest.approx(auc)
+
+
+def test_a_training_on_the_curve_is_not_above_it_and_one_that_leaks_more_is() -> None:
+    curve = [arm(0.8, 0.1, noise=1), arm(1.6, 0.2, noise=2), arm(2.4, 0.3, noise=3)]
+    like = equal_gap.above(arm(1.2, 0.15, noise=4), curve)
+    assert like.low is not None
+    assert like.high is not None
+    assert like.low < 0 < like.high
+    assert abs(like.value) < 0.06
+    assert like.inside
+    more = equal_gap.above(arm(2.4, 0.12, noise=5), curve)
+    assert more.low is not None
+    assert more.low > 0.03
+    less = equal_gap.above(arm(0.2, 0.28, noise=6), curve)
+    assert less.high is not None
+    assert less.high < -0.03
+    assert not equal_gap.above(arm(3.0, 0.45, noise=7), curve).inside
+
+
+def test_intervals_hold_what_is_so_where_trainings_are_alike() -> None:
+    """Twenty worlds, in which the arm is one more of the plain fleets."""
+    held = 0
+    for seed in range(20):
+        curve = [arm(leak, leak / 8, seed, noise=100 * seed + k) for k, leak in enumerate((0.8, 1.6, 2.4))]
+        found = equal_gap.above(arm(1.2, 0.15, seed, noise=100 * seed + 9), curve, seed=seed)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0 <= found.high
+    assert held >= 17
+
+
+def test_few_models_have_no_interval_and_other_halves_are_refused() -> None:
+    found = equal_gap.above(arm(1.2, 0.15, models=4), [arm(0.8, 0.1, models=4)])
+    assert (found.low, found.high) == (None, None)
+    with pytest.raises(MiaSegError, match="on the same scenes and halves"):
+        equal_gap.above(arm(1.2, 0.15), [arm(0.8, 0.1, seed=5)])
+
+
+def test_what_is_told_of_all_and_drawn() -> None:
+    def fleet(name: str, *given: float) -> arms.Compared:
+        return arms.Compared({"title": name}, {"rmia": arm(*given), "image_loss": arm(*given)}, range(SCENES), 0)
+
+    facts = arms.compared([fleet("other", 2.4, 0.12)], [fleet("short", 0.8, 0.1), fleet("long", 1.6, 0.2)])
+    (other,) = facts["others"]
+    assert other["above"]["rmia"]["value"] == pytest.approx(other["auc"]["rmia"] - other["above"]["rmia"]["plain"])
+    assert other["miou"]["gap"] == pytest.approx(other["miou"]["members"] - other["miou"]["others"])
+    assert [one["title"] for one in facts["plain"]] == ["short", "long"]
+    assert "above" not in facts["plain"][0]
+    assert len(arms_png(facts)) > 5000
+
+
+def test_numbers_of_models_that_cannot_be_are_refused(workdir: Path) -> None:
+    write_fleet(workdir)
+    assert_refused(
+        call("fleet", "tiny_fleet", "--models", "5"), "--models 5: models come in pairs. Give an even number."
+    )
+    assert_refused(call("fleet", "tiny_fleet", "--models", "40"), "models, not 40. Lower --models.")
+    assert_refused(call("fleet"), "No fleet is named.")

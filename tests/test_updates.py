@@ -1,0 +1,299 @@
+"""DP-SGD: what single scenes do to a step is bounded and hidden, and what is spent is counted; plain SGD beside it."""
+
+import math
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers_scenes import Toy
+from lightning_fabric import Fabric
+from test_objectives import CLASSES, batch, check_killed, folder
+from test_train import recipe, run, tiny
+from torch import Tensor, nn
+
+from mia_seg import objectives, train, updates
+from mia_seg.data import IGNORE
+from mia_seg.errors import MiaSegError
+from mia_seg.objectives import Batch, Goal, Helper, Objective, Stage
+from mia_seg.plugins import build
+from mia_seg.recipes import Train
+from mia_seg.segmenters import Network
+from mia_seg.segmenters._norm import normed
+from mia_seg.segmenters.pspnet import PSPNet
+from mia_seg.updates import Step, Training
+from mia_seg.updates.dp_sgd import DPSGD
+
+__all__ = ["folder", "tiny"]
+
+TERMS = Training("a test", scenes=4, batch=4, steps=10)
+MANY = Training("a test", scenes=150, batch=16, steps=468)
+
+
+def network(norm: str = "group") -> Network:
+    torch.manual_seed(0)
+    return normed(Toy(CLASSES, dropout=None), norm)
+
+
+def supervised(made: Network) -> Goal:
+    chosen = build(objectives, Objective, "supervised", settings={}, where="here")
+    return chosen.build(made, CLASSES, ids=[])
+
+
+def gradient(method: DPSGD, made: Network, given: Batch, terms: Training = TERMS, step: int = 0) -> Tensor:
+    """The gradient that a step takes, as one vector."""
+    fabric, goal = Fabric(accelerator="cpu", devices=1), supervised(made)
+    parameters = list(made.parameters())
+    share = [torch.ones(())]
+    method.gradients(
+        Step(
+            fabric.setup_module(goal),
+            fabric,
+            Stage("segment"),
+            [given],
+            share,
+            parameters,
+            terms,
+            (0, 0, f"step {step}"),
+        )
+    )
+    return torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+
+
+def alone(made: Network, given: Batch) -> list[Tensor]:
+    """Each scene's gradient by a loop that knows nothing of updates."""
+    found = []
+    for k in range(len(given.image_N3HW)):
+        made.zero_grad()
+        made.loss(given.image_N3HW[k : k + 1], given.labels_NHW[k : k + 1])[0].backward()
+        found.append(torch.cat([p.grad.flatten() for p in made.parameters() if p.grad is not None]))
+    return found
+
+
+# A step.
+
+
+def test_without_noise_and_clip_it_is_the_mean_of_single_scenes_gradients() -> None:
+    made, given = network(), batch()
+    expected = torch.stack(alone(made, given)).sum(0) / TERMS.batch
+    torch.testing.assert_close(gradient(DPSGD(noise=0, clip=1e6), made, given), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("clip", [0.01, 0.3, 3.0])
+def test_each_scene_moves_a_step_by_no_more_than_the_clip(clip: float) -> None:
+    made, given = network(), batch()
+    singles = alone(made, given)
+    clipped = [g * min(1.0, clip / float(g.norm())) for g in singles]
+    found = gradient(DPSGD(noise=0, clip=clip), made, given)
+    torch.testing.assert_close(found, torch.stack(clipped).sum(0) / TERMS.batch, rtol=1e-5, atol=1e-8)
+    assert float(found.norm()) * TERMS.batch <= clip * 4 * (1 + 1e-5)
+    for left in range(4):
+        rest = gradient(DPSGD(noise=0, clip=clip), made, given.only(torch.tensor([k for k in range(4) if k != left])))
+        assert float((found - rest).norm()) * TERMS.batch <= clip * (1 + 1e-5), "one scene"
+    given.image_N3HW[2] = 1 - given.image_N3HW[2]
+    assert float((found - gradient(DPSGD(noise=0, clip=clip), made, given)).norm()) * TERMS.batch <= 2 * clip
+
+
+def test_a_scenes_gradient_does_not_depend_on_its_mates() -> None:
+    made, given = network(), batch()
+    one = gradient(DPSGD(noise=0, clip=0.1), made, given.only(torch.tensor([1])))
+    both = gradient(DPSGD(noise=0, clip=0.1), made, given.only(torch.tensor([1, 3])))
+    other = gradient(DPSGD(noise=0, clip=0.1), made, given.only(torch.tensor([3])))
+    torch.testing.assert_close(both, one + other, rtol=1e-5, atol=1e-8)
+
+
+def test_noise_has_the_deviation_that_it_says_and_no_other_law() -> None:
+    made, nothing = network(), batch().only(torch.tensor([], dtype=torch.long))
+    method = DPSGD(noise=2.0, clip=0.5)
+    draws = torch.stack([gradient(method, made, nothing, step=k) for k in range(40)])
+    assert draws.numel() > 20_000
+    assert float(draws.std()) == pytest.approx(2.0 * 0.5 / TERMS.batch, rel=0.02)
+    assert float(draws.mean()) == pytest.approx(0, abs=0.005)
+    assert float((draws**4).mean() / (draws**2).mean() ** 2) == pytest.approx(3, rel=0.05), "a Gaussian's fourth moment"
+    assert abs(np.corrcoef(draws[:2].numpy())[0, 1]) < 0.2, "each step its own"
+    torch.testing.assert_close(gradient(method, made, nothing, step=3), draws[3], rtol=0, atol=0)
+
+
+def test_crops_of_one_scene_share_its_bound() -> None:
+    made, given = network(), batch()
+    given.scene_N = torch.tensor([1, 1 + TERMS.scenes, 2, 2 + TERMS.scenes])  # two views each
+    found = gradient(DPSGD(noise=0, clip=0.01, views=2), made, given)
+    assert float(found.norm()) * TERMS.batch <= 0.01 * 2 * (1 + 1e-5)
+    pooled = [given.only(torch.tensor(rows)) for rows in ([0, 1], [2, 3])]
+    singles = []
+    for two in pooled:
+        made.zero_grad()
+        made.loss(two.image_N3HW, two.labels_NHW)[0].backward()
+        singles.append(torch.cat([p.grad.flatten() for p in made.parameters() if p.grad is not None]))
+    expected = torch.stack([g * min(1.0, 0.01 / float(g.norm())) for g in singles]).sum(0) / TERMS.batch
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_a_scene_without_a_label_moves_nothing() -> None:
+    made, given = network(), batch(labelled=False)
+    assert (given.labels_NHW == IGNORE).all()
+    assert not gradient(DPSGD(noise=0), made, given).any()
+
+
+# Which scenes.
+
+
+def test_scenes_are_drawn_by_a_coin_each() -> None:
+    lists = list(islice(DPSGD(noise=1).lists(MANY, (0, 0, "scenes")) or (), 2000))
+    sizes = np.array([len(one) for one in lists])
+    rate = MANY.batch / MANY.scenes
+    assert sizes.mean() == pytest.approx(MANY.batch, rel=0.02)
+    assert sizes.var() == pytest.approx(MANY.scenes * rate * (1 - rate), rel=0.1)
+    often = np.bincount(np.concatenate(lists), minlength=MANY.scenes) / len(lists)
+    assert abs(often - rate).max() < 5 * math.sqrt(rate * (1 - rate) / len(lists))
+    assert lists[:3] == list(islice(DPSGD(noise=1).lists(MANY, (0, 0, "scenes")) or (), 3))
+    (first,) = islice(DPSGD(noise=1, views=2).lists(MANY, (0, 0, "scenes")) or (), 1)
+    assert first == [scene + view * 150 for scene in lists[0] for view in (0, 1)]
+
+
+# A training.
+
+
+def private(**settings: Any) -> train.Recipe:
+    made = recipe(6, epochs=4, batch=5)
+    return made.model_copy(update={"update": {"name": "dp_sgd", "noise": 0.01, **settings}})
+
+
+@pytest.fixture
+def grouped(monkeypatch: pytest.MonkeyPatch, tiny: list[Toy]) -> None:
+    whole = train._build
+    monkeypatch.setattr(train, "_build", lambda section, classes: normed(whole(section, classes), "group"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_killed_run_draws_the_same_scenes_and_noise(folder: Path, grouped: None) -> None:
+    pytest.importorskip("opacus")
+    check_killed(private(views=2), folder)
+    other = run(private(views=2, noise=0.02), folder / "other")
+    assert other != (folder / "unbroken" / train.WEIGHTS).read_bytes()
+
+
+def test_the_head_alone_trains_on_statistics_that_stay() -> None:
+    torch.manual_seed(0)
+    made = PSPNet(backbone="resnet18").build(CLASSES)
+    settings = Train(epochs=1, batch=2, lr=0.1, crop=(32, 48), start="base", trains="head")
+    optimizers = train.optimizers_of(supervised(made), settings)
+    train.keep_statistics(made.train())
+    before = {key: value.clone() for key, value in made.state_dict().items()}
+    given = batch(2)
+    made.loss(given.image_N3HW, given.labels_NHW)[0].backward()
+    optimizers["network"].step()
+    changed = {key for key, value in made.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"classify.weight", "classify.bias"}
+    with pytest.raises(ValueError, match="give start"):
+        Train(epochs=1, batch=2, lr=0.1, crop=(32, 48), trains="head")
+
+
+def test_group_norm_takes_the_place_of_every_batch_norm() -> None:
+    made = normed(PSPNet(backbone="resnet18").build(CLASSES), "group").train()
+    assert not [m for m in made.modules() if isinstance(m, nn.BatchNorm2d)]
+    weights = sum(p.numel() for p in made.parameters())
+    assert weights == sum(p.numel() for p in PSPNet(backbone="resnet18").build(CLASSES).parameters())
+    given = batch(2)
+    made.eval()
+    one = made(given.image_N3HW[:1])
+    torch.testing.assert_close(made(given.image_N3HW)[:1], one, rtol=1e-4, atol=1e-5)
+
+
+# What is spent.
+
+
+def test_one_step_on_all_scenes_is_the_gaussian_mechanism() -> None:
+    """Its least epsilon in closed form: Balle & Wang, ICML 2018, theorem 8. Renyi's bound is above, and not far."""
+    pytest.importorskip("opacus")
+    spent = DPSGD(noise=1.5, delta=1e-3).spent(Training("t", scenes=100, batch=100, steps=1))
+    assert spent.epsilon is not None
+    exact = _gaussian(1.5, 1e-3)
+    assert exact < spent.epsilon < 1.25 * exact
+
+
+def test_a_second_accountant_agrees() -> None:
+    """Renyi divergences of whole orders in closed form (Mironov et al., arXiv 1908.10530, section 3.3)."""
+    pytest.importorskip("opacus")
+    for noise in (1.4, 3.0, 6.0):
+        spent = DPSGD(noise=noise, delta=1e-3).spent(MANY)
+        assert spent.epsilon is not None
+        assert spent.epsilon == pytest.approx(_renyi(noise, 1e-3), rel=0.05)
+        assert spent.epsilon <= _renyi(noise, 1e-3) + 1e-6, "it looks at more orders"
+
+
+def test_noise_for_an_epsilon_spends_it_and_no_more() -> None:
+    pytest.importorskip("opacus")
+    spent = DPSGD(epsilon=8, delta=1e-3).spent(MANY)
+    assert spent.epsilon is not None
+    assert 7.9 < spent.epsilon <= 8
+    assert spent.noise == pytest.approx(1.41, abs=0.02)
+    assert DPSGD(noise=0).spent(MANY).epsilon is None, "without noise nothing is proven"
+    assert DPSGD(noise=1).spent(MANY).delta == pytest.approx(1 / 1500)
+
+
+def _gaussian(noise: float, delta: float) -> float:
+    def excess(epsilon: float) -> float:
+        a, b = 1 / (2 * noise) - epsilon * noise, -1 / (2 * noise) - epsilon * noise
+        cdf = [math.erfc(-x / math.sqrt(2)) / 2 for x in (a, b)]
+        return cdf[0] - math.exp(epsilon) * cdf[1] - delta
+
+    low, high = 0.0, 50.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return high
+
+
+def _renyi(noise: float, delta: float) -> float:
+    q, best = MANY.batch / MANY.scenes, math.inf
+    for order in range(2, 200):
+        terms = [
+            math.lgamma(order + 1) - math.lgamma(k + 1) - math.lgamma(order - k + 1)
+            + (order - k) * math.log(1 - q) + k * math.log(q) + (k * k - k) / (2 * noise**2)
+            for k in range(order + 1)
+        ]  # fmt: skip
+        top = max(terms)
+        rdp = MANY.steps * (top + math.log(sum(math.exp(t - top) for t in terms))) / (order - 1)
+        best = min(best, rdp + math.log1p(-1 / order) - math.log(delta * order) / (order - 1))
+    return best
+
+
+# What is refused.
+
+
+def refusal(method: DPSGD, goal: Goal, terms: Training = MANY) -> str:
+    with pytest.raises(MiaSegError) as refused:
+        method.check(goal, terms)
+    return str(refused.value)
+
+
+def test_what_cannot_be_private_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, good = DPSGD(noise=1), supervised(network())
+    assert "a BatchNorm2d mixes those of a batch. Set norm = 'group'" in refusal(method, supervised(network("batch")))
+    assert "Leave [objective] out" in refusal(method, Goal(network()))
+    helped = supervised(network())
+    helped.settings = {"critic": Helper(nn.Linear(1, 1), 1e-3)}
+    assert "helper networks" in refusal(method, helped)
+    for changed, says in (
+        ({"drawn": True}, "Leave out [synthetic]"), ({"devices": 2}, "--devices 1"),
+        ({"accumulate": 2}, "[train] accumulate"), ({"precision": "16-mixed"}, "Use bf16-mixed"),
+        ({"batch": 4}, "one step in 55 draws none"),
+    ):  # fmt: skip
+        terms = Training(**{"title": "a test", "scenes": 150, "batch": 16, "steps": 9} | changed)  # type: ignore[arg-type]
+        assert says in refusal(method, good, terms)
+    assert "above 1 / 150" in refusal(DPSGD(noise=1, delta=0.01), good)
+    for settings in ({}, {"noise": 1, "epsilon": 8}):
+        with pytest.raises(MiaSegError, match="give noise or epsilon, one of the two"):
+            build(updates, updates.Update, "dp_sgd", settings=settings, where="[update]")
+
+
+def test_an_epsilon_out_of_reach_and_a_missing_accountant_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = supervised(network())
+    with monkeypatch.context() as patch:
+        patch.setitem(__import__("sys").modules, "opacus.accountants.analysis.rdp", None)
+        assert "pip install 'mia-seg[dp]'" in refusal(DPSGD(noise=1.23), good)
+    pytest.importorskip("opacus")
+    assert "no noise lets" in refusal(DPSGD(epsilon=1e-6), good)
