@@ -49,14 +49,21 @@ class Network(nn.Module):
 
         drawn: synthetic features that pass the decoder in the same batch; they teach the decoder alone (thesis 6.1).
         """
-        count, size = len(image_N3HW), (image_N3HW.shape[-2], image_N3HW.shape[-1])
+        size = (image_N3HW.shape[-2], image_N3HW.shape[-1])
+        return self.compare(self.heads(self.joined(image_N3HW, drawn), size), image_N3HW, labels_NHW, drawn=drawn)
+
+    def joined(self, image_N3HW: Tensor, drawn: "Drawn | None") -> Tensor:
+        """Features of a batch at the cut: those of the images, then the synthetic ones."""
         feature = self.encode(image_N3HW)
-        if drawn is not None:
-            feature = torch.cat([feature, drawn.feature_MCHW.to(feature)])
-        heads = self.heads(feature, size)
-        judged = self._finished(heads, image_N3HW)
+        return feature if drawn is None else torch.cat([feature, drawn.feature_MCHW.to(feature)])
+
+    def compare(
+        self, heads: list[tuple[float, Tensor]], image_N3HW: Tensor, labels_NHW: Tensor, *, drawn: "Drawn | None"
+    ) -> tuple[Tensor, Tensor]:
+        """What `loss` says where these are the heads of what `joined` gave."""
+        count, judged = len(image_N3HW), self._finished(heads, image_N3HW)
         terms = [(weight, cross_entropy(logits, labels_NHW)) for weight, logits in judged]
-        total = sum((weight * term for weight, term in terms), torch.zeros((), device=feature.device))
+        total = sum((weight * term for weight, term in terms), torch.zeros((), device=judged[0][1].device))
         if drawn is not None:
             total = (count * total + drawn.loss(heads, count)) / (count + len(drawn.feature_MCHW))
         return total, judged[0][1]
