@@ -49,6 +49,7 @@ def test_features_have_the_grid_of_the_segmenter_whatever_the_size(name: str, si
     ("name", "cut"),
     [
         ("pspnet", (256, 8)),
+        ("deeplabv2", (256, 8)),
         ("gss", (256, 8)),
         ("superpixel", (256, 8)),
         ("learnable_dilation", (256, 8)),
@@ -64,7 +65,8 @@ def test_each_segmenter_shows_where_it_is_cut(name: str, cut: tuple[int, int]) -
 
 def test_every_segmenter_with_a_cut_was_looked_at() -> None:
     assert names(segmenters) == [
-        "deeplabv2", "deeplabv3plus", "dpc", "gss", "image_level", "learnable_dilation", "pspnet", "superpixel", "upernet",
+        "deeplabv2", "deeplabv3plus", "dpc", "gss", "image_level", "learnable_dilation", "pspnet", "superpixel",
+        "upernet",
     ]  # fmt: skip
 
 
