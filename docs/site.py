@@ -24,6 +24,7 @@ MENU = {
         "docs/engines.md",
         "docs/training.md",
         "docs/objectives.md",
+        "docs/protective.md",
         "docs/published.md",
         "docs/results.md",
     ],

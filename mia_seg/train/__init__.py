@@ -365,6 +365,8 @@ def seconds_a_step(recipe: Recipe, classes: int, fabric: Fabric) -> float:
         started = time.monotonic()
         batch = Batch(*_made.placed(fabric.to_device((image, labels, torch.zeros(shape[0], dtype=torch.long)))))
         for stage in goal.stages:
+            if len(goal.stages) > 1:
+                train_alone(stage, modules_of(goal))
             fabric.backward(loss := run(stage.name, batch).loss)
         for optimizer in optimizers:
             optimizer.step()
