@@ -245,7 +245,7 @@ def _check_door(name: str, victim: DoorRecipe, asked: Request) -> None:
         if isinstance(defense.component, NetworkDefense):
             raise MiaSegError(
                 f"Defense '{defense.name}' changes the forward pass, and victim '{name}' is behind a door. Choose one "
-                f"that changes the answer alone: none, argmax, gaussian."
+                f"that changes the answer alone, as argmax or gaussian do."
             )
     for attack in asked.attacks:
         if labels_only(victim) and attack.component.needs_posterior:
