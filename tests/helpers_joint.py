@@ -66,6 +66,18 @@ def all_first_steps(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
     }
 
 
+def staged_steps(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
+    """Network and discriminator after two steps of two stages."""
+    train._made.build = lambda recipe, classes: Toy(classes, None)  # likewise
+    made = recipe(steps=2, batch=4).model_copy(update={"objective": {"name": "adversarial", "crf": 0, "width": 8}})
+    training = Training(made, unevenly_labelled(4), seed=0, folder=folder, fabric=fabric, workers=0, title="joint")
+    training.prepare(None)
+    while training.done.epochs < training.plan.epochs:
+        row = training.epoch([])
+    kept = training.goal.state_dict() | {"told": torch.tensor([row["loss"], row["discriminate_loss"]])}
+    return {f"staged:{name}": tensor.contiguous() for name, tensor in kept.items() if tensor.is_floating_point()}
+
+
 def broken_and_unbroken(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
     """Weights of a toy with dropout after seven steps, in one go and stopped after the fourth by the last process."""
     train._made.build = lambda recipe, classes: Toy(classes, 0.5)  # a script of its own, or put back by the test
@@ -138,6 +150,9 @@ def main(folder: Path) -> None:
     fabric.launch()
     found = all_first_steps(fabric, folder) | broken_and_unbroken(fabric, folder)
     found |= broken_in_one_process(fabric, folder)
+    staged = Fabric(accelerator="cpu", devices=2, strategy="ddp_find_unused_parameters_true")
+    staged.launch()
+    found |= staged_steps(staged, folder / "staged")
     if fabric.is_global_zero:
         save_file(found, folder / "found.safetensors")
     fabric.barrier()

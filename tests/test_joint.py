@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers_joint import all_first_steps, recipe
+from helpers_joint import all_first_steps, recipe, staged_steps
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import RandomSampler
 
-from mia_seg import workspace
+from mia_seg import train, workspace
 from mia_seg.errors import MiaSegError
 from mia_seg.store import Store, seed_of
 from mia_seg.train._order import Plan, Shares, order_of
@@ -27,9 +27,13 @@ ROOT = Path(__file__).parents[1]
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What one process and two come to."""
     folder = tmp_path_factory.mktemp("joint")
-    for part in ("joint", "frozen", "frozen in parts"):
+    for part in ("joint", "frozen", "frozen in parts", "staged"):
         (folder / part).mkdir()
-    one = all_first_steps(Fabric(accelerator="cpu", devices=1), folder)
+    alone = Fabric(accelerator="cpu", devices=1)
+    one = all_first_steps(alone, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train._made, "build", None)  # put back, whatever it is replaced by
+        one |= staged_steps(alone, folder / "staged")
     script = [sys.executable, "-W", "error", str(ROOT / "tests" / "helpers_joint.py"), str(folder)]
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT")}
@@ -56,6 +60,14 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 def test_two_processes_take_the_step_of_one(name: str, found: tuple[dict[str, Tensor], dict[str, Tensor]]) -> None:
     one, two = (case(tensors, name) for tensors in found)
     assert len(one) > 100
+    assert_close(one, two)
+
+
+def test_stages_of_two_processes_take_the_steps_of_one(
+    found: tuple[dict[str, Tensor], dict[str, Tensor]],
+) -> None:
+    one, two = (case(tensors, "staged") for tensors in found)
+    assert {name.partition(".")[0] for name in one} == {"network", "helpers", "told"}
     assert_close(one, two)
 
 
