@@ -39,6 +39,7 @@ from mia_seg.data import IGNORE, Scenes
 from mia_seg.data.cityscapes import Cityscapes
 from mia_seg.data.streets import Streets
 from mia_seg.metrics.membership import auc
+from mia_seg.objectives import Batch
 from mia_seg.oracles import as_is
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.query import Recording, answers
@@ -111,7 +112,7 @@ def recipe_of(kind: Any, name: str, fabric: Fabric, **changed: Any) -> Recipe:
 def training(fabric: Fabric, sizes: Sizes, *, batch: int, seconds: float) -> None:
     images = torch.rand(batch, 3, *sizes.crop)
     labels = torch.randint(CLASSES, (batch, *sizes.crop))
-    ready = train._placed((fabric.to_device(images), fabric.to_device(labels)))
+    ready = train._made.placed((fabric.to_device(images), fabric.to_device(labels), torch.arange(batch)))
     steps = {"mia-seg, PSPNet-ResNet-101": ours(fabric, sizes, ready), "torchvision, deeplabv3": theirs(fabric, ready)}
     speeds = [
         {name: speed(step, fabric, seconds / sizes.rounds) for name, step in steps.items()} for _ in range(sizes.rounds)
@@ -125,20 +126,21 @@ def training(fabric: Fabric, sizes: Sizes, *, batch: int, seconds: float) -> Non
         )
 
 
-def ours(fabric: Fabric, sizes: Sizes, ready: train.Pair) -> Step:
+def ours(fabric: Fabric, sizes: Sizes, ready: train.Part) -> Step:
     settings = recipe_of("victim", "cityscapes", fabric, crop=sizes.crop)
-    network = train._fresh_network(settings, CLASSES, 0)
-    objective, optimizer = fabric.setup(train.Objective(network.train()), train._optimizer(network, settings.train))
+    network = train._made.fresh_network(settings, CLASSES, 0)
+    goal = train._made.goal_of(settings, network.train(), CLASSES, ids=[])
+    run, optimizer = fabric.setup(goal, *train.optimizers_of(goal, settings.train).values())
 
     def step() -> None:
         optimizer.zero_grad()
-        fabric.backward(objective(*ready)[0])
+        fabric.backward(run("segment", Batch(*ready)).loss)
         optimizer.step()
 
     return step
 
 
-def theirs(fabric: Fabric, ready: train.Pair) -> Step:
+def theirs(fabric: Fabric, ready: train.Part) -> Step:
     """As torchvision's reference trains it: an auxiliary head of half the weight."""
     network = deeplabv3_resnet101(weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=True)
     network = network.to(memory_format=torch.channels_last).train()
@@ -216,7 +218,7 @@ def trained(
 
 
 def asked(fabric: Fabric, sizes: Sizes, *, scratch: Path) -> None:
-    network = train._fresh_network(recipe_of("victim", "cityscapes", fabric), CLASSES, 0).eval().to(fabric.device)
+    network = train._made.fresh_network(recipe_of("victim", "cityscapes", fabric), CLASSES, 0).eval().to(fabric.device)
     oracle = NetworkOracle(network, Window(size=sizes.crop, mirror=True))
     scenes = painted(sizes.image, sizes.asked)
     oracle(scenes[0].image_HWC, 0)

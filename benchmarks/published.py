@@ -5,7 +5,8 @@ Run: python benchmarks/published.py [RECIPE ...]
 Data sets are written for the occasion, in their real layouts and sizes. What is smaller than published: the batch (2,
 the smallest that batch normalisation takes), the steps (2), the number of scenes, and the scene that is asked about,
 which is one crop (a scene of 1024 x 2048 is eight). Weights are random. Each recipe runs in a process of its own. The
-last two columns are computed, on tensors without content: what a step keeps for its backward pass, and its operations.
+last two columns are computed, on tensors without content: what a step of the segmenter keeps for its backward pass, and
+its operations; what an objective adds is measured alone.
 """
 
 import argparse
@@ -20,10 +21,11 @@ from pathlib import Path
 
 RECIPES = (
     ("victim", "cityscapes_coarse"), ("victim", "cityscapes"), ("victim", "cityscapes_drives"),
-    ("victim", "cityscapes_full"), ("victim", "cityscapes_upernet"), ("shadow", "cityscapes_a1_15k"),
+    ("victim", "cityscapes_full"), ("victim", "cityscapes_upernet"), ("victim", "cityscapes_gss"),
+    ("victim", "cityscapes_learnable_dilation"), ("victim", "camvid_superpixel"), ("shadow", "cityscapes_a1_15k"),
     ("shadow", "cityscapes_a1_30k"), ("shadow", "cityscapes_a1_listed"), ("shadow", "cityscapes_drives_a1"),
     ("shadow", "bdd100k_a2"), ("shadow", "bdd100k_a2_drives"), ("shadow", "mapillary_a2"),
-    ("shadow", "mapillary_a2_random"),
+    ("shadow", "mapillary_a2_random"), ("victim", "voc_seg_gan"),
 )  # fmt: skip
 BATCH, STEPS = 2, 2
 # An A100 multiplies bfloat16 at 312 TFLOP/s by its data sheet; convolutional training is rarely above a third of it.
@@ -34,20 +36,22 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("recipes", nargs="*", default=[name for _, name in RECIPES])
     options.add_argument("--computed", action="store_true", help="only what would be needed on a GPU")
+    options.add_argument("--precision", help="in place of the recipes', where a processor lacks bfloat16")
     options.add_argument("--worker", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.worker:
-        print(json.dumps(measure(given.worker)))
+        print(json.dumps(measure(given.worker, given.precision)))
         return
     print("| recipe | network | crop | s a step of 2 | s a query | peak MiB | computed: GB at batch | GPU hours |")
     print("|---|---|---|---|---|---|---|---|")
     for name in given.recipes:
-        here = {"step": 0, "query": 0, "peak": 0} if given.computed else in_process_of_its_own(name)
+        here = {"step": 0, "query": 0, "peak": 0} if given.computed else in_process_of_its_own(name, given.precision)
         print(row(name, here), flush=True)
 
 
-def in_process_of_its_own(name):
-    run = subprocess.run([sys.executable, __file__, "--worker", name], stdout=subprocess.PIPE, text=True, check=True)
+def in_process_of_its_own(name, precision):
+    command = [sys.executable, __file__, "--worker", name, *(["--precision", precision] if precision else [])]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -69,9 +73,10 @@ def load(name):
     return recipes.load(dict((n, kind) for kind, n in RECIPES)[name], name)
 
 
-def network_of(settings, classes: int = 19):
+def network_of(settings):
     from mia_seg import plugins, segmenters
 
+    classes = len(settings.dataset().classes())
     section = settings.segmenter | {"pretrained": False}
     return plugins.from_section(segmenters, segmenters.Segmenter, section, where="[segmenter]").build(classes)
 
@@ -98,7 +103,7 @@ def per_crop(settings):
     return counted.get_total_flops() / BATCH, sum(size for _, size in kept.values()) / BATCH, weights
 
 
-def measure(name):
+def measure(name, precision):
     """Seconds a training step and a query, and the process's peak memory in MiB."""
     from lightning_fabric import Fabric
 
@@ -109,7 +114,8 @@ def measure(name):
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     settings = load(name)
-    short = settings.train.model_copy(update={"steps": STEPS, "batch": BATCH, "start": None})
+    given = {"precision": precision} if precision else {}
+    short = settings.train.model_copy(update={"steps": STEPS, "batch": BATCH, "start": None, **given})
     section = settings.segmenter | {"pretrained": False}
     settings = settings.model_copy(update={"train": short, "segmenter": section})
     dataset = settings.dataset()
@@ -122,7 +128,7 @@ def measure(name):
         start = time.monotonic()
         train.train(settings, Scenes(dataset, root, ids[:BATCH]), seed=0, folder=out, fabric=fabric, title=name)
         trained = time.monotonic() - start
-        box = NetworkOracle(train.load_network(settings, 19, out / train.WEIGHTS), settings.window)
+        box = NetworkOracle(train.load_network(settings, len(dataset.classes()), out / train.WEIGHTS), settings.window)
         start = time.monotonic()
         scenes = Scenes(dataset, root, ids[BATCH : BATCH + 1])
         query.query(box, scenes, [query.Recording(out, as_is)], stride=8, seed=0, title=name)
@@ -138,10 +144,13 @@ def write(root: Path, section, crop) -> None:
 
     from mia_seg.data.streets import Streets
 
-    size = {"cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048)}[section["name"]]
+    sizes = {
+        "cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048), "voc": (375, 500),
+        "camvid": (360, 480),
+    }  # fmt: skip
     streets = Streets(size=(128, 256))
     for index, scene_id in enumerate(streets.ids(None)[: BATCH + 1]):
-        size = crop if index == BATCH else size
+        size = crop if index == BATCH else sizes[section["name"]]
         scene = streets.scene(None, scene_id)
         image = Image.fromarray(scene.image_HWC).resize(size[::-1], Image.Resampling.BICUBIC)
         labels = np.array(Image.fromarray(scene.labels_HW).resize(size[::-1], Image.Resampling.NEAREST))
@@ -162,6 +171,20 @@ def write_cityscapes(root: Path, index: int, image, *, labels, section) -> None:
         save(image, root / "cityscapes" / "leftImg8bit" / folder / "aachen" / f"{stem}_leftImg8bit.png")
         path = root / "cityscapes" / kind / folder / "aachen" / f"{stem}_{kind}_labelTrainIds.png"
         save(Image.fromarray(labels), path)
+
+
+def write_camvid(root: Path, index: int, image, *, labels, section) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from mia_seg.data._labels import CITYSCAPES
+    from mia_seg.data.camvid import TO_CITYSCAPES, VOID
+
+    raw = np.full(labels.shape, VOID, np.uint8)
+    for stored, name in enumerate(TO_CITYSCAPES.values()):
+        raw[labels == list(CITYSCAPES).index(name)] = stored
+    save(image, root / "camvid" / "train" / f"0001TP_{index:06d}.png")
+    save(Image.fromarray(raw), root / "camvid" / "trainannot" / f"0001TP_{index:06d}.png")
 
 
 def write_bdd100k(root: Path, index: int, image, *, labels, section) -> None:
@@ -193,7 +216,23 @@ def write_mapillary(root: Path, index: int, image, *, labels, section) -> None:
     (root / "mapillary" / "config.json").write_text(json.dumps(config))
 
 
-WRITERS = {"cityscapes": write_cityscapes, "bdd100k": write_bdd100k, "mapillary": write_mapillary}
+def write_voc(root: Path, index: int, image, *, labels, section) -> None:
+    from PIL import Image
+
+    root, stem = root / "VOCdevkit" / "VOC2012", f"2007_{index:06d}"
+    save(image, root / "JPEGImages" / f"{stem}.jpg")
+    save(Image.fromarray(labels), root / section["annotation"] / f"{stem}.png")
+    for folder in section["folders"]:
+        path = root / "ImageSets" / "Segmentation" / f"{folder}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(f"{stem}\n")
+
+
+WRITERS = {
+    "cityscapes": write_cityscapes, "bdd100k": write_bdd100k, "mapillary": write_mapillary, "voc": write_voc,
+    "camvid": write_camvid,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 
 from mia_seg import recipes, train
 from mia_seg.data import Scenes
+from mia_seg.workspace import fastest
 
 
 def main() -> None:
@@ -22,9 +23,11 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--precision", default=fastest("cpu"))
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     settings = recipes.load("victim", "demo")
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"precision": given.precision})})
     dataset = settings.dataset()
     scenes = Scenes(dataset, None, dataset.ids(None)[: settings.train.batch * given.steps], room=1 << 30)
     list(scenes)  # painted once, as in any epoch but the first
@@ -43,8 +46,12 @@ def main() -> None:
 
 def bare_loop(settings, scenes):
     """What one would write in a notebook: autocast, loss, backward, step, on tensors that are ready."""
-    network = train._fresh_network(settings, len(scenes.dataset.classes()), 0)
-    optimizer = train._optimizer(network, settings.train)
+    network = train._made.fresh_network(settings, len(scenes.dataset.classes()), 0)
+    backbone = {id(p) for p in network.backbone_parameters()}
+    heads = [p for p in network.parameters() if id(p) not in backbone]
+    wanted = settings.train
+    groups = [{"params": network.backbone_parameters()}, {"params": heads, "lr": wanted.lr * wanted.head_lr}]
+    optimizer = torch.optim.SGD(groups, wanted.lr, wanted.momentum, weight_decay=wanted.weight_decay)
     network.train()
     batch = settings.train.batch
     pairs = [train.crop(scene, settings.train) for scene in scenes]
@@ -53,7 +60,7 @@ def bare_loop(settings, scenes):
     def loop() -> None:
         for images, labels in stacked:
             channels_last = images.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=wanted.precision == "bf16-mixed"):
                 loss, _ = network.loss(channels_last, labels)
             optimizer.zero_grad()
             loss.backward()

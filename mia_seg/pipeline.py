@@ -5,10 +5,11 @@ Building it runs nothing; `mia_seg.stages.run` makes what a store lacks of it.
 
 from collections.abc import Sequence
 
-from mia_seg import recipes
+from mia_seg import objectives, plugins, recipes
 from mia_seg.attacks._threshold import StatisticAttack
 from mia_seg.defenses import Defense
 from mia_seg.evaluate.audit import Cell
+from mia_seg.objectives import Objective
 from mia_seg.plugins import Selected
 from mia_seg.recipes import DoorRecipe, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A1, A2, Fleet, Screen
@@ -18,6 +19,7 @@ from mia_seg.stages.attackers import FittedAttacker, Seen
 from mia_seg.stages.blind import BlindControl
 from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.classes import CommonClasses
+from mia_seg.stages.company import Accompanied
 from mia_seg.stages.difficulty import Difficulty
 from mia_seg.stages.existing import ExistingModel, door_of
 from mia_seg.stages.generators import TrainedGenerator
@@ -25,13 +27,15 @@ from mia_seg.stages.models import Model, Role, TrainedModel
 from mia_seg.stages.results import Measured
 from mia_seg.stages.scenes import Cut, Divided, Part, check_apart
 from mia_seg.stages.screen import CrossFitted
-from mia_seg.stages.shadow_members import ShadowMembers, check_room, drawn, halves, listed
+from mia_seg.stages.shadow_members import ShadowMembers, check_room, drawn, halves, listed, trained
 from mia_seg.stages.sources import Sources, once
 from mia_seg.stages.synthetic import Taught
 from mia_seg.workspace import Workspace
 
 # A shadow starts from weights of its own: no attacker knows those that its victim started from.
 SHADOW_SEEDS = 10_000
+# Nor do teachers start from their student's.
+TEACHER_SEEDS = 1_000_000
 # Pretraining is done once, whatever the seeds of the victims and shadows that begin with it.
 START_SEED = 0
 
@@ -110,7 +114,29 @@ class Pipeline:
     ) -> TrainedModel:
         start = self.trained_victim(recipe.train.start, START_SEED) if recipe.train.start else None
         taught, files = self._taught(name, recipe, seed), self.sources.pretrained(recipe)
-        return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, taught, files)
+        aids = self._aids(name, recipe, scenes, seed=seed, weight_seed=weight_seed, role=role)
+        return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, taught, files, aids)
+
+    def _aids(
+        self, name: str, recipe: Recipe, scenes: Divided, *, seed: int, weight_seed: int, role: Role
+    ) -> Accompanied | None:
+        """What the objective reads beside the members: teachers, plainly trained on some of them, and other scenes."""
+        objective = plugins.from_section(objectives, Objective, recipe.objective, where="[objective]")
+        if not isinstance(scenes, Cut):
+            checks.needs_no_aid(name, objective)
+            return None
+        lists = objective.taught_by(scenes.parts.members, scenes.parts.group, seed=weight_seed)
+        plain = recipe.model_copy(update={"objective": dict(recipes.SUPERVISED)})
+        teachers = tuple(
+            self._model(
+                f"{name}-teacher-{k:02d}", plain, scenes.with_parts(trained(scenes.parts, members)), seed=seed,
+                weight_seed=weight_seed + TEACHER_SEEDS * (k + 1), role=role,
+            )
+            for k, members in enumerate(lists)
+        )  # fmt: skip
+        reads = objective.reference()
+        reference = self.sources.left(scenes, name) if reads else None
+        return Accompanied(teachers, reference, reads == "instead") if teachers or reference else None
 
     def _taught(self, name: str, recipe: Recipe, seed: int) -> Taught | None:
         """The victim whose weights and generator a training with synthetic features begins with."""
@@ -193,10 +219,12 @@ class Pipeline:
         classes: CommonClasses | None = None,
     ) -> Seen:  # fmt: skip
         method = cell.attack.component
+        undone = cell.adaptive and cell.defense.component.undone
+        defense = UNDEFENDED if undone else cell.defense
 
         def ask(scenes: Divided, part: Part, transform: str | None = None) -> AskedModel:
             return self.answers(
-                model, scenes, part, defense=cell.defense, stride=stride, repeats=cell.repeats, transform=transform,
+                model, scenes, part, defense=defense, stride=stride, repeats=cell.repeats, transform=transform,
                 own=method.against_own and transform is not None,
             )  # fmt: skip
 

@@ -68,7 +68,7 @@ def all_first_steps(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
 
 def broken_and_unbroken(fabric: Fabric, folder: Path) -> dict[str, Tensor]:
     """Weights of a toy with dropout after seven steps, in one go and stopped after the fourth by the last process."""
-    train._build = lambda recipe, classes: Toy(classes, 0.5)  # a script of its own, or put back by the test
+    train._made.build = lambda recipe, classes: Toy(classes, 0.5)  # a script of its own, or put back by the test
     made, kept = recipe(steps=7, batch=4), {}
     for way, stop_at in (("unbroken", 0), ("broken", 4)):
         (folder / way).mkdir(exist_ok=True)

@@ -1,23 +1,31 @@
 """Defenses: what every one must keep, and the arithmetic of each."""
 
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers_scenes import defended, paired, picture, toy
+from helpers_scenes import ask, blocky, defended, paired, picture, scenes_of, toy
+from scipy.ndimage import grey_opening
 from scipy.stats import norm
 from torch import Tensor, nn
 
 from mia_seg import defenses
+from mia_seg.attacks.image_loss import ImageLoss
 from mia_seg.defenses import AnswerDefense, Defense, NetworkDefense, gaussian, gaussian_std
 from mia_seg.defenses.argmax import Argmax
 from mia_seg.defenses.dropout import Dropout
 from mia_seg.defenses.gaussian import Gaussian
 from mia_seg.defenses.gaussian_std import GaussianStd
+from mia_seg.defenses.morphology import Morphology, opened
+from mia_seg.defenses.rounding import Rounding
 from mia_seg.defenses.synfeat import SynFeat, mix
+from mia_seg.defenses.temperature import Temperature
+from mia_seg.defenses.top_k import TopK
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles import Oracle
+from mia_seg.oracles.network import NetworkOracle
 from mia_seg.plugins import build, names
 from mia_seg.recipes import Window
 from mia_seg.segmenters import Network
@@ -123,6 +131,83 @@ def test_argmax_of_a_tie_is_still_one_class() -> None:
     assert torch.equal(
         Argmax().release(constant(0.25, 0.25, 0.25, 0.25, side=2), seeded(0)), constant(1, 0, 0, 0, side=2)
     )
+
+
+def told_of(defense: AnswerDefense, *values: float) -> list[float]:
+    """What becomes of one pixel's posterior."""
+    return defense.release(torch.tensor(values)[:, None, None], seeded(0)).flatten().tolist()
+
+
+def test_temperature_is_a_power_and_leaves_certainty_certain() -> None:
+    assert told_of(Temperature(), 0.64, 0.36, 0) == pytest.approx([0.8 / 1.4, 0.6 / 1.4, 0])
+    assert told_of(Temperature(temperature=0.5), 0.6, 0.4) == pytest.approx([0.36 / 0.52, 0.16 / 0.52])
+    assert told_of(Temperature(temperature=0.2), 0, 1, 0) == [0, 1, 0]
+    assert told_of(Temperature(temperature=1000), 0.9, 0.1) == pytest.approx([0.5, 0.5], abs=1e-3)
+    posterior = random_posterior(19)
+    assert torch.equal(Temperature(temperature=3).release(posterior, seeded(0)).argmax(0), posterior.argmax(0))
+
+
+def test_an_attack_that_knows_the_temperature_scores_as_if_there_were_none(tmp_path: Path) -> None:
+    network = NetworkOracle(toy(5))
+    scenes = scenes_of([blocky(np.random.default_rng(k), (12, 16), 5) for k in range(6)], 5)
+    served = Temperature(temperature=4).wrap(network)
+    undone = Temperature(temperature=1 / 4).wrap(served)
+    plain, hidden, known = (
+        ImageLoss().signal(ask(oracle, scenes, tmp_path / name))
+        for name, oracle in (("plain", network), ("hidden", served), ("known", undone))
+    )
+    assert np.abs(known - plain).max() < 1e-5
+    assert np.abs(hidden - plain).min() > 0.1
+
+
+def test_rounding_keeps_decimals_and_shows_the_label_where_nothing_is_left() -> None:
+    assert told_of(Rounding(), 0.57, 0.39, 0.04) == pytest.approx([0.6, 0.4, 0])
+    assert told_of(Rounding(), 0.57, 0.28, 0.15) == pytest.approx([0.6 / 1.1, 0.3 / 1.1, 0.2 / 1.1])
+    assert told_of(Rounding(decimals=0), 0.3, 0.4, 0.3) == [0, 1, 0]
+    assert told_of(Rounding(), *[0.04] * 12, 0.045, *[0.04] * 11, 0.035) == [*[0] * 12, 1, *[0] * 12]
+    posterior = random_posterior(19)
+    assert torch.allclose(Rounding(decimals=7).release(posterior, seeded(0)), posterior, atol=1e-6)
+
+
+def test_top_k_is_argmax_at_1_and_the_posterior_itself_at_all() -> None:
+    assert told_of(TopK(), 0.1, 0.5, 0.3, 0.1) == pytest.approx([0, 0.625, 0.375, 0])
+    posterior = random_posterior(7)
+    assert torch.equal(TopK(k=1).release(posterior, seeded(0)), Argmax().release(posterior, seeded(0)))
+    assert torch.allclose(TopK(k=7).release(posterior, seeded(0)), posterior)
+    assert ((TopK(k=3).release(posterior, seeded(0)) > 0).sum(0) == 3).all()
+    with pytest.raises(MiaSegError, match=r"'top_k:8' keeps more classes than the model's 7\. Lower k"):
+        TopK(k=8).release(posterior, seeded(0))
+
+
+def smoothed(labels: np.ndarray, radius: int) -> np.ndarray:
+    """The labels that morphology answers for a posterior that is sure of these."""
+    posterior = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), 4).permute(2, 0, 1).float().contiguous()
+    told = Morphology(radius=radius).release(posterior, seeded(0))
+    assert set(told.unique().tolist()) == {0, 1}
+    return told.argmax(0).numpy()
+
+
+def test_morphology_drops_thin_and_small_pieces_and_keeps_what_a_square_fits_into() -> None:
+    labels = np.zeros((15, 20), int)
+    labels[:, 5:] = 1
+    whole = labels.copy()
+    labels[4, 2], labels[2:4, 9] = 1, 2  # a dot and a short line
+    assert (smoothed(labels, 1) == whole).all()
+    assert (smoothed(labels, 0) == labels).all()
+    whole[6:9, 12:15] = 3
+    assert (smoothed(whole, 1) == whole).all(), "a square of the side itself stays"
+    assert (smoothed(whole, 2) == np.where(whole == 3, 1, whole)).all()
+    assert (smoothed(labels[:2], 30) == labels[:2]).all(), "where no square fits, all stays"
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+def test_morphology_keeps_the_openings_of_all_classes_by_the_library(radius: int) -> None:
+    labels = np.random.default_rng(0).integers(4, size=(8, 9), dtype=np.uint8).repeat(3, 0).repeat(4, 1)
+    labels[np.random.default_rng(1).random(labels.shape) < 0.05] = 3
+    side = 2 * radius + 1
+    expected = [grey_opening((labels == k).astype(np.uint8), (side, side), mode="nearest") for k in range(4)]
+    assert 0.1 < np.mean(expected) * 4 < 0.95
+    assert (opened(labels, side) == np.max(expected, 0)).all()
 
 
 @pytest.mark.parametrize("variance", [0.0025, 0.01])
@@ -272,6 +357,12 @@ def test_synfeat_mixes_inside_each_window_and_averages_the_mixtures() -> None:
     assert torch.allclose(told[:, :, :4], left[:, :, :4], atol=1e-6)
     assert torch.allclose(told[:, :, 8:], right[:, :, 4:], atol=1e-6)
     assert torch.allclose(told[:, :, 4:8], (left[:, :, 4:] + right[:, :, :4]) / 2, atol=1e-6)
+
+
+def test_synfeat_may_answer_with_the_labels_of_its_mixture_alone() -> None:
+    pair, image = paired(toy(5), 5), picture(0, (16, 24))
+    soft, hard = (SynFeat(factor=0.5, answer=kind).guard(pair, None)(image, 0) for kind in ("posterior", "labels"))
+    assert torch.equal(hard, Argmax().release(soft, seeded(0)))
 
 
 def test_synfeat_without_a_generator_is_refused() -> None:

@@ -48,11 +48,19 @@ CASES = {
         "victim", ("batch = 3", "batch = 3"), (*RUN, "image_loss", "--repeats", "1000000000"),
         "To hold 1000000000 answers about scene 'city-0-0000",
     ),
+    "classes": (
+        "victim", ("batch = 3", "batch = 3"), (*RUN, "image_loss", "--defense", "top_k:20"),
+        "Defense 'top_k:20' keeps more classes than the model's 19. Lower k.",
+    ),
     "steps": ("victim", LONG, ("train-victim", "tiny"), "alone is 1,000,000,000 steps. Lower that, or add --yes"),
     "steps of a run": ("victim", LONG, (*RUN, "image_loss"), "'tiny, seed 0' alone is 1,000,000,000 steps."),
     "generator": (
         "victim", ("[train]", "[train_generator]\nbatch = 8\n[train]"), ("train-generator", "tiny"),
         "Generator of tiny, seed 0: 5 scenes are left to learn from, which do not fill a batch of 8.",
+    ),
+    "objective": (
+        "victim", ("batch = 3", "batch = 3"), ("train-generator", "tiny", "--generator", "stochastic"),
+        "[train_generator] objective = 'bicycle' does not train generator 'stochastic'. Set objective = 'regression',",
     ),
 }  # fmt: skip
 

@@ -70,6 +70,23 @@ def test_an_undefended_victim_is_attacked_once_and_a_defended_one_by_two_kinds_o
     ]
 
 
+def test_who_knows_of_a_defense_that_can_be_undone_has_the_answers_without_it(
+    workdir: Path, workspace: Workspace
+) -> None:
+    asked = checks.request("tiny", "tiny_a1", ["argmax", "temperature"], attacked=["image_loss"])
+    met = [
+        (one.cell.defense.name, one.cell.adaptive, one.seen.audited.defense.name, own.audited.defense.name)
+        for one in Pipeline(workspace).audit(asked, 0)
+        for own in one.attacker.seen
+    ]
+    assert met == [
+        ("argmax", False, "argmax", "none"),
+        ("argmax", True, "argmax", "argmax"),
+        ("temperature", False, "temperature", "none"),
+        ("temperature", True, "none", "none"),
+    ]
+
+
 def test_a_precision_reaches_the_attackers_that_train(workdir: Path) -> None:
     asked = checks.request("tiny", "tiny_a1", ["none"], attacked=["image_loss", "patch_resnet50:concat"])
     assert asked.at(None) is asked

@@ -29,13 +29,13 @@ class Anything(Dataset):
         return ("any",)
 
     def ids(self, data_root: Path | None) -> list[str]:
-        return [f"{drive:02d}_{k:05d}" for drive in range(40) for k in range(100)]
+        return [f"{drive:03d}_{k:05d}" for drive in range(130) for k in range(100)]
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         raise AssertionError("a split needs no images")
 
     def group(self, scene_id: str) -> str:
-        return scene_id[:2]
+        return scene_id[:3]
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_its_head_says_how_to_run_it_and_where_it_is_from(kind: Kind, name: str)
     for title in ("Run", "Expect", "Source"):
         assert any(re.match(rf"# {title}: +\S", line) for line in head), f"{kind} {name}: its head has no '# {title}:'."
     command = next(line for line in head if line.startswith("# Run:")).split("mia-seg ")[1].split()
-    assert command[0] in ("demo", "run", "train-victim")
+    assert command[0] in ("demo", "run", "train-generator", "train-victim")
     if command[0] == "train-victim":
         assert command[1] == name, "what only lends its weights is no victim of an audit"
         assert any(recipes.load(k, n).train.start == name for k, n in SHIPPED)
@@ -341,13 +341,19 @@ def test_a_generator_is_described_beside_its_segmenter(victim: Path) -> None:
     edit(victim, '"bicyclegan"', '"bicycle"')
     assert refusal() == (
         f"{victim}: [generator]: no generator is called 'bicycle'. Did you mean 'bicyclegan'? "
-        "There are: bicyclegan, dfgan."
+        "There are: bicyclegan, dfgan, stochastic."
     )
     edit(victim, 'name = "bicycle"', 'name = "dfgan"\nwide = 3')
     assert "[generator]: unknown key 'wide'. Did you mean 'width'?" in refusal()
     edit(victim, "wide = 3\n", "")
     edit(victim, "epochs = 7", "batch = 3")
     assert "'train_generator.batch' = 3: Input should be a multiple of 2" in refusal()
+    edit(victim, "batch = 3\n[segm", "neighbours = 0.1\n[segm")
+    assert "[train_generator]: objective = 'regression' alone reads neighbours" in refusal()
+    edit(victim, "neighbours = 0.1\n", "objective = 'regression'\nneighbours = 0.1\n")
+    assert checks.victim_of("tiny").inputs("train_generator")["train_generator"] == {
+        "objective": "regression", "neighbours": 0.1
+    }  # fmt: skip
 
 
 # Variants of a victim.

@@ -381,14 +381,17 @@ def test_every_segmenter_answers_at_the_size_of_the_image(name: str, size: tuple
 
 
 @pytest.mark.parametrize("name", names(segmenters))
-def test_nothing_of_an_image_passes_the_cut_but_the_feature(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_but_the_last_step_reads_more_of_an_image_than_the_feature(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, (first, second) = made(name, 19).eval(), images(2, (45, 61)).split(1)
     with torch.no_grad():
         feature, expected = network.encode(second), network(second)
+        logits = network.decode(feature, (45, 61))
         assert not torch.equal(network(first), expected)
+        assert torch.equal(network.finish(logits, second), expected)
         monkeypatch.setattr(network, "encode", lambda image: feature)
-        assert torch.equal(network(first), expected)
-        assert torch.equal(network.decode(feature, (45, 61)), expected)
+        assert torch.equal(network(first), network.finish(logits, first))
 
 
 @pytest.mark.parametrize("name", names(segmenters))

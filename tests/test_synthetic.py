@@ -124,12 +124,14 @@ def run(folder: Path, made: Source | None) -> bytes:
     folder.mkdir(exist_ok=True)
     held = scenes_of([blocky(np.random.default_rng(i), SIZE, 3) for i in range(6)], 3)
     fabric = Fabric(accelerator="cpu", devices=1)
-    train.train(recipe(), held, seed=0, folder=folder, fabric=fabric, title="a test", source=made)
+    train.train(
+        recipe(), held, seed=0, folder=folder, fabric=fabric, title="a test", company=train.Company(source=made)
+    )
     return (folder / train.WEIGHTS).read_bytes()
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "_fresh_network", lambda *_: toy(3))
+    monkeypatch.setattr(train._made, "fresh_network", lambda *_: toy(3))
     monkeypatch.setattr(train, "MINE_EVERY", 2)
     unbroken = run(tmp_path / "unbroken", source())
     assert run(tmp_path / "without", None) != unbroken

@@ -55,7 +55,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> list[Toy]:
         built.append(Toy(classes))
         return built[-1]
 
-    monkeypatch.setattr(train, "_build", build)
+    monkeypatch.setattr(train._made, "build", build)
     return built
 
 
@@ -73,13 +73,17 @@ def streets(made: Recipe) -> Scenes:
     return Scenes(dataset, None, dataset.ids(None))
 
 
-def run(made: Recipe, folder: Path, seed: int = 0, workers: int = 0, start: Path | None = None) -> bytes:
+def run(
+    made: Recipe, folder: Path, seed: int = 0, *, workers: int = 0, start: Path | None = None,
+    company: train.Company | None = None,
+) -> bytes:  # fmt: skip
     """Train; the bytes of the weights."""
     folder.mkdir(exist_ok=True)
     fabric = Fabric(accelerator="cpu", devices=1, precision=made.train.precision)
     train.train(
-        made, streets(made), seed=seed, folder=folder, fabric=fabric, title="a test", workers=workers, start=start
-    )
+        made, streets(made), seed=seed, folder=folder, fabric=fabric, title="a test", workers=workers, start=start,
+        company=company,
+    )  # fmt: skip
     return (folder / train.WEIGHTS).read_bytes()
 
 
@@ -548,7 +552,7 @@ def test_steps_that_the_loss_scaler_skips_are_no_divergence(folder: Path, tiny: 
 
 def test_a_loss_scaler_that_skips_every_step_ends_the_training(folder: Path, tiny: list[Toy]) -> None:
     made, fabric = recipe(precision="16-mixed"), scaled(2.0**-12)
-    build = train._build
+    build = train._made.build
 
     def overflowing(*given: Any) -> Toy:
         network = build(*given)
@@ -556,7 +560,7 @@ def test_a_loss_scaler_that_skips_every_step_ends_the_training(folder: Path, tin
         return network
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_build", overflowing)
+        patch.setattr(train._made, "build", overflowing)
         with pytest.raises(MiaSegError, match=r"step 2 of 9, .*a loss scale of 6.1e-05\..*'32-true'"):
             train.train(made, streets(made), seed=0, folder=folder, fabric=fabric, title="a test")
     assert not (folder / train.WEIGHTS).exists()
@@ -694,9 +698,9 @@ def test_training_starts_from_other_weights(folder: Path, tiny: list[Toy]) -> No
 
 
 def test_a_start_that_does_not_fit_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "_build", lambda recipe, classes: Toy(classes))
+    monkeypatch.setattr(train._made, "build", lambda recipe, classes: Toy(classes))
     run(recipe(epochs=1), folder / "coarse")
-    monkeypatch.setattr(train, "_build", lambda recipe, classes: Toy(30))
+    monkeypatch.setattr(train._made, "build", lambda recipe, classes: Toy(30))
     with pytest.raises(MiaSegError, match=r"a test: .* start = 'rough' do not fit .*classify\.bias"):
         run(recipe(start="rough"), folder / "fine", start=folder / "coarse" / train.WEIGHTS)
 
@@ -709,7 +713,7 @@ def test_weights_of_another_architecture_are_refused(folder: Path, tiny: list[To
 
 def test_weights_of_another_network_are_refused(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_build", lambda recipe, classes: Toy(classes))
+        patch.setattr(train._made, "build", lambda recipe, classes: Toy(classes))
         run(recipe(epochs=1), folder)
     with pytest.raises(MiaSegError, match="another architecture"):
         load_network(recipe(), 19, folder / train.WEIGHTS)

@@ -163,8 +163,8 @@ def private(**settings: Any) -> train.Recipe:
 
 @pytest.fixture
 def grouped(monkeypatch: pytest.MonkeyPatch, tiny: list[Toy]) -> None:
-    whole = train._build
-    monkeypatch.setattr(train, "_build", lambda section, classes: normed(whole(section, classes), "group"))
+    whole = train._made.build
+    monkeypatch.setattr(train._made, "build", lambda section, classes: normed(whole(section, classes), "group"))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

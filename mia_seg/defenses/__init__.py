@@ -16,7 +16,15 @@ from mia_seg.segmenters import Network
 
 
 class Defense(Component):
-    """Settings of a defense. The first field is the one that `name:value` sets on the command line."""
+    """Settings of a defense. The first field is the one that `name:value` sets on the command line.
+
+    undone: whether an attacker who knows the settings has the answers that there are without it.
+    """
+
+    undone: ClassVar[bool] = False
+
+    def check(self, classes: int) -> None:
+        """Raise MiaSegError where the settings do not fit so many classes."""
 
 
 class AnswerDefense(Defense):

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mia_seg.defenses import NetworkDefense
+from mia_seg.defenses.argmax import Argmax
 from mia_seg.errors import MiaSegError
 from mia_seg.gan import one_hot
 from mia_seg.generators import WithGenerator
@@ -31,13 +32,17 @@ class SynFeat(NetworkDefense):
     mask: Literal["differ", "agree"] = Field(
         default="differ", description="where the two are mixed; elsewhere the answer is synthetic (thesis: differ)"
     )
+    answer: Literal["posterior", "labels"] = Field(
+        default="posterior", description="labels: of the mixture, the label alone, as a one-hot posterior"
+    )
 
     def guard(self, network: Network, window: Window | None) -> Oracle:
         if not isinstance(network, WithGenerator):
             raise MiaSegError(
                 "Defense 'synfeat' needs the segmenter's generator of features. Train it: mia-seg train-generator."
             )
-        return SynFeatOracle(network, window, self)
+        oracle = SynFeatOracle(network, window, self)
+        return Argmax().wrap(oracle) if self.answer == "labels" else oracle
 
 
 class SynFeatOracle(NetworkOracle):

@@ -17,8 +17,11 @@ from mia_seg import generators as generators_
 from mia_seg import plugins
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError
-from mia_seg.gan._objective import Bicycle
+from mia_seg.gan.objectives import Objective
+from mia_seg.gan.objectives.bicycle import Bicycle
+from mia_seg.gan.objectives.regression import Regression
 from mia_seg.generators import Generator, GeneratorNetwork, cut_of
+from mia_seg.generators.stochastic import Stochastic
 from mia_seg.metrics.segmentation import confusion, utility
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe, TrainGenerator
@@ -30,12 +33,13 @@ from mia_seg.train._order import order_of
 from mia_seg.train._state import packed, read_log, take_weights, write_log
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Bicycle", "crops_of", "load", "pair", "rate", "read_log", "score", "set_aside", "train",
+    "LOG", "STATE", "WEIGHTS", "check", "crops_of", "load", "pair", "rate", "read_log", "score", "set_aside", "train",
 ]  # fmt: skip
 
 VERSION = 1
 SAVE_EVERY = 60.0
 RIDGE = 10.0
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"bicycle": Bicycle, "regression": Regression}
 SMALLEST = 1e-6  # a channel that never changes has no deviation to divide by
 
 
@@ -63,25 +67,25 @@ def train(
             f"{title}: {len(scenes)} scenes do not fill a batch of {settings.batch}. Lower [train_generator] batch."
         )
     crops, held = crops_of(recipe, scenes, seed), list(_held(recipe, network, aside, seed=seed))
-    bicycle = _fresh(recipe, network, len(scenes.dataset.classes()), crops=crops, seed=seed)
+    objective = _fresh(recipe, network, len(scenes.dataset.classes()), crops=crops, seed=seed)
     with reading(place):
-        rows = _restore(place, bicycle)
+        rows = _restore(place, objective)
     if not held:
         raise MiaSegError(f"{title}: none of the {len(aside)} scenes kept aside has a labelled pixel to score it on.")
     real, saved = score(network, None, held, seed=seed), time.monotonic()
     with Bar(title, settings.epochs, len(rows)) as bar:
         for epoch in range(len(rows), settings.epochs):
-            row = _epoch(bicycle, network, crops, settings=settings, epoch=epoch, seed=seed, title=title)
-            generated = score(network, bicycle.generator, held, seed=seed)
+            row = _epoch(objective, network, crops, settings=settings, epoch=epoch, seed=seed, title=title)
+            generated = score(network, objective.generator, held, seed=seed)
             rows.append(row | generated | {f"real_{name}": value for name, value in real.items()})
             write_log(place, rows)
             if time.monotonic() - saved > SAVE_EVERY:
-                _save(place, bicycle, rows)
+                _save(place, objective, rows)
                 saved = time.monotonic()
             bar.step(f"L1 {row['reconstruction']:.3f}  mIoU {generated['miou']:.3f} of {real['miou']:.3f}")
     write_log(folder, rows)
-    made_by = {"model": model, "seed": seed} | recipe.inputs("generator")
-    replace(folder / WEIGHTS, packed(bicycle.generator.state_dict(), {"made_by": json.dumps(made_by, sort_keys=True)}))
+    made_by = json.dumps({"model": model, "seed": seed} | recipe.inputs("generator"), sort_keys=True)
+    replace(folder / WEIGHTS, packed(objective.generator.state_dict(), {"made_by": made_by}))
     (place / STATE).unlink(missing_ok=True)
 
 
@@ -104,6 +108,21 @@ def load(recipe: Recipe, network: Network, classes: int, *, path: Path, model: s
     unfit = f"{path} holds another architecture or cut than the recipe's [generator] and [segmenter]"
     take_weights(generator, path, unfit, fix="Delete its folder and train again.")
     return generator.eval()
+
+
+def check(recipe: Recipe) -> None:
+    """Raise MiaSegError where `[train_generator]` does not train what `[generator]` names."""
+    settings, how = _settings(recipe), recipe.train_generator
+    if how.objective != settings.objective:
+        raise MiaSegError(
+            f"[train_generator] objective = '{how.objective}' does not train generator '{recipe.generator['name']}'. "
+            f"Set objective = '{settings.objective}', or choose another generator."
+        )
+    if how.neighbours and isinstance(settings, Stochastic) and settings.branches == 1:
+        raise MiaSegError(
+            f"[train_generator] neighbours = {how.neighbours} gives one layout several targets, and [generator] "
+            f"branches = 1 has one code for them. Raise branches, or leave neighbours out."
+        )
 
 
 def set_aside(
@@ -181,17 +200,17 @@ def _held(recipe: Recipe, network: Network, aside: Scenes, *, seed: int) -> Iter
             yield *pair(network, image[None], labels[None]), labels[None]
 
 
-def _fresh(recipe: Recipe, network: Network, classes: int, *, crops: Crops, seed: int) -> Bicycle:
+def _fresh(recipe: Recipe, network: Network, classes: int, *, crops: Crops, seed: int) -> Objective:
     torch.manual_seed(seed)
-    settings, device = _settings(recipe), next(network.parameters()).device
+    settings, how, device = _settings(recipe), recipe.train_generator, next(network.parameters()).device
     generator = settings.build(classes, *cut_of(network))
     mean, deviation = _statistics(network, crops, device)
     generator.mean_C.copy_(mean)
     generator.deviation_C.copy_(deviation)
     if generator.linear is not None:
-        _fit(generator, generator.linear, network, crops=crops, layout=recipe.train_generator.layout)
-    decode = _decoding(network, generator) if recipe.train_generator.decoding else None
-    return Bicycle(settings, recipe.train_generator, classes, generator=generator, device=device, decode=decode)
+        _fit(generator, generator.linear, network, crops=crops, layout=how.layout)
+    decode = _decoding(network, generator) if how.decoding else None
+    return OBJECTIVES[how.objective](settings, how, classes, generator=generator, device=device, decode=decode)
 
 
 def _decoding(network: Network, generator: GeneratorNetwork) -> Callable[[Tensor], Tensor]:
@@ -231,12 +250,12 @@ def _fit(generator: GeneratorNetwork, linear: nn.Conv2d, network: Network, *, cr
 
 
 def _epoch(
-    bicycle: Bicycle, network: Network, crops: Crops, *, settings: TrainGenerator, epoch: int, seed: int, title: str
+    objective: Objective, network: Network, crops: Crops, *, settings: TrainGenerator, epoch: int, seed: int, title: str
 ) -> dict[str, Any]:
     """One pass over the scenes; the mean of every loss. Raises MiaSegError where a loss or weight is not finite."""
     started, total, lr = time.monotonic(), dict[str, float](), rate(settings, epoch)
     crops.epoch = epoch
-    bicycle.rate(lr)
+    objective.rate(lr)
     torch.manual_seed(seed_of(seed, epoch, "noise"))
     batches = list(_batches(order_of(len(crops), seed, epoch), settings.batch))
     steps = len(batches)
@@ -244,11 +263,11 @@ def _epoch(
     for step, batch in enumerate(batches, epoch * steps + 1):
         images, labels = (torch.stack(part) for part in zip(*(crops[i] for i in batch), strict=True))
         layout, feature = pair(network, images, labels, layout=settings.layout)
-        terms = bicycle.step(layout, bicycle.generator.standardise(feature))
+        terms = objective.step(layout, objective.generator.standardise(feature))
         for name, value in terms.items():
             check_loss(value, place(step=step), f"the term '{name}'")
         total = {name: total.get(name, 0.0) + value for name, value in terms.items()}
-    if not all_finite(bicycle.state().values()):
+    if not all_finite(objective.state().values()):
         raise place(step=(epoch + 1) * steps).diverged("a weight is not finite")
     losses = {name: value / steps for name, value in total.items()}
     return {"epoch": epoch + 1, "lr": lr, **losses, "seconds": time.monotonic() - started}
@@ -259,15 +278,15 @@ def _batches(order: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (order[k : k + size] for k in range(0, len(order) - size + 1, size))
 
 
-def _save(folder: Path, bicycle: Bicycle, rows: list[dict[str, Any]]) -> None:
-    replace(folder / STATE, packed(bicycle.state(), {"rows": json.dumps(rows)}))
+def _save(folder: Path, objective: Objective, rows: list[dict[str, Any]]) -> None:
+    replace(folder / STATE, packed(objective.state(), {"rows": json.dumps(rows)}))
 
 
-def _restore(folder: Path, bicycle: Bicycle) -> list[dict[str, Any]]:
+def _restore(folder: Path, objective: Objective) -> list[dict[str, Any]]:
     """Bring all to the last saved epoch, if there is one; the log up to there."""
     if not (folder / STATE).is_file():
         return []
     with safe_open(folder / STATE, "pt") as file:
         rows: list[dict[str, Any]] = json.loads(file.metadata()["rows"])
-        bicycle.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
+        objective.load_state({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no mapping)
     return rows

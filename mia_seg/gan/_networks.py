@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mia_seg.generators import Generator, Reader
+from mia_seg.generators import Generator, GeneratorNetwork, Reader
 from mia_seg.generators._unet import GROUPS, SLOPE, block, draw
 
 # A discriminator reads a layout more coarsely than the generator does, and six times as often.
@@ -62,9 +62,9 @@ class Discriminator(nn.Module):
         return [self.fine(x), self.coarse(halved(x))]
 
 
-def encoder(settings: Generator, channels: int) -> Encoder:
+def encoder(settings: Generator, generator: GeneratorNetwork) -> Encoder:
     """A freshly drawn encoder that fits the generator."""
-    return draw(Encoder(channels, settings.width // 2, settings.levels, latent=settings.latent))
+    return draw(Encoder(generator.channels, settings.width // 2, settings.levels, latent=generator.latent))
 
 
 def discriminator(settings: Generator, classes: int, channels: int, *, stride: int) -> Discriminator:

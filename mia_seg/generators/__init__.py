@@ -1,7 +1,7 @@
 """Generators: a layout goes in, dense features at a segmenter's cut come out. One architecture is one file."""
 
 from math import log2
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -31,25 +31,42 @@ class Reader(nn.Module):
 
 
 class Generator(Component):
-    """Settings of an architecture: a reader of layouts, and behind it the U-Net of BicycleGAN, z at every level."""
+    """Settings of an architecture: a reader of layouts, and behind it a U-Net.
 
+    objective: what of `[train_generator]` trains it.
+    """
+
+    objective: ClassVar[str]
     width: Width = Field(default=64, ge=16, multiple_of=16, description="channels of the U-Net at the features' grid")
     levels: Levels = Field(default=3, description="how often the U-Net halves the grid")
     cells: Cells = Field(
         default=0, description="a linear path beside the U-Net reads this many cells a side; 0: none (thesis)"
     )
-    latent: Width = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
 
     def reader(self, classes: int, stride: int, share: float = 1.0) -> Reader:
         """A freshly drawn reader; `share` of the channels where less will do."""
         raise NotImplementedError
 
+    def unet(self, inputs: int, outputs: int) -> UNet:
+        """A U-Net behind the reader; `build` draws its weights."""
+        raise NotImplementedError
+
     def build(self, classes: int, channels: int, stride: int) -> "GeneratorNetwork":
         """A freshly drawn network for features of `channels` at `stride` (torch's global generator draws)."""
         reader = self.reader(classes, stride)
-        unet = UNet(reader.channels, channels, self.width, levels=self.levels, latent=self.latent)
+        unet = self.unet(reader.channels, channels)
         linear = nn.Conv2d(classes, channels, self.cells, padding="same") if self.cells else None
         return GeneratorNetwork(reader, draw(unet), channels, stride=stride, linear=linear)
+
+
+class Tiled(Generator):
+    """z at every place of every level of the U-Net, as in BicycleGAN, whose objective teaches what it means."""
+
+    objective = "bicycle"
+    latent: Width = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
+
+    def unet(self, inputs: int, outputs: int) -> UNet:  # noqa: D102 (Generator describes it)
+        return UNet(inputs, outputs, self.width, levels=self.levels, latent=self.latent)
 
 
 class GeneratorNetwork(nn.Module):

@@ -18,8 +18,8 @@ class UNet(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, width: int, *, levels: int, latent: int) -> None:
         super().__init__()
-        self.latent = latent
         widths = [width * min(2**level, 4) for level in range(levels + 1)]
+        self.latent, self.deepest = latent, widths[-1]
         steps = list(pairwise(widths))
         self.enter = block(inputs + latent, width)
         self.down = nn.ModuleList(block(a + latent, b, stride=2) for a, b in steps)
@@ -28,13 +28,22 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, z_NZ: Tensor) -> Tensor:
         """[N, inputs, h, w] and [N, latent] -> [N, outputs, h, w]."""
-        levels = [self.enter(tile(x, z_NZ))]
+        levels = [self.enter(self.join(x, z_NZ))]
         for down in self.down:
-            levels.append(down(tile(levels[-1], z_NZ)))
-        x = levels.pop()
+            levels.append(down(self.join(levels[-1], z_NZ)))
+        x = self.turn(levels.pop(), z_NZ)
         for up, skip in zip(reversed(self.up), reversed(levels), strict=True):
             x = up(torch.cat([F.interpolate(x, skip.shape[-2:], mode="bilinear"), skip], 1))
         return self.leave(x)
+
+    def join(self, x: Tensor, z_NZ: Tensor) -> Tensor:
+        """What a level on the way down reads."""
+        return tile(x, z_NZ)
+
+    def turn(self, x: Tensor, z_NZ: Tensor) -> Tensor:
+        """What the way up begins with, at the bottom."""
+        del z_NZ
+        return x
 
 
 def block(inputs: int, outputs: int, stride: int = 1, *, dilation: int = 1, slope: float = SLOPE) -> nn.Sequential:

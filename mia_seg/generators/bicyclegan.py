@@ -6,10 +6,10 @@ What table 6.2 of the thesis compares DFGAN with.
 import torch.nn.functional as F
 from torch import Tensor
 
-from mia_seg.generators import Generator, Reader, halvings
+from mia_seg.generators import Reader, Tiled, halvings
 
 
-class BicycleGAN(Generator):
+class BicycleGAN(Tiled):
     """A U-Net on the small layout."""
 
     def reader(self, classes: int, stride: int, share: float = 1.0) -> Reader:

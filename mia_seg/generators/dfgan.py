@@ -5,14 +5,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mia_seg.generators import Generator, Reader, halvings
+from mia_seg.generators import Reader, Tiled, halvings
 from mia_seg.generators._unet import block, draw
 from mia_seg.values import Width
 
 DILATIONS = (1, 2, 4)
 
 
-class DFGAN(Generator):
+class DFGAN(Tiled):
     """Dense features from a layout: strided ASPP modules, then a U-Net."""
 
     aspp: Width = Field(default=16, ge=8, multiple_of=8, description="channels of each branch of the first ASPP module")

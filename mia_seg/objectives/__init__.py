@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -33,8 +33,9 @@ class Batch:
     """What one part of a step learns from.
 
     image_N3HW: RGB in 0..1. labels_NHW: class ids, IGNORE where unlabelled. scene_N: the scenes' places in `ids` of
-    `Objective.build`. drawn: synthetic features that join it. epoch, step: where training stands, from 0. kept: what
-    one stage leaves to the next of the same step. No dataclass: Fabric would hand each stage a copy of it.
+    `Objective.build`. drawn: synthetic features that join it. reference: as many scenes that are no members, where the
+    objective reads them beside. epoch, step: where training stands, from 0. kept: what one stage leaves to the next of
+    the same step. No dataclass: Fabric would hand each stage a copy of it.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Batch:
         self.image_N3HW, self.labels_NHW, self.scene_N = image_N3HW, labels_NHW, scene_N
         self.drawn, self.epoch, self.step = drawn, epoch, step
         self.kept: dict[str, Tensor] = {}
+        self.reference: Batch | None = None
 
     def only(self, rows: Tensor) -> "Batch":
         """Some of its scenes, with nothing kept."""
@@ -57,6 +59,14 @@ class Judged(NamedTuple):
     loss: Tensor
     logits_NKHW: Tensor
     notes: Mapping[str, Tensor] = {}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network in evaluation mode, and the ids of the scenes that it was trained on."""
+
+    network: Network
+    ids: frozenset[str]
 
 
 class Goal(nn.Module):
@@ -74,8 +84,11 @@ class Goal(nn.Module):
         self.network, self.settings = network, dict(helpers or {})
         self.helpers = nn.ModuleDict({name: helper.module for name, helper in self.settings.items()})
 
+    def meet(self, teachers: Sequence[Teacher]) -> None:
+        """Take the teachers that the objective asked for, in its order; they are on the device and no part of this."""
+
     def forward(self, stage: str, batch: Batch) -> Judged:
-        """What `stage` makes of a batch; only the first stage's logits are read."""
+        """What `stage` makes of a batch; logits are read of the first stage that trains the segmenter."""
         raise NotImplementedError
 
 
@@ -83,6 +96,15 @@ class Objective(Component):
     """Settings of an objective; `build` makes the goal. VERSION rises with what changes the trained weights."""
 
     VERSION: ClassVar[int] = 1
+
+    def taught_by(self, members: Sequence[str], group: Mapping[str, str], *, seed: int) -> list[list[str]]:
+        """The members that each of its teachers trains on, plainly and before it; none where it has no teachers."""
+        del members, group, seed
+        return []
+
+    def reference(self) -> Literal["", "beside", "instead"]:
+        """Whether scenes of no part of the split join each batch, or are trained on instead of the members."""
+        return ""
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> Goal:
         """The goal of `network` on the scenes `ids`; torch's global generator draws the helpers' weights."""

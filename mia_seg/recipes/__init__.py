@@ -20,7 +20,7 @@ from mia_seg.recipes.splits import SplitRule
 from mia_seg.values import Name
 
 __all__ = [
-    "AuditedRecipe", "DoorRecipe", "File", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic",
+    "SUPERVISED", "AuditedRecipe", "DoorRecipe", "File", "Kind", "Precision", "Recipe", "ShadowRecipe", "Synthetic",
     "Train", "TrainGenerator", "VictimRecipe", "Window", "check_file", "find", "folders", "load", "load_shadow",
     "load_trained", "load_victim", "names", "read",
 ]  # fmt: skip

@@ -73,6 +73,9 @@ class Window(Section):
 class TrainGenerator(Section):
     """Optimisation of a generator of features: Adam at a constant rate that then falls linearly (BicycleGAN)."""
 
+    objective: Literal["bicycle", "regression"] = Field(
+        default="bicycle", description="bicycle: dfgan, bicyclegan; regression: stochastic"
+    )
     epochs: Epochs = Field(default=40, description="passes over the scenes (thesis 6.3.1: 60 and 20)")
     decay: Part = Field(default=0.5, description="share of the epochs, at the end, in which the rate falls")
     batch: Batch = Field(default=4, multiple_of=2, description="half is encoded, half is what is to be met")
@@ -88,6 +91,17 @@ class TrainGenerator(Section):
         description="what the generator learns from: labels, ignored pixels filled by the segmenter's "
         "prediction, or its predictions everywhere",
     )
+    neighbours: Part = Field(
+        default=0.0,
+        description="regression: features of scenes of the batch are targets, too, whose layouts differ in less than "
+        "this share of the area; 0: none",
+    )
+
+    @model_validator(mode="after")
+    def _read(self) -> "TrainGenerator":
+        if self.neighbours and self.objective != "regression":
+            raise ValueError("objective = 'regression' alone reads neighbours: leave one out, or set the other")
+        return self
 
 
 class Synthetic(Section):

@@ -141,10 +141,10 @@ class Segmenter(Component):
             obtain(getattr(self, "backbone", ""))
 
 
-def cross_entropy(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
+def cross_entropy(logits_NKHW: Tensor, labels_NHW: Tensor, ignore: int = IGNORE) -> Tensor:
     """Mean over labelled pixels, in float32; 0 where a batch has none."""
-    total = F.cross_entropy(logits_NKHW.float(), labels_NHW, ignore_index=IGNORE, reduction="sum")
-    return total / (labels_NHW != IGNORE).sum().clamp(min=1)
+    total = F.cross_entropy(logits_NKHW.float(), labels_NHW, ignore_index=ignore, reduction="sum")
+    return total / (labels_NHW != ignore).sum().clamp(min=1)
 
 
 def normalise(image_N3HW: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise:
     if batch > 1 and isinstance(chosen.component, NetworkDefense):
         raise MiaSegError(
             f"--batch {batch}: defense '{defense}' draws in the forward pass, for each image by itself. Leave --batch "
-            f"out, or choose a defense that changes the answer alone: none, argmax, gaussian."
+            f"out, or choose a defense that changes the answer alone, as argmax or gaussian do."
         )
     pipeline = Pipeline(workspace)
     victim = pipeline.trained_victim(name, seed)

@@ -245,7 +245,7 @@ def _check_door(name: str, victim: DoorRecipe, asked: Request) -> None:
         if isinstance(defense.component, NetworkDefense):
             raise MiaSegError(
                 f"Defense '{defense.name}' changes the forward pass, and victim '{name}' is behind a door. Choose one "
-                f"that changes the answer alone: none, argmax, gaussian."
+                f"that changes the answer alone, as argmax or gaussian do."
             )
     for attack in asked.attacks:
         if labels_only(victim) and attack.component.needs_posterior:
@@ -278,6 +278,15 @@ def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
 def without_pool(texts: Sequence[str]) -> dict[str, str]:
     """Which of these attacks compare with scenes that nobody trained on, and the sentence for where there are none."""
     return {text: NO_POOL.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_population}
+
+
+def needs_no_aid(name: str, objective: Objective) -> None:
+    """Members that are chosen by asking are known too late for an objective with teachers or scenes beside them."""
+    if objective.reference() or objective.taught_by(["a", "b"], {"a": "a", "b": "b"}, seed=0):
+        raise MiaSegError(
+            f"Shadow '{name}': its [objective] takes teachers or other scenes, and its members are known only once its "
+            f"victim has been asked. Choose members by 'random' or 'halves'."
+        )
 
 
 def same_labels(cut: Cut, victim: str) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mia_seg import attacks, plugins
+from mia_seg import attacks, gan, plugins
 from mia_seg.attacks import Attack
 from mia_seg.attacks.patch_resnet50 import PatchResNet50
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
-from mia_seg.gan import set_aside
 from mia_seg.recipes import AuditedRecipe, Recipe, ShadowRecipe
 from mia_seg.recipes.adversaries import A1, Fleet
 from mia_seg.recipes.splits import Partition
@@ -62,6 +61,7 @@ def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_roo
     dataset = recipe.dataset()
     scenes = _trained_on(name, recipe, parts, data_root=data_root)
     check_training(name, recipe, scenes, classes=len(dataset.classes()))
+    gan.check(recipe)
     if not isinstance(recipe, ShadowRecipe):
         return
     settings = recipe.attacks.get("patch_resnet50", {})
@@ -108,9 +108,10 @@ def scenes_of(scenes: Divided, part: Part) -> list[str]:
 
 def _check_generator(stage: TrainedGenerator) -> None:
     recipe, classes, settings = stage.recipe, stage.model.classes, stage.recipe.train_generator
+    gan.check(recipe)
     if isinstance(stage.model.scenes, Cut):
         parts = stage.model.scenes.parts
-        known, _ = set_aside(parts.members, parts.group, settings.held_out, seed=stage.model.seed)
+        known, _ = gan.set_aside(parts.members, parts.group, settings.held_out, seed=stage.model.seed)
         if len(known) < settings.batch:
             raise MiaSegError(
                 f"Generator {stage.title}: {len(known)} scenes are left to learn from, which do not fill a batch of "
@@ -123,6 +124,7 @@ def _check_generator(stage: TrainedGenerator) -> None:
 def _check_answer(stage: AskedModel, data_root: Path | None) -> None:
     first = scenes_of(stage.scenes, stage.part)[0]
     image, classes = stage.scenes.dataset.shape(data_root, first), len(stage.model.dataset.classes())
+    stage.defense.component.check(classes)
     what = f"To hold {stage.repeats} answers about scene '{first}' of {image} pixels, in {classes} classes,"
     memory.check(what, _of_answer(stage, first, data_root), "Lower --repeats, or [data] size.")
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -76,11 +76,26 @@ class ModelStage(Stage[T]):
 Model = ModelStage[Any]
 
 
+class Aids(Protocol):
+    """What an objective reads beside the members: `mia_seg.stages.company` has it."""
+
+    def inputs(self) -> dict[str, Any]:
+        """What shapes the training."""
+
+    def trained_on(self) -> list[str] | None:
+        """The scenes that take the members' place; None: the members stay."""
+
+    def company(self, workspace: Workspace) -> train.Company:
+        """The same, loaded."""
+
+
 @dataclass(frozen=True, eq=False)
 class TrainedModel(ModelStage[Path]):
     """A segmenter trained on the members of its scenes. seed: the recipe's; weight_seed: that of its own weights.
 
-    start: a model whose weights it begins with. pretrained: hashes of files that its backbone begins with."""
+    start: a model whose weights it begins with. pretrained: hashes of files that its backbone begins with. aids: what
+    its objective reads beside the members.
+    """
 
     device = True
     joint = True
@@ -94,6 +109,7 @@ class TrainedModel(ModelStage[Path]):
     start: "TrainedModel | None" = None
     taught: Teacher | None = None
     pretrained: tuple[str, ...] = ()
+    aids: Aids | None = None
 
     @property
     def kind(self) -> str:  # type: ignore[override]
@@ -111,7 +127,8 @@ class TrainedModel(ModelStage[Path]):
         given = {"scenes": self.scenes.given("members"), "seed": self.weight_seed, "version": train.VERSION}
         begun = {"start": self.start} if self.start else {}
         read = {"pretrained": list(self.pretrained)} if self.pretrained else {}
-        return settings | given | begun | read | (self.taught.inputs() if self.taught else {})
+        beside = (self.taught.inputs() if self.taught else {}) | (self.aids.inputs() if self.aids else {})
+        return settings | given | begun | read | beside
 
     def check(self, workspace: Workspace) -> None:
         settings = self.recipe.train
@@ -125,9 +142,11 @@ class TrainedModel(ModelStage[Path]):
         staged = "objective" in self.special
         fabric = workspace.fabric(self.recipe.train.precision, joint=True, staged=staged)
         self._say_labels()
+        instead = self.aids.trained_on() if self.aids else None
+        company = self.aids.company(workspace) if self.aids else train.Company()
         train.train(
             self.recipe,
-            Scenes(self.dataset, workspace.data_root, members, room=CACHE_BYTES),
+            Scenes(self.dataset, workspace.data_root, members if instead is None else instead, room=CACHE_BYTES),
             seed=self.weight_seed,
             folder=draft.folder,
             scratch=draft.scratch,
@@ -135,7 +154,7 @@ class TrainedModel(ModelStage[Path]):
             workers=workspace.workers,
             title=self.title,
             start=self._beginning.value(store) if self._beginning else None,
-            source=self.taught.source(workspace, fabric) if self.taught else None,
+            company=replace(company, source=self.taught.source(workspace, fabric) if self.taught else None),
         )
 
     def _say_labels(self) -> None:

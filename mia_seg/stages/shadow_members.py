@@ -138,6 +138,12 @@ def _two_halves(cut: Partition, ranking: Sequence[str]) -> list[Partition]:
     return [Partition(first, second, cut.pool, cut.group), Partition(second, first, cut.pool, cut.group)]
 
 
+def trained(cut: Partition, members: Sequence[str]) -> Partition:
+    """The parts of a model that trains on some of the members; the other audited scenes are its non-members."""
+    inside = set(members)
+    return Partition(list(members), [i for i in cut.audited if i not in inside], cut.pool, cut.group)
+
+
 def surest(answers: Answers, cut: Partition) -> list[str]:
     """The pool's groups, the one that the victim is surest of first (mean over a group's scenes)."""
     of_group: dict[str, list[float]] = {}

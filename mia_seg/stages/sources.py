@@ -87,6 +87,22 @@ class Sources:
             )
         return found.with_parts(Partition(left, [], [], {i: i for i in left}))
 
+    def left(self, base: Cut, name: str) -> Cut:
+        """The labelled scenes of a model's data set that are in no part of its split, as members of a cut of their own.
+
+        Raises MiaSegError where there are none.
+        """
+        parts, every = base.parts, base.dataset.ids(self.workspace.data_root)
+        used = {base.pictures[i] for i in (*parts.members, *parts.nonmembers, *parts.pool)}
+        found = labelled(self._cut(base.dataset, Partition(every, [], [], {i: i for i in every})), self.workspace)
+        left = [i for i in found.parts.members if found.pictures[i] not in used]
+        if not left:
+            raise MiaSegError(
+                f"The [objective] of '{name}' reads scenes of no part of its split, and every scene is in one. Leave "
+                f"some over in [split]."
+            )
+        return found.with_parts(Partition(left, [], [], {i: i for i in left}))
+
     def pretrained(self, recipe: Recipe) -> tuple[str, ...]:
         """Hashes of the local files whose weights a backbone begins with."""
         segmenter = plugins.from_section(segmenters, Segmenter, recipe.segmenter, where="[segmenter]")

@@ -1,8 +1,7 @@
 """One training loop for victims and shadows, on Lightning Fabric; nothing here knows which one it trains."""
 
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,22 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from mia_seg import objectives, plugins, segmenters, updates
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.errors import MiaSegError, Stopped
 from mia_seg.metrics.segmentation import utility
-from mia_seg.objectives import NETWORK, Batch, Goal, Judged, Objective, Stage
+from mia_seg.objectives import NETWORK, Batch, Judged, Stage
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe
-from mia_seg.segmenters import Drawn, Network, Segmenter
-from mia_seg.segmenters._norm import normed
-from mia_seg.store import reading, replace, seed_of
+from mia_seg.segmenters import Drawn, Network
+from mia_seg.store import reading, seed_of
+from mia_seg.train import _made
+from mia_seg.train._company import Company
 from mia_seg.train._crops import Crops, crop
 from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
 from mia_seg.train._loading import Part, load_crops, nothing, reading_scenes
 from mia_seg.train._log import confused, memory, note
+from mia_seg.train._made import update_of
 from mia_seg.train._optimizers import (
     Optimizers,
     keep_statistics,
@@ -42,20 +42,20 @@ from mia_seg.train._state import (
     STATE,
     WEIGHTS,
     Done,
-    packed,
     restore,
     resume_noise,
     save_state,
     stop_asked,
     take_weights,
     write_log,
+    write_weights,
 )
-from mia_seg.updates import Step, Update
+from mia_seg.updates import Step
 from mia_seg.updates import Training as Terms
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Crops", "Source", "Training", "check_shared", "crop", "load_network",
-    "poly", "train",
+    "LOG", "STATE", "WEIGHTS", "Company", "Crops", "Part", "Source", "Training", "check_shared", "crop",
+    "keep_statistics", "load_network", "optimizers_of", "poly", "set_rate", "train", "update_of",
 ]  # fmt: skip
 
 VERSION = 1
@@ -74,19 +74,18 @@ def train(
     scratch: Path | None = None,
     workers: int = 0,
     start: Path | None = None,
-    source: Source | None = None,
+    company: Company | None = None,
 ) -> None:
     """Train the recipe's segmenter on `scenes`; write weights and `log.csv` into `folder`.
 
-    scratch: where the state to resume from lies until then; None: `folder`. start: weights to begin with. source: of
-    synthetic features that join each batch. Resumes from the last saved step; on the CPU a resumed run ends with the
-    same bits as an unbroken one. Raises MiaSegError where the scenes do not fill a batch, where devices cannot share
-    one, and, with the state saved, Stopped where a scheduler asks the job to stop. Of several processes the first
-    writes.
+    scratch: where the state to resume from lies until then; None: `folder`. start: weights to begin with. company: what
+    the objective takes beside the scenes. Resumes from the last saved step; on the CPU a resumed run ends with the same
+    bits as an unbroken one. Raises MiaSegError where the scenes do not fill a batch, where devices cannot share one,
+    and, with the state saved, Stopped where a scheduler asks the job to stop. Of several processes the first writes.
     """
     place = scratch or folder
     training = Training(
-        recipe, scenes, seed=seed, folder=place, fabric=fabric, workers=workers, title=title, source=source
+        recipe, scenes, seed=seed, folder=place, fabric=fabric, workers=workers, title=title, company=company
     )
     training.plan.check(title)
     training.prepare(start)
@@ -99,23 +98,14 @@ def train(
     training.check_answer()
     if fabric.is_global_zero:
         write_log(folder, done.rows)
-        write_weights(folder, training)
+        write_weights(folder, training.network, recipe, seed=seed)
         (place / STATE).unlink(missing_ok=True)
-
-
-def write_weights(folder: Path, training: "Training") -> None:
-    """The weights, with the settings that made them beside."""
-    shaping = training.recipe.shaping()
-    shaping["train"].pop("start", None)  # a name; the same weights under another one are the same
-    # One entry, because safetensors writes several in random order.
-    made_by = json.dumps({"recipe": shaping, "seed": training.seed}, sort_keys=True)
-    replace(folder / WEIGHTS, packed(training.network.state_dict(), {"made_by": made_by}))
 
 
 def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
     """The trained network in evaluation mode. Raises MiaSegError for weights of another architecture."""
     # The file holds every weight: those that the training started from need not be at hand.
-    network = _build({key: value for key, value in recipe.segmenter.items() if key != "pretrained"}, classes)
+    network = _made.build({key: value for key, value in recipe.segmenter.items() if key != "pretrained"}, classes)
     take_weights(
         network, path, f"{path} holds another architecture than the recipe's [segmenter]",
         fix="Delete its folder and train again, or correct the recipe.",
@@ -128,9 +118,9 @@ class Training:
 
     def __init__(
         self, recipe: Recipe, scenes: Scenes, *, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
-        source: Source | None = None,
+        company: Company | None = None,
     ) -> None:  # fmt: skip
-        self.source = source
+        self.company = company or Company()
         self.recipe, self.settings, self.seed, self.title = recipe, recipe.train, seed, title
         self.folder, self.fabric, self.saved = folder, fabric, time.monotonic()
         self.plan = Plan(len(scenes), recipe.train, fabric.global_rank, fabric.world_size)
@@ -146,12 +136,12 @@ class Training:
         settings, plan = self.settings, self.plan
         return Terms(
             self.title, plan.scenes, settings.batch, plan.steps, settings.accumulate, plan.world,
-            drawn=self.source is not None, frozen=settings.trains == "head", precision=settings.precision,
+            drawn=self.company.source is not None, frozen=settings.trains == "head", precision=settings.precision,
         )  # fmt: skip
 
     def prepare(self, start: Path | None) -> None:
         """Draw or load the weights, go to where the last run stopped, place all on the device."""
-        self.network = _fresh_network(self.recipe, self.classes, self.seed)
+        self.network = _made.fresh_network(self.recipe, self.classes, self.seed)
         if start is not None:
             take_weights(
                 self.network, start, f"{self.title}: the weights of [train] start = '{self.settings.start}' do not fit",
@@ -159,7 +149,8 @@ class Training:
             )  # fmt: skip
         else:
             self._fit()
-        self.goal = _goal_of(self.recipe, self.network, self.classes, ids=self.crops.scenes.ids)
+        self.goal = _made.goal_of(self.recipe, self.network, self.classes, ids=self.crops.scenes.ids)
+        self.goal.meet(self.company.on(self.fabric))
         self.update.check(self.goal, self.terms)
         optimizers = optimizers_of(self.goal, self.settings)
         with reading(self.folder):
@@ -212,7 +203,7 @@ class Training:
         if faults:
             raise faults[0]
         placed = [
-            _placed(self.fabric.to_device(nothing(self.settings.crop) if part is None else part)) for part in parts
+            _made.placed(self.fabric.to_device(nothing(self.settings.crop) if part is None else part)) for part in parts
         ]
         if len(placed[-1][0]):
             self.last = placed[-1][0]
@@ -221,7 +212,11 @@ class Training:
     def _batch(self, k: int, part: Part) -> Batch:
         """One part of a step, with the synthetic features that join it."""
         epoch, drawn = self.done.epochs, self._drawn(k, len(part[0]))
-        return Batch(*part, drawn=drawn, epoch=epoch, step=epoch * self.plan.an_epoch + self.done.steps)
+        batch = Batch(*part, drawn=drawn, epoch=epoch, step=epoch * self.plan.an_epoch + self.done.steps)
+        key = (self.seed, epoch, f"reference, rank {self.plan.rank}, step {self.done.steps}, part {k}")
+        if (others := self.company.drawn(self.settings, len(part[0]), key)) is not None:
+            batch.reference = Batch(*_made.placed(self.fabric.to_device(others)), epoch=epoch, step=batch.step)
+        return batch
 
     def step(self, parts: list[Batch], asked: bool) -> bool:
         """One step on the joint batch, stage by stage; whether any process was asked to stop.
@@ -237,7 +232,7 @@ class Training:
         for stage in self.stages:
             judged = self._update(stage, parts, shares)
             told |= self._told(stage, judged)
-            if stage is self.stages[0]:
+            if stage is self._answering:
                 for found, part in zip(judged, parts, strict=True):
                     counts += confused(found.logits_NKHW, part.labels_NHW)
         self.done.steps += 1
@@ -259,9 +254,14 @@ class Training:
             optimizer.step()
         return judged
 
+    @property
+    def _answering(self) -> Stage:
+        """The first stage that trains the segmenter: its loss and answers are the log's."""
+        return next(stage for stage in self.stages if NETWORK in stage.trains)
+
     def _told(self, stage: Stage, judged: list[Judged]) -> dict[str, Tensor]:
         """A stage's loss, and the mean over parts of what else it says: columns of the log."""
-        name = "loss" if stage is self.stages[0] else f"{stage.name}_loss"
+        name = "loss" if stage is self._answering else f"{stage.name}_loss"
         notes = {note: torch.stack([j.notes[note].detach().float() for j in judged]).mean() for note in judged[0].notes}
         return {name: torch.stack([j.loss for j in judged]).sum(), **notes}
 
@@ -304,12 +304,12 @@ class Training:
 
     def _drawn(self, part: int, scenes: int) -> Drawn | None:
         """Synthetic features for one part of a step: their draw is keyed by where training stands."""
-        if self.source is None:
+        if self.company.source is None:
             return None
         done, key = self.done, f"synthetic, rank {self.plan.rank}, step {self.done.steps}"
         if part == 0 and done.steps % MINE_EVERY == 0:
-            done.hard = self.source.hardest(self.network, (self.seed, done.epochs, f"{key}, hard"))
-        return self.source.draw(scenes, (self.seed, done.epochs, f"{key}, part {part}"), done.hard)
+            done.hard = self.company.source.hardest(self.network, (self.seed, done.epochs, f"{key}, hard"))
+        return self.company.source.draw(scenes, (self.seed, done.epochs, f"{key}, part {part}"), done.hard)
 
     def _start_step(self) -> None:
         done = self.done
@@ -356,42 +356,20 @@ class Training:
 
 def seconds_a_step(recipe: Recipe, classes: int, fabric: Fabric) -> float:
     """Seconds that a training step takes here, without the reading of scenes: the second of two on black images."""
-    goal = _goal_of(recipe, _fresh_network(recipe, classes, 0).train(), classes, ids=["black"])
+    goal = _made.goal_of(recipe, _made.fresh_network(recipe, classes, 0).train(), classes, ids=["black"])
     run, *optimizers = fabric.setup(goal, *optimizers_of(goal, recipe.train).values())
     shape = (recipe.train.batch // recipe.train.accumulate, *recipe.train.crop)
     image, labels = torch.zeros(shape[0], 3, *shape[1:]), torch.zeros(shape, dtype=torch.long)
     seconds = 0.0
     for _ in range(2):
         started = time.monotonic()
-        batch = Batch(*_placed(fabric.to_device((image, labels, torch.zeros(shape[0], dtype=torch.long)))))
+        batch = Batch(*_made.placed(fabric.to_device((image, labels, torch.zeros(shape[0], dtype=torch.long)))))
         for stage in goal.stages:
+            if len(goal.stages) > 1:
+                train_alone(stage, modules_of(goal))
             fabric.backward(loss := run(stage.name, batch).loss)
         for optimizer in optimizers:
             optimizer.step()
         loss.item()  # waits for a device
         seconds = time.monotonic() - started
     return seconds * recipe.train.accumulate
-
-
-def _build(section: dict[str, Any], classes: int) -> Network:
-    chosen = plugins.from_section(segmenters, Segmenter, section, where="[segmenter]")
-    return normed(chosen.build(classes), chosen.norm)
-
-
-def _fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:
-    torch.manual_seed(seed)
-    return _build(recipe.segmenter, classes).to(memory_format=torch.channels_last)
-
-
-def _goal_of(recipe: Recipe, network: Network, classes: int, *, ids: Sequence[str]) -> Goal:
-    chosen = plugins.from_section(objectives, Objective, recipe.objective, where="[objective]")
-    return chosen.build(network, classes, ids=ids)
-
-
-def update_of(recipe: Recipe) -> Update:
-    """How the recipe's gradients become a step."""
-    return plugins.from_section(updates, Update, recipe.update, where="[update]")
-
-
-def _placed(part: Part) -> Part:
-    return part[0].contiguous(memory_format=torch.channels_last), part[1], part[2]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mia_seg.errors import MiaSegError
 from mia_seg.objectives import Goal
+from mia_seg.recipes import Recipe
 from mia_seg.store import replace
 from mia_seg.train._finite import all_finite
 from mia_seg.train._optimizers import Optimizers, below, load_state_of, state_of
@@ -101,6 +102,15 @@ def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
     columns = list(rows[-1])
     lines = [",".join(columns), *(",".join(json.dumps(row[c]) for c in columns) for row in rows)]
     replace(folder / LOG, ("\n".join(lines) + "\n").encode())
+
+
+def write_weights(folder: Path, network: nn.Module, recipe: Recipe, *, seed: int) -> None:
+    """The weights, with the settings that made them beside."""
+    shaping = recipe.shaping()
+    shaping["train"].pop("start", None)  # a name; the same weights under another one are the same
+    # One entry, because safetensors writes several in random order.
+    made_by = json.dumps({"recipe": shaping, "seed": seed}, sort_keys=True)
+    replace(folder / WEIGHTS, packed(network.state_dict(), {"made_by": made_by}))
 
 
 def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:

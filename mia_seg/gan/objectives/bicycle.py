@@ -1,14 +1,13 @@
 """BicycleGAN's objective and the order of its updates (Zhu et al., NIPS 2017; models/bicycle_gan_model.py)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mia_seg.gan._networks import discriminator, encoder
+from mia_seg.gan.objectives import Decode, Objective
 from mia_seg.generators import Generator, GeneratorNetwork
 from mia_seg.recipes import TrainGenerator
 
@@ -27,31 +26,22 @@ class Drawn:
     random_NCHW: Tensor  # G(layout, noise)
 
 
-class Bicycle:
-    """Generator, encoder and two discriminators with an Adam each, and one step of their training.
-
-    decode: the frozen segmenter's logits [N, K, h, w] of standardised features, for the decoding term.
-    """
+class Bicycle(Objective):
+    """Generator, encoder and two discriminators, and one step of their training."""
 
     def __init__(
         self, settings: Generator, how: TrainGenerator, classes: int, *, generator: GeneratorNetwork,
-        device: torch.device, decode: Callable[[Tensor], Tensor] | None = None,
+        device: torch.device, decode: Decode | None = None,
     ) -> None:  # fmt: skip
         channels, stride = generator.channels, generator.stride
-        self.generator, self.device, self.decode = generator, device, decode
-        self.weights = {"reconstruction": how.reconstruction} | ({"decoding": how.decoding} if decode else {})
-        self.networks: dict[str, nn.Module] = {
+        networks = {
             "generator": generator,
-            "encoder": encoder(settings, channels),
+            "encoder": encoder(settings, generator),
             "discriminator": discriminator(settings, classes, channels, stride=stride),
             "discriminator2": discriminator(settings, classes, channels, stride=stride),
         }
-        for network in self.networks.values():
-            network.to(device).train()
+        super().__init__(networks, how, BETAS, generator=generator, device=device, decode=decode)
         self.encoder, self.of_encoded, self.of_random = list(self.networks.values())[1:]
-        self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), how.lr, BETAS) for name, network in self.networks.items()
-        }
 
     def step(self, layout_NKHW: Tensor, feature_NCHW: Tensor) -> dict[str, float]:
         """One update of each on an even batch, standardised features; the value of every term, unweighted.
@@ -120,35 +110,6 @@ class Bicycle:
         torch.autograd.backward(loss)
         optimizer.step()
         return loss.item()
-
-    def rate(self, lr: float) -> None:
-        """Set the learning rate of all four."""
-        for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-
-    def state(self) -> dict[str, Tensor]:
-        """All weights and moments by name."""
-        tensors = {f"{n}.{k}": t for n, network in self.networks.items() for k, t in network.state_dict().items()}
-        for name, parameter, moments in self._moments():
-            tensors |= {f"{key}.{name}": value for key, value in moments[parameter].items()}
-        return tensors
-
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Bring weights and moments to where `state` found them."""
-        for name, network in self.networks.items():
-            network.load_state_dict({k: tensors[f"{name}.{k}"] for k in network.state_dict()})
-        for name, parameter, moments in self._moments():
-            kept = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            moments[parameter] = {key: t if key == "step" else t.to(self.device) for key, t in kept.items()}
-
-    def _moments(self) -> list[tuple[str, nn.Parameter, Any]]:
-        """Every parameter with its full name and its optimizer's state."""
-        return [
-            (f"{name}.{key}", parameter, self.optimizers[name].state)
-            for name, network in self.networks.items()
-            for key, parameter in network.named_parameters()
-        ]
 
     def _noise(self, shape: torch.Size) -> Tensor:
         return torch.randn(shape).to(self.device)  # by the CPU's stream, whatever the device

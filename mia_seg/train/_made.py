@@ -1,0 +1,38 @@
+"""What a recipe's sections make: network, goal and update."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from mia_seg import objectives, plugins, segmenters, updates
+from mia_seg.objectives import Goal, Objective
+from mia_seg.recipes import Recipe
+from mia_seg.segmenters import Network, Segmenter
+from mia_seg.segmenters._norm import normed
+from mia_seg.train._loading import Part
+from mia_seg.updates import Update
+
+
+def build(section: dict[str, Any], classes: int) -> Network:
+    chosen = plugins.from_section(segmenters, Segmenter, section, where="[segmenter]")
+    return normed(chosen.build(classes), chosen.norm)
+
+
+def fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:
+    torch.manual_seed(seed)
+    return build(recipe.segmenter, classes).to(memory_format=torch.channels_last)
+
+
+def goal_of(recipe: Recipe, network: Network, classes: int, *, ids: Sequence[str]) -> Goal:
+    chosen = plugins.from_section(objectives, Objective, recipe.objective, where="[objective]")
+    return chosen.build(network, classes, ids=ids)
+
+
+def update_of(recipe: Recipe) -> Update:
+    """How the recipe's gradients become a step."""
+    return plugins.from_section(updates, Update, recipe.update, where="[update]")
+
+
+def placed(part: Part) -> Part:
+    return part[0].contiguous(memory_format=torch.channels_last), part[1], part[2]
