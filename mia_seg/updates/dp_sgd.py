@@ -102,8 +102,8 @@ class DPSGD(Update):
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in step.parameters]
         norm = torch.nn.utils.get_total_norm(gradients)
         # One that is not finite is left for the check of the weights to find, not hidden as a zero.
-        factor = (self.clip / norm.clamp(min=1e-12)).clamp(max=1.0)
-        torch._foreach_add_(sums, torch._foreach_mul(gradients, factor))
+        factor = (self.clip / norm.clamp(min=1e-12)).clamp(max=1.0).item()
+        torch._foreach_add_(sums, gradients, alpha=factor)
         return Judged(found.loss.detach(), found.logits_NKHW.detach())
 
     def amount(self, training: Training) -> float:
