@@ -56,6 +56,13 @@ def test_under_represented_classes_stand_apart() -> None:
     assert parts["all"]["exposed"] == parts["bicycle"]["exposed"] + parts["none of these"]["exposed"]
 
 
+def test_kinds_of_scenes_that_a_training_tells_apart_stand_apart() -> None:
+    read, kinds = fleet(8), {"weak": [k < 7 for k in range(40)], "none": [False] * 40}
+    parts = audited(read, Base(), Described(read.ids, CLASSES, SHOWS, kinds), rounds=99).facts["parts"]
+    assert [(part["part"], part["groups"]) for part in parts[:2]] == [("all", 40), ("weak", 7)]
+    assert "none" not in {part["part"] for part in parts}
+
+
 def test_a_line_a_group_the_most_exposed_first() -> None:
     one = found()
     rows = list(csv.DictReader(one.text().splitlines()))

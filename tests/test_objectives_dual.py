@@ -215,3 +215,13 @@ def test_tags_are_read_from_shares_of_the_answer() -> None:
     assert found.detach().tolist() == pytest.approx([np.log(99), 0, -30 + np.log(100)], abs=1e-4)
     head: nn.Module = goal().helpers["tags"]
     assert sum(p.numel() for p in head.parameters()) == 2 * CLASSES
+
+
+def test_an_audit_tells_weak_scenes_from_others_by_their_ids() -> None:
+    ids = [f"scene {k}" for k in range(200)]
+    told = Dual(weak=0.5).kinds(ids)
+    weak, full = told.values()
+    assert [a != b for a, b in zip(weak, full, strict=True)] == [True] * 200
+    assert 70 < sum(weak) < 130
+    assert list(weak) == [is_weak(i, 0.5) for i in ids]
+    assert next(iter(Dual(weak=0.5).kinds(ids[::-1]).values())) == list(weak)[::-1]

@@ -3,8 +3,8 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,11 +23,15 @@ COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exp
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """What is known of N scenes: the group of each, and which of K classes it shows, bool [N, K]."""
+    """What is known of N scenes: the group of each, and which of K classes it shows, bool [N, K].
+
+    kinds: those that a training learns from in ways of their own, bool [N] by name.
+    """
 
     groups: Sequence[str]
     classes: Sequence[str]
     shows_NK: Booleans
+    kinds: Mapping[str, Sequence[bool]] = field(default_factory=dict)
 
     @cached_property
     def scenes(self) -> Counter[str]:
@@ -99,12 +103,17 @@ def rehearsing(fleet: Readings, method: FleetAttack) -> Estimate:
 
 
 def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
-    """All groups; those that show an under-represented class, and the others; those that show each class."""
+    """All groups; those of each kind; those that show an under-represented class, and the others; each class's."""
     shows_UK = described.shows_UK
     counts_K, every_U = shows_UK.sum(0), np.ones(len(shows_UK), np.bool_)
     rare_K = (counts_K > 0) & (counts_K <= RARE * len(shows_UK))
     minority_U = np.asarray(shows_UK[:, rare_K].any(1))
     yield "all", False, every_U
+    for name, kind_N in described.kinds.items():
+        inside = {unit for unit, is_one in zip(described.groups, kind_N, strict=True) if is_one}
+        kept_U = np.array([unit in inside for unit in described.scenes])
+        if kept_U.any():
+            yield name, False, kept_U
     if minority_U.any() and not minority_U.all():
         yield "an under-represented class", True, minority_U
         yield "none of these", False, ~minority_U

@@ -102,6 +102,11 @@ class Objective(Component):
         del members, group, seed
         return []
 
+    def kinds(self, ids: Sequence[str]) -> Mapping[str, Sequence[bool]]:
+        """Kinds of scenes that it learns from in ways of their own, by name: an audit tells them apart."""
+        del ids
+        return {}
+
     def reference(self) -> Literal["", "beside", "instead"]:
         """Whether scenes of no part of the split join each batch, or are trained on instead of the members."""
         return ""

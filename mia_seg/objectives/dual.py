@@ -6,7 +6,7 @@ and then taken for the truth. Layers, weights and schedule are decisions of this
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -43,6 +43,10 @@ class Dual(Objective):
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> "DualGoal":
         return DualGoal(network, classes, wanted=self, weak=[is_weak(i, self.weak) for i in ids])
+
+    def kinds(self, ids: Sequence[str]) -> Mapping[str, Sequence[bool]]:
+        weak = [is_weak(i, self.weak) for i in ids]
+        return {"weak, if a member": weak, "fully labelled, if a member": [not one for one in weak]}
 
 
 def is_weak(scene_id: str, share: float) -> bool:

@@ -53,9 +53,8 @@ def audit(stage: FittedAttacker, store: Store, rounds: int) -> FleetAudit:
     assert isinstance(stage.method, FleetAttack), "refused before"
     first = stage.shadows[0]
     group, classes = first.partition(store).group, first.dataset.classes()
-    described = Described(
-        [group[i] for i in answers.ids], [classes[k] for k in answers.kept], answers.statistics.pixels_NK > 0
-    )
+    shows_NK, kinds = answers.statistics.pixels_NK > 0, first.objective.kinds(answers.ids)
+    described = Described([group[i] for i in answers.ids], [classes[k] for k in answers.kept], shows_NK, kinds)
     found = audited(attacker.fleet, stage.method, described, seed=first.seed, rounds=rounds)
     return FleetAudit(_origin(stage) | found.facts, described, found.found)
 

@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from lightning_fabric import Fabric
 
-from mia_seg import plugins, progress, segmenters, train
+from mia_seg import objectives, plugins, progress, segmenters, train
 from mia_seg.data import Dataset, Scenes
+from mia_seg.objectives import Objective
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.network import NetworkOracle
 from mia_seg.recipes import DoorRecipe, Recipe
@@ -173,6 +174,11 @@ class TrainedModel(ModelStage[Path]):
     def load(self, folder: Path) -> Path:
         """The file of its weights."""
         return folder / train.WEIGHTS
+
+    @property
+    def objective(self) -> Objective:
+        """What its training minimises."""
+        return plugins.from_section(objectives, Objective, self.recipe.objective, where="[objective]")
 
     @property
     def special(self) -> dict[str, Any]:
