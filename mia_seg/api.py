@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mia_seg.brought.arrays import Picture
     from mia_seg.evaluate.results import Result
     from mia_seg.recipes import AuditedRecipe
+    from mia_seg.recipes.grids import Asked
     from mia_seg.stages.checks import Request
     from mia_seg.stages.keep import Keep
     from mia_seg.stages.plan import Plan
@@ -274,15 +275,22 @@ def grid_of(name: str, workspace: "Workspace") -> Audits:
     """The audits of a grid, in a workspace."""
     from mia_seg.recipes import grids
 
-    audits = [
-        Audit(
-            asked.victim, asked.shadow, asked.defenses, attacks=asked.attacks, seeds=asked.seeds, repeats=asked.repeats,
-            workspace=workspace,
-        )
-        for asked in grids.load(name).audit
-    ]  # fmt: skip
+    audits = [_listed(name, place, asked, workspace=workspace) for place, asked in enumerate(grids.load(name).audit, 1)]
     left_out = {attack: why for audit in audits for attack, why in audit.left_out.items()}
     return Audits([request for audit in audits for request in audit.requests], workspace, left_out)
+
+
+def _listed(name: str, place: int, asked: "Asked", *, workspace: "Workspace") -> Audit:
+    """One audit of a grid, counted from 1. Raises MiaSegError naming the grid's file and the audit."""
+    from mia_seg import recipes
+
+    try:
+        return Audit(
+            asked.victim, asked.shadow, asked.defenses, attacks=asked.attacks, seeds=asked.seeds, repeats=asked.repeats,
+            workspace=workspace,
+        )  # fmt: skip
+    except MiaSegError as error:
+        raise MiaSegError(f"{recipes.find('grid', name)}, [[audit]] {place}: {error}") from None
 
 
 def _request(

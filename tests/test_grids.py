@@ -66,5 +66,6 @@ def test_the_command_runs_a_grid(audit: Trained, workdir: Path) -> None:
 )
 def test_a_wrong_grid_is_refused_by_name(workdir: Path, text: str, says: str) -> None:
     write(workdir, text)
-    with pytest.raises(MiaSegError, match=says):
+    with pytest.raises(MiaSegError, match=says) as refused:
         mia.grid("own")
+    assert "own.toml" in str(refused.value)
