@@ -12,7 +12,7 @@ from test_fleet import write_fleet
 
 from mia_seg.attacks._readings import Readings
 from mia_seg.attacks.base import Base
-from mia_seg.cli._fleet import said
+from mia_seg.cli._fleet import proven, said
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.pipeline import Pipeline
@@ -54,6 +54,12 @@ def test_under_represented_classes_stand_apart() -> None:
     assert parts["bicycle"]["p"] == pytest.approx(0.01)
     assert parts["bicycle"]["exposed"] > parts["bicycle"]["groups"] / 2
     assert parts["all"]["exposed"] == parts["bicycle"]["exposed"] + parts["none of these"]["exposed"]
+
+
+def test_what_is_proven_of_the_training_is_said() -> None:
+    privacy = {"epsilon": 7.98765, "delta": 1e-3, "accountant": "RDP (Opacus)", "noise": 1.4, "clip": 1.0}
+    assert proven(privacy).endswith("epsilon 7.99 at delta 0.001 for adding or removing one scene, by RDP (Opacus).")
+    assert "nothing is proven" in proven(privacy | {"epsilon": None})
 
 
 def test_kinds_of_scenes_that_a_training_tells_apart_stand_apart() -> None:

@@ -141,7 +141,7 @@ def _next(written: list[Path]) -> str:
 
 
 def _show(facts: dict[str, Any]) -> None:
-    """Two tables and one sentence."""
+    """Two tables and one sentence, two where something is proven of the training."""
     pooled, null = facts["pooled"], facts["pooled"]["null"]
     columns = (
         "fleet",
@@ -161,6 +161,18 @@ def _show(facts: dict[str, Any]) -> None:
         [_part(part) for part in facts["parts"]],
     )
     screen.out().print(said(facts), markup=False)
+    if "privacy" in facts:
+        screen.out().print(proven(facts["privacy"]), markup=False)
+
+
+def proven(privacy: dict[str, Any]) -> str:
+    """What the training of each model promises, in one sentence."""
+    if privacy["epsilon"] is None:
+        return "Each model was trained by DP-SGD without noise: gradients are clipped, and nothing is proven."
+    return (
+        f"Each model was trained by DP-SGD: epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:.2g} for adding "
+        f"or removing one scene, by {privacy['accountant']}."
+    )
 
 
 def said(facts: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """What a fitted attack on a fleet holds of the fleet itself: read, measured and kept."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mia_seg.report.per_scene import exposure_png
 from mia_seg.stages import checks
 from mia_seg.stages.attackers import FittedAttacker
 from mia_seg.stages.checks import Request
+from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
 
 
@@ -101,8 +103,10 @@ def write(reports: Path, found: FleetAudit) -> list[Path]:
 
 def _origin(stage: FittedAttacker) -> dict[str, Any]:
     first = stage.shadows[0]
-    adversary = first.recipe.adversary  # type: ignore[attr-defined]
-    return {
+    assert isinstance(first, TrainedModel), "a fleet is trained"
+    adversary, spent = first.recipe.adversary, first.spent()  # type: ignore[attr-defined]
+    proven = {"privacy": asdict(spent)} if spent else {}
+    return proven | {
         "shadow": stage.shadow_name, "victim": adversary.victim, "dataset": data_name(first.recipe),
         "attack": stage.called, "seed": first.seed, "versions": versions(),
         "digests": {"attacker": stage.digest, "shadow": digest([model.digest for model in stage.shadows])},
