@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers_files import assert_refused, call, write
 from helpers_scenes import Toy
 from lightning_fabric import Fabric
 from test_objectives import CLASSES, batch, check_killed, folder
@@ -297,3 +298,11 @@ def test_an_epsilon_out_of_reach_and_a_missing_accountant_are_refused(monkeypatc
         assert "pip install 'mia-seg[dp]'" in refusal(DPSGD(noise=1.23), good)
     pytest.importorskip("opacus")
     assert "no noise lets" in refusal(DPSGD(epsilon=1e-6), good)
+
+
+def test_it_is_refused_before_anything_is_trained(workdir: Path) -> None:
+    text = 'variant_of = "tiny"\n[update]\nname = "dp_sgd"\nnoise = 0.01\n'
+    write(workdir / "victims" / "private.toml", text)
+    refused = call("train-victim", "private", "--device", "cpu")
+    assert_refused(refused, "private, seed 0: [update] dp_sgd needs a network", "Set norm = 'group' in [segmenter].")
+    assert not (workdir / "runs" / "victims").exists()

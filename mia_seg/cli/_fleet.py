@@ -170,8 +170,8 @@ def proven(privacy: dict[str, Any]) -> str:
     if privacy["epsilon"] is None:
         return "Each model was trained by DP-SGD without noise: gradients are clipped, and nothing is proven."
     return (
-        f"Each model was trained by DP-SGD: epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:.2g} for adding "
-        f"or removing one scene, by {privacy['accountant']}."
+        f"Each model was trained by DP-SGD: epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:.2g} for "
+        f"adding or removing one scene, by {privacy['accountant']}."
     )
 
 

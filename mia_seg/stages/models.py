@@ -136,6 +136,8 @@ class TrainedModel(ModelStage[Path]):
         workspace.check(settings.precision, "[train]", joint=True)
         devices, nodes = devices_and_nodes(workspace.devices)
         train.check_shared(self.title, settings, devices * nodes)
+        if "update" in self.special and isinstance(self.scenes, Cut):
+            train.check_update(self.recipe, self.classes, replace(self._terms(), devices=devices * nodes))
         plugins.from_section(segmenters, Segmenter, self.recipe.segmenter, where="[segmenter]").fetch()
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
@@ -188,11 +190,16 @@ class TrainedModel(ModelStage[Path]):
 
     def spent(self) -> Spent | None:
         """What is proven of its training; of a shadow whose members are yet to be chosen, nothing."""
-        if not isinstance(self.scenes, Cut):
-            return None
+        return train.update_of(self.recipe).spent(self._terms()) if isinstance(self.scenes, Cut) else None
+
+    def _terms(self) -> Terms:
+        """What its updates are checked against, as far as the recipe and known members say."""
+        assert isinstance(self.scenes, Cut), "members are known"
         count, settings = len(self.scenes.parts.members), self.recipe.train
-        steps = Plan(count, settings).steps
-        return train.update_of(self.recipe).spent(Terms(self.title, count, settings.batch, steps))
+        return Terms(
+            self.title, count, settings.batch, Plan(count, settings).steps, settings.accumulate,
+            drawn=self.taught is not None, frozen=settings.trains == "head", precision=settings.precision,
+        )  # fmt: skip
 
     def network(self, store: Store) -> Network:
         """The trained network, in evaluation mode."""

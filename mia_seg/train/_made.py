@@ -11,6 +11,7 @@ from mia_seg.recipes import Recipe
 from mia_seg.segmenters import Network, Segmenter
 from mia_seg.segmenters._norm import normed
 from mia_seg.train._loading import Part
+from mia_seg.updates import Training as Terms
 from mia_seg.updates import Update
 
 
@@ -36,3 +37,11 @@ def update_of(recipe: Recipe) -> Update:
 
 def placed(part: Part) -> Part:
     return part[0].contiguous(memory_format=torch.channels_last), part[1], part[2]
+
+
+def check_update(recipe: Recipe, classes: int, terms: Terms) -> None:
+    """Raise MiaSegError where [update] does not fit the network or the objective; weights need not be there."""
+    section = {key: value for key, value in recipe.segmenter.items() if key != "pretrained"}
+    with torch.device("meta"):
+        goal = goal_of(recipe, build(section, classes), classes, ids=[])
+    update_of(recipe).check(goal, terms)
