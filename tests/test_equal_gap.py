@@ -93,6 +93,13 @@ def test_what_is_told_of_all_and_drawn() -> None:
     assert [one["title"] for one in facts["plain"]] == ["short", "long"]
     assert "above" not in facts["plain"][0]
     assert len(arms_png(facts)) > 5000
+    points = {one["title"]: one for one in (*facts["plain"], *facts["others"])}
+    for one in points.values():
+        leak, worth = max(one["auc"].values()), one["miou"]["others"]
+        for name, rival in points.items():
+            better = max(rival["auc"].values()) <= leak and rival["miou"]["others"] >= worth and rival is not one
+            assert (name in one["dominated_by"]) == better
+    assert not arms.dominates(points["short"], points["short"])
 
 
 def test_numbers_of_models_that_cannot_be_are_refused(workdir: Path) -> None:

@@ -114,7 +114,7 @@ def _show_arms(facts: dict[str, Any]) -> None:
     columns = ("training", "models", "mIoU on members", "on others", "gap", *(f"AUC of {a}" for a in attacks))
     above = [f"{a} above plain at that gap [95%]" for a in attacks]
     rows = [_arm(one, attacks) for one in (*facts["plain"], *facts["others"])]
-    screen.table((*columns, *above), rows)
+    screen.table((*columns, *above, "dominated by"), rows)
     if beyond := [one["title"] for one in facts["others"] if not one["above"][attacks[0]]["inside"]]:
         screen.out().print(
             f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
@@ -126,7 +126,14 @@ def _show_arms(facts: dict[str, Any]) -> None:
 def _arm(one: dict[str, Any], attacks: list[str]) -> list[str]:
     miou = [f"{one['miou'][key]:.3f}" for key in ("members", "others", "gap")]
     above = ["plain" if "above" not in one else _signed(one["above"][attack]) for attack in attacks]
-    return [one["title"], str(one["models"]), *miou, *(f"{one['auc'][attack]:.3f}" for attack in attacks), *above]
+    return [
+        one["title"],
+        str(one["models"]),
+        *miou,
+        *(f"{one['auc'][attack]:.3f}" for attack in attacks),
+        *above,
+        ", ".join(one["dominated_by"]),
+    ]
 
 
 def _signed(above: dict[str, Any]) -> str:

@@ -39,7 +39,17 @@ def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str,
 
     Raises MiaSegError where fleets are of other scenes or halves.
     """
-    return {"plain": [_told(one) for one in curve], "others": [_told(one) | _above(one, curve) for one in others]}
+    told = {"plain": [_told(one) for one in curve], "others": [_told(one) | _above(one, curve) for one in others]}
+    every = [*told["plain"], *told["others"]]
+    for one in every:
+        one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
+    return told
+
+
+def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a training leaks no more to its strongest attack and segments no worse, one of the two strictly."""
+    mine, theirs = ((-max(each["auc"].values()), each["miou"]["others"]) for each in (one, other))
+    return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
 
 def _told(one: Compared) -> dict[str, Any]:
