@@ -1,6 +1,6 @@
 """The store under fire: kills, two processes at once, flipped bytes. Products must equal an undisturbed run's.
 
-Run: python benchmarks/under_fire.py [--kills 20] [--pairs 10] [--seed 0]        (some twenty minutes on two cores)
+Run: python benchmarks/under_fire.py [--kills 20] [--pairs 10] [--seed 0]        (twenty to forty minutes on two cores)
 Each kill run is stopped two or three times by SIGKILL, at random moments, the whole group of processes at once, and
 then run to its end. Products are all files of the store but logs of times: log.csv, journal.jsonl and their hashes.
 """
