@@ -114,6 +114,10 @@ class Pipeline:
     ) -> TrainedModel:
         start = self.trained_victim(recipe.train.start, START_SEED) if recipe.train.start else None
         taught, files = self._taught(name, recipe, seed), self.sources.pretrained(recipe)
+        if start and "update" in recipe.shaping():  # what is proven holds for scenes that the start never saw
+            cut, whose = scenes.cut, (start.recipe_name, START_SEED)
+            ids = cut.parts.audited or cut.parts.pool
+            self._check_apart(f"Scenes of '{name}'", cut, ids, victim=whose, part="members")
         aids = self._aids(name, recipe, scenes, seed=seed, weight_seed=weight_seed, role=role)
         return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, taught, files, aids)
 

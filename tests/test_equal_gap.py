@@ -8,6 +8,7 @@ from helpers_files import assert_refused, call
 from helpers_in_turn import calibrated, plain, simulated
 from test_fleet import write_fleet
 
+from mia_seg.cli._fleet import _signed
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import arms
 from mia_seg.metrics import equal_gap
@@ -80,6 +81,15 @@ def test_few_models_have_no_interval_and_other_halves_are_refused() -> None:
     assert (found.low, found.high) == (None, None)
     with pytest.raises(MiaSegError, match="on the same scenes and halves"):
         equal_gap.above(arm(1.2, 0.15), [arm(0.8, 0.1, seed=5)])
+
+
+def test_fleets_that_tell_every_scene_have_no_interval() -> None:
+    sure = [arm(500.0, 0.45, noise=k) for k in range(2)]
+    flat = [Arm(one.estimate, one.inside_MN, np.zeros_like(one.confusion_MNKK) + np.eye(2, dtype=int)) for one in sure]
+    found = equal_gap.above(flat[0], [flat[1]])
+    assert (found.low, found.high) == (None, None)
+    assert _signed({"value": 0.0, "low": None, "high": None}, 8) == "+0.000 [nothing varies]"
+    assert _signed({"value": 0.0, "low": None, "high": None}, 4) == "+0.000 [needs 6 models]"
 
 
 def test_what_is_told_of_all_and_drawn() -> None:

@@ -306,3 +306,10 @@ def test_it_is_refused_before_anything_is_trained(workdir: Path) -> None:
     refused = call("train-victim", "private", "--device", "cpu")
     assert_refused(refused, "private, seed 0: [update] dp_sgd needs a network", "Set norm = 'group' in [segmenter].")
     assert not (workdir / "runs" / "victims").exists()
+
+
+def test_a_start_that_saw_the_scenes_is_refused(workdir: Path) -> None:
+    private = '[segmenter]\nnorm = "group"\n[update]\nname = "dp_sgd"\nnoise = 1\n'
+    write(workdir / "victims" / "begun.toml", 'variant_of = "tiny"\n[train]\nstart = "tiny"\n' + private)
+    refused = call("train-victim", "begun", "--device", "cpu")
+    assert_refused(refused, "Scenes of 'begun' and the scenes of victim 'tiny'")

@@ -125,7 +125,7 @@ def _show_arms(facts: dict[str, Any]) -> None:
 
 def _arm(one: dict[str, Any], attacks: list[str]) -> list[str]:
     miou = [f"{one['miou'][key]:.3f}" for key in ("members", "others", "gap")]
-    above = ["plain" if "above" not in one else _signed(one["above"][attack]) for attack in attacks]
+    above = ["plain" if "above" not in one else _signed(one["above"][attack], one["models"]) for attack in attacks]
     return [
         one["title"],
         str(one["models"]),
@@ -136,9 +136,9 @@ def _arm(one: dict[str, Any], attacks: list[str]) -> list[str]:
     ]
 
 
-def _signed(above: dict[str, Any]) -> str:
+def _signed(above: dict[str, Any], models: int) -> str:
     if above["low"] is None:
-        return f"{above['value']:+.3f} [needs 6 models]"
+        return f"{above['value']:+.3f} [{'needs 6 models' if models < 6 else 'nothing varies'}]"
     return f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]"
 
 

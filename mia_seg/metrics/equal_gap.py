@@ -57,7 +57,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Above:
-    """By how much a fleet's AUC exceeds that of plain training at its gap; 95% interval, None below three pairs.
+    """By how much a fleet's AUC exceeds that of plain training at its gap; 95% interval, None below three pairs
+    and where nothing varies: fleets that all tell every scene are not compared by that.
 
     inside: whether its gap is one that plain fleets reach; beyond the widest the last line goes on.
     """
@@ -136,10 +137,8 @@ def _over_pairs(arms: Sequence[Arm]) -> float:
 
 def _ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[float | None, float | None]:
     total = sum(parts)
-    if np.isnan(total):
+    if np.isnan(total) or not total:  # too few pairs; or nothing varies, as where all fleets tell every scene
         return None, None
-    if not total:
-        return value, value
     freedom = total**2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
     reach = float(stdtrit(freedom, 1 - TAIL)) * float(np.sqrt(total))
     return value - reach, value + reach

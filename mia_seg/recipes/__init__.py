@@ -117,14 +117,8 @@ class ShadowRecipe(Recipe):
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
 
 
-TRAINED = (
-    "segmenter",
-    "train",
-    "objective",
-    "generator",
-    "train_generator",
-    "synthetic",
-)  # sections of what mia-seg trains
+# Sections of what mia-seg trains.
+TRAINED = ("segmenter", "train", "objective", "update", "generator", "train_generator", "synthetic")
 MOST_BYTES = 1_000_000
 GENERATORS = "generators"
 # No recipes' names.

@@ -131,7 +131,19 @@ class Measured(Stage[Result]):
                 "victim": self.victim.digest, "shadow": self._shadow_digest, "attacker": self.attacker.digest,
                 "victim_answers": self.seen.audited.digest, "shadow_answers": self.attacker.seen[0].audited.digest,
             },
-        } | _near_twins(self.victim.scenes.cut) | _protected(self.victim, self.shadow)  # fmt: skip
+        } | _near_twins(self.victim.scenes.cut) | self._protected()  # fmt: skip
+
+    def _protected(self) -> dict[str, Any]:
+        """What is proven of a victim whose training is not the plain one, and whether its attacker trains so too."""
+        victim, shadow = self.victim, self.shadow
+        if not isinstance(victim, TrainedModel) or not victim.special:
+            return {}
+        spent = victim.spent()
+        proven = {"privacy": asdict(spent)} if spent else {}
+        if isinstance(self.adversary, Screen):  # whoever screens trains nothing
+            return proven
+        alike = isinstance(shadow, TrainedModel) and shadow.special == victim.special
+        return proven | {"knows": "training" if alike else "nothing"}
 
     @property
     def _shadow_digest(self) -> str:
@@ -157,15 +169,6 @@ class Measured(Stage[Result]):
             side: sorted({*getattr(asked, side), *earlier.get(side, ())}.difference(getattr(scored, side)))
             for side in ("members", "nonmembers")
         }
-
-
-def _protected(victim: Model, shadow: Model) -> dict[str, Any]:
-    """What is proven of a victim whose training is not the plain one, and whether its attacker trains so too."""
-    if not isinstance(victim, TrainedModel) or not victim.special:
-        return {}
-    alike = isinstance(shadow, TrainedModel) and shadow.special == victim.special
-    spent = victim.spent()
-    return {"knows": "training" if alike else "nothing"} | ({"privacy": asdict(spent)} if spent else {})
 
 
 def _near_twins(cut: Cut) -> dict[str, Any]:
