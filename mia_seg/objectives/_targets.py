@@ -9,6 +9,7 @@ from torch import Tensor
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.objectives import Batch, Goal, Judged
+from mia_seg.segmenters import Network
 
 
 class TargetGoal(Goal):
@@ -57,3 +58,16 @@ def labels_or_zero(labels_NHW: Tensor) -> Tensor:
 def plain(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
     """-log p of the label, 0 where ignored: [N, H, W]."""
     return F.cross_entropy(logits_NKHW, labels_NHW, ignore_index=IGNORE, reduction="none")
+
+
+@torch.no_grad()
+def at_rest(network: Network, image_N3HW: Tensor) -> Tensor:
+    """The logits that a network would answer with, float32, in the middle of its training; its statistics stay."""
+    modes = [(module, module.training) for module in network.modules()]  # batch norms may be held still
+    network.eval()
+    logits = network(image_N3HW).float()
+    for module, training in modes:
+        module.training = training
+    # Releases of torch differ in whether the next pass takes weights that autocast converted here, without gradients.
+    torch.clear_autocast_cache()
+    return logits

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
 from mia_seg.objectives import NETWORK, Batch, Goal, Helper, Judged, Objective, Stage
-from mia_seg.objectives._targets import labels_or_zero
+from mia_seg.objectives._targets import at_rest, labels_or_zero
 from mia_seg.segmenters import Network
 from mia_seg.values import Rate, Weight, Width
 
@@ -60,7 +60,7 @@ class RegularisedGoal(Goal):
     def _infer(self, batch: Batch) -> Judged:
         """The attacker's cross-entropy on members and reference scenes."""
         assert batch.reference is not None, "the loop draws them"
-        inside, outside = self._at_rest(batch), self._at_rest(batch.reference)
+        inside, outside = (at_rest(self.network, one.image_N3HW) for one in (batch, batch.reference))
         says = self._says(inside, batch.labels_NHW), self._says(outside, batch.reference.labels_NHW)
         right = torch.cat([says[0] > 0, says[1] <= 0]).float().mean()
         return Judged(F.softplus(-says[0]).mean() + F.softplus(says[1]).mean(), inside, {"attacker_right": right})
@@ -75,11 +75,3 @@ class RegularisedGoal(Goal):
         labels = F.one_hot(labels_or_zero(labels_NHW), classes).movedim(-1, 1).float()
         told: Tensor = self.helpers[ATTACKER](torch.cat([logits_NKHW.float().softmax(1), labels], 1) * known_N1HW)
         return told[:, 0]
-
-    @torch.no_grad()
-    def _at_rest(self, batch: Batch) -> Tensor:
-        """Answers that leave batch norm's statistics alone: reference scenes are not trained on."""
-        was_training = self.network.training
-        logits: Tensor = self.network.eval()(batch.image_N3HW)
-        self.network.train(was_training)
-        return logits

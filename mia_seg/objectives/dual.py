@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mia_seg.data import IGNORE
 from mia_seg.objectives import NETWORK, Batch, Goal, Helper, Judged, Objective, Stage
 from mia_seg.objectives._rebuild import rebuilder, rebuilding_error
+from mia_seg.objectives._targets import at_rest
 from mia_seg.segmenters import Network
 from mia_seg.segmenters._tags import present, tag_loss
 from mia_seg.store import digest
@@ -105,7 +106,7 @@ class DualGoal(Goal):
     @torch.no_grad()
     def inferred(self, image_N3HW: Tensor, tags_NK: Tensor) -> Tensor:
         """Labels [N, H, W] of scenes with tags alone, IGNORE where none is sure."""
-        start = constrained(answer(self.network, image_N3HW), tags_NK)
+        start = constrained(at_rest(self.network, image_N3HW), tags_NK)
         energy = partial(self.energy, start_NKHW=start, image_N3HW=image_N3HW)
         return hardened(descended(start, energy, self.wanted.inner), self.wanted.sure)
 
@@ -115,18 +116,6 @@ class DualGoal(Goal):
         photograph = pixels * rebuilding_error(self.helpers[GENERATOR], logits_NKHW, image_N3HW)
         nats = logits_NKHW.log_softmax(1)
         return self.wanted.reconstruction * photograph + (nats.exp() * (nats - start_NKHW.log_softmax(1))).sum()
-
-
-def answer(network: Network, image_N3HW: Tensor) -> Tensor:
-    """The logits that a network would answer with, float32, in the middle of its training; its statistics stay."""
-    modes = [(module, module.training) for module in network.modules()]  # batch norms may be held still
-    network.eval()
-    logits = network(image_N3HW).float()
-    for module, training in modes:
-        module.training = training
-    # Releases of torch differ in whether the next pass takes weights that autocast converted here, without gradients.
-    torch.clear_autocast_cache()
-    return logits
 
 
 def constrained(logits_NKHW: Tensor, tags_NK: Tensor) -> Tensor:
