@@ -13,6 +13,10 @@ class AbsentPart(MiaSegError):
     """A folder or list that a data set lacks: its archive was not extracted, and may not be needed."""
 
 
+class TooFewScenes(MiaSegError):
+    """A split that asks for more scenes than lie on the disk."""
+
+
 class Unwritable(MiaSegError):
     """The store or the reports take no more: nothing else can be kept either."""
 

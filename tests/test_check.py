@@ -148,6 +148,21 @@ def test_recipes_of_absent_data_are_listed_and_no_fault(workdir: Path, data_root
     assert ran.out.splitlines()[-1].split()[0] == "next"
 
 
+def test_a_split_larger_than_a_part_of_the_data_set_is_no_fault_of_its_recipe(
+    workdir: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camvid = plugins.load(data, Dataset, "camvid")
+    edit(workdir / "victims" / "tiny_camvid.toml", "\nmembers = 6\n", "\nmembers = 600\n")
+    monkeypatch.setattr(camvid, "official", {"train": 48})
+    (whole,) = lines(call("check", "--data-root", data_root), "problem")
+    assert whole.startswith("victim tiny_camvid: [split] asks for 600 + ")
+    monkeypatch.setattr(camvid, "official", {"train": 367})
+    ran = call("check", "--data-root", data_root)
+    assert ran.code == 0, ran.out
+    (said,) = (line for line in lines(ran, "absent") if "asks for" in line)
+    assert said == f"{whole} Of the whole data set there are: train 48 of 367."
+
+
 def test_an_empty_root_holds_nothing_and_a_missing_one_is_a_fault(workdir: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = call("check", "--data-root", tmp_path / "empty")

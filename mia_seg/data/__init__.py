@@ -121,6 +121,11 @@ class Dataset(Component):
         del data_root
         return []
 
+    def lacks(self, data_root: Path | None) -> str:
+        """How many scenes lie there of how many that the whole data set has; empty where none lack."""
+        del data_root
+        return ""
+
 
 @dataclass
 class Scenes(Sequence[Scene]):

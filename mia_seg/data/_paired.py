@@ -134,7 +134,8 @@ class Paired(Dataset):
             found = pairs(self, root, part)
             image, labels = (path.relative_to(root) for path in next(iter(found.values())))
             yield "ok", f"{what}{len(found)} pairs, as {image} with {labels}; {self._labels_in(found)}"
-            yield from (("absent", f"{what}{lacks}") for lacks in self._lacking(part, found))
+            if short := self._short(part, found):
+                yield "absent", f"{what}fewer pairs than the whole data set has: {short}"
         except AbsentPart as error:
             yield "absent", f"{what}{error}"
         except MiaSegError as error:
@@ -153,16 +154,17 @@ class Paired(Dataset):
             f"occur{listed}"
         )
 
-    def _lacking(self, part: str, found: Iterable[str]) -> Iterator[str]:
-        """Where fewer pairs lie than the whole data set has."""
+    def lacks(self, data_root: Path | None) -> str:
+        said = (self._short(part, pairs_below(self, data_root, part)) for part in self.parts())
+        return ", ".join(short for short in said if short)
+
+    def _short(self, part: str, found: Iterable[str]) -> str:
         counts = Counter(start for stem in found for start in _starts(_id(part, stem)))
-        short = [
+        return ", ".join(
             f"{start.rpartition('/')[2]} {counts[start]} of {whole}"
             for start, whole in self.official.items()
             if start.partition("/")[0] == part and counts[start] < whole
-        ]
-        if short:
-            yield f"fewer pairs than the whole data set has: {', '.join(short)}"
+        )
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from mia_seg import data, plugins, recipes
 from mia_seg.data import Dataset, Finding
-from mia_seg.errors import AbsentData, AbsentPart, MiaSegError
+from mia_seg.errors import AbsentData, AbsentPart, MiaSegError, TooFewScenes
 from mia_seg.recipes import AuditedRecipe, Kind, ShadowRecipe
 from mia_seg.recipes.adversaries import A2
 from mia_seg.recipes.splits import Partition
@@ -73,7 +73,12 @@ def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None, si
 
 def _check(name: str, settings: AuditedRecipe, data_root: Path | None, *, sizes: Sizes) -> str:
     dataset = settings.dataset()
-    parts = settings.split.cut(dataset, data_root, 0)
+    try:
+        parts = settings.split.cut(dataset, data_root, 0)
+    except TooFewScenes as error:
+        if lacks := dataset.lacks(data_root):
+            raise AbsentPart(f"{error} Of the whole data set there are: {lacks}.") from error
+        raise
     scene = data.Scenes(dataset, data_root, parts.members)[0]
     if isinstance(settings, ShadowRecipe) and not isinstance(settings.adversary, A2):
         recipes.load_victim(settings.adversary.victim)

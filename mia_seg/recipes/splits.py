@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mia_seg import data
 from mia_seg.data import Dataset, Part
 from mia_seg.data._lists import READ, Files, no_files, read_list, shown
-from mia_seg.errors import MiaSegError
+from mia_seg.errors import MiaSegError, TooFewScenes
 from mia_seg.values import Below, Scenes
 
 Count = Annotated[Scenes, Field(ge=0)]
@@ -158,7 +158,7 @@ class SplitRule(BaseModel):
                 f"Extract the archives whole; 'mia-seg check' counts what is there by folder."
             )
         if len(part) < count:
-            raise MiaSegError(
+            raise TooFewScenes(
                 f"[split] asks for {self.members} + {self.nonmembers} + {self.pool} scenes, and under rule "
                 f"'{self.rule}' the data set's {there} are too few. Lower the counts or add scenes."
             )
