@@ -56,8 +56,9 @@ class Pipeline:
             self._check_apart(f"Shadow '{request.shadow}'", cut, own, victim=(request.victim, seed))
         if isinstance(recipe.adversary, Fleet):
             if recipe.adversary.victim != request.victim:
-                others = self._victim(request.victim, seed)[1].parts
-                checks.same_scenes(request.shadow, cut.parts, request.victim, others=others)
+                others = self._victim(request.victim, seed)[1]
+                checks.same_scenes(request.shadow, cut.parts, request.victim, others=others.parts)
+                checks.same_canaries(request.shadow, cut.dataset, request.victim, others=others.dataset)
             for attack in request.attacks:
                 checks.has_pool(attack, cut.parts)
         victim, shadows = self.victim(request.victim, seed), self.shadows(request.shadow, seed)

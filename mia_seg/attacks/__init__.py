@@ -5,7 +5,7 @@ scenes. Never a network, an image, a loader or the victim's membership.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from mia_seg.attacks._readings import Fleet
+from mia_seg.metrics.intervals import Integers
 from mia_seg.plugins import Component
 from mia_seg.query.answers import Answers
 
@@ -26,6 +27,10 @@ class ShadowCurvePoint:
     trained: int
     compared: int
     image_N: np.ndarray
+
+    def take(self, rows: Integers) -> "ShadowCurvePoint":
+        """Those of some scenes."""
+        return replace(self, image_N=self.image_N[rows])
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,13 @@ class Scores:
     by_shadows: tuple[ShadowCurvePoint, ...] = ()
     parts: dict[tuple[str, int | str], np.ndarray] = field(default_factory=dict)
     threshold_N: np.ndarray | None = None
+
+    def take(self, rows: Integers) -> "Scores":
+        """The scores of some scenes."""
+        patch_NP, threshold_N = (None if of is None else of[rows] for of in (self.patch_NP, self.threshold_N))
+        fewer = tuple(size.take(rows) for size in self.by_shadows)
+        parts = {part: scores_N[rows] for part, scores_N in self.parts.items()}
+        return Scores(self.image_N[rows], patch_NP, fewer, parts, threshold_N)
 
 
 @dataclass(frozen=True)

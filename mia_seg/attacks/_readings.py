@@ -1,12 +1,13 @@
 """A fleet: what many shadows answered to the audited scenes, each trained on another half of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mia_seg.errors import MiaSegError
+from mia_seg.metrics.intervals import Integers
 from mia_seg.query.answers import Answers, Statistics
 
 READINGS = "readings.npz"
@@ -52,6 +53,11 @@ class Readings:
 
     def __len__(self) -> int:
         return len(self.members_MN)
+
+    def take(self, scenes: Integers) -> "Readings":
+        """What is read of some scenes."""
+        ids = [self.ids[k] for k in scenes]
+        return replace(self, ids=ids, scenes_MN=self.scenes_MN[:, scenes], members_MN=self.members_MN[:, scenes])
 
     @property
     def pairs(self) -> int:

@@ -168,8 +168,19 @@ def _show(facts: dict[str, Any]) -> None:
         [_part(part) for part in facts["parts"]],
     )
     screen.out().print(said(facts), markup=False)
+    if "canaries" in facts:
+        screen.out().print(worst(facts["canaries"]), markup=False)
     if "privacy" in facts:
         screen.out().print(proven(facts["privacy"]), markup=False)
+
+
+def worst(canaries: dict[str, Any]) -> str:
+    """How well scenes with wrong labels are told, in one sentence."""
+    rates = ", ".join(f"{said} {_bounded(canaries['tpr_at_fpr'][target])}" for target, said in TARGETS.items())
+    return (
+        f"Of the {canaries['scenes']} canaries, which have wrong labels and count nowhere else: AUC "
+        f"{_bounded(canaries['auc'])}, {rates}."
+    )
 
 
 def proven(privacy: dict[str, Any]) -> str:

@@ -136,7 +136,7 @@ def results(found: "Sequence[Result]") -> None:
     columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
     if found:
         rows = list(results_.rows(found))
-        for line in (*_confounded(rows), *_left_out(rows), *_near_twins(found)):
+        for line in (*_confounded(rows), *_left_out(rows), *_told(found)):
             out().print(line, markup=False)
         table(columns, [_result(row) for row in rows])
 
@@ -169,14 +169,14 @@ def verdict(found: "Sequence[Result]") -> None:
     out().print(printable(f"{said(rows)} Tried: {'. '.join(tried(rows))}"), markup=False)
 
 
-def _near_twins(found: "Sequence[Result]") -> "Iterator[str]":
-    """A line a victim with members that look like non-members."""
+def _told(found: "Sequence[Result]") -> "Iterator[str]":
+    """A line a victim with members that look like non-members, and one with canaries."""
+    from mia_seg.report.canaries import canary_sentence
     from mia_seg.report.controls import near_twins
 
     for victim in dict.fromkeys(result.victim for result in found):
-        said = near_twins([result for result in found if result.victim == victim])
-        if said:
-            yield f"{victim}: {said}"
+        own = [result for result in found if result.victim == victim]
+        yield from (f"{victim}: {said}" for said in (near_twins(own), canary_sentence(own)) if said)
 
 
 def as_json(found: "Sequence[Result]") -> None:

@@ -83,6 +83,11 @@ class Dataset(Component):
         """Whether its maker says that values which mean nothing here are to be ignored, however many they are."""
         return False
 
+    @property
+    def canaries(self) -> frozenset[str]:
+        """The scenes whose labels are wrong on purpose."""
+        return frozenset()
+
     def origin(self) -> dict[str, Any]:
         """What shapes a scene beside its files: the settings that are not at their defaults.
 

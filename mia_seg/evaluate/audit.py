@@ -231,6 +231,12 @@ def _part(scores_N: np.ndarray, known: Membership) -> dict[str, float | int | No
     return {"auc": found["auc"], "low": found["auc_low"], "high": found["auc_high"], **counts}
 
 
+def canaries(scores_N: np.ndarray, of: Subject, kind: str) -> dict[str, Any]:
+    """The leak of the canaries alone, `of` the victim with these for scenes: AUC with its interval, epsilon, counts."""
+    known = of.known()
+    return {"kind": kind, "epsilon": epsilon(scores_N, of, known)} | _part(scores_N, known)
+
+
 def _utility(answers: Answers, known: Membership) -> dict[str, dict[str, float]] | None:
     """None where no scene has labels."""
     if not answers.statistics.pixels_NK.any():

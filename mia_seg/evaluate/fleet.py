@@ -25,13 +25,25 @@ COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exp
 class Described:
     """What is known of N scenes: the group of each, and which of K classes it shows, bool [N, K].
 
-    kinds: those that a training learns from in ways of their own, bool [N] by name.
+    kinds: those that a training learns from in ways of their own, bool [N] by name. canaries: those with wrong labels,
+    bool [N]; empty where there are none.
     """
 
     groups: Sequence[str]
     classes: Sequence[str]
     shows_NK: Booleans
     kinds: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+    canaries: Sequence[bool] = ()
+
+    def apart(self) -> tuple[Integers, Integers]:
+        """Where the natural scenes stand, and where the canaries."""
+        canary_N = np.array(self.canaries or [False] * len(self.groups))
+        return np.flatnonzero(~canary_N), np.flatnonzero(canary_N)
+
+    def take(self, scenes: Integers) -> "Described":
+        """What is known of some scenes, none of them canaries."""
+        kinds = {name: [kind_N[k] for k in scenes] for name, kind_N in self.kinds.items()}
+        return Described([self.groups[k] for k in scenes], self.classes, self.shows_NK[scenes], kinds)
 
     @cached_property
     def scenes(self) -> Counter[str]:
@@ -77,9 +89,12 @@ def audited(
     """Pooled AUC and TPRs with intervals, each group's AUC with its null band, and the same by what scenes show.
 
     `method`: as it was asked for; its settings are tuned anew whenever memberships are shuffled. Raises MiaSegError
-    where there are too few models for it.
+    where there are too few models for it. Canaries count in `facts["canaries"]` alone.
     """
     method.check_shadows(len(fleet))
+    natural, canaries = described.apart()
+    worst = _worst(fleet.take(canaries), method, [described.groups[k] for k in canaries], seed=seed)
+    fleet, described = fleet.take(natural), described.take(natural)
     estimate = rehearsing(fleet, method)
     own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
@@ -88,8 +103,16 @@ def audited(
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
         "fdr": FDR, "fewest": found.fewest(), "parts": parts,
-    }  # fmt: skip
+    } | worst  # fmt: skip
     return FleetAudit(facts, described, found)
+
+
+def _worst(fleet: Readings, method: FleetAttack, groups: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """How well canaries are told, pooled over models; nothing where there are none."""
+    if not groups:
+        return {}
+    found = in_turn.pooled(rehearsing(fleet, method), fleet.members_MN, groups=groups, seed=seed)
+    return {"canaries": {"scenes": len(groups), **asdict(found)}}
 
 
 def rehearsing(fleet: Readings, method: FleetAttack) -> Estimate:

@@ -223,6 +223,18 @@ class PartOfScenes(Part):
     nonmembers: Count
 
 
+class Canaries(Part):
+    """The leak of the scenes with wrong labels alone; None where a side has fewer than two groups of them."""
+
+    kind: str
+    auc: Share | None
+    low: Share | None
+    high: Share | None
+    members: Count
+    nonmembers: Count
+    epsilon: Epsilon
+
+
 class BySize(Ranked):
     """What an attack achieves with so many of the shadows. compared: those that a scene is compared with."""
 
@@ -294,7 +306,8 @@ class Result(Part):
     each part of the scenes. tuned: settings of the attacker where they are not those that were asked for.
     utility, shadow_utility: None where the scenes have no labels. utility_change: of defended models; None likewise,
     and in results from before it. knows: whether the attacker trains as the victim does, of victims whose training is
-    not the plain one. privacy: of those with a proof.
+    not the plain one. privacy: of those with a proof. canaries: of victims that trained on some; they count nowhere
+    else.
     """
 
     _scores: SceneScores | None = PrivateAttr(None)
@@ -331,6 +344,7 @@ class Result(Part):
     near_twins: NearTwins | None = None
     knows: Literal["training", "nothing"] | None = None
     privacy: Privacy | None = None
+    canaries: Canaries | None = None
     settings: dict[str, Any]
     tuned: dict[str, Any]
     versions: dict[str, str]

@@ -16,7 +16,7 @@ from mia_seg.plugins import Component
 from mia_seg.recipes import variants
 from mia_seg.recipes.adversaries import Adversary
 from mia_seg.recipes.sections import Precision, Section, Synthetic, Train, TrainGenerator, Window
-from mia_seg.recipes.splits import SplitRule
+from mia_seg.recipes.splits import Partition, SplitRule
 from mia_seg.values import Name
 
 __all__ = [
@@ -47,6 +47,12 @@ class AuditedRecipe(Section):
         """The data set that `[data]` names, with its settings."""
         return plugins.from_section(data, Dataset, self.data, where="[data]")
 
+    def cut(self, data_root: Path | None, seed: int) -> tuple[Dataset, Partition]:
+        """The data set, canaries among it, and its parts under `seed`. Raises MiaSegError as `SplitRule.cut` does."""
+        dataset = self.dataset()
+        parts = self.split.cut(dataset, data_root, seed)
+        return self.split.planted(dataset, parts, seed), parts
+
     def inputs(self, *sections: str) -> dict[str, Any]:
         """The named sections as JSON, without what is at its default: a new key with a default changes nothing."""
         given = self.model_dump(mode="json", exclude_defaults=True)
@@ -68,6 +74,8 @@ class DoorRecipe(AuditedRecipe):
     def _one_picture(self) -> "DoorRecipe":
         if self.window is not None and self.window.mirror:
             raise ValueError("[window] mirror adds logits inside a network, which a door does not show: leave it out")
+        if self.split.canaries:
+            raise ValueError("[split] canaries are trained on, and behind a door training is over: leave it out")
         return self
 
     @property

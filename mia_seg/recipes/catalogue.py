@@ -72,11 +72,10 @@ def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None, si
 
 
 def _check(name: str, settings: AuditedRecipe, data_root: Path | None, *, sizes: Sizes) -> str:
-    dataset = settings.dataset()
     try:
-        parts = settings.split.cut(dataset, data_root, 0)
+        dataset, parts = settings.cut(data_root, 0)
     except TooFewScenes as error:
-        if lacks := dataset.lacks(data_root):
+        if lacks := settings.dataset().lacks(data_root):
             raise AbsentPart(f"{error} Of the whole data set there are: {lacks}.") from error
         raise
     scene = data.Scenes(dataset, data_root, parts.members)[0]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mia_seg import data
 from mia_seg.data import Dataset, Part
+from mia_seg.data._canaries import Kind, WithCanaries
 from mia_seg.data._lists import READ, Files, no_files, read_list, shown
 from mia_seg.errors import MiaSegError, TooFewScenes
 from mia_seg.values import Below, Scenes
@@ -20,6 +21,7 @@ from mia_seg.values import Below, Scenes
 Count = Annotated[Scenes, Field(ge=0)]
 PARTS: tuple[Part, ...] = get_args(Part)
 SAID: dict[Part, str] = {"members": "members", "nonmembers": "non-members", "pool": "pool"}
+FEWEST_CANARIES = 4
 PUBLISHED = Path(data.__file__).parent / "splits"  # id lists that no rule gives
 
 
@@ -69,6 +71,10 @@ class SplitRule(BaseModel):
     of: Below | None = Field(
         default=None, description="a list of the ids that are cut, so that those which the disk lacks are named"
     )
+    canaries: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0, description="a share of members and non-members that get wrong labels and are audited apart"
+    )
+    canary: Kind = Field(default="swapped", description="what is wrong with them: swapped, mirrored or permuted labels")
     sha256: dict[Part, str] = Field(
         default_factory=dict, description="what a published part hashes to: its bare file names, sorted, one a line"
     )
@@ -114,6 +120,24 @@ class SplitRule(BaseModel):
             self._check(name, part, len(ids))
         members, nonmembers, pool = parts
         return Partition(members, nonmembers, pool, groups)
+
+    def planted(self, dataset: Dataset, parts: Partition, seed: int) -> Dataset:
+        """The data set with wrong labels for a share of the audited scenes, drawn by `seed` whoever is a member.
+
+        Raises MiaSegError for fewer canaries than two on a side could be.
+        """
+        if not self.canaries:
+            return dataset
+        count = round(self.canaries * len(parts.audited))
+        if count < FEWEST_CANARIES:
+            raise MiaSegError(
+                f"[split] canaries = {self.canaries:g} of {len(parts.audited)} audited scenes are {count}, and "
+                f"{FEWEST_CANARIES} are the fewest that can be audited apart. Raise it, or leave it out."
+            )
+        drawn = random.Random(f"canaries {seed}").sample(parts.audited, count)
+        # Each takes the next one's labels: no map is lost, none stands beside its own image.
+        sources = drawn if self.canary != "swapped" else [*drawn[1:], drawn[0]]
+        return WithCanaries(of=dataset, kind=self.canary, sources=tuple(zip(drawn, sources, strict=True)))
 
     def _check_says(self, stated: bool) -> None:
         """Whoever says who is a member, the rule or the data set, is the only one."""

@@ -7,6 +7,7 @@ from typing import Any
 from mia_seg.evaluate.results import Result
 from mia_seg.report import charts, exposed, frontier, generators, shadows, sources, tables, verdicts, where, words
 from mia_seg.report.budgets import budget_table, once
+from mia_seg.report.canaries import canary_table
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, Row, anchor_of, attack_name, cells, defense_name, enriched
 from mia_seg.report.changes import change_table
 from mia_seg.report.charts import Chart, Mark
@@ -81,7 +82,7 @@ def content(inputs: Inputs) -> dict[str, Any]:
         "facts": facts(rows, said, standing), "forest": _forest(standing), "scale": _scale(standing),
         "threats": [_threat(rows, name) for name in _shadows(rows)], "curves": _curves(found, said, standing),
         **_defenses(inputs, rows), "where": _where(rows), "partwise": where.where_tables(where.shown(rows)),
-        **_people(said.best, inputs), "attacks": _attacks(rows), "controls": _controls(rows, inputs.results),
+        **_people(said.best, rows, inputs), "attacks": _attacks(rows), "controls": _controls(rows, inputs.results),
         "method": [tables.counts(rows), *_shadow_utility(inputs.results)], "settings": tables.settings(inputs.results),
         "sources": [_source(cell) for cell in found], "sheets": inputs.sheets, "terms": TERMS,
         "glossary": glossary(rows),
@@ -252,13 +253,14 @@ def _where(rows: Sequence[Row]) -> dict[str, Any] | None:
     return {"lanes": lanes, "scale": charts.scale(left), "note": where.note(shown)}
 
 
-def _people(best: Cell | None, inputs: Inputs) -> dict[str, Any]:
-    """Exposed scenes and groups; why there are none where there are none."""
+def _people(best: Cell | None, rows: Sequence[Row], inputs: Inputs) -> dict[str, Any]:
+    """Exposed scenes, canaries and groups; why there are none where there are none."""
     scenes, groups = (exposed.scene_table(best), exposed.group_table(best)) if best else (None, None)
     kept = best is not None and any(run["scores"] is not None for run in best.runs)
     return {
         "scenes": scenes,
         "groups": groups,
+        "canaries": canary_table(cells(rows)),
         "thumbnails": inputs.thumbnails,
         "without_groups": ALONE if kept else NO_SCORES,
     }

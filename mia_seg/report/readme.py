@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mia_seg.evaluate.results import Result
 from mia_seg.report import figures, frontier, generators, shadows, sources, tables, words
 from mia_seg.report.budgets import budget_table, once
+from mia_seg.report.canaries import canary_table
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
 from mia_seg.report.changes import change_table
 from mia_seg.report.controls import near_twins
@@ -98,6 +99,7 @@ def _victim(
     name, rows = results[0].victim, enriched(once(results))
     repeated = budget_table(results)
     names = sorted({str(row["shadow"]) for row in rows})
+    worst = canary_table(cells(rows))
     through = [row for row in rows if row["adversary"] != "screen"]
     return Victim(
         name=name,
@@ -108,6 +110,7 @@ def _victim(
             *([tables.shadows(cells(through))] if through else []),
             *([generators.generator_table(scores)] if scores else []),
             *([repeated] if repeated else []),
+            *([worst] if worst else []),
         ],
         own=[
             *figures.confidences(folder, rows), *figures.parts(folder, rows),

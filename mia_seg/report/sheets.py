@@ -135,9 +135,10 @@ def _as_attacked(seen: Answers, result: Result, dataset: Dataset) -> Answers:
 
 def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> CamSheet:
     settings = recipes.load_victim(shown[0].victim)
-    dataset, seed = settings.dataset(), shown[0].seed
+    seed = shown[0].seed
+    dataset, parts = settings.cut(data_root, seed)
     scored = answers.load(_folders(shown[0], store)[1]).ids  # scenes without a label have no answer
-    members = settings.split.cut(dataset, data_root, seed).only(scored).members
+    members = parts.only(scored).members
     ids = sorted(np.random.default_rng(seed).choice(members, SCENES, replace=False).tolist())
     scenes = list(Scenes(dataset, data_root, ids))
     maps, scores = {}, {}
@@ -156,10 +157,11 @@ def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> Cam
 def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossSheet:
     settings, seed = recipes.load_victim(asked[0].victim), asked[0].seed
     scored = answers.load(_answers(asked[0], store)).ids  # scenes without a label have no answer
-    parts = settings.split.cut(settings.dataset(), data_root, seed).only(scored)
+    dataset, parts = settings.cut(data_root, seed)
+    parts = parts.only(scored)
     draw = np.random.default_rng(seed)
     ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
-    scenes = list(Scenes(settings.dataset(), data_root, ids))
+    scenes = list(Scenes(dataset, data_root, ids))
     return LossSheet(
         ids,
         [scene_id in parts.members for scene_id in ids],

@@ -221,6 +221,14 @@ def same_scenes(name: str, own: Partition, victim: str, *, others: Partition) ->
         )
 
 
+def same_canaries(name: str, own: Dataset, victim: str, *, others: Dataset) -> None:
+    """A fleet's models learn of a canary what the victim does."""
+    if own.origin().get("canaries") != others.origin().get("canaries"):
+        raise MiaSegError(
+            f"Fleet '{name}' and victim '{victim}' have other canaries. Give both the same [split] canaries and canary."
+        )
+
+
 def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) -> None:
     """What the attack compares with will be there."""
     method, adversary = attack.component, shadow.adversary

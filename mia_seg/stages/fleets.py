@@ -56,9 +56,10 @@ def audit(stage: FittedAttacker, store: Store, rounds: int) -> FleetAudit:
     first = stage.shadows[0]
     group, classes = first.partition(store).group, first.dataset.classes()
     shows_NK, kinds = answers.statistics.pixels_NK > 0, first.objective.kinds(answers.ids)
-    described = Described([group[i] for i in answers.ids], [classes[k] for k in answers.kept], shows_NK, kinds)
+    groups, shown = [group[i] for i in answers.ids], [classes[k] for k in answers.kept]
+    described = Described(groups, shown, shows_NK, kinds, [i in first.dataset.canaries for i in answers.ids])
     found = audited(attacker.fleet, stage.method, described, seed=first.seed, rounds=rounds)
-    return FleetAudit(_origin(stage) | found.facts, described, found.found)
+    return FleetAudit(_origin(stage) | found.facts, found.described, found.found)
 
 
 def compared(stage: FittedAttacker, store: Store) -> Compared:

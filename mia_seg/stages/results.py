@@ -5,12 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mia_seg.data._twins import NEAR
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.audit import (
     Cell,
     Subject,
+    canaries,
     classes_of,
     data_name,
     many_shadows,
@@ -87,17 +90,18 @@ class Measured(Stage[Result]):
         learnt = self.attacker.seen[0]
         victim = self._subject(self.victim, answers.ids, store)
         shadow = self._subject(self.shadow, learnt.value(store).ids, store)
-        scores = attacker.score(answers, victim.seed)
+        every = attacker.score(answers, victim.seed)
+        scores = every.take(_rows(answers.ids, victim.parts))
         mine, theirs = (
             side.audited.value(store).take(of.parts.audited) for side, of in ((self.seen, victim), (learnt, shadow))
         )
         sides = {"victim_answers": mine, "shadow_answers": theirs}
         found = measured(scores, attacker, victim, shadow=shadow, **sides) | {"tuned": tuned(method, attacker)}
         if method.needs_fleet:
-            found |= many_shadows(scores, victim, answers)
+            found |= many_shadows(scores, victim, answers.take(victim.parts.audited))
         found |= {"controls": controls(scores.image_N, victim.known(), self.blind.value(store), seed=victim.seed)}
         found |= {"classes": classes_of(mine, theirs, self.victim.dataset.classes())}
-        found |= {"left_out": self._left_out(victim.parts, store)}
+        found |= {"left_out": self._left_out(answers.ids, store)} | self._canaries(every.image_N, answers.ids, store)
         if self.undefended is not None and not self.victim.scenes.cut.unlabelled:
             before = self.undefended.value(store).take(victim.parts.audited)
             found |= {"utility_change": utility_change(mine, before, victim.known(), seed=victim.seed)}
@@ -152,8 +156,8 @@ class Measured(Stage[Result]):
         return digest(models) if self.cell.attack.component.needs_fleet else models[0]
 
     def _subject(self, model: Model, ids: Sequence[str], store: Store) -> Subject:
-        """A model with the scenes of its audit that have a score."""
-        parts = model.partition(store).only(ids)
+        """A model with the scenes of its audit that have a score; canaries are audited apart."""
+        parts = model.partition(store).only(set(ids) - model.dataset.canaries)
         if not (parts.members and parts.nonmembers):
             lacking = "non-members" if parts.members else "members"
             raise MiaSegError(
@@ -162,13 +166,28 @@ class Measured(Stage[Result]):
             )
         return Subject(model.recipe_name, model.recipe, model.seed, parts)
 
-    def _left_out(self, scored: Partition, store: Store) -> dict[str, list[str]]:
+    def _canaries(self, scores_N: np.ndarray, ids: Sequence[str], store: Store) -> dict[str, Any]:
+        """The field of a result; absent where there are none."""
+        victim = self.victim
+        if not victim.dataset.canaries:
+            return {}
+        parts = victim.partition(store).only(victim.dataset.canaries.intersection(ids))
+        of = Subject(victim.recipe_name, victim.recipe, victim.seed, parts)
+        return {"canaries": canaries(scores_N[_rows(ids, parts)], of, victim.recipe.split.canary)}
+
+    def _left_out(self, scored: Sequence[str], store: Store) -> dict[str, list[str]]:
         """Scenes of the victim's split that have no score, because the attack sees no labelled pixel of them."""
         asked, earlier = self.victim.partition(store), self.victim.scenes.cut.left_out
         return {
-            side: sorted({*getattr(asked, side), *earlier.get(side, ())}.difference(getattr(scored, side)))
+            side: sorted({*getattr(asked, side), *earlier.get(side, ())}.difference(scored))
             for side in ("members", "nonmembers")
         }
+
+
+def _rows(ids: Sequence[str], parts: Partition) -> np.ndarray:
+    """Where the audited scenes of these parts stand among `ids`, in their order."""
+    place = {scene_id: k for k, scene_id in enumerate(ids)}
+    return np.array([place[scene_id] for scene_id in parts.audited], np.int64)
 
 
 def _near_twins(cut: Cut) -> dict[str, Any]:

@@ -54,8 +54,7 @@ class Sources:
 
     def cut(self, recipe: AuditedRecipe, seed: int, whose: str = "the recipe") -> Cut:
         """A recipe's scenes, cut by its rule. Raises MiaSegError naming `whose` where two parts have one picture."""
-        dataset = recipe.dataset()
-        found = self._cut(dataset, recipe.split.cut(dataset, self.workspace.data_root, seed))
+        found = self._cut(*recipe.cut(self.workspace.data_root, seed))
         found = labelled(found, self.workspace)
         if isinstance(recipe, Recipe):
             _check_labelled(found, whose)

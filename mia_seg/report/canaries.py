@@ -1,0 +1,57 @@
+"""Canaries: how well the scenes with wrong labels are told, beside the natural ones."""
+
+from collections.abc import Sequence
+
+from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.schema import Canaries
+from mia_seg.report import charts
+from mia_seg.report.cells import Cell, Estimate, attack_name, over_runs
+from mia_seg.report.tables import Table
+
+READING = (
+    "Canaries are scenes with wrong labels that the model could only learn by heart: the worst case, which a mean over "
+    "natural scenes hides. They are in no other number here. Epsilon: at least this, with 95% confidence for each line "
+    "by itself."
+)
+
+
+def canary_table(found: Sequence[Cell]) -> Table | None:
+    """A line an attack and defense, on images; None where no victim trained on canaries."""
+    shown = [cell for cell in found if cell.level == "image" and all(run["result"].canaries for run in cell.runs)]
+    if not shown:
+        return None
+    rows = [[charts.named(cell, defense=True), *_told(cell), str(cell.auc)] for cell in shown]
+    columns = ["Attack", "Labels", "Canaries", "Their AUC [95%]", "Epsilon at least", "AUC of natural scenes [95%]"]
+    return Table("Canaries", READING, columns, rows, texts=2)
+
+
+def canary_sentence(results: Sequence[Result]) -> str:
+    """The attack that tells a victim's canaries best; empty where there are none."""
+    found = [(auc, of.kind, result) for result in results if (of := result.canaries) and (auc := _auc(of))]
+    if not found:
+        return ""
+    auc, kind, best = max(found, key=lambda one: one[0].value)
+    natural = best.levels["image"]
+    return (
+        f"Canaries, scenes with {kind} labels: AUC {auc} by {attack_name(best.attack, best.representation)}, where "
+        f"natural scenes have {Estimate(natural.auc, natural.auc_low, natural.auc_high)}."
+    )
+
+
+def _told(cell: Cell) -> list[str]:
+    """Counts, kind, AUC and epsilon, over the seeds as everywhere."""
+    kept: list[Canaries] = [run["result"].canaries for run in cell.runs]
+    auc = over_runs([one._asdict() if (one := _auc(of)) else "too few" for of in kept])
+    lows = [of.epsilon.low for of in kept if of.epsilon.low is not None]
+    return [
+        kept[0].kind,
+        " / ".join(dict.fromkeys(f"{of.members} + {of.nonmembers}" for of in kept)),
+        str(auc) if auc else "too few",
+        f"{min(lows):.2f}" if len(lows) == len(kept) else "no fair coins",
+    ]
+
+
+def _auc(of: Canaries | None) -> Estimate | None:
+    if of is None or of.auc is None or of.low is None or of.high is None:
+        return None
+    return Estimate(of.auc, of.low, of.high)
