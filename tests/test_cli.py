@@ -276,17 +276,17 @@ def test_check_takes_the_data_root_from_the_environment(
 def test_check_names_every_fault_and_goes_on(workdir: Path, data_root: Path) -> None:
     victims = workdir / "victims"
     edit(victims / "tiny.toml", "epochs = 1", "epoch = 1")
-    edit(victims / "tiny_camvid.toml", "pool = 12", "pool = 120")
+    edit(victims / "tiny_folder.toml", "pool = 12", "pool = 120")
     edit(workdir / "shadows" / "tiny_folder_a1.toml", "[attacks.patch_resnet50]", "[attacks.resnet50]")
     ran = call("check", "--data-root", data_root)
     assert_refused(ran, "4 of the above need attention")
     problems = [line.removeprefix("problem").strip() for line in ran.out.splitlines() if line.startswith("problem")]
     assert problems[0].startswith(f"victim tiny: {victims}/tiny.toml: unknown key 'train.epoch'. Did you mean 'epochs'")
-    assert problems[1].startswith("victim tiny_camvid: [split] asks for 6 + 6 + 120 scenes")
+    assert problems[1].startswith("victim tiny_folder: [split] asks for 6 + 6 + 120 scenes")
     assert problems[2].startswith("shadow tiny_a1: ")  # its victim cannot be read
     assert "[attacks.resnet50]: no attack is called 'resnet50'. Did you mean 'patch_resnet50'?" in problems[3]
     assert re.findall("^ok +(victim|shadow) (.*?):", ran.out, re.MULTILINE) == [
-        ("victim", "tiny_folder"), ("shadow", "tiny_camvid_a1"),
+        ("victim", "tiny_camvid"), ("shadow", "tiny_camvid_a1"),
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from mia_seg import recipes
 from mia_seg.data import Dataset, Scene
 from mia_seg.errors import MiaSegError
 from mia_seg.recipes import Kind, ShadowRecipe, Train, VictimRecipe, Window
-from mia_seg.recipes.adversaries import A1, A2
+from mia_seg.recipes.adversaries import A1, A2, Fleet
 from mia_seg.stages import checks
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +81,7 @@ def test_its_head_says_how_to_run_it_and_where_it_is_from(kind: Kind, name: str)
         assert any(recipes.load(k, n).train.start == name for k, n in SHIPPED)
     if command[0] == "run":
         assert command[1] in recipes.names("victim")
-        assert command[2] in recipes.names("shadow")
+        assert recipes.find("shadow", command[2])
         assert command[KINDS.index(kind) + 1] == name or kind == "victim"
 
 
@@ -100,6 +100,20 @@ def test_an_a1_shadow_owns_a_pool_that_its_victim_never_sees(name: str) -> None:
             chosen = getattr(shadow.adversary, "members", 0)
             assert isinstance(chosen, str) or len(own.pool) > chosen
             assert not {own.group[i] for i in own.pool} & {theirs.group[i] for i in theirs.members + theirs.nonmembers}
+
+
+def test_every_victim_has_a_fleet_whose_models_train_as_it_does(victim: Path) -> None:
+    found, own = recipes.load_shadow("tiny_fleet"), recipes.load_victim("tiny")
+    assert found.adversary == Fleet(kind="A1", victim="tiny", choose="halves", models=16, stride=4)
+    assert found.shaping() == own.shaping()
+    assert (found.data, found.split) == (own.data, own.split)
+    assert recipes.find("shadow", "tiny_fleet") == victim
+    file = victim.parents[1] / "shadows" / "tiny_fleet.toml"
+    shadow = 'variant_of = "tiny"\n[adversary]\nkind = "A1"\nvictim = "tiny"\nchoose = "halves"\nmodels = 4\n'
+    write(file, shadow)
+    assert recipes.load_shadow("tiny_fleet").adversary.models == 4, "a file of its own goes first"
+    with pytest.raises(MiaSegError, match="No shadow recipe is called 'nobody_fleet'"):
+        recipes.load_shadow("nobody_fleet")
 
 
 def test_the_working_directory_goes_first(victim: Path) -> None:

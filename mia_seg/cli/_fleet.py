@@ -22,7 +22,11 @@ AttackNames = Annotated[
 ]
 Fleets = Annotated[
     list[str] | None,
-    typer.Argument(help="Shadow recipes: see 'mia-seg list'.", show_default=False, autocompletion=complete.SHADOWS),
+    typer.Argument(
+        help="Shadow recipes, or VICTIM_fleet: 16 models that train as a victim does.",
+        show_default=False,
+        autocompletion=complete.SHADOWS,
+    ),
 ]
 Rounds = Annotated[
     int, typer.Option(min=99, max=10**5, help="How often memberships are shuffled; no p-value is below 1 in so many.")

@@ -129,6 +129,7 @@ class ShadowRecipe(Recipe):
 TRAINED = ("segmenter", "train", "objective", "update", "generator", "train_generator", "synthetic")
 MOST_BYTES = 1_000_000
 GENERATORS = "generators"
+FLEET, MODELS = "_fleet", 16  # the fleet of victim NAME is shadow NAME_fleet, whether or not a file says more of it
 # No recipes' names.
 RESERVED = {
     GENERATORS: "names the folder of generators' scores in reports",
@@ -182,7 +183,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def find(kind: File, name: str) -> Path:
-    """The file of the recipe `name`. Raises MiaSegError with the nearest names."""
+    """The file of the recipe `name`; of a fleet without one, its victim's. Raises MiaSegError with near names."""
     try:
         values.named(name)
     except ValueError as error:
@@ -191,6 +192,8 @@ def find(kind: File, name: str) -> Path:
         path = folder / f"{name}.toml"
         if os.path.lexists(path):  # a link to nowhere is there, and is said to lead nowhere when it is read
             return path
+    if kind == "shadow" and name.removesuffix(FLEET) in {*names("victim")} - {name}:
+        return find("victim", name.removesuffix(FLEET))
     what = kind if kind == "grid" else f"{kind} recipe"
     raise MiaSegError(f"No {what} is called '{name}'.{plugins.nearest(name, names(kind))}")
 
@@ -273,13 +276,19 @@ def _given(kind: Kind, name: str) -> tuple[dict[str, Any], Path]:
     path = find(kind, name)
     if name in RESERVED:
         raise MiaSegError(f"{path}: '{name}' {RESERVED[name]}. Rename the recipe.")
-    given = read(path)
+    given = read(path) if path.stem == name else _fleet(path.stem)
     for section, says in FOREIGN[kind].items():
         if section in given:
             raise MiaSegError(f"{path}: {says}.")
     if kind == "shadow" and "adversary" not in given:
         raise MiaSegError(f"{path}: a shadow needs a section [adversary].")
     return given, path
+
+
+def _fleet(victim: str) -> dict[str, Any]:
+    """The shadows of an attacker who trains as the victim does."""
+    halves = {"kind": "A1", "victim": victim, "choose": "halves", "models": MODELS, "stride": 4}
+    return {variants.KEY: victim, "adversary": halves}
 
 
 def _checked(cls: type[R], given: dict[str, Any], path: Path) -> R:
