@@ -105,8 +105,10 @@ def test_epsilon_is_zero_in_19_of_20_audits_of_nothing() -> None:
 def test_a_bound_says_how_it_came_about_and_its_absence_why() -> None:
     found = bound("coin", 0, 4.0)
     assert found == {
-        "low": found["low"], "delta": 0.0, "guesses": 60, "level": 0.95, "design": "one run, fair coins"
+        "low": found["low"], "mu": found["mu"], "delta": 0.0, "guesses": 60, "level": 0.95,
+        "design": "one run, fair coins",
     }  # fmt: skip
+    assert 0 < found["mu"] < found["low"]
     assert bound("random", 0, 4.0) == {
         "low": None, "reason": "[split] rule 'random' is no fair coin for each scene, as rule 'coin' is"
     }  # fmt: skip

@@ -1,13 +1,14 @@
 """Auditing: epsilons against closed forms, plain loops and mechanisms whose epsilon is known; exposed scenes."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest, false_discovery_control
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics.auditing import epsilon_bound, epsilon_one_run, exposed
+from mia_seg.metrics.auditing import epsilon_bound, epsilon_one_run, exposed, mu_one_run
 
 
 def responses(rng: np.random.Generator, count: int, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
@@ -89,6 +90,32 @@ def test_a_constant_score_shows_no_epsilon_though_members_come_first() -> None:
     members = np.arange(100) < 50
     assert epsilon_bound(np.zeros(100), members, randomised=True) == 0
     assert max(epsilon_one_run(np.zeros(100), members, guesses=100, randomised=True, seed=s) for s in range(5)) < 0.3
+
+
+@pytest.mark.parametrize("mu", [0.5, 2.0])
+def test_mu_stays_below_the_truth_of_gaussian_answers_and_shows_some_of_it(mu: float) -> None:
+    found = []
+    for rng in map(np.random.default_rng, range(60)):
+        members = rng.random(400) < 0.5
+        found.append(mu_one_run(rng.normal(size=400) + mu * members, members, guesses=400, randomised=True))
+    assert np.mean(np.array(found) > mu) <= 0.05
+    assert mu / 8 < np.mean(found) < mu / 2
+
+
+def test_mu_of_two_right_guesses_is_what_the_recursion_gives_by_hand() -> None:
+    """Two of two right, by pen: the widened share twice, and rejected where the two sum to more than one."""
+    normal = NormalDist()
+
+    def rejected(mu: float, alpha: float) -> bool:
+        first = normal.cdf(normal.inv_cdf(alpha) - mu)
+        told = alpha + first
+        return told >= 1 or told + max(first, normal.cdf(normal.inv_cdf(told) - mu)) > 1
+
+    found = mu_one_run([1.0, 0.0], [1, 0], guesses=2, randomised=True, level=0.4)  # at 0.95 two guesses show nothing
+    assert found > 0
+    assert rejected(found - 1e-6, 0.6)
+    assert not rejected(found + 1e-6, 0.6)
+    assert mu_one_run([1.0, 0.0], [1, 0], guesses=2, randomised=True) == 0
 
 
 @pytest.mark.parametrize("audit", [epsilon_bound, lambda *a, **k: epsilon_one_run(*a, guesses=2, **k)])

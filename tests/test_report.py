@@ -298,9 +298,9 @@ def test_groups_of_photographs_have_a_table_of_their_own_where_there_are_any() -
 
 def test_a_bound_on_epsilon_has_a_table_where_coins_were_tossed() -> None:
     lows = {1: 1.234, 2: 0.5}
-    tossed = [result(1.8, seed=seed, epsilon={"low": low, "guesses": 120}) for seed, low in lows.items()]
+    tossed = [result(1.8, seed=seed, epsilon={"low": low, "mu": low / 2, "guesses": 120}) for seed, low in lows.items()]
     (table,) = tables.privacy(cells(enriched(tossed)))
-    assert table.rows == [["patch resnet50 (concat)", "no defense", "–", "0.50", "120", "1, 2"]]
+    assert table.rows == [["patch resnet50 (concat)", "no defense", "–", "0.50", "0.25", "120", "1, 2"]]
     assert "95% confidence for each line by itself" in table.reading
     for without in (result(1.8), result(1.8, epsilon={"low": None, "reason": "no coins"})):
         assert tables.privacy(cells(enriched([without]))) == []

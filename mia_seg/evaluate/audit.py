@@ -150,7 +150,7 @@ def _grouped(known: Membership) -> bool:
 
 
 def epsilon(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[str, Any]:
-    """The bound on epsilon (delta = 0) that image scores show, or the reason why members drawn so allow none.
+    """The bounds on epsilon (delta = 0) and mu that image scores show, or why members drawn so allow none.
 
     Guesses are as many as there are scenes, to the even number below: fixed before any score is looked at.
     """
@@ -158,10 +158,11 @@ def epsilon(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[st
     if rule != "coin":
         return {"low": None, "reason": f"[split] rule '{rule}' is no fair coin for each scene, as rule 'coin' is"}
     guesses = len(scores_N) // 2 * 2
-    low = auditing.epsilon_one_run(
-        scores_N, known.members_N, guesses=guesses, randomised=True, level=LEVEL, seed=victim.seed
+    low, mu = (
+        bound(scores_N, known.members_N, guesses=guesses, randomised=True, level=LEVEL, seed=victim.seed)
+        for bound in (auditing.epsilon_one_run, auditing.mu_one_run)
     )
-    return {"low": low, "delta": 0.0, "guesses": guesses, "level": LEVEL, "design": "one run, fair coins"}
+    return {"low": low, "mu": mu, "delta": 0.0, "guesses": guesses, "level": LEVEL, "design": "one run, fair coins"}
 
 
 def many_shadows(scores: Scores, victim: Subject, victim_answers: Answers) -> dict[str, Any]:

@@ -186,9 +186,10 @@ class Controls(Part):
 
 
 class Epsilon(Part):
-    """The bound on epsilon, or None and the reason why there is none."""
+    """The bound on epsilon, or None and the reason why there is none; mu: on that of Gaussian privacy."""
 
     low: Annotated[float, Field(ge=0)] | None
+    mu: Annotated[float, Field(ge=0)] | None = None
     reason: str | None = None
     delta: Share | None = None
     guesses: Count | None = None

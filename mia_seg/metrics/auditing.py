@@ -5,11 +5,12 @@ way (a published split, a year, a city) scores tell members from non-members by 
 function here that returns an epsilon refuses. `randomised=True` is the caller's word for the draw.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 from scipy.stats import binom
 
 from mia_seg.errors import MiaSegError
@@ -17,6 +18,7 @@ from mia_seg.metrics._ranking import Booleans, called, checked, rank
 from mia_seg.metrics.intervals import Floats, clopper_pearson
 
 LARGEST_EPSILON = 50.0
+LARGEST_MU = 12.0
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,30 @@ def epsilon_one_run(
     guesses or more than scenes, and scores as `measure` does.
     """
     _require(randomised, delta, level)
-    scores_N, members_N = checked(np.asarray(scores, np.float64), np.asarray(members))
-    if guesses % 2 or not 2 <= guesses <= len(scores_N):
-        raise MiaSegError(f"guesses = {guesses} of {len(scores_N)} scenes; it must be even, from 2 to their number.")
-    order_N, half = np.lexsort((np.random.default_rng(seed).permutation(len(scores_N)), -scores_N)), guesses // 2
-    right = int(members_N[order_N[:half]].sum() + (~members_N[order_N[-half:]]).sum())
-    low, high = 0.0, LARGEST_EPSILON
-    if _chance(low, right, guesses, scenes=len(scores_N), delta=delta) > 1 - level:
-        return 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        rejected = _chance(middle, right, guesses, scenes=len(scores_N), delta=delta) <= 1 - level
-        low, high = (middle, high) if rejected else (low, middle)
-    return low
+    right, scenes = _right(scores, members, guesses, seed=seed)
+    return _largest(lambda eps: _chance(eps, right, guesses, scenes=scenes, delta=delta) <= 1 - level, LARGEST_EPSILON)
+
+
+def mu_one_run(
+    scores: npt.ArrayLike,
+    members: npt.ArrayLike,
+    *,
+    guesses: int,
+    randomised: bool,
+    level: float = 0.95,
+    seed: int = 0,
+) -> float:
+    """A lower bound on the mu of Gaussian differential privacy, from one run and guesses as in `epsilon_one_run`.
+
+    A mu-private algorithm leaves no test of one scene better than one of N(0, 1) against N(mu, 1) (Dong, Roth & Su,
+    JRSS B 2022), as algorithms that add Gaussian noise do. With f that trade-off, no share of guesses can be right
+    where the recursion of Mahloujifar, Melis & Chaudhuri (ICML 2025, arXiv 2410.22235, `audit_rh`) exceeds guesses / N:
+    it begins at the confidence that is asked for and widens both kinds of guesses by f. Tighter than `epsilon_one_run`,
+    and it speaks of such algorithms alone. 0 where nothing is shown. Raises MiaSegError likewise.
+    """
+    _require(randomised, 0.0, level)
+    right, scenes = _right(scores, members, guesses, seed=seed)
+    return _largest(lambda mu: _impossible(mu, right, guesses, scenes=scenes, level=level), LARGEST_MU)
 
 
 def exposed(scores: npt.ArrayLike, calibration: npt.ArrayLike, *, fdr: float = 0.1) -> Exposed:
@@ -172,6 +185,37 @@ def _epsilons(
     fpr = np.array([clopper_pearson(k / counts[1], counts[1], tail)[1] for k in alarms])
     # From 1 on a ratio shows something; the denominators are never 0.
     return np.log(np.maximum.reduce([np.ones_like(tpr), (tpr - delta) / fpr, (1 - fpr - delta) / (1 - tpr)]))
+
+
+def _right(scores: npt.ArrayLike, members: npt.ArrayLike, guesses: int, *, seed: int) -> tuple[int, int]:
+    """How many guesses are right, and of how many scenes."""
+    scores_N, members_N = checked(np.asarray(scores, np.float64), np.asarray(members))
+    if guesses % 2 or not 2 <= guesses <= len(scores_N):
+        raise MiaSegError(f"guesses = {guesses} of {len(scores_N)} scenes; it must be even, from 2 to their number.")
+    order_N, half = np.lexsort((np.random.default_rng(seed).permutation(len(scores_N)), -scores_N)), guesses // 2
+    return int(members_N[order_N[:half]].sum() + (~members_N[order_N[-half:]]).sum()), len(scores_N)
+
+
+def _largest(rejected: Callable[[float], bool], high: float) -> float:
+    """The largest value from 0 to `high` that is rejected, where all smaller ones are too; 0 where none is."""
+    low = 0.0
+    if not rejected(low):
+        return low
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rejected(middle) else (low, middle)
+    return low
+
+
+def _impossible(mu: float, right: int, guesses: int, *, scenes: int, level: float) -> bool:
+    """Whether `right` of `guesses` are more than a mu-private algorithm allows at that confidence."""
+    told, untold = (1 - level) * right / scenes, (1 - level) * (guesses - right) / scenes
+    for i in range(right - 1, -1, -1):
+        wider = max(untold, float(ndtr(ndtri(told) - mu)))
+        if wider == untold:  # nothing changes from here on
+            break
+        told, untold = min(told + i / (guesses - i) * (wider - untold), 1.0), wider
+    return told + untold > guesses / scenes
 
 
 def _chance(epsilon: float, right: int, guesses: int, *, scenes: int, delta: float) -> float:

@@ -6,12 +6,12 @@ from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.schema import Canaries
 from mia_seg.report import charts
 from mia_seg.report.cells import Cell, Estimate, attack_name, over_runs
-from mia_seg.report.tables import Table
+from mia_seg.report.tables import Table, at_least
 
 READING = (
     "Canaries are scenes with wrong labels that the model could only learn by heart: the worst case, which a mean over "
     "natural scenes hides. They are in no other number here. Epsilon: at least this, with 95% confidence for each line "
-    "by itself."
+    "by itself; a dash where members were not drawn by fair coins."
 )
 
 
@@ -42,12 +42,11 @@ def _told(cell: Cell) -> list[str]:
     """Counts, kind, AUC and epsilon, over the seeds as everywhere."""
     kept: list[Canaries] = [run["result"].canaries for run in cell.runs]
     auc = over_runs([one._asdict() if (one := _auc(of)) else "too few" for of in kept])
-    lows = [of.epsilon.low for of in kept if of.epsilon.low is not None]
     return [
         kept[0].kind,
         " / ".join(dict.fromkeys(f"{of.members} + {of.nonmembers}" for of in kept)),
         str(auc) if auc else "too few",
-        f"{min(lows):.2f}" if len(lows) == len(kept) else "no fair coins",
+        at_least([of.epsilon.low for of in kept]),
     ]
 
 

@@ -130,8 +130,9 @@ def privacy(found: list[Cell]) -> list[Table]:
         "Each scene was put in or left out by a fair coin. If the training is epsilon-differentially private (delta "
         "0), its epsilon is at least the number here, with 95% confidence for each line by itself. The largest of "
         "several lines has less. Behind a defense, epsilon is that of training and defense together. 0 shows nothing. "
-        "Few scenes cannot show much. Over several seeds it is the lowest.",
-        ["Attack", "Defense", "Attacker", "Epsilon at least", "Scenes", "Seeds"],
+        "Few scenes cannot show much. Over several seeds it is the lowest. Mu is for a training that adds Gaussian "
+        "noise: with mu-Gaussian privacy no test tells whether a scene was there better than N(0, 1) from N(mu, 1).",
+        ["Attack", "Defense", "Attacker", "Epsilon at least", "Mu at least", "Scenes", "Seeds"],
         [_private(cell) for cell in shown],
         texts=3,
         anchors=[cell.anchor for cell in shown],
@@ -262,12 +263,19 @@ def _worth(cell: Cell) -> list[str]:
     ]
 
 
+def at_least(bounds: list[float | None]) -> str:
+    """The lowest bound, rounded down: rounded up it might not hold. A dash for results from before there was one."""
+    found = [bound for bound in bounds if bound is not None]
+    return f"{math.floor(100 * min(found)) / 100:.2f}" if len(found) == len(bounds) else "–"
+
+
 def _private(cell: Cell) -> list[str]:
     return [
         attack_name(cell.attack, cell.representation),
         defense_name(cell.defense),
         attacker_name(cell.defense, cell.adaptive),
-        f"{math.floor(100 * min(run['epsilon_low'] for run in cell.runs)) / 100:.2f}",  # rounded up it might not hold
+        at_least([run["epsilon_low"] for run in cell.runs]),
+        at_least([run["result"].epsilon.mu for run in cell.runs]),
         _span(run["n_members"] + run["n_nonmembers"] for run in cell.runs),
         _seeds(cell.seeds),
     ]
