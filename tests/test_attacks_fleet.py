@@ -41,8 +41,7 @@ def variants() -> list[FleetAttack]:
     """Every fleet attack of the folder, once for each choice of its first setting; LiRA for each of its statistics."""
     found: list[FleetAttack] = []
     for cls in (load(attacks, Attack, name) for name in names(attacks)):
-        if cls.needs_fleet:
-            assert issubclass(cls, FleetAttack)
+        if issubclass(cls, FleetAttack):
             first, field = next(iter(cls.model_fields.items()))
             found += [cls(**{first: choice}) for choice in get_args(field.annotation) or (field.default,)]
     return [*found, LiRA(statistic="geometric"), LiRA(statistic="vector"), LiRA(mode="offline_pdf", statistic="vector")]

@@ -114,7 +114,7 @@ class Attack(Component):
         """Learn from the shadow's answers whose membership is known."""
         raise NotImplementedError
 
-    def fit_fleet(self, fleet: Fleet) -> Attacker:
+    def fit_fleet(self, fleet: Fleet, seed: int, *, fabric: Fabric) -> Attacker:
         """Learn from the answers of many shadows, each trained on another half of the audited scenes."""
         raise NotImplementedError
 

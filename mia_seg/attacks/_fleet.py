@@ -90,8 +90,9 @@ class FleetAttack(Attack):
         """The scores [M, N] of every shadow in the victim's place."""
         return np.stack([self.judge(fleet.target(m), fleet.apart(m)) for m in range(len(fleet))])
 
-    def fit_fleet(self, fleet: Fleet) -> "FleetAttacker":
-        """Read the fleet, tune, and choose the threshold over all rehearsals."""
+    def fit_fleet(self, fleet: Fleet, seed: int = 0, *, fabric: Fabric | None = None) -> "FleetAttacker":
+        """Read the fleet, tune, and choose the threshold over all rehearsals; nothing is drawn."""
+        del seed, fabric
         readings = fleet.read(self.signal)
         self._check(readings)
         chosen = self.tuned(readings)

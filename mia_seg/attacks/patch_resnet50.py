@@ -5,6 +5,8 @@ the weaker attacker who has no ground truth (Type-I of Chobola et al., AISec 202
 """
 
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +26,7 @@ from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import auc, best_threshold
 from mia_seg.oracles.pixels import at_labels, one_hot
+from mia_seg.plugins import settings_of
 from mia_seg.progress import Bar, track
 from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
@@ -34,7 +37,8 @@ from mia_seg.values import Side as Cells
 
 VALIDATION_SHARE = 0.2
 FLOOR = 1e-6
-SECTION = "[attacks.patch_resnet50]"
+Cut = tuple[slice, slice]
+WHOLE: Cut = (slice(None), slice(None))
 # All patches of an image are scored at once.
 Patches = Annotated[Whole, Field(ge=1, le=10**4)]
 
@@ -63,17 +67,11 @@ class PatchResNet50(Attack):
 
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "PatchAttacker":
         """Train on four fifths of the shadow's groups; the rest choose the epoch (by AUC) and the threshold."""
-        torch.manual_seed(seed)
         draw = np.random.default_rng(seed)
-        network = resnet50(represent(answers[0], self.representation).shape[0])
         held = validation(known, draw)
-        fit, check = Side(answers, known, np.flatnonzero(~held)), Side(answers, known, np.flatnonzero(held))
-        network.load_state_dict(_train(network, fit, check, settings=self, draw=draw, fabric=fabric))
-        scores = PatchAttacker(network, self, Thresholds(0.0, 0.0)).score(check.answers(), seed)
-        assert scores.patch_NP is not None
-        members_NP = np.repeat(check.members[:, None], scores.patch_NP.shape[1], 1)
-        patch = best_threshold(scores.patch_NP.ravel(), members_NP.ravel())
-        return PatchAttacker(network, self, Thresholds(best_threshold(scores.image_N, check.members), patch))
+        rows, what = (np.flatnonzero(~held), np.flatnonzero(held)), self.representation
+        fit, check = (AnswerSide(answers, known, of, representation=what) for of in rows)
+        return PatchAttacker(*learnt(fit, check, self, seed=seed, draw=draw, fabric=fabric))
 
     def load(self, folder: Path, fabric: Fabric) -> "PatchAttacker":
         weights = load_file(folder / "attacker.safetensors")
@@ -83,30 +81,42 @@ class PatchResNet50(Attack):
         return PatchAttacker(fabric.to_device(network), self, thresholds)
 
 
-class Side:
-    """The shadow's scenes to fit on, or to validate on; answers stay on disk until a patch of them is needed."""
+class Side(ABC):
+    """What an attacker fits on, or validates on: places with a membership; answers stay on disk until they are cut."""
 
-    def __init__(self, answers: Answers, known: Membership, rows: np.ndarray) -> None:
-        self._answers, self._rows, self.members = answers, rows, known.members_N[rows]
+    members: np.ndarray
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.members)
 
-    def answers(self) -> Answers:
-        """This side's answers."""
-        return self._answers.take([self._answers.ids[r] for r in self._rows])
+    @abstractmethod
+    def shape(self, place: int) -> tuple[int, int]:
+        """Cells of the answer at a place."""
+
+    @abstractmethod
+    def inputs(self, place: int, cut: Cut) -> Tensor:
+        """What the network sees of a part of it: cut first, so that no more is read and transformed."""
 
     def batch(self, places: np.ndarray, settings: PatchResNet50, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """One random patch, mirrored half of the time, of each place; its class (1 = member)."""
-        patches = [self._patch(self._rows[place], settings, draw) for place in places]
+        patches = [self.inputs(place, drawn(self.shape(place), settings.patch, draw)) for place in places.tolist()]
         patches = [p.flip(-1) if draw.random() < 0.5 else p for p in patches]
         targets = torch.from_numpy(self.members[places].astype(np.int64))
         return torch.stack(patches), targets
 
-    def _patch(self, row: int, settings: PatchResNet50, draw: np.random.Generator) -> Tensor:
-        """A random patch of an answer: cut first, so that no more of it is read and transformed."""
-        cut = drawn(self._answers.shapes[row], settings.patch, draw)
-        return represent(self._answers.cut(row, *cut), settings.representation)
+
+class AnswerSide(Side):
+    """Some scenes of one shadow."""
+
+    def __init__(self, answers: Answers, known: Membership, rows: np.ndarray, *, representation: str) -> None:
+        self._answers, self._rows, self._representation = answers, rows, representation
+        self.members = known.members_N[rows]
+
+    def shape(self, place: int) -> tuple[int, int]:
+        return self._answers.shapes[self._rows[place]]
+
+    def inputs(self, place: int, cut: Cut) -> Tensor:
+        return represent(self._answers.cut(self._rows[place], *cut), self._representation)
 
 
 @dataclass(frozen=True)
@@ -124,27 +134,50 @@ class PatchAttacker(Attacker):
         )
         (folder / "attacker.json").write_text(json.dumps(asdict(self.thresholds)), encoding="utf-8")
 
-    @torch.inference_mode()
     def score(self, answers: Answers, seed: int) -> Scores:
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        draw = np.random.default_rng(seed)
-        rows = []
-        for answer in track(answers, "  scoring", len(answers)):
-            whole = represent(answer, self.settings.representation).to(device)
-            inputs = torch.stack(self._patches(whole, draw))
-            logits = self.network(_laid(inputs)).float().cpu().numpy().astype(np.float64)
-            rows.append(logits[:, 1] - logits[:, 0])
-        # Windows of scenes of different sizes differ in number: short rows are filled with their own mean.
-        width = max(len(row) for row in rows)
-        patch_NP = np.stack([np.pad(r, (0, width - len(r)), constant_values=r.mean()) for r in rows])
-        fused = expit if self.settings.average == "probability" else np.asarray
-        return Scores(np.array([fused(row).mean() for row in rows]), patch_NP)
+        inputs = (self.inputs(place, answer) for place, answer in enumerate(answers))
+        return scored(self.network, inputs, len(answers), settings=self.settings, seed=seed)
 
-    def _patches(self, input_CHW: Tensor, draw: np.random.Generator) -> list[Tensor]:
-        if self.settings.fuse == "windows":
-            return sliding(input_CHW, self.settings.patch)
-        return [random_patch(input_CHW, self.settings.patch, draw) for _ in range(self.settings.patches)]
+    def inputs(self, place: int, answer: Answer) -> Tensor:
+        """What the network sees of the answer at a place."""
+        del place
+        return represent(answer, self.settings.representation)
+
+
+def learnt(
+    fit: Side, check: Side, settings: PatchResNet50, *, seed: int, draw: np.random.Generator, fabric: Fabric
+) -> tuple[nn.Module, PatchResNet50, Thresholds]:
+    """A network that was trained on one side; the other chose its epoch and the thresholds."""
+    torch.manual_seed(seed)
+    network = resnet50(fit.inputs(0, WHOLE).shape[0])
+    network.load_state_dict(_train(network, fit, check, settings=settings, draw=draw, fabric=fabric))
+    inputs = (check.inputs(place, WHOLE) for place in range(len(check)))
+    found = scored(network, inputs, len(check), settings=settings, seed=seed)
+    assert found.patch_NP is not None
+    members_NP = np.repeat(check.members[:, None], found.patch_NP.shape[1], 1)
+    patch = best_threshold(found.patch_NP.ravel(), members_NP.ravel())
+    return network, settings, Thresholds(best_threshold(found.image_N, check.members), patch)
+
+
+@torch.inference_mode()
+def scored(network: nn.Module, inputs: Iterable[Tensor], count: int, *, settings: PatchResNet50, seed: int) -> Scores:
+    """The scores of `count` answers, of which `inputs` [C, h, w] are what the network sees."""
+    network.eval()
+    device, draw, rows = next(network.parameters()).device, np.random.default_rng(seed), []
+    for whole in track(inputs, "  scoring", count):
+        logits = network(_laid(torch.stack(_patches(whole.to(device), settings, draw)))).float().cpu().numpy()
+        rows.append(logits[:, 1].astype(np.float64) - logits[:, 0].astype(np.float64))
+    # Windows of scenes of different sizes differ in number: short rows are filled with their own mean.
+    width = max(len(row) for row in rows)
+    patch_NP = np.stack([np.pad(r, (0, width - len(r)), constant_values=r.mean()) for r in rows])
+    fused = expit if settings.average == "probability" else np.asarray
+    return Scores(np.array([fused(row).mean() for row in rows]), patch_NP)
+
+
+def _patches(input_CHW: Tensor, settings: PatchResNet50, draw: np.random.Generator) -> list[Tensor]:
+    if settings.fuse == "windows":
+        return sliding(input_CHW, settings.patch)
+    return [random_patch(input_CHW, settings.patch, draw) for _ in range(settings.patches)]
 
 
 def represent(answer: Answer, representation: str) -> Tensor:
@@ -187,7 +220,7 @@ def random_patch(input_CHW: Tensor, patch: tuple[int, int], draw: np.random.Gene
     return input_CHW[:, rows, columns]
 
 
-def drawn(size: tuple[int, int], patch: tuple[int, int], draw: np.random.Generator) -> tuple[slice, slice]:
+def drawn(size: tuple[int, int], patch: tuple[int, int], draw: np.random.Generator) -> Cut:
     """Rows and columns of a patch at a uniformly drawn place."""
     top, left = (int(draw.integers(r + 1)) for r in _room(size, patch))
     return slice(top, top + patch[0]), slice(left, left + patch[1])
@@ -259,8 +292,9 @@ def _check(
 
     Once an epoch: reading each step's loss would let the device wait for the next patches.
     """
+    name, steps = settings_of(settings)["name"], settings.epochs * len(rates)
     places = [
-        Place("Attack patch_resnet50", first + k, settings.epochs * len(rates), rate, SECTION, settings.precision)
+        Place(f"Attack {name}", first + k, steps, rate, f"[attacks.{name}]", settings.precision)
         for k, rate in enumerate(rates, 1)
     ]
     for loss, place in zip(torch.stack(losses).tolist(), places, strict=True):

@@ -112,10 +112,11 @@ class FittedAttacker(Stage[Attacker]):
         answers = tuple(seen.value(store) for seen in self.seen)
         sides = [shadow.partition(store).only(of.ids) for shadow, of in zip(self.shadows, answers, strict=True)]
         known = [membership_of(parts) for parts in sides]
+        fabric = workspace.fabric(self._precision)
         if self.method.needs_fleet:
-            attacker = self.method.fit_fleet(Fleet(answers, np.stack([m.members_N for m in known])))
+            fleet = Fleet(answers, np.stack([m.members_N for m in known]))
+            attacker = self.method.fit_fleet(fleet, self._seed, fabric=fabric)
         else:
-            fabric = workspace.fabric(self._precision)
             attacker = self.method.fit(answers[0], known[0], self._seed, fabric=fabric)
         attacker.save(draft.folder)
 

@@ -232,13 +232,14 @@ def same_canaries(name: str, own: Dataset, victim: str, *, others: Dataset) -> N
 def _check_shadows(attack: Selected[Attack], name: str, shadow: ShadowRecipe) -> None:
     """What the attack compares with will be there."""
     method, adversary = attack.component, shadow.adversary
-    if isinstance(method, FleetAttack):
+    if method.needs_fleet:
         if not isinstance(adversary, Fleet):
             raise MiaSegError(
                 f"Attack '{attack.called}' compares with many shadows, and '{name}' is one. Take a shadow recipe with "
                 f"[adversary] choose = 'halves'."
             )
-        method.check_shadows(adversary.models)
+        if isinstance(method, FleetAttack):
+            method.check_shadows(adversary.models)
     known = shadow.split.rule == "stated" or shadow.split.pool != 0  # what a data set states is seen when it is cut
     if method.needs_population and (isinstance(adversary, A2) or not known):
         raise MiaSegError(

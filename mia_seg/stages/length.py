@@ -113,8 +113,9 @@ def _work(stage: Stage[Any], workspace: Workspace) -> Work | None:
     if isinstance(stage, AskedModel):
         return _asked(stage, workspace)
     if isinstance(stage, FittedAttacker) and isinstance(stage.method, PatchResNet50):
-        asked = stage.seen[0].audited
-        return Work(len(scenes_of(asked.scenes, asked.part)) * stage.method.epochs, "patches", prod(stage.method.patch))
+        asked, models = stage.seen[0].audited, max(1, len(stage.seen) - 2)  # of a fleet all but a pair teach
+        patches = models * len(scenes_of(asked.scenes, asked.part)) * stage.method.epochs
+        return Work(patches, "patches", prod(stage.method.patch))
     return None
 
 
