@@ -100,6 +100,7 @@ def check_comparison(workdir: Path, line: tuple[str | Path, ...]) -> None:
         assert set(one["auc"]) == {"lira", "base", "image_loss"}
         assert -1 < one["miou"]["gap"] < 1
         assert len(one["strongest"]["chosen"]) == 2
+        assert 0 < one["minutes"] < 5
     assert found["none"]["miou"] == found["argmax"]["miou"], "labels stay"
     assert found["none"]["auc"] != found["argmax"]["auc"]
     assert call("results").code == 0, "nor is a comparison of fleets"

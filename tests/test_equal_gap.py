@@ -102,7 +102,7 @@ def facts() -> dict[str, Any]:
 
     def fleet(name: str, *given: float) -> arms.Compared:
         met = {"rmia": arm(*given), "image_loss": arm(*given)}
-        origin = {"title": name, "seed": 0, "defense": "none", "digests": {"attackers": {"rmia": "0"}}}
+        origin = {"title": name, "seed": 0, "minutes": 1.5, "defense": "none", "digests": {"attackers": {"rmia": "0"}}}
         return arms.Compared(origin, met, met | {"rmia behind argmax": arm(given[0] + 1, *given[1:])})
 
     return arms.compared([fleet("other", 2.4, 0.12)], [fleet("short", 0.8, 0.1), fleet("long", 1.6, 0.2)])

@@ -131,7 +131,16 @@ def _show_arms(facts: dict[str, Any]) -> None:
     attacks = list(facts["plain"][0]["auc"])
     if behind != "none":
         screen.out().print(f"Behind {behind}:", markup=False)
-    columns = ("training", "models", "mIoU on members", "on others", "gap", "AUC of the strongest [95%]", "chosen")
+    columns = (
+        "training",
+        "models",
+        "mIoU on members",
+        "on others",
+        "gap",
+        "AUC of the strongest [95%]",
+        "chosen",
+        "minutes a model",
+    )
     screen.table((*columns, "dominated by"), [_worth(one) for one in every])
     by_attack = ("training", *(column for a in attacks for column in (f"AUC of {a}", "above plain at that gap [95%]")))
     screen.table(by_attack, [_by_attack(one, attacks) for one in every])
@@ -153,7 +162,8 @@ def _remarks(facts: dict[str, Any], attacks: list[str]) -> Iterator[str]:
 def _worth(one: dict[str, Any]) -> list[str]:
     miou, best = [f"{one['miou'][key]:.3f}" for key in ("members", "others", "gap")], one["strongest"]
     chosen = ", ".join(dict.fromkeys(best["chosen"]))
-    return [one["title"], str(one["models"]), *miou, _bounded(best), chosen, ", ".join(one["dominated_by"])]
+    minutes = "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
+    return [one["title"], str(one["models"]), *miou, _bounded(best), chosen, minutes, ", ".join(one["dominated_by"])]
 
 
 def _by_attack(one: dict[str, Any], attacks: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ from mia_seg.report.per_scene import exposure_png
 from mia_seg.stages import checks
 from mia_seg.stages.attackers import FittedAttacker, Rehearsed
 from mia_seg.stages.checks import UNDEFENDED, Request
+from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
 
 
@@ -89,9 +90,17 @@ def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared
         for attack, arm in mine.items()
     }
     return {
-        defense: Compared(_of_arms(alike), arms[defense], every if defense == UNDEFENDED.label else arms[defense])
+        defense: Compared(
+            _of_arms(alike, store), arms[defense], every if defense == UNDEFENDED.label else arms[defense]
+        )
         for defense, alike in by_defense.items()
     }
+
+
+def _minutes(models: Sequence[TrainedModel], store: Store) -> float | None:
+    """Of training a model, on the mean; None where no log of one is kept."""
+    told = [seconds for model in models if (seconds := model.seconds(store)) is not None]
+    return sum(told) / len(told) / 60 if len(told) == len(models) else None
 
 
 def _arms(alike: Sequence[Rehearsed], store: Store) -> dict[str, Arm]:
@@ -160,10 +169,11 @@ def _of_one(one: Rehearsed) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _of_arms(alike: Sequence[Rehearsed]) -> dict[str, Any]:
+def _of_arms(alike: Sequence[Rehearsed], store: Store) -> dict[str, Any]:
     first, attackers = alike[0].fitted, {one.fitted.called: one.fitted.digest for one in alike}
     digests = {"attackers": attackers, "shadow": _models_digest(first)}
-    return _origin(alike[0]) | {"title": _title(first), "digests": digests}
+    told = {"title": _title(first), "minutes": _minutes(first.shadows, store)}
+    return _origin(alike[0]) | told | {"digests": digests}
 
 
 def _origin(one: Rehearsed) -> dict[str, Any]:
