@@ -15,7 +15,7 @@ from mia_seg.recipes import DoorRecipe, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A1, A2, Fleet, Screen
 from mia_seg.stages import checks
 from mia_seg.stages.answers import AskedModel
-from mia_seg.stages.attackers import FittedAttacker, Seen
+from mia_seg.stages.attackers import FittedAttacker, Rehearsed, Seen
 from mia_seg.stages.blind import BlindControl
 from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.classes import CommonClasses
@@ -183,9 +183,10 @@ class Pipeline:
         own = tuple(self.seen(shadow, victim, shadows[0], recipe=recipe, cell=cell) for shadow in attacking)
         return FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
 
-    def rehearsed(self, request: Request, seed: int, models: int | None = None) -> list[FittedAttacker]:
+    def rehearsed(self, request: Request, seed: int, models: int | None = None) -> list[Rehearsed]:
         """Attacks on a fleet whose models stand in for the victim, one after the other: no victim is trained.
 
+        Behind a defense all its models answer so, the one that stands in and those that it is compared with.
         models: how many of its models; None: all.
         """
         assert request.shadow is not None
@@ -193,7 +194,8 @@ class Pipeline:
         for attack in request.attacks:
             checks.has_pool(attack, cut.parts)
         shadows = self.shadows(request.shadow, seed)[:models]
-        return [self.fitted(shadows[0], shadows, recipe, cell=cell) for cell in request.cells()]
+        known = [cell for cell in request.cells() if cell.adaptive or cell.defense == UNDEFENDED]
+        return [Rehearsed(cell.defense.label, self.fitted(shadows[0], shadows, recipe, cell=cell)) for cell in known]
 
     def screened(self, victim: Model, cell: Cell) -> Measured:
         """Score the victim's answers by themselves, join its membership, measure."""

@@ -81,9 +81,26 @@ def check_fleet_audit(workdir: Path, data_root: Path) -> None:
     assert json.loads(again.out) == [facts], "the same seed gives the same"
     assert "tiny_folder_fleet.base" not in call("store", "gc", "--older-than", "0").out, "it came from this attacker"
     assert call("results").code == 0, "a fleet's own audit is no result of a victim's"
-    line = ("fleet", "--curve", "tiny_folder_fleet", *line[2:], "--attack", "lira")
-    assert "plain" in call(*line, "--models", "4").out
-    (plain_one,) = json.loads((workdir / "reports" / "arms.lira.s0.fleet.json").read_text())["plain"]
-    assert set(plain_one["auc"]) == {"lira", "image_loss"}
-    assert -1 < plain_one["miou"]["gap"] < 1
+    check_comparison(workdir, ("fleet", "--curve", "tiny_folder_fleet", *line[2:]))
+
+
+def check_comparison(workdir: Path, line: tuple[str | Path, ...]) -> None:
+    """By two attacks, behind no defense and behind one: a file each, and no model is asked twice."""
+    asked = ("--attack", "lira", "--attack", "base", "--defense", "none", "--defense", "argmax")
+    ran = call(*line, *asked, "--models", "4")
+    assert ran.code == 0, ran.err
+    assert "plain" in ran.out
+    assert "Behind argmax:" in ran.out
+    names = {"none": "arms.lira+base.s0.fleet.json", "argmax": "arms.argmax.lira+base.s0.fleet.json"}
+    found = {
+        defense: json.loads((workdir / "reports" / name).read_text())["plain"][0] for defense, name in names.items()
+    }
+    for defense, one in found.items():
+        assert one["defense"] == defense
+        assert set(one["auc"]) == {"lira", "base", "image_loss"}
+        assert -1 < one["miou"]["gap"] < 1
+        assert len(one["strongest"]["chosen"]) == 2
+        assert 0 < one["minutes"] < 5
+    assert found["none"]["miou"] == found["argmax"]["miou"], "labels stay"
+    assert found["none"]["auc"] != found["argmax"]["auc"]
     assert call("results").code == 0, "nor is a comparison of fleets"

@@ -65,7 +65,9 @@ COMMANDS = {
     "gate": [
         "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
     ],
-    "fleet": ["names", "--attack", "--curve", "--models", "--seed", "--rounds", *PLACES, *MACHINE, *MAKING],
+    "fleet": [
+        "names", "--attack", "--defense", "--curve", "--models", "--seed", "--rounds", *PLACES, *MACHINE, *MAKING,
+    ],
     "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],
     "serve": [
         "victim", "--defense", "--seed", *KEPT, "--device", "--host", "--port", "--limit", "--key-env", "--noise",

@@ -1,10 +1,12 @@
 """Fleets at equal gaps: the curve of plain training, how far others lie above it, and the command that says so."""
 
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from helpers_files import assert_refused, call
+from helpers_files import assert_refused, call, edit
 from helpers_in_turn import calibrated, plain, simulated
 from test_fleet import write_fleet
 
@@ -13,7 +15,10 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import arms
 from mia_seg.metrics import equal_gap
 from mia_seg.metrics.equal_gap import Arm
+from mia_seg.pipeline import Pipeline
 from mia_seg.report.arms import arms_png
+from mia_seg.stages import fleets
+from mia_seg.workspace import Workspace
 
 SCENES = 60
 
@@ -27,7 +32,7 @@ def arm(leak: float, gap: float, seed: int = 0, models: int = 8, noise: int = 0)
     confusion[..., 0, 0], confusion[..., 0, 1] = right_MN, 1000 - right_MN
     confusion[..., 1, 1], confusion[..., 1, 0] = right_MN, 1000 - right_MN
     jitter = rng.normal(size=world.readings_MN.shape) / 5
-    return Arm(calibrated(world.readings_MN + jitter), world.inside_MN, confusion)
+    return Arm(calibrated(world.readings_MN + jitter), world.inside_MN, confusion, seed=seed)
 
 
 def test_a_place_is_the_means_of_its_models() -> None:
@@ -69,7 +74,7 @@ def test_intervals_hold_what_is_so_where_trainings_are_alike() -> None:
     held = 0
     for seed in range(20):
         curve = [arm(leak, leak / 8, seed, noise=100 * seed + k) for k, leak in enumerate((0.8, 1.6, 2.4))]
-        found = equal_gap.above(arm(1.2, 0.15, seed, noise=100 * seed + 9), curve, seed=seed)
+        found = equal_gap.above(arm(1.2, 0.15, seed, noise=100 * seed + 9), curve)
         assert found.low is not None
         assert found.high is not None
         held += found.low <= 0 <= found.high
@@ -92,24 +97,74 @@ def test_fleets_that_tell_every_scene_have_no_interval() -> None:
     assert _signed({"value": 0.0, "low": None, "high": None}, 4) == "+0.000 [needs 6 models]"
 
 
-def test_what_is_told_of_all_and_drawn() -> None:
-    def fleet(name: str, *given: float) -> arms.Compared:
-        return arms.Compared({"title": name}, {"rmia": arm(*given), "image_loss": arm(*given)}, range(SCENES), 0)
+def facts() -> dict[str, Any]:
+    """Two plain fleets and one that leaks more, by two attacks; a third is within reach alone."""
 
-    facts = arms.compared([fleet("other", 2.4, 0.12)], [fleet("short", 0.8, 0.1), fleet("long", 1.6, 0.2)])
-    (other,) = facts["others"]
+    def fleet(name: str, *given: float) -> arms.Compared:
+        met = {"rmia": arm(*given), "image_loss": arm(*given)}
+        origin = {"title": name, "seed": 0, "minutes": 1.5, "defense": "none", "digests": {"attackers": {"rmia": "0"}}}
+        canaries = {"rmia": arm(given[0] + 2, *given[1:]), "image_loss": arm(given[0], *given[1:])}
+        return arms.Compared(origin, met, met | {"rmia behind argmax": arm(given[0] + 1, *given[1:])}, canaries)
+
+    return arms.compared([fleet("other", 2.4, 0.12)], [fleet("short", 0.8, 0.1), fleet("long", 1.6, 0.2)])
+
+
+def test_what_is_told_of_all_and_drawn() -> None:
+    told = facts()
+    (other,) = told["others"]
     assert other["above"]["rmia"]["value"] == pytest.approx(other["auc"]["rmia"] - other["above"]["rmia"]["plain"])
     assert other["miou"]["gap"] == pytest.approx(other["miou"]["members"] - other["miou"]["others"])
-    assert [one["title"] for one in facts["plain"]] == ["short", "long"]
-    assert "above" not in facts["plain"][0]
-    assert len(arms_png(facts)) > 5000
-    points = {one["title"]: one for one in (*facts["plain"], *facts["others"])}
+    assert [one["title"] for one in told["plain"]] == ["short", "long"]
+    assert "above" not in told["plain"][0]
+    assert other["strongest"]["chosen"] == ("rmia behind argmax",) * 2
+    assert set(other["auc"]) == {"rmia", "image_loss"}, "behind argmax it is another comparison's"
+    assert len(arms_png(told)) > 5000
+    for one in (*told["plain"], other):
+        assert one["canaries"]["rmia"]["auc"]["value"] > one["auc"]["rmia"] + 0.05
+        assert one["canaries"]["image_loss"]["auc"]["value"] == pytest.approx(one["auc"]["image_loss"])
+
+
+def test_a_training_that_leaks_no_more_to_its_strongest_attack_and_segments_no_worse_dominates() -> None:
+    told = facts()
+    points = {one["title"]: one for one in (*told["plain"], *told["others"])}
     for one in points.values():
-        leak, worth = max(one["auc"].values()), one["miou"]["others"]
+        leak, worth = one["strongest"]["value"], one["miou"]["others"]
         for name, rival in points.items():
-            better = max(rival["auc"].values()) <= leak and rival["miou"]["others"] >= worth and rival is not one
+            better = rival["strongest"]["value"] <= leak and rival["miou"]["others"] >= worth and rival is not one
             assert (name in one["dominated_by"]) == better
+    assert any(one["dominated_by"] for one in points.values())
     assert not arms.dominates(points["short"], points["short"])
+
+
+def test_a_fleet_is_called_as_its_victim_where_it_trains_as_that_does(workspace: Workspace, workdir: Path) -> None:
+    path = write_fleet(workdir)
+
+    def title() -> str:
+        (one,) = Pipeline(workspace).rehearsed(fleets.request("tiny_fleet", ["base"]), 0)
+        return fleets._title(one.fitted)
+
+    assert title() == "tiny"
+    edit(path, "lr = 0.01", "lr = 0.02")
+    assert title() == "tiny_fleet"
+
+
+def test_defenses_that_change_more_than_answers_are_refused(workdir: Path) -> None:
+    write_fleet(workdir)
+    for name in ("dropout", "synfeat"):
+        said = f"Defense '{name}", "changes the forward pass", "Choose one that does: argmax"
+        assert_refused(call("fleet", "tiny_fleet", "--defense", "argmax", "--defense", name), *said)
+    assert not (workdir / "runs").exists()
+
+
+def test_one_pass_over_a_model_serves_all_defenses(workspace: Workspace, workdir: Path) -> None:
+    write_fleet(workdir)
+    asked = ["none", "argmax", "rounding:1", "temperature:2.0"]
+    request = fleets.request("tiny_fleet", ["base", "lira"], defended=asked)
+    rehearsed = Pipeline(workspace).rehearsed(request, 0)
+    assert [(one.defense, one.fitted.called) for one in rehearsed] == list(product(asked, ("base", "lira")))
+    first = [one.fitted.seen[0].audited for one in rehearsed]
+    assert len({stage.together for stage in first}) == 1
+    assert len({stage.digest for stage in first}) == 3, "who knows a temperature undoes it"
 
 
 def test_numbers_of_models_that_cannot_be_are_refused(workdir: Path) -> None:

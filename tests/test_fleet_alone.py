@@ -97,7 +97,8 @@ def test_few_models_name_nobody_and_say_so() -> None:
 def test_it_needs_no_victim_and_fits_what_a_run_fits(workspace: Workspace, workdir: Path) -> None:
     write_fleet(workdir, "tiny_folder")
     pipeline = Pipeline(workspace)
-    (alone,) = pipeline.rehearsed(fleets.request("tiny_folder_fleet", ["rmia"]), 0)
+    (one,) = pipeline.rehearsed(fleets.request("tiny_folder_fleet", ["rmia"]), 0)
+    alone = one.fitted
     request = checks.request("tiny_folder", "tiny_folder_fleet", ["none"], attacked=["rmia"])
     (measured,) = pipeline.audit(request, 0)
     assert alone.digest == measured.attacker.digest

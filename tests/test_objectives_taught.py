@@ -21,6 +21,8 @@ from mia_seg.pipeline import Pipeline
 from mia_seg.plugins import build
 from mia_seg.segmenters import Network
 from mia_seg.stages.models import TrainedModel
+from mia_seg.store import Store
+from mia_seg.train import write_log
 from mia_seg.workspace import Workspace
 
 MEMBERS = [f"m{k:02d}" for k in range(20)]
@@ -165,6 +167,17 @@ def test_an_attacker_of_selena_trains_teachers_of_its_own(workspace: Workspace, 
         assert set(teacher.partition(workspace.store).members) < inside
     digests = {t.digest for m in (pipeline.victim("guarded", 0), *pipeline.shadows("fleet", 0)) for t in m.needs}
     assert len(digests) == 15
+    check_seconds(first, workspace.store)
+
+
+def check_seconds(model: TrainedModel, store: Store) -> None:
+    """A log of two epochs each: the model's own and its teachers' count, and one that is missing leaves nothing."""
+    trained = [model, *(one for one in model.needs if isinstance(one, TrainedModel))]
+    for k, one in enumerate(trained):
+        assert model.seconds(store) is None
+        rows = [{"epoch": epoch, "seconds": 10.0**k} for epoch in (1, 2)]
+        store.make([one.artefact(store)], lambda drafts, rows=rows: write_log(drafts[0].folder, rows))
+    assert model.seconds(store) == 2222.0
 
 
 def test_members_that_are_chosen_by_asking_have_no_teachers(workdir: Path) -> None:

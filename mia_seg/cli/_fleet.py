@@ -1,8 +1,9 @@
 """`mia-seg fleet`: a fleet audits its own recipe, without a victim."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,10 @@ from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
 from mia_seg.cli._options import Machine, Making, Places, Seeds
 from mia_seg.errors import MiaSegError
+
+if TYPE_CHECKING:
+    from mia_seg.stages.attackers import Rehearsed
+    from mia_seg.store import Store
 
 # Members can only score higher with it. An attack that learns the sign too takes more models to tell a scene.
 ATTACK = "base"
@@ -42,6 +47,14 @@ Curve = Annotated[
         autocompletion=complete.SHADOWS,
     ),
 ]
+Defenses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="A defense that changes the answer alone, which all models answer behind; repeatable. Default: none.",
+        autocompletion=complete.DEFENSES,
+    ),
+]
 Models = Annotated[
     int | None,
     typer.Option(min=4, help="How many of its models are looked at, the first ones, an even number. Default: all."),
@@ -51,6 +64,7 @@ Models = Annotated[
 def fleet(
     names: Fleets = None,
     attack: AttackNames = None,
+    defense: Defenses = None,
     *,
     curve: Curve = None,
     models: Models = None,
@@ -69,13 +83,15 @@ def fleet(
     asked = [*others, *plain]
     check(asked, models)
     pipeline = Pipeline(workspace)
-    requests = [fleets.request(name, attack or [ATTACK], models) for name in asked]
-    stages = [stage for s in seed or [0] for each in requests for stage in pipeline.rehearsed(each, s, models)]
-    if not work.made(stages, workspace, making):
+    attacked, defended = (list(dict.fromkeys(given)) for given in (attack or [ATTACK], defense or ["none"]))
+    requests = [fleets.request(name, attacked, models, defended=defended) for name in asked]
+    rehearsed = [one for s in seed or [0] for each in requests for one in pipeline.rehearsed(each, s, models)]
+    if not work.made([one.fitted for one in rehearsed], workspace, making):
         return
-    found = [fleets.audit(stage, workspace.store, rounds) for stage in stages if stage.shadow_name in (names or [])]
+    mine = [one for one in rehearsed if one.fitted.shadow_name in (names or [])]
+    found = [fleets.audit(one, workspace.store, rounds) for one in mine]
     written = [path for one in found for path in fleets.write(places.reports, one)]
-    arms = _compared(stages, plain, workspace.store) if plain else []
+    arms = _compared(rehearsed, plain, workspace.store) if plain else []
     written += [path for one in arms for path in fleets.write_compared(places.reports, one)]
     if making.as_json:
         return print(json.dumps([one.facts for one in found] + arms, indent=1))
@@ -94,50 +110,77 @@ def check(asked: list[str], models: int | None) -> None:
         raise MiaSegError(f"--models {models}: models come in pairs. Give an even number.")
 
 
-def _compared(stages: list[Any], plain: list[str], store: Any) -> list[dict[str, Any]]:
-    """One comparison for each attack and seed."""
+def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") -> list[dict[str, Any]]:
+    """One comparison for each seed and defense."""
     from mia_seg.evaluate import arms
     from mia_seg.stages import fleets
 
-    kinds: dict[Any, list[Any]] = {}
-    for stage in stages:
-        kinds.setdefault((stage.called, stage.shadows[0].seed), []).append(stage)
+    by_fleet: dict[int, dict[str, list[Rehearsed]]] = {}
+    for one in rehearsed:
+        by_fleet.setdefault(one.fitted.shadows[0].seed, {}).setdefault(one.fitted.shadow_name, []).append(one)
     found = []
-    for alike in kinds.values():
-        others, curve = (
-            [fleets.compared(stage, store) for stage in alike if (stage.shadow_name in plain) == side]
-            for side in (False, True)
-        )
-        found.append(arms.compared(others, curve))
+    for alike in by_fleet.values():
+        told = {name: fleets.compared(mine, store) for name, mine in alike.items()}
+        for defense in told[plain[0]]:
+            others, curve = (
+                [told[name][defense] for name in told if (name in plain) == side] for side in (False, True)
+            )
+            found.append(arms.compared(others, curve))
     return found
 
 
 def _show_arms(facts: dict[str, Any]) -> None:
-    """A table a comparison."""
+    """Tables of a comparison: what trainings are worth, what each attack reaches, and what it does on canaries."""
+    every, behind = (*facts["plain"], *facts["others"]), facts["plain"][0]["defense"]
     attacks = list(facts["plain"][0]["auc"])
-    columns = ("training", "models", "mIoU on members", "on others", "gap", *(f"AUC of {a}" for a in attacks))
-    above = [f"{a} above plain at that gap [95%]" for a in attacks]
-    rows = [_arm(one, attacks) for one in (*facts["plain"], *facts["others"])]
-    screen.table((*columns, *above, "dominated by"), rows)
+    if behind != "none":
+        screen.out().print(f"Behind {behind}:", markup=False)
+    columns = (
+        "training",
+        "models",
+        "mIoU on members",
+        "on others",
+        "gap",
+        "AUC of the strongest [95%]",
+        "chosen",
+        "minutes a model",
+    )
+    screen.table((*columns, "dominated by"), [_worth(one) for one in every])
+    by_attack = ("training", *(column for a in attacks for column in (f"AUC of {a}", "above plain at that gap [95%]")))
+    screen.table(by_attack, [_by_attack(one, attacks) for one in every])
+    if "canaries" in every[0]:
+        screen.table(
+            ("training", *(f"AUC of {a} on canaries [95%]" for a in attacks)),
+            [[one["title"], *(_bounded(one["canaries"][a]["auc"]) for a in attacks)] for one in every],
+        )
+    for text in _remarks(facts, attacks):
+        screen.out().print(text, markup=False)
+
+
+def _remarks(facts: dict[str, Any], attacks: list[str]) -> Iterator[str]:
+    every = (*facts["plain"], *facts["others"])
+    if every[0]["models"] < 4:
+        yield f"Two models leave no half to choose an attack on: the strongest is {attacks[0]}, whatever others reach."
     if beyond := [one["title"] for one in facts["others"] if not one["above"][attacks[0]]["inside"]]:
-        screen.out().print(
+        yield (
             f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
-            f"drawn on. Name a longer one with --curve.",
-            markup=False,
+            f"drawn on. Name a longer one with --curve."
         )
 
 
-def _arm(one: dict[str, Any], attacks: list[str]) -> list[str]:
-    miou = [f"{one['miou'][key]:.3f}" for key in ("members", "others", "gap")]
-    above = ["plain" if "above" not in one else _signed(one["above"][attack], one["models"]) for attack in attacks]
-    return [
-        one["title"],
-        str(one["models"]),
-        *miou,
-        *(f"{one['auc'][attack]:.3f}" for attack in attacks),
-        *above,
-        ", ".join(one["dominated_by"]),
-    ]
+def _worth(one: dict[str, Any]) -> list[str]:
+    miou, best = [f"{one['miou'][key]:.3f}" for key in ("members", "others", "gap")], one["strongest"]
+    chosen = ", ".join(dict.fromkeys(best["chosen"]))
+    minutes = "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
+    return [one["title"], str(one["models"]), *miou, _bounded(best), chosen, minutes, ", ".join(one["dominated_by"])]
+
+
+def _by_attack(one: dict[str, Any], attacks: list[str]) -> list[str]:
+    cells = [one["title"]]
+    for attack in attacks:
+        above = "plain" if "above" not in one else _signed(one["above"][attack], one["models"])
+        cells += [f"{one['auc'][attack]:.3f}", above]
+    return cells
 
 
 def _signed(above: dict[str, Any], models: int) -> str:
@@ -156,6 +199,7 @@ def _show(facts: dict[str, Any]) -> None:
     pooled, null = facts["pooled"], facts["pooled"]["null"]
     columns = (
         "fleet",
+        "defense",
         "attack",
         "seed",
         "models",
@@ -165,7 +209,7 @@ def _show(facts: dict[str, Any]) -> None:
         *(f"{t} [95%]" for t in TARGETS.values()),
     )
     rates = [pooled["tpr_at_fpr"][target] for target in TARGETS]
-    row = [str(facts[key]) for key in ("shadow", "attack", "seed", "models", "scenes")]
+    row = [str(facts[key]) for key in ("shadow", "defense", "attack", "seed", "models", "scenes")]
     screen.table(columns, [[*row, _bounded(pooled["auc"]), _band(null), *map(_bounded, rates)]])
     screen.table(
         ("scenes that show", "", "groups", "mean AUC", "after shuffles", "p", "above their band", "exposed"),

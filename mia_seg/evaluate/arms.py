@@ -1,27 +1,32 @@
 """Fleets of several trainings against plain ones: who leaks more than overfitting alone explains?"""
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mia_seg.metrics import equal_gap
+from mia_seg.metrics import equal_gap, in_turn
 from mia_seg.metrics.equal_gap import Arm
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import Estimate
+from mia_seg.metrics.strongest import strongest
 
 IMAGE_LOSS = "image_loss"
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A fleet with what it is compared by: an arm for each attack, by name. groups: of the N scenes."""
+    """A fleet behind a defense, with what it is compared by: an arm for each attack, by name.
+
+    within_reach: the arms of all that its attacker can try, among which the strongest is sought. canaries: arms of the
+    scenes with wrong labels, which are in none of the others; empty where there are none.
+    """
 
     facts: Mapping[str, Any]
     arms: Mapping[str, Arm]
-    groups: Sequence[Hashable]
-    seed: int
+    within_reach: Mapping[str, Arm]
+    canaries: Mapping[str, Arm] = field(default_factory=dict)
 
 
 def image_loss(loss_MN: Floats) -> Estimate:
@@ -48,7 +53,7 @@ def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str,
 
 def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether a training leaks no more to its strongest attack and segments no worse, one of the two strictly."""
-    mine, theirs = ((-max(each["auc"].values()), each["miou"]["others"]) for each in (one, other))
+    mine, theirs = ((-each["strongest"]["value"], each["miou"]["others"]) for each in (one, other))
     return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
 
@@ -56,14 +61,25 @@ def _told(one: Compared) -> dict[str, Any]:
     places = {attack: equal_gap.place(arm) for attack, arm in one.arms.items()}
     first = next(iter(places.values()))
     told = {"members": first.members, "others": first.others, "gap": first.gap}
-    return {**one.facts, "models": len(next(iter(one.arms.values())).inside_MN), "miou": told} | {
-        "auc": {attack: place.auc for attack, place in places.items()}
+    return (
+        {**one.facts, "models": len(next(iter(one.arms.values())).inside_MN), "miou": told}
+        | {
+            "auc": {attack: place.auc for attack, place in places.items()},
+            "strongest": asdict(strongest(one.within_reach)),
+        }
+        | _worst(one.canaries)
+    )
+
+
+def _worst(canaries: Mapping[str, Arm]) -> dict[str, Any]:
+    """How well each attack tells canaries; nothing where there are none."""
+    found = {
+        attack: asdict(in_turn.pooled(arm.estimate, arm.inside_MN, groups=arm.groups, seed=arm.seed))
+        for attack, arm in canaries.items()
     }
+    return {"canaries": found} if found else {}
 
 
 def _above(one: Compared, curve: Sequence[Compared]) -> dict[str, Any]:
-    found = {
-        attack: equal_gap.above(arm, [plain.arms[attack] for plain in curve], groups=one.groups, seed=one.seed)
-        for attack, arm in one.arms.items()
-    }
+    found = {attack: equal_gap.above(arm, [plain.arms[attack] for plain in curve]) for attack, arm in one.arms.items()}
     return {"above": {attack: asdict(each) for attack, each in found.items()}}

@@ -14,35 +14,71 @@ from scipy.special import stdtrit
 
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics._ranking import Booleans, Groups, area_under, called, called_again, rank
+from mia_seg.metrics.in_turn import CELLS, DRAWS
 from mia_seg.metrics.intervals import TAIL, Floats, Integers
 from mia_seg.metrics.per_scene import Estimate, divided
 from mia_seg.metrics.segmentation import utilities
 
-DRAWS = 400  # of the bootstrap over units, for a variance
-
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """A fleet: how it scores its scenes, who trained on what [M, N], and confusion counts int64 [M, N, K, K]."""
+    """A fleet: how it scores its scenes, who trained on what [M, N], and confusion counts int64 [M, N, K, K].
+
+    groups: of the N scenes, those of one are drawn together; None: each is one. seed: of these draws. All fleets of a
+    comparison have the same. Raises MiaSegError as `per_scene.divided`.
+    """
 
     estimate: Estimate
     inside_MN: Booleans
     confusion_MNKK: Integers
+    groups: Sequence[Hashable] | None = None
+    seed: int = 0
 
-    def without(self, pair: int) -> "Arm":
-        """The fleet without a pair."""
-        kept = np.flatnonzero(np.arange(len(self.inside_MN)) // 2 != pair)
-        inside_MN, whole = self.inside_MN[kept], self.estimate
+    @cached_property
+    def units_N(self) -> Integers:
+        """The unit of each scene."""
+        return divided(self.inside_MN, self.groups)[1]
 
-        def estimate(models: Integers, inside: Booleans) -> Floats:
-            return whole(kept[models], inside)
+    @property
+    def units(self) -> int:
+        return int(self.units_N.max()) + 1
 
-        return Arm(estimate, inside_MN, self.confusion_MNKK[kept])
+    @property
+    def pairs(self) -> int:
+        return len(self.inside_MN) // 2
 
     @cached_property
     def scores_MN(self) -> Floats:
         """Each model in the victim's place."""
         return self.estimate(np.arange(len(self.inside_MN)), self.inside_MN)
+
+    @cached_property
+    def left_out(self) -> list[tuple[Integers, Floats]]:
+        """For each pair the other models, and their scores [M - 2, N] where none is compared with that pair."""
+        every, found = np.arange(len(self.inside_MN)), []
+        for pair in range(self.pairs):
+            kept = every[every // 2 != pair]
+            found.append((kept, self.estimate(kept, self.inside_MN[kept])))
+        return found
+
+    @cached_property
+    def miou_SM(self) -> Floats:
+        """Of each model, on the scenes that it trained on and on the others."""
+        ones = np.ones((1, self.inside_MN.shape[1]))
+        return np.stack([_miou(self, side_MN, ones)[:, 0] for side_MN in (self.inside_MN, ~self.inside_MN)])
+
+    @cached_property
+    def draws_BU(self) -> Integers:
+        """How often each unit is drawn: the same for all fleets, because the same scenes are easy for all."""
+        chances = np.full(self.units, 1 / self.units)
+        return np.random.default_rng(self.seed).multinomial(self.units, chances, size=DRAWS)
+
+    @cached_property
+    def drawn_B(self) -> tuple[Floats, Floats]:
+        """Gap and AUC where units are drawn so often."""
+        weights_BN = self.draws_BU[:, self.units_N]
+        members_MB, others_MB = (_miou(self, side_MN, weights_BN) for side_MN in (self.inside_MN, ~self.inside_MN))
+        return (members_MB - others_MB).mean(0), areas_again(self, np.arange(len(self.inside_MN)))
 
 
 @dataclass(frozen=True)
@@ -72,12 +108,11 @@ class Above:
 
 def place(arm: Arm) -> Place:
     """Means over models. Raises MiaSegError where no pixel is labelled."""
-    ones = np.ones((1, arm.inside_MN.shape[1]))
-    (members,), (others,) = (_miou(arm, side_MN, ones) for side_MN in (arm.inside_MN, ~arm.inside_MN))
-    return Place(members, others, members - others, float(area_under(*called(rank(*_flat(arm))))))
+    members, others = arm.miou_SM.mean(1).tolist()
+    return Place(members, others, members - others, area(arm.scores_MN, arm.inside_MN))
 
 
-def above(arm: Arm, curve: Sequence[Arm], *, groups: Sequence[Hashable] | None = None, seed: int = 0) -> Above:
+def above(arm: Arm, curve: Sequence[Arm]) -> Above:
     """An arm against the curve of plain fleets.
 
     All have the same scenes and halves: each bootstrap round draws the same units for all (the same scenes are easy for
@@ -87,13 +122,27 @@ def above(arm: Arm, curve: Sequence[Arm], *, groups: Sequence[Hashable] | None =
     arms = [arm, *curve]
     if any(not np.array_equal(arm.inside_MN, other.inside_MN) for other in curve):
         raise MiaSegError("Fleets are compared on the same scenes and halves. Give them the same split, seed and size.")
-    inside_MN, units_N = divided(arm.inside_MN, groups)
-    units, pairs = int(units_N.max()) + 1, len(inside_MN) // 2
     places = [place(one) for one in arms]
     plain = _on_curve(places[0].gap, *_points(places[1:]))
     value, widest = places[0].auc - float(plain), max(one.gap for one in places[1:])
-    low, high = _ends(value, [_over_units(arms, units_N, seed=seed), _over_pairs(arms)], (units, pairs))
+    low, high = _ends(value, [_over_units(arms), _over_pairs(arms)], (arm.units, arm.pairs))
     return Above(float(plain), value, low, high, bool(places[0].gap <= widest))
+
+
+def area(scores_MN: Floats, inside_MN: Booleans) -> float:
+    """The AUC of all these scores on one scale."""
+    return float(area_under(*called(rank(scores_MN.ravel(), inside_MN.ravel()))))
+
+
+def areas_again(arm: Arm, models: Integers) -> Floats:
+    """The AUC [B] of some models' scores on one scale where units are drawn so often, each with all these scores."""
+    scores_MN, inside_MN = arm.scores_MN[models], arm.inside_MN[models]
+    ranking = rank(scores_MN.ravel(), inside_MN.ravel())
+    slots = np.tile(arm.units_N, len(models))[ranking.order_N]
+    both = Groups(np.where(ranking.members_N, slots, slots + arm.units), arm.units, arm.units)
+    passes = np.array_split(arm.draws_BU, -(-DRAWS * scores_MN.size // CELLS))
+    again = (called_again(np.hstack([draws, draws]), both, called(ranking)) for draws in passes)
+    return np.concatenate([area_under(*points) for points in again])
 
 
 def _points(places: Sequence[Place]) -> tuple[Floats, Floats]:
@@ -109,30 +158,31 @@ def _on_curve(gap: Floats | float, gaps_P: Floats, aucs_P: Floats) -> Floats:
     return np.asarray(y[k] + (gap - x[k]) / width * (y[k + 1] - y[k]))
 
 
-def _over_units(arms: Sequence[Arm], units_N: Integers, *, seed: int) -> float:
+def _over_units(arms: Sequence[Arm]) -> float:
     """The variance of the difference over draws of the units, the same for all arms."""
-    count = int(units_N.max()) + 1
-    draws_BU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    drawn = [(_gaps(arm, draws_BU[:, units_N]), _aucs(arm, draws_BU, units_N)) for arm in arms]
-    (gap_B, auc_B), *others = drawn
-    curves = zip(*(zip(*pair, strict=True) for pair in others), strict=True)
-    found = [
-        auc - _on_curve(gap, *(np.array(side) for side in zip(*points, strict=True)))
-        for gap, auc, points in zip(gap_B, auc_B, curves, strict=True)
-    ]
-    return float(np.var(found, ddof=1))
+    (gap_B, auc_B), *others = [arm.drawn_B for arm in arms]
+    gaps_BP, aucs_BP = (np.stack(side, 1) for side in zip(*others, strict=True))
+    drawn = zip(gap_B, auc_B, gaps_BP, aucs_BP, strict=True)
+    return float(np.var([auc - _on_curve(gap, gaps_P, aucs_P) for gap, auc, gaps_P, aucs_P in drawn], ddof=1))
 
 
 def _over_pairs(arms: Sequence[Arm]) -> float:
     """The jackknife's variance over pairs, left out of all arms; NaN below three pairs."""
-    pairs = len(arms[0].inside_MN) // 2
+    pairs = arms[0].pairs
     if pairs < 3:
         return float("nan")
     found = []
     for pair in range(pairs):
-        first, *others = [place(arm.without(pair)) for arm in arms]
-        found.append(first.auc - float(_on_curve(first.gap, *_points(others))))
+        (gap, auc), *others = [_without(arm, pair) for arm in arms]
+        found.append(auc - float(_on_curve(gap, *(np.array(side) for side in zip(*others, strict=True)))))
     return float((pairs - 1) * np.var(found))
+
+
+def _without(arm: Arm, pair: int) -> tuple[float, float]:
+    """Gap and AUC of the fleet without a pair."""
+    kept, scores_MN = arm.left_out[pair]
+    members, others = arm.miou_SM[:, kept].mean(1)
+    return float(members - others), area(scores_MN, arm.inside_MN[kept])
 
 
 def _ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[float | None, float | None]:
@@ -144,27 +194,10 @@ def _ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[
     return value - reach, value + reach
 
 
-def _flat(arm: Arm) -> tuple[Floats, Booleans]:
-    return arm.scores_MN.ravel(), arm.inside_MN.ravel()
-
-
-def _gaps(arm: Arm, weights_BN: Integers) -> Floats:
-    return _miou(arm, arm.inside_MN, weights_BN) - _miou(arm, ~arm.inside_MN, weights_BN)
-
-
 def _miou(arm: Arm, side_MN: Booleans, weights_BN: Integers | Floats) -> Floats:
-    """The mean over models of the mIoU on one side's scenes, drawn so often: [B]."""
-    counts = arm.confusion_MNKK
+    """Each model's mIoU on one side's scenes, drawn so often: [M, B]."""
     found = [
         utilities(np.tensordot(weights_BN[:, side_N].astype(np.float64), counts_NKK[side_N], axes=1))["miou"]
-        for counts_NKK, side_N in zip(counts, side_MN, strict=True)
+        for counts_NKK, side_N in zip(arm.confusion_MNKK, side_MN, strict=True)
     ]
-    return np.asarray(np.mean(found, 0))
-
-
-def _aucs(arm: Arm, draws_BU: Integers, units_N: Integers) -> Floats:
-    """The pooled AUC when units are drawn so often, each with all models' scores."""
-    ranking, count = rank(*_flat(arm)), draws_BU.shape[1]
-    slots = np.tile(units_N, len(arm.scores_MN))[ranking.order_N]
-    both = Groups(np.where(ranking.members_N, slots, slots + count), count, count)
-    return area_under(*called_again(np.hstack([draws_BU, draws_BU]), both, called(ranking)))
+    return np.asarray(found)

@@ -52,7 +52,7 @@ def pooled(
     scores_MN = estimate(np.arange(len(inside_MN)), inside_MN)
     variances = _over_units(scores_MN, inside_MN, units_N, seed=seed), _over_pairs(estimate, inside_MN)
     values_T = _rates(*_called(scores_MN, inside_MN)).tolist()
-    auc, *rates = (_bounded(value, parts, counts) for value, *parts in zip(values_T, *variances, strict=True))
+    auc, *rates = (bounded(value, parts, counts) for value, *parts in zip(values_T, *variances, strict=True))
     there = (target * counts[0] >= 1 - SLACK for target in TARGETS)
     told = zip(TARGETS, there, rates, strict=True)
     return Pooled(auc, {f"{target:g}": rate if resolved else NOT_RESOLVABLE for target, resolved, rate in told})
@@ -92,8 +92,8 @@ def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:
     return np.asarray((len(kept) - 1) * found_PT.var(0))
 
 
-def _bounded(value: float, parts: Sequence[float], counts: Sequence[int]) -> Bounded:
-    """The interval of a rate by its variances over units and over pairs, of which there are so many."""
+def bounded(value: float, parts: Sequence[float], counts: Sequence[int]) -> Bounded:
+    """The interval of a rate by its variances over units and over pairs, of which there are so many; NaN: none."""
     total, widest = float(sum(parts)), value * (1 - value)
     if np.isnan(total):
         return Bounded(value, None, None)

@@ -9,19 +9,25 @@ from matplotlib.axes import Axes
 from mia_seg.report import style
 from mia_seg.report.style import GREY, HUES, INK, MARKERS
 
+WIDE = 4  # panels side by side
+
 
 def arms_png(facts: Mapping[str, Any]) -> bytes:
     """A panel an attack, whose bars are 95% intervals of the distance from the line; and one of all trainings.
 
-    There the strongest attack counts. What another training dominates, by the points alone, is hollow.
+    There the strongest attack counts, with its own interval. What another training dominates, by the points alone, is
+    hollow.
     """
     attacks = list(facts["plain"][0]["auc"])
+    rows, columns = -(-(len(attacks) + 1) // WIDE), min(WIDE, len(attacks) + 1)
     with style.styled():
-        drawn = style.figure(3.4 * (len(attacks) + 1), 3.9)
-        *panels, last = drawn.subplots(1, len(attacks) + 1, squeeze=False)[0]
-        for ax, attack in zip(panels, attacks, strict=True):
+        drawn = style.figure(3.4 * columns, 0.6 + 3.3 * rows)
+        panels = drawn.subplots(rows, columns, squeeze=False).ravel()
+        for ax, attack in zip(panels, attacks, strict=False):
             _panel(ax, facts, attack)
-        _worth(last, facts)
+        _worth(panels[len(attacks)], facts)
+        for ax in panels[len(attacks) + 1 :]:
+            ax.set_axis_off()
         handles, labels = panels[0].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside upper center", ncols=3)
         return style.png(style.settle(drawn))
@@ -34,12 +40,9 @@ def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
     ax.plot(*zip(*points[1:], strict=True), "o", color=INK, markersize=4, label="plain, shorter and longer")
     for k, one in enumerate(facts["others"]):
         gap, auc, above = one["miou"]["gap"], one["auc"][attack], one["above"][attack]
-        error = None
-        if above["low"] is not None:
-            error = [[above["value"] - above["low"]], [above["high"] - above["value"]]]
         ax.errorbar(
-            [gap], [auc], yerr=error, fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]], markersize=5,
-            capsize=2, linewidth=1, label=one["title"],
+            [gap], [auc], yerr=_reach(above), fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]],
+            markersize=5, capsize=2, linewidth=1, label=one["title"],
         )  # fmt: skip
     ax.set(xlabel="mIoU on members less that on others", ylabel=f"AUC of {attack}")
 
@@ -51,6 +54,14 @@ def _worth(ax: Axes, facts: Mapping[str, Any]) -> None:
     looks += [(MARKERS[k % len(MARKERS)], palette[HUES[k % len(HUES)]]) for k in range(len(facts["others"]))]
     for one, (marker, colour) in zip([*facts["plain"], *facts["others"]], looks, strict=True):
         face = "white" if one["dominated_by"] else colour
-        auc, miou = max(one["auc"].values()), one["miou"]["others"]
-        ax.plot(auc, miou, marker, color=colour, markerfacecolor=face, markersize=5)
+        best, miou = one["strongest"], one["miou"]["others"]
+        ax.errorbar(
+            [best["value"]], [miou], xerr=_reach(best), fmt=marker, color=colour, markerfacecolor=face, markersize=5,
+            capsize=2, linewidth=1,
+        )  # fmt: skip
     ax.set(xlabel="AUC of the strongest attack (left is better)", ylabel="mIoU on others")
+
+
+def _reach(of: Mapping[str, Any]) -> list[list[float]] | None:
+    """How far the ends of an interval lie from its value; None where there is none."""
+    return None if of["low"] is None else [[of["value"] - of["low"]], [of["high"] - of["value"]]]

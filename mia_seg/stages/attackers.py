@@ -131,3 +131,11 @@ class FittedAttacker(Stage[Attacker]):
     @property
     def _precision(self) -> str:
         return str(getattr(self.method, "precision", "32-true"))
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsed:
+    """A fitted attack on a fleet whose models stand in for the victim, and the defense that they answer behind."""
+
+    defense: str
+    fitted: FittedAttacker

@@ -1,6 +1,7 @@
 """What a fitted attack on a fleet holds of the fleet itself: read, measured and kept."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,26 +9,31 @@ from typing import Any
 import numpy as np
 
 from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
+from mia_seg.defenses import AnswerDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.arms import IMAGE_LOSS, Compared, image_loss
 from mia_seg.evaluate.audit import data_name, versions
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.evaluate.results import slug
 from mia_seg.metrics.equal_gap import Arm
+from mia_seg.recipes import ShadowRecipe, VictimRecipe, load_victim
 from mia_seg.recipes.adversaries import Fleet
 from mia_seg.report.arms import arms_png
 from mia_seg.report.per_scene import exposure_png
 from mia_seg.stages import checks
-from mia_seg.stages.attackers import FittedAttacker
-from mia_seg.stages.checks import Request
+from mia_seg.stages.attackers import FittedAttacker, Rehearsed
+from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
 
 
-def request(name: str, attacked: list[str], models: int | None = None) -> Request:
-    """What a fleet's own audit asks for, checked. Raises MiaSegError for one shadow, and attacks that need no fleet.
+def request(
+    name: str, attacked: Sequence[str], models: int | None = None, *, defended: Sequence[str] = (UNDEFENDED.label,)
+) -> Request:
+    """What a fleet's own audit asks for, checked.
 
-    models: how many of its models are looked at; None: all.
+    models: how many of its models are looked at; None: all. Raises MiaSegError for one shadow, for attacks that need no
+    fleet, and for defenses that change more than answers.
     """
     adversary = checks.shadow_of(name).adversary
     if not isinstance(adversary, Fleet):
@@ -37,7 +43,13 @@ def request(name: str, attacked: list[str], models: int | None = None) -> Reques
         )
     if models is not None and models > adversary.models:
         raise MiaSegError(f"Fleet '{name}' has {adversary.models} models, not {models}. Lower --models.")
-    found = checks.request(adversary.victim, name, ["none"], attacked=attacked)
+    found = checks.request(adversary.victim, name, defended, attacked=attacked)
+    for defense in found.defenses:
+        if not isinstance(defense.component, AnswerDefense):
+            raise MiaSegError(
+                f"Defense '{defense.label}' changes the forward pass, and a fleet is asked behind defenses that change "
+                f"the answer alone. Choose one that does: argmax, rounding, temperature, gaussian."
+            )
     for attack in found.attacks:
         if not isinstance(attack.component, FleetAttack):
             raise MiaSegError(
@@ -48,8 +60,9 @@ def request(name: str, attacked: list[str], models: int | None = None) -> Reques
     return found
 
 
-def audit(stage: FittedAttacker, store: Store, rounds: int) -> FleetAudit:
-    """Each model of the fleet the victim in turn; with what the stage was made from."""
+def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
+    """Each model of the fleet the victim in turn; with what it was made from."""
+    stage = one.fitted
     attacker, answers = stage.value(store), stage.seen[0].value(store)
     assert isinstance(attacker, FleetAttacker), "refused before"
     assert isinstance(stage.method, FleetAttack), "refused before"
@@ -59,56 +72,136 @@ def audit(stage: FittedAttacker, store: Store, rounds: int) -> FleetAudit:
     groups, shown = [group[i] for i in answers.ids], [classes[k] for k in answers.kept]
     described = Described(groups, shown, shows_NK, kinds, [i in first.dataset.canaries for i in answers.ids])
     found = audited(attacker.fleet, stage.method, described, seed=first.seed, rounds=rounds)
-    return FleetAudit(_origin(stage) | found.facts, found.described, found.found)
+    return FleetAudit(_of_one(one) | found.facts, found.described, found.found)
 
 
-def compared(stage: FittedAttacker, store: Store) -> Compared:
-    """The fleet as an arm, by the attack and by the image loss."""
-    attacker, statistics = stage.value(store), [seen.value(store).statistics for seen in stage.seen]
-    assert isinstance(attacker, FleetAttacker), "refused before"
-    assert isinstance(stage.method, FleetAttack), "refused before"
-    read, confusion_MNKK = attacker.fleet, np.stack([one.confusion_NKK for one in statistics])
+def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared]:
+    """A fleet as arms, by the defense that its models answer behind; attacks are the same behind each.
+
+    Whoever has whole answers can do to them what a defense does. So without a defense all that was rehearsed is within
+    an attacker's reach, and behind one what was rehearsed behind it.
+    """
+    by_defense: dict[str, list[Rehearsed]] = {}
+    for one in rehearsed:
+        by_defense.setdefault(one.defense, []).append(one)
+    arms = {defense: _arms(alike, store) for defense, alike in by_defense.items()}
+    canaries = {defense: _arms(alike, store, canaries=True) for defense, alike in by_defense.items()}
+    every = {
+        attack if defense == UNDEFENDED.label else f"{attack} behind {defense}": arm
+        for defense, mine in sorted(arms.items(), key=lambda item: item[0] != UNDEFENDED.label)
+        for attack, arm in mine.items()
+    }
+    return {
+        defense: Compared(
+            _of_arms(alike, store),
+            arms[defense],
+            every if defense == UNDEFENDED.label else arms[defense],
+            canaries[defense],
+        )
+        for defense, alike in by_defense.items()
+    }
+
+
+def _minutes(models: Sequence[TrainedModel], store: Store) -> float | None:
+    """Of training a model, on the mean; None where no log of one is kept."""
+    told = [seconds for model in models if (seconds := model.seconds(store)) is not None]
+    return sum(told) / len(told) / 60 if len(told) == len(models) else None
+
+
+def _arms(alike: Sequence[Rehearsed], store: Store, *, canaries: bool = False) -> dict[str, Arm]:
+    """By the attacks behind one defense, and by the image loss of the same answers; of canaries or of all others."""
+    first = alike[0].fitted
+    answers, wrong = [seen.value(store) for seen in first.seen], first.shadows[0].dataset.canaries
+    scenes = np.flatnonzero([(i in wrong) == canaries for i in answers[0].ids])
+    if not len(scenes):
+        return {}
+    statistics = [one.statistics.take(scenes) for one in answers]
     losses_MN = np.stack([one.mean_loss() for one in statistics])
-    estimates = {stage.called: rehearsing(read, stage.method), IMAGE_LOSS: image_loss(losses_MN)}
-    arms = {name: Arm(estimate, read.members_MN, confusion_MNKK) for name, estimate in estimates.items()}
-    origin, group = _origin(stage), stage.shadows[0].partition(store).group
-    title = origin["victim"] if stage.shadow_name.endswith("_fleet") else stage.shadow_name
-    return Compared(origin | {"title": title}, arms, [group[i] for i in read.ids], origin["seed"])
+    confusion_MNKK = np.stack([one.confusion_NKK for one in statistics])
+    group, found = first.shadows[0].partition(store).group, dict[str, Arm]()
+    for one in alike:
+        attacker, method = one.fitted.value(store), one.fitted.method
+        assert isinstance(attacker, FleetAttacker), "refused before"
+        assert isinstance(method, FleetAttack), "refused before"
+        read, seed = attacker.fleet.take(scenes), first.shadows[0].seed
+        estimates = {one.fitted.called: rehearsing(read, method), IMAGE_LOSS: image_loss(losses_MN)}
+        groups = [group[i] for i in read.ids]
+        found |= {k: Arm(each, read.members_MN, confusion_MNKK, groups, seed) for k, each in estimates.items()}
+    return found | {IMAGE_LOSS: found.pop(IMAGE_LOSS)}
 
 
 def write_compared(reports: Path, facts: dict[str, Any]) -> list[Path]:
-    """How trainings compare at equal gaps: `reports/arms.<attack>.s<seed>.fleet.json` and a figure."""
+    """How trainings compare at equal gaps: `reports/arms.[<defense>.]<attack>[+<attack>].s<seed>.fleet.json`, a PNG."""
     first = facts["plain"][0]
-    name = f"arms.{slug(first['attack'])}.s{first['seed']}.fleet"
-    text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
-    files = {"json": text.encode(), "png": arms_png(facts)}
-    paths = [reports / f"{name}.{form}" for form in files]
-    for path, content in zip(paths, files.values(), strict=True):
-        with writing(path):
-            replace(path, content)
-    return paths
+    attacks = shortened("+".join(slug(attack) for attack in first["digests"]["attackers"]))
+    return _put(reports / _name("arms", first, attacks), facts, png=arms_png(facts))
 
 
 def write(reports: Path, found: FleetAudit) -> list[Path]:
-    """The facts as JSON, a line a group as CSV, a figure: `reports/<victim>/<shadow>.<attack>.s<seed>.fleet.json`."""
+    """The facts as JSON, a line a group as CSV, a figure.
+
+    They are `reports/<victim>/<shadow>.[<defense>.]<attack>.s<seed>.fleet.json` and so on.
+    """
     facts = found.facts
-    name = f"{shortened(facts['shadow'])}.{slug(facts['attack'])}.s{facts['seed']}.fleet"
+    name = _name(shortened(facts["shadow"]), facts, slug(facts["attack"]))
+    return _put(reports / facts["victim"] / name, facts, png=exposure_png(found), csv=found.text().encode())
+
+
+def _name(what: str, facts: dict[str, Any], attacks: str) -> str:
+    """The name of a file without its last suffix."""
+    defense = [] if facts["defense"] == UNDEFENDED.label else [slug(facts["defense"])]
+    return ".".join([what, *defense, attacks, f"s{facts['seed']}", "fleet"])
+
+
+def _put(stem: Path, facts: dict[str, Any], **others: bytes) -> list[Path]:
+    """Facts as JSON, and what stands beside them by its suffix."""
     text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
-    files = {"json": text.encode(), "png": exposure_png(found), "csv": found.text().encode()}
-    paths = [reports / facts["victim"] / f"{name}.{form}" for form in files]
-    for path, content in zip(paths, files.values(), strict=True):
+    files = {stem.with_name(f"{stem.name}.{form}"): made for form, made in ({"json": text.encode()} | others).items()}
+    for path, content in files.items():
         with writing(path):
             replace(path, content)
-    return paths
+    return list(files)
 
 
-def _origin(stage: FittedAttacker) -> dict[str, Any]:
-    first = stage.shadows[0]
-    assert isinstance(first, TrainedModel), "a fleet is trained"
-    adversary, spent = first.recipe.adversary, first.spent()  # type: ignore[attr-defined]
+def _title(stage: FittedAttacker) -> str:
+    """What a comparison calls a fleet: its victim's name where it trains as that does, else its own."""
+    fleet, adversary = _recipe(stage)
+    victim = load_victim(adversary.victim)
+    alike = isinstance(victim, VictimRecipe) and (victim.data, victim.shaping()) == (fleet.data, fleet.shaping())
+    return adversary.victim if alike else stage.shadow_name
+
+
+def _of_one(one: Rehearsed) -> dict[str, Any]:
+    stage = one.fitted
+    return _origin(one) | {
+        "attack": stage.called, "digests": {"attacker": stage.digest, "shadow": _models_digest(stage)}
+    }  # fmt: skip
+
+
+def _of_arms(alike: Sequence[Rehearsed], store: Store) -> dict[str, Any]:
+    first, attackers = alike[0].fitted, {one.fitted.called: one.fitted.digest for one in alike}
+    digests = {"attackers": attackers, "shadow": _models_digest(first)}
+    told = {"title": _title(first), "minutes": _minutes(first.shadows, store)}
+    return _origin(alike[0]) | told | {"digests": digests}
+
+
+def _origin(one: Rehearsed) -> dict[str, Any]:
+    stage, first = one.fitted, one.fitted.shadows[0]
+    spent = first.spent()
     proven = {"privacy": asdict(spent)} if spent else {}
     return proven | {
-        "shadow": stage.shadow_name, "victim": adversary.victim, "dataset": data_name(first.recipe),
-        "attack": stage.called, "seed": first.seed, "versions": versions(),
-        "digests": {"attacker": stage.digest, "shadow": digest([model.digest for model in stage.shadows])},
+        "shadow": stage.shadow_name, "victim": _recipe(stage)[1].victim, "dataset": data_name(first.recipe),
+        "defense": one.defense, "seed": first.seed, "versions": versions(),
     }  # fmt: skip
+
+
+def _models_digest(stage: FittedAttacker) -> str:
+    return digest([model.digest for model in stage.shadows])
+
+
+def _recipe(stage: FittedAttacker) -> tuple[ShadowRecipe, Fleet]:
+    """A fleet's recipe, and what it says of its models."""
+    recipe = stage.shadows[0].recipe
+    assert isinstance(recipe, ShadowRecipe), "a fleet is of shadows"
+    assert isinstance(recipe.adversary, Fleet), "refused before"
+    return recipe, recipe.adversary

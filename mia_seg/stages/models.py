@@ -1,7 +1,7 @@
 """Trained segmenters: victims and shadows go through the same stage, and nothing in it asks which one it holds."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -79,6 +79,10 @@ Model = ModelStage[Any]
 
 class Aids(Protocol):
     """What an objective reads beside the members: `mia_seg.stages.company` has it."""
+
+    @property
+    def teachers(self) -> "Sequence[TrainedModel]":
+        """Models that were trained for it."""
 
     def inputs(self) -> dict[str, Any]:
         """What shapes the training."""
@@ -191,6 +195,18 @@ class TrainedModel(ModelStage[Path]):
     def spent(self) -> Spent | None:
         """What is proven of its training; of a shadow whose members are yet to be chosen, nothing."""
         return train.update_of(self.recipe).spent(self._terms()) if isinstance(self.scenes, Cut) else None
+
+    def seconds(self, store: Store) -> float | None:
+        """How long the steps of its training took, those of its teachers included, by their logs.
+
+        None where one of these is not kept. Waiting between a kill and the next run is not counted.
+        """
+        made = self.artefact(store)
+        rows = train.read_log(made.path) if made.whole else [{}]
+        told: list[float | None] = [row.get("seconds") for row in rows]
+        told += [teacher.seconds(store) for teacher in (self.aids.teachers if self.aids else ())]
+        kept = [seconds for seconds in told if seconds is not None]
+        return sum(kept) if len(kept) == len(told) else None
 
     def _terms(self) -> Terms:
         """What its updates are checked against, as far as the recipe and known members say."""

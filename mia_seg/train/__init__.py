@@ -42,6 +42,7 @@ from mia_seg.train._state import (
     STATE,
     WEIGHTS,
     Done,
+    read_log,
     restore,
     resume_noise,
     save_state,
@@ -55,7 +56,7 @@ from mia_seg.updates import Training as Terms
 
 __all__ = [
     "LOG", "STATE", "WEIGHTS", "Company", "Crops", "Part", "Source", "Training", "check_shared", "check_update", "crop",
-    "keep_statistics", "load_network", "optimizers_of", "poly", "set_rate", "train", "update_of",
+    "keep_statistics", "load_network", "optimizers_of", "poly", "read_log", "set_rate", "train", "update_of",
 ]  # fmt: skip
 
 VERSION = 1

@@ -91,8 +91,8 @@ def resume_noise(done: Done, fabric: Fabric) -> None:
     done.noise = {}
 
 
-def read_log(folder: Path, epochs: int) -> list[dict[str, Any]]:
-    """The rows of the first `epochs` epochs."""
+def read_log(folder: Path, epochs: int | None = None) -> list[dict[str, Any]]:
+    """The rows of the first `epochs` epochs, or of all."""
     with (folder / LOG).open(encoding="utf-8") as log:
         return [{k: json.loads(v) for k, v in row.items()} for row in csv.DictReader(log)][:epochs]
 
