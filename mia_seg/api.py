@@ -275,7 +275,12 @@ def grid_of(name: str, workspace: "Workspace") -> Audits:
     """The audits of a grid, in a workspace."""
     from mia_seg.recipes import grids
 
-    audits = [_listed(name, place, asked, workspace=workspace) for place, asked in enumerate(grids.load(name).audit, 1)]
+    listed = grids.load(name).audit
+    if not listed:
+        raise MiaSegError(
+            f"Grid '{name}' lists no [[audit]]. Its comparisons are run by 'mia-seg fleet --grid {name}'."
+        )
+    audits = [_listed(name, place, asked, workspace=workspace) for place, asked in enumerate(listed, 1)]
     left_out = {attack: why for audit in audits for attack, why in audit.left_out.items()}
     return Audits([request for audit in audits for request in audit.requests], workspace, left_out)
 

@@ -66,7 +66,8 @@ COMMANDS = {
         "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
     ],
     "fleet": [
-        "names", "--attack", "--defense", "--curve", "--models", "--seed", "--rounds", *PLACES, *MACHINE, *MAKING,
+        "names", "--attack", "--defense", "--curve", "--models", "--seed", "--rounds", "--grid", *PLACES, *MACHINE,
+        *MAKING,
     ],
     "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],
     "serve": [
@@ -122,7 +123,7 @@ def test_help_says_what_it_does(command: str) -> None:
         ("run ti", ["tiny", "tiny_camvid", "tiny_folder"]),
         ("run tiny tiny_", ["tiny_a1", "tiny_camvid_a1", "tiny_folder_a1"]),
         ("audit tiny_c", ["tiny_camvid"]),
-        ("run tiny tiny_a1 --attack patch", ["patch_resnet50"]),
+        ("run tiny tiny_a1 --attack patch_r", ["patch_resnet50"]),
         ("gate --defense gauss", ["gaussian", "gaussian_std"]),
         ("train-generator tiny --generator d", ["dfgan"]),
         ("audit --class-map labelmefacade_", ["labelmefacade_cityscapes"]),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Audit as Trained
+from helpers_files import assert_refused, call
+from test_fleet import write_fleet
 from typer.testing import CliRunner
 
 import mia_seg as mia
@@ -11,8 +13,9 @@ from mia_seg import recipes
 from mia_seg.cli import app
 from mia_seg.errors import MiaSegError
 from mia_seg.recipes import grids
-from mia_seg.stages import checks
+from mia_seg.stages import checks, fleets
 
+FLEETS = '[[fleets]]\nnames = ["tiny_fleet"]\ncurve = ["tiny_fleet"]\nseeds = [0, 1]\nattacks = ["base"]\n'
 AUDIT = '[[audit]]\nvictim = "tiny"\nshadow = "tiny_a1"\nattacks = ["image_loss"]\ndefenses = {}\n'
 
 
@@ -23,9 +26,30 @@ def write(folder: Path, text: str) -> None:
 
 @pytest.mark.parametrize("name", recipes.names("grid"))
 def test_what_a_grid_of_mia_seg_names_exists_and_belongs_together(name: str) -> None:
-    for asked in grids.load(name).audit:
+    listed = grids.load(name)
+    for asked in listed.audit:
         assert asked.shadow is not None
         checks.request(asked.victim, asked.shadow, asked.defenses, attacked=asked.attacks, repeats=asked.repeats)
+    for compared in listed.fleets:
+        alike = [
+            fleets.request(fleet, compared.attacks, compared.models, defended=compared.defenses)
+            for fleet in (*compared.names, *compared.curve)
+        ]
+        splits = {str(recipes.load_shadow(one.shadow or "").split) for one in alike}
+        assert len(splits) == 1, "all have the same scenes and halves"
+
+
+def test_a_grid_is_of_audits_or_of_fleets(workdir: Path) -> None:
+    write_fleet(workdir)
+    write(workdir, FLEETS)
+    ran = call("fleet", "--grid", "own", "--dry-run", "--device", "cpu")
+    assert ran.code == 0, ran.err
+    assert ran.out.count("tiny_fleet-03, seed 0") >= 1
+    assert "tiny_fleet-02, seed 1" in ran.out
+    assert_refused(call("run", "--grid", "own"), "Grid 'own' lists no [[audit]]", "mia-seg fleet --grid own")
+    assert_refused(call("fleet", "tiny_fleet", "--grid", "own"), "--grid own says what is compared")
+    write(workdir, AUDIT.format('["none"]'))
+    assert_refused(call("fleet", "--grid", "own"), "Grid 'own' lists no [[fleets]]", "mia-seg run --grid own")
 
 
 def test_audits_of_a_grid_share_what_they_have_in_common(audit: Trained, workdir: Path) -> None:
@@ -53,8 +77,9 @@ def test_the_command_runs_a_grid(audit: Trained, workdir: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "the key 'audit' is missing"),
-        ("audit = []", "'audit' = \\[\\]"),
+        ("", "it lists nothing: give \\[\\[audit\\]\\] or \\[\\[fleets\\]\\]"),
+        ("audit = []", "it lists nothing"),
+        (FLEETS + "models = 5\n", "'fleets.0.models' = 5"),
         (AUDIT.format('["none"]') + "seed = [1]", "unknown key 'audit.0.seed'. Did you mean 'seeds'"),
         (AUDIT.format('["none"]') + "seeds = [-1]", "seeds"),
         (AUDIT.format('["none"]') + "seeds = []", "seeds"),

@@ -10,10 +10,13 @@ import typer
 from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import Machine, Making, Places, Seeds
+from mia_seg.cli._options import GridName, Machine, Making, Places, Seeds
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
+    from mia_seg.evaluate.fleet import FleetAudit
+    from mia_seg.pipeline import Pipeline
+    from mia_seg.recipes.grids import Fleets as Comparison
     from mia_seg.stages.attackers import Rehearsed
     from mia_seg.store import Store
 
@@ -34,7 +37,10 @@ Fleets = Annotated[
     ),
 ]
 Rounds = Annotated[
-    int, typer.Option(min=99, max=10**5, help="How often memberships are shuffled; no p-value is below 1 in so many.")
+    int | None,
+    typer.Option(
+        min=99, max=10**5, help="How often memberships are shuffled; no p-value is below 1 in so many. Default: 999."
+    ),
 ]
 
 
@@ -69,7 +75,8 @@ def fleet(
     curve: Curve = None,
     models: Models = None,
     seed: Seeds = None,
-    rounds: Rounds = 999,
+    rounds: Rounds = None,
+    grid: GridName = None,
     places: Places,
     machine: Machine,
     making: Making,
@@ -79,35 +86,64 @@ def fleet(
     from mia_seg.stages import fleets
 
     workspace = work.opened(places, machine)
-    plain, others = list(dict.fromkeys(curve or [])), [name for name in names or [] if name not in (curve or [])]
-    asked = [*others, *plain]
-    check(asked, models)
+    given = {
+        "names": names, "attacks": attack, "defenses": defense, "curve": curve, "models": models, "seeds": seed,
+        "rounds": rounds,
+    }  # fmt: skip
+    asked = _asked({name: value for name, value in given.items() if value is not None}, grid)
     pipeline = Pipeline(workspace)
-    attacked, defended = (list(dict.fromkeys(given)) for given in (attack or [ATTACK], defense or ["none"]))
-    requests = [fleets.request(name, attacked, models, defended=defended) for name in asked]
-    rehearsed = [one for s in seed or [0] for each in requests for one in pipeline.rehearsed(each, s, models)]
-    if not work.made([one.fitted for one in rehearsed], workspace, making):
+    rehearsed = [_rehearsed(one, pipeline) for one in asked]
+    if not work.made([one.fitted for several in rehearsed for one in several], workspace, making):
         return
-    mine = [one for one in rehearsed if one.fitted.shadow_name in (names or [])]
-    found = [fleets.audit(one, workspace.store, rounds) for one in mine]
-    written = [path for one in found for path in fleets.write(places.reports, one)]
-    arms = _compared(rehearsed, plain, workspace.store) if plain else []
-    written += [path for one in arms for path in fleets.write_compared(places.reports, one)]
+    found: list[FleetAudit] = []
+    arms: list[dict[str, Any]] = []
+    for one, several in zip(asked, rehearsed, strict=True):
+        mine = [each for each in several if each.fitted.shadow_name in one.names]
+        found += [fleets.audit(each, workspace.store, one.rounds) for each in mine]
+        arms += _compared(several, list(one.curve), workspace.store) if one.curve else []
+    written = [path for audit in found for path in fleets.write(places.reports, audit)]
+    written += [path for facts in arms for path in fleets.write_compared(places.reports, facts)]
     if making.as_json:
-        return print(json.dumps([one.facts for one in found] + arms, indent=1))
-    for one in found:
-        _show(one.facts)
+        return print(json.dumps([audit.facts for audit in found] + arms, indent=1))
+    for audit in found:
+        _show(audit.facts)
     for facts in arms:
         _show_arms(facts)
     screen.following(written, _next(written))
 
 
-def check(asked: list[str], models: int | None) -> None:
-    """Raise MiaSegError for no fleet, and for a number of models that is not one of pairs."""
-    if not asked:
-        raise MiaSegError("No fleet is named. Name a shadow recipe with [adversary] choose = 'halves'.")
-    if models is not None and models % 2:
-        raise MiaSegError(f"--models {models}: models come in pairs. Give an even number.")
+def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
+    """The comparison that options ask for, or those that a grid lists.
+
+    Raises MiaSegError for no fleet, both ways at once, and a number of models that is not one of pairs.
+    """
+    from mia_seg.recipes import grids
+
+    if grid is not None:
+        if given:
+            raise MiaSegError(f"--grid {grid} says what is compared, and how. Leave out names, and options of theirs.")
+        return grids.load_fleets(grid)
+    if not given.get("names") and not given.get("curve"):
+        raise MiaSegError(
+            "No fleet is named. Name a shadow recipe with [adversary] choose = 'halves', or VICTIM_fleet."
+        )
+    if given.get("models", 0) % 2:
+        raise MiaSegError(f"--models {given['models']}: models come in pairs. Give an even number.")
+    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return (grids.Fleets.model_validate(listed),)
+
+
+def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
+    """All attacks on all fleets of a comparison, those of plain training last."""
+    from mia_seg.stages import fleets
+
+    others = [name for name in one.names if name not in one.curve]
+    attacked, defended = (list(dict.fromkeys(several)) for several in (one.attacks, one.defenses))
+    names = dict.fromkeys([*others, *one.curve])
+    requests = [fleets.request(name, attacked, one.models, defended=defended) for name in names]
+    return [
+        each for seed in one.seeds for request in requests for each in pipeline.rehearsed(request, seed, one.models)
+    ]
 
 
 def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""A grid: one TOML file that lists audits, so that all results of a page come from one command."""
+"""A grid: one TOML file that lists audits or comparisons, so that all results of a page come from one command."""
 
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from mia_seg import plugins, recipes
 from mia_seg.errors import MiaSegError
@@ -23,10 +23,29 @@ class Asked(Section):
     repeats: Annotated[Whole, Field(ge=1, le=10**6)] = 1
 
 
-class Grid(Section):
-    """`[[audit]]`, as often as there are audits."""
+class Fleets(Section):
+    """One comparison of trainings, with the options that `mia-seg fleet` has."""
 
-    audit: tuple[Asked, ...] = Field(min_length=1)
+    names: tuple[str, ...] = Field(default=(), description="fleets; each audits its own recipe")
+    curve: tuple[str, ...] = Field(default=(), description="fleets of plain training, of several lengths")
+    models: Annotated[Whole, Field(ge=4, multiple_of=2)] | None = Field(default=None, description="of each; none: all")
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="seeds of halves, weights and noise")
+    attacks: tuple[str, ...] = Field(default=("base",), min_length=1, description="attacks on a fleet")
+    defenses: tuple[str, ...] = Field(default=("none",), min_length=1, description="that change the answer alone")
+    rounds: Annotated[Whole, Field(ge=99, le=10**5)] = Field(default=999, description="shuffles of memberships")
+
+
+class Grid(Section):
+    """`[[audit]]` and `[[fleets]]`, as often as there are audits and comparisons of trainings."""
+
+    audit: tuple[Asked, ...] = ()
+    fleets: tuple[Fleets, ...] = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> "Grid":
+        if not (self.audit or self.fleets):
+            raise ValueError("it lists nothing: give [[audit]] or [[fleets]]")
+        return self
 
 
 def load(name: str) -> Grid:
@@ -37,3 +56,11 @@ def load(name: str) -> Grid:
         return Grid(**given)
     except ValidationError as error:
         raise MiaSegError(plugins.explain(error, Grid, str(path))) from None
+
+
+def load_fleets(name: str) -> tuple[Fleets, ...]:
+    """The comparisons of trainings that a grid lists. Raises MiaSegError where it lists none."""
+    found = load(name).fleets
+    if not found:
+        raise MiaSegError(f"Grid '{name}' lists no [[fleets]]. Its audits are run by 'mia-seg run --grid {name}'.")
+    return found
