@@ -6,11 +6,13 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of it is typed.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scipy.special import stdtrit
@@ -206,16 +208,35 @@ def a2() -> str:
     return markdown(head, (row(*pair) for pair in A2))
 
 
-def fleet() -> str:
-    """Attacks through sixteen shadows, and what each has above the image loss on the same images."""
+def fleet(victim: str) -> str:
+    """Attacks through many shadows, and what each has above the image loss on the same images."""
     found = [
-        result for result in results_.read_all(ROOT / "reports", "labelmefacade_small")
+        result for result in results_.read_all(ROOT / "reports", victim)
         if result.defense == "none" and result.representation != CONTROL and result.repeats == 1 and result.seed == 0
     ]  # fmt: skip
     found.sort(key=lambda result: result.levels["image"].auc)
     return markdown(
         ("attack", "AUC [95%]", "above the image loss [95%]", "TPR at 1% FPR [95%]"), map(_fleet_row, found)
     )
+
+
+def trainings(folder: str) -> str:
+    """Trainings by a fleet of their own: what they leak, and how far that is from plain training at their gap."""
+    (file,) = (ROOT / "reports" / folder).glob("arms.*.json")
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    attacks = list(facts["plain"][0]["auc"])
+    head = ["training", "mIoU, members", "others", "gap"]
+    head += [text for attack in attacks for text in (f"AUC of `{attack}`", "above plain [95%]")]
+    return markdown(head, (_training_row(one, attacks) for one in (*facts["plain"], *facts["others"])))
+
+
+def _training_row(one: dict[str, Any], attacks: Sequence[str]) -> tuple[str, ...]:
+    cells = [f"`{one['title']}`", *(f"{one['miou'][side]:.3f}" for side in ("members", "others", "gap"))]
+    for attack in attacks:
+        above = one.get("above", {}).get(attack)
+        told = f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]" if above else "plain"
+        cells += [f"{one['auc'][attack]:.3f}", told]
+    return tuple(cells)
 
 
 def _fleet_row(result: Result) -> tuple[str, ...]:
@@ -244,7 +265,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "a2": a2,
     "a2_defenses": partial(defenses, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
     "a2_attacks": partial(attacks, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
-    "fleet": fleet,
+    "fleet": partial(fleet, "labelmefacade_small"),
+    "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
+    "trainings": partial(trainings, "trainings"),
 }
 
 
