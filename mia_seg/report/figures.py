@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure as Drawn
 
-from mia_seg.report import confidence, curves, frontier, galleries, generators, plots, shadows, style, where
+from mia_seg.report import confidence, curves, frontier, galleries, generators, logits, plots, shadows, style, where
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attacks_of
 from mia_seg.report.style import Look
 from mia_seg.store import replace, shortened, writing
@@ -81,6 +81,7 @@ def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str)
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about), drawn))
     made += _frontier(folder / f"{shadow}.frontier", [cell for cell in seen if cell.level == "image"], look, note=note)
     made += _shadows(folder / f"{shadow}.shadows", [cell for cell in seen if cell.level == "image"], note)
+    made += _logits(folder / f"{shadow}.scores", seen, note)
     for name, title, reading, left_out, drawn in _curves(seen, look):
         about = f"{note} {left_out}".strip()
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about, ("png", "svg")), drawn))
@@ -152,6 +153,16 @@ def _shadows(path: Path, cells: list[Cell], note: str) -> list[Figure]:
     with style.styled():
         drawn = shadows.shadows_figure(found)
         return [_save(Figure(path, "What more shadows buy", shadows.READING, note), drawn)]
+
+
+def _logits(path: Path, cells: list[Cell], note: str) -> list[Figure]:
+    """Only where results keep the scores of scenes."""
+    found = logits.shown(cells)
+    if not found:
+        return []
+    made = Figure(path, "Scores of members and of others", logits.READING, note, ("png", "svg"))
+    with style.styled():
+        return [_save(made, logits.logits_figure(found))]
 
 
 def _curves(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, str, Drawn]]:
