@@ -18,7 +18,8 @@ class CamSheet:
     """What the sheet shows: scenes as rows; by defense, their maps and image scores.
 
     images: uint8 [H, W, 3]. labels: class ids, 255 ignored. maps: log-odds [h, w] at the size of the answer.
-    note: what the maps do not say themselves (which shadow and seed, whether the scenes are members).
+    note: what the maps do not say themselves (which shadow and seed, whether the scenes are members). classes: names by
+    id; without them labels have the colours of Cityscapes' by position.
     """
 
     scene_ids: list[str]
@@ -27,6 +28,7 @@ class CamSheet:
     maps: dict[str, list[np.ndarray]]
     scores: dict[str, list[float]]
     note: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @torch.inference_mode()

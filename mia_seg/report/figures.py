@@ -49,6 +49,11 @@ LOSSES = (
     "member that may be memory, on a non-member it is chance or skill. Ignored pixels, black among the labels, have "
     "no loss."
 )
+SEGMENTATION = (
+    "What the model predicts behind each defense, on members and non-members that were drawn by the seed and not "
+    "chosen. Below each prediction stand the pixel accuracy and the mIoU of that scene. Ignored pixels are black."
+)
+SEGMENTATIONS = "segmentation"
 S = TypeVar("S")
 
 
@@ -96,6 +101,12 @@ def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
 def losses(folder: Path, sheet: galleries.LossSheet | None) -> list[Figure]:
     """The sheet of losses, as `cam` does."""
     return _new_or_kept(Figure(folder / "losses", "Where the model knows better", LOSSES), sheet, galleries.loss_figure)
+
+
+def segmentation(folder: Path, sheet: galleries.SegmentationSheet | None) -> list[Figure]:
+    """The sheet of predictions, as `cam` does."""
+    made = Figure(folder / SEGMENTATIONS, "Predictions behind each defense", SEGMENTATION)
+    return _new_or_kept(made, sheet, galleries.segmentation_figure)
 
 
 def confidences(folder: Path, rows: list[Row]) -> list[Figure]:

@@ -1,5 +1,6 @@
 """Sheets from the store: where one attacker, trained on undefended answers, looks under each defense (thesis, figure
-7.9), and where the victim knows a scene better than a fleet's shadows that were not trained on it.
+7.9), where the victim knows a scene better than a fleet's shadows that were not trained on it, and what it predicts
+behind each defense (7.10).
 """
 
 import io
@@ -16,9 +17,10 @@ from rich.markup import escape
 from mia_seg import recipes
 from mia_seg.attacks._readings import READINGS, load_readings
 from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
-from mia_seg.data import Dataset, Scenes
+from mia_seg.data import Dataset, Scene, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
+from mia_seg.metrics.segmentation import utility
 from mia_seg.progress import console, say
 from mia_seg.query import answers
 from mia_seg.query.answers import Answers
@@ -26,7 +28,7 @@ from mia_seg.report.budgets import once
 from mia_seg.report.cam import CamSheet, activation_maps
 from mia_seg.report.cells import enriched
 from mia_seg.report.exposed import scene_ids
-from mia_seg.report.galleries import LossSheet
+from mia_seg.report.galleries import LossSheet, SegmentationSheet, Sheets
 from mia_seg.report.verdicts import verdict
 from mia_seg.store import MADE, Store, reading
 from mia_seg.texts import printable
@@ -35,6 +37,19 @@ SCENES = 3
 EACH = 2  # scenes of either side on the sheet of losses
 UNDEFENDED = "none"
 SMALL, WIDTH = 12, 128  # thumbnails of a victim, and their pixels
+
+
+def sheets(
+    results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool = False
+) -> dict[str, Sheets]:
+    """The sheets of every victim, from the store; predictions only with `thumbnails`."""
+    at = store, data_root
+    cams, losses = cam_sheets(results, *at), loss_sheets(results, *at)
+    predicted = segmentation_sheets(results, *at) if thumbnails else {}
+    return {
+        victim: Sheets(cams.get(victim), losses.get(victim), predicted.get(victim))
+        for victim in {*cams, *losses, *predicted}
+    }
 
 
 def cam_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, CamSheet]:
@@ -55,6 +70,19 @@ def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None)
         asked = _undefended([r for r in results if r.victim == victim])
         if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root=data_root):
             sheets[victim] = _loss_sheet(asked, store, data_root)
+    return sheets
+
+
+def segmentation_sheets(
+    results: Sequence[Result], store: Store, data_root: Path | None
+) -> dict[str, SegmentationSheet]:
+    """A sheet a victim, from its answers behind every defense that the store has."""
+    sheets = {}
+    for victim in sorted({r.victim for r in results}):
+        asked = _once_a_defense([r for r in results if r.victim == victim])
+        folders = [_answers(r, store) for r in asked]
+        if asked and _whole("segmentation", victim, folders, data_root=data_root):
+            sheets[victim] = _segmentation_sheet(asked, store, data_root)
     return sheets
 
 
@@ -96,6 +124,16 @@ def _undefended(results: Sequence[Result]) -> list[Result]:
     ]
     first = min(((r.seed, r.choose != "halves", r.shadow) for r in asked), default=None)
     return [r for r in asked if (r.seed, r.choose != "halves", r.shadow) == first]
+
+
+def _once_a_defense(results: Sequence[Result]) -> list[Result]:
+    """For each defense that the first seed met, one result whose answers are the defense's.
+
+    An attacker who adapts may have undone it; one who asks often sees an average.
+    """
+    seed = min((r.seed for r in results), default=0)
+    order = sorted((r for r in results if r.seed == seed and not r.adaptive), key=lambda r: (r.repeats, r.shadow))
+    return list({r.defense: r for r in reversed(order)}.values())
 
 
 def _folders(result: Result, store: Store) -> tuple[Path, Path]:
@@ -150,24 +188,60 @@ def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> Cam
             seen = _as_attacked(answers.load(asked).take(ids), result, dataset)
         maps[result.defense] = activation_maps(attacker, seen)
         scores[result.defense] = attacker.score(seen, seed).image_N.tolist()
-    return CamSheet(ids, [s.image_HWC for s in scenes], [s.labels_HW for s in scenes], maps, scores)
+    images, labels = [s.image_HWC for s in scenes], [s.labels_HW for s in scenes]
+    return CamSheet(ids, images, labels, maps, scores, classes=dataset.classes())
 
 
 def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossSheet:
-    settings, seed = recipes.load_victim(asked[0].victim), asked[0].seed
-    scored = answers.load(_answers(asked[0], store)).ids  # scenes without a label have no answer
-    parts = settings.split.cut(settings.dataset(), data_root, seed).only(scored)
-    draw = np.random.default_rng(seed)
-    ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
-    scenes = list(Scenes(settings.dataset(), data_root, ids))
+    ids, members, scenes = _of_either_side(asked[0], store, data_root)
     return LossSheet(
         ids,
-        [scene_id in parts.members for scene_id in ids],
+        members,
         [s.image_HWC for s in scenes],
         [s.labels_HW for s in scenes],
         _losses(_answers(asked[0], store), ids),
         _outside(asked, ids, store),
+        recipes.load_victim(asked[0].victim).dataset().classes(),
     )
+
+
+def _segmentation_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> SegmentationSheet:
+    ids, members, scenes = _of_either_side(asked[0], store, data_root)
+    predicted, quality = {}, {}
+    for result in asked:
+        folder = _answers(result, store)
+        with reading(folder):
+            seen = answers.load(folder).take(ids)
+        predicted[result.defense] = [answer.posterior_KHW.argmax(0).astype(np.uint8) for answer in seen]
+        quality[result.defense] = [_quality(one) for one in seen.statistics.confusion_NKK]
+    return SegmentationSheet(
+        ids,
+        members,
+        [s.image_HWC for s in scenes],
+        [s.labels_HW for s in scenes],
+        recipes.load_victim(asked[0].victim).dataset().classes(),
+        predicted,
+        quality,
+        f"Seed {asked[0].seed}. Below predictions: pixel accuracy / mIoU of the scene.",
+    )
+
+
+def _quality(confusion_KK: np.ndarray) -> tuple[float, float] | None:
+    """Pixel accuracy and mIoU; None without a labelled pixel."""
+    if not confusion_KK.any():
+        return None
+    found = utility(confusion_KK)
+    return found["pix_acc"], found["miou"]
+
+
+def _of_either_side(result: Result, store: Store, data_root: Path | None) -> tuple[list[str], list[bool], list[Scene]]:
+    """A few scenes of either side, drawn by the seed: ids, whether the victim was trained on them, and they."""
+    settings, seed = recipes.load_victim(result.victim), result.seed
+    scored = answers.load(_answers(result, store)).ids  # scenes without a label have no answer
+    parts = settings.split.cut(settings.dataset(), data_root, seed).only(scored)
+    draw = np.random.default_rng(seed)
+    ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
+    return ids, [scene_id in parts.members for scene_id in ids], list(Scenes(settings.dataset(), data_root, ids))
 
 
 def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:
