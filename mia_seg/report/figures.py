@@ -8,7 +8,19 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure as Drawn
 
-from mia_seg.report import confidence, curves, frontier, galleries, generators, logits, plots, shadows, style, where
+from mia_seg.report import (
+    confidence,
+    curves,
+    deletion,
+    frontier,
+    galleries,
+    generators,
+    logits,
+    plots,
+    shadows,
+    style,
+    where,
+)
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attacks_of
 from mia_seg.report.style import Look
 from mia_seg.store import replace, shortened, writing
@@ -96,6 +108,13 @@ def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str)
 def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
     """The sheet, drawn anew where there is one; otherwise the one that an earlier report left, if any."""
     return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, galleries.sheet_figure)
+
+
+def deleted(folder: Path, sheet: deletion.DeletionSheet | None) -> list[Figure]:
+    """The test of the attacker's map, as `cam` does, with its finding where it is drawn anew."""
+    told = f"{deletion.finding(sheet)} {sheet.note.capitalize()}." if sheet else ""
+    made = Figure(folder / "deletion", "What the attacker's map is worth", deletion.READING, told, ("png", "svg"))
+    return _new_or_kept(made, sheet, deletion.deletion_figure)
 
 
 def losses(folder: Path, sheet: galleries.LossSheet | None) -> list[Figure]:

@@ -17,6 +17,7 @@ from PIL import Image
 from mia_seg.data import IGNORE
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.report.cells import by_strength, defense_name
+from mia_seg.report.deletion import DeletionSheet
 from mia_seg.report.style import figure, named
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
@@ -73,6 +74,7 @@ class Sheets:
     """The sheets of one victim; None for those that cannot be drawn anew."""
 
     cam: "CamSheet | None" = None
+    deletion: DeletionSheet | None = None
     losses: LossSheet | None = None
     segmentation: SegmentationSheet | None = None
 

@@ -112,8 +112,8 @@ def _victim(
         ],
         shadows=[_shadow(folder, name, [r for r in rows if r["shadow"] == name], shared=shared) for name in names],
         sheets=[
-            *figures.cam(folder, sheets.cam), *figures.losses(folder, sheets.losses),
-            *figures.segmentation(folder, sheets.segmentation),
+            *figures.cam(folder, sheets.cam), *figures.deleted(folder, sheets.deletion),
+            *figures.losses(folder, sheets.losses), *figures.segmentation(folder, sheets.segmentation),
         ],
     )  # fmt: skip
 
