@@ -86,4 +86,5 @@ def test_the_figure_names_the_attack_the_defense_and_the_attacker(tmp_path: Path
     assert drawn.get_supxlabel() == "Score of a scene by patch resnet50 (loss)"
     (made,) = figures._logits(tmp_path / "a.scores", of(*audited()), "One seed.")
     assert [file.suffix for file in made.files] == [".png", ".svg"]
+    assert made.note == "One seed. Measured before scores were kept: gaussian 1.0."
     assert all(0 < file.stat().st_size < 60_000 for file in made.files)

@@ -190,7 +190,8 @@ def _logits(path: Path, cells: list[Cell], note: str) -> list[Figure]:
     found = logits.shown(cells)
     if not found:
         return []
-    made = Figure(path, "Scores of members and of others", logits.READING, note, ("png", "svg"))
+    about = f"{note} {logits.left_out(found, cells)}".strip()
+    made = Figure(path, "Scores of members and of others", logits.READING, about, ("png", "svg"))
     with style.styled():
         return [_save(made, logits.logits_figure(found))]
 

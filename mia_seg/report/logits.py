@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, attacker_name, defense_name, strongest
+from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, attacker_name, defense_name, defenses_of, strongest
 from mia_seg.report.histograms import Panel, histogram_figure
 
 PATCH = "patch_resnet50"
@@ -29,6 +29,14 @@ def shown(cells: Sequence[Cell]) -> list[Cell]:
     bare = [cell for cell in kept if cell.defense == UNDEFENDED]
     best = strongest(bare, lambda cell: cell.attack == PATCH) or strongest(bare)
     return [c for c in kept if best and (c.attack, c.representation) == (best.attack, best.representation)]
+
+
+def left_out(found: Sequence[Cell], cells: Sequence[Cell]) -> str:
+    """Names the defenses that the attack met and whose results keep no scores; empty where there are none."""
+    attack, there = (found[0].attack, found[0].representation), {cell.defense for cell in found}
+    met = (cell for cell in cells if cell.level == "image" and (cell.attack, cell.representation) == attack)
+    missing = [defense_name(name) for name in defenses_of(met) if name not in there]
+    return f"Measured before scores were kept: {', '.join(missing)}." if missing else ""
 
 
 def logits_figure(found: Sequence[Cell]) -> Figure:
