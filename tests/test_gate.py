@@ -103,6 +103,10 @@ def test_what_never_sees_the_model_is_not_judged() -> None:
     [
         ({"controls": None}, "from before an attacker was tested who never sees the model"),
         ({"controls": controls(confounded=True, auc=0.8, p=0.001)}, "reaches AUC 0.800 by images and labels alone"),
+        (
+            {"controls": controls(confounded=True, auc=0.8, p=0.001), "utility": None},
+            "reaches AUC 0.800 by images alone",
+        ),
         ({"controls": controls() | {"blind": {"untested": "2 groups"}}}, "could not be tested at seed 1 (2 groups)"),
         ({"digests": dict.fromkeys(DIGESTS, "0" * 12), "attack": "lira"}, "results of 2 models have this name"),
     ],

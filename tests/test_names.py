@@ -27,7 +27,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.report import curves, figures, render, style
 from mia_seg.report.cam import CamSheet
 from mia_seg.report.cells import cells, defenses_of, enriched
-from mia_seg.report.galleries import LossSheet
+from mia_seg.report.galleries import LossSheet, SegmentationSheet, Sheets
 from mia_seg.store import Store, shortened
 from mia_seg.store.upkeep import damaged, entries, needless
 
@@ -59,13 +59,16 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def sheets(names: tuple[str, ...]) -> tuple[CamSheet, LossSheet]:
+def sheets(names: tuple[str, ...]) -> Sheets:
     """A sheet of each kind with a scene a name."""
     images = [np.full((6, 8, 3), 90, np.uint8) for _ in names]
     labels = [np.zeros((6, 8), np.uint8) for _ in names]
     maps = [np.linspace(-1, 1, 48).reshape(6, 8) for _ in names]
     cam = CamSheet(list(names), images, labels, {"none": maps}, {"none": [1.0] * len(names)}, "")
-    return cam, LossSheet(list(names), [True] * len(names), images, labels, maps, None)
+    sides = [True] * len(names)
+    losses = LossSheet(list(names), sides, images, labels, maps, None)
+    predicted, quality = {"none": labels}, {"none": [(0.5, 0.25)] * len(names)}
+    return Sheets(cam, losses, SegmentationSheet(list(names), sides, images, labels, names, predicted, quality))
 
 
 def parts(names: tuple[str, ...]) -> list[dict[str, object]]:
@@ -100,10 +103,9 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     ]
     for one in found:
         results.write(folder, one)
-    cam, losses = sheets(NAMES[:1] + NAMES[4:5])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "_curves", lambda *_: iter(()))  # the slowest to draw, and without such names
-        written = report.write(folder, results.read_all(folder), {victim: cam}, losses={victim: losses})
+        written = report.write(folder, results.read_all(folder), {victim: sheets(NAMES[:1] + NAMES[4:5])})
     assert all(path.is_file() for path in written)
     return folder, victim, shadow
 

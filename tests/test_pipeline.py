@@ -323,7 +323,8 @@ def test_an_independent_attack_looks_at_the_classes_of_both_sides(audit: Trained
         channels = file.get_slice("conv1.0.weight").get_shape()[1]
     assert channels == 2 * len(seen.both), "a posterior and a label for each class that the attacker looks at"
     assert "never asked the victim" in (workdir / "reports" / "tiny" / "index.html").read_text("utf-8")
-    assert (workdir / "reports" / "tiny" / "cam.png").is_file(), "the attacker's maps are of those classes too"
+    for name in ("cam.png", "deletion.svg"):
+        assert (workdir / "reports" / "tiny" / name).is_file(), "the attacker's maps are of those classes too"
 
 
 def test_blocks_of_a_drive_are_told_by_their_mean_score(workdir: Path, data_template: Path) -> None:

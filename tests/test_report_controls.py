@@ -55,6 +55,22 @@ def test_a_confounded_split_is_said_first_and_calls_nothing_a_leak() -> None:
     assert glance(enriched([one])).rows[0][1] == "confounded"
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_where_scenes_have_no_labels_nobody_is_said_to_have_seen_any(tmp_path: Path, labelled: bool) -> None:
+    bare = {} if labelled else {"utility": None, "shadow_utility": None}
+    partly = [controlled(SOUND, seed=1, **bare), result(1.8, seed=2, **bare)]
+    for victim, found in (("one", [controlled(FLAGGED, victim="one", **bare)]), ("village", partly)):
+        report.write(tmp_path, found, forms=["html"])
+        page = (tmp_path / victim / "index.html").read_text()
+        assert ("images and labels" in page.lower()) is labelled
+        assert "by images" in page
+    text = f"{verdict(enriched([controlled(FLAGGED, **bare)]))} {said(controlled(FLAGGED, **bare))}"
+    seen = "images and labels" if labelled else "images"
+    assert f"by {seen} alone" in text
+    assert f"beyond what {seen} give away alone" in text
+    assert f"{seen.capitalize()} alone tell members" in text
+
+
 def test_the_table_on_the_screen_says_so_above_itself(tmp_path: Path) -> None:
     for one in (controlled(FLAGGED), controlled(SOUND, victim="sound")):
         results.write(tmp_path, one)

@@ -187,7 +187,10 @@ def report(
     places: Places,
     form: Drawn = None,
     thumbnails: Annotated[
-        bool, typer.Option("--thumbnails", help="Show the most exposed scenes on the pages, where images are here.")
+        bool,
+        typer.Option(
+            "--thumbnails", help="Show the most exposed scenes, and predictions for a few, where images are here."
+        ),
     ] = False,
 ) -> None:
     """Draw a page an audit and an index over all from the results; what did not change is left as it is."""

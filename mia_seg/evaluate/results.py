@@ -133,6 +133,11 @@ def rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
                 yield row(result, level)
 
 
+def material(labelled: bool) -> str:
+    """What an attacker who never sees the model looks at, in words; whether the scenes have labels."""
+    return "images and labels" if labelled else "images"
+
+
 def row(result: Result, level: LevelName) -> dict[str, Any]:
     """The flat row of one level of a result."""
     utility = {

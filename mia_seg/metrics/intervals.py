@@ -49,6 +49,15 @@ def variance(values_N: npt.NDArray[np.float64 | np.bool_], slots_N: Integers) ->
     return float(np.sum(sums_U**2) * groups / (groups - 1) / len(values_N) ** 2) if groups > 1 else np.inf
 
 
+def mean_interval(values_N: Floats, slots_N: Integers) -> Interval:
+    """The mean's, of values [N] that come in groups slots_N (0, 1, ...): Student's over groups, infinite with one."""
+    groups, mean = int(slots_N.max()) + 1, float(values_N.mean())
+    if groups < 2:
+        return -np.inf, np.inf
+    half = float(stdtrit(groups - 1, 1 - TAIL) * np.sqrt(variance(values_N, slots_N)))
+    return mean - half, mean + half
+
+
 def clopper_pearson(rate: float, count: float, tail: float = TAIL) -> Interval:
     """Bounds of a proportion (Biometrika 1934) that each fail with chance `tail` at most; shares of a group count."""
     hits = rate * count

@@ -4,18 +4,15 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
 from mia_seg.report import audits, index, readme
 from mia_seg.report.audits import Inputs
-from mia_seg.report.galleries import LossSheet
+from mia_seg.report.galleries import Sheets
 from mia_seg.report.lines import FORMS
 from mia_seg.report.render import page, put
-
-if TYPE_CHECKING:  # its module imports torch, and a report is made from files
-    from mia_seg.report.cam import CamSheet
 
 Results = Sequence[Result]
 PAGE = "index.html"
@@ -26,10 +23,9 @@ ALL = (*USUAL, "pdf", *FORMS)
 def write(
     reports: Path,
     results: Results,
-    cams: "Mapping[str, CamSheet] | None" = None,
+    sheets: Mapping[str, Sheets] | None = None,
     *,
     scores: Sequence[dict[str, Any]] = (),
-    losses: Mapping[str, LossSheet] | None = None,
     forms: Sequence[str] = USUAL,
     about: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Path]:
@@ -39,14 +35,13 @@ def write(
     what else a page is told: `folder`, `digest`, `thumbnails`. The same input gives the same bytes.
     Raises MiaSegError for no results, and for a sheet of a victim without any.
     """
-    cams, losses, about = cams or {}, losses or {}, about or {}
+    sheets, about = sheets or {}, about or {}
     made = []
-    for victim, mine in by_victim(results, [*cams, *losses]).items():
+    for victim, mine in by_victim(results, list(sheets)).items():
         of_victim, told = [one for one in scores if one["victim"] == victim], dict(about.get(victim, {}))
         if "md" in forms:
-            sheets = cams.get(victim), losses.get(victim)
             folder, digest = reports / victim, told.get("digest", "")
-            made += readme.write_audit(folder, mine, sheets, scores=of_victim, digest=digest)
+            made += readme.write_audit(folder, mine, sheets.get(victim), scores=of_victim, digest=digest)
         if "html" in forms:
             made.append(write_page(reports, victim, mine, scores=of_victim, **told))
     return made

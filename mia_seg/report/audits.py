@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.results import Result, material
 from mia_seg.report import charts, exposed, frontier, generators, shadows, sources, tables, verdicts, where, words
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.canaries import canary_table
@@ -20,7 +20,7 @@ from mia_seg.report.verdicts import Standing, Verdict
 CONTROLS = {
     "sound": "An attacker who never sees the model stays at chance.",
     "confounded": "Members and non-members differ without the model.",
-    "partly tested": "Not every seed was attacked without the model by images and labels.",
+    "partly tested": "Not every seed was attacked by {material} without the model.",
     "untested": "No attack without the model was measured.",
 }
 ALONE = "Every scene is a group of its own."
@@ -92,10 +92,11 @@ def content(inputs: Inputs) -> dict[str, Any]:
 def facts(rows: Sequence[Row], said: Verdict, standing: Sequence[Standing]) -> list[Fact]:
     """The numbers of the first screen."""
     cost, about = verdicts.price(standing)
+    seen = material(all(row["miou_members"] is not None for row in rows))
     return [
         *_strongest(said),
         Fact("Price of the best defense in mIoU", cost, about),
-        Fact("Controls", said.controls, CONTROLS[said.controls], "controls"),
+        Fact("Controls", said.controls, CONTROLS[said.controls].format(material=seen), "controls"),
         Fact("Tried", *tried(rows)),
     ]
 

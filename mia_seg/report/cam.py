@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchcam.methods import CAM
 
 from mia_seg.attacks.patch_resnet50 import PatchAttacker, represent
-from mia_seg.query.answers import Answers
+from mia_seg.data import IGNORE
+from mia_seg.query.answers import Answer
+from mia_seg.report.deletion import Score
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class CamSheet:
     """What the sheet shows: scenes as rows; by defense, their maps and image scores.
 
     images: uint8 [H, W, 3]. labels: class ids, 255 ignored. maps: log-odds [h, w] at the size of the answer.
-    note: what the maps do not say themselves (which shadow and seed, whether the scenes are members).
+    note: what the maps do not say themselves (which shadow and seed, whether the scenes are members). classes: names by
+    id; without them labels have the colours of Cityscapes' by position.
     """
 
     scene_ids: list[str]
@@ -27,24 +30,44 @@ class CamSheet:
     maps: dict[str, list[np.ndarray]]
     scores: dict[str, list[float]]
     note: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @torch.inference_mode()
-def activation_maps(attacker: PatchAttacker, answers: Answers) -> list[np.ndarray]:
-    """Each scene's map [h, w] of evidence for "member" less that for "non-member", over the whole answer.
+def activation_maps(attacker: PatchAttacker, answers: Iterable[Answer]) -> list[np.ndarray]:
+    """The map [h, w] of evidence for "member" less that for "non-member", over each whole answer or piece of one.
 
     Never normalised, so that defenses compare: with global pooling before the last layer, the mean of a map is the
     log-odds of the whole answer without the difference of the two biases.
     """
     network = attacker.network.eval()
-    device = next(network.parameters()).device
+    inputs = (represent(answer, attacker.settings.representation)[None] for answer in answers)  # whole ones are large
     with CAM(network, "layer4", "fc") as extractor:
-        return [_map(extractor, x.to(device)) for x in _inputs(attacker, answers)]
+        return [_map(extractor, x.to(_device(network))) for x in inputs]
 
 
-def _inputs(attacker: PatchAttacker, answers: Answers) -> Iterable[Tensor]:
-    """One scene at a time: whole answers are large."""
-    return (represent(answer, attacker.settings.representation)[None] for answer in answers)
+def scorer(attacker: PatchAttacker, answer: Answer) -> Score:
+    """The log-odds of "member" of an answer, or of a piece of one, without some of its cells: what its map adds up to.
+
+    A deleted cell has a uniform posterior and no label, which says nothing.
+    """
+    network, even = attacker.network.eval(), np.float32(1 / len(answer.posterior_KHW))
+
+    @torch.inference_mode()
+    def score(masks_MHW: np.ndarray) -> np.ndarray:
+        left = (
+            Answer(np.where(mask, even, answer.posterior_KHW), np.where(mask, np.uint8(IGNORE), answer.labels_HW))
+            for mask in masks_MHW
+        )
+        inputs = torch.stack([represent(one, attacker.settings.representation) for one in left])
+        logits = network(inputs.to(_device(network)).contiguous(memory_format=torch.channels_last)).double().cpu()
+        return np.asarray(logits[:, 1] - logits[:, 0])
+
+    return score
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 def _map(extractor: CAM, input_1CHW: Tensor) -> np.ndarray:

@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from mia_seg.report.cells import Row, by_strength, defense_name
-from mia_seg.report.style import GREY, figure
+from mia_seg.report.histograms import SIDES, Panel, histogram_figure
 
 READING = (
     "How sure the model is (right) at what share of its answers' cells (up), on the scenes that it was trained on and "
@@ -17,9 +15,6 @@ READING = (
     "less an attacker learns from how sure the model is; it may still learn from whether the model is right: argmax "
     "answers 1 everywhere and leaks through its labels. Every panel has its own scale."
 )
-SIDES = {"members": ("members", "#b2182b"), "nonmembers": ("non-members", "#2166ac")}
-COLUMNS = 4
-ROOM = 1.4  # times the highest bar, so that the words above stand free
 
 
 @dataclass(frozen=True)
@@ -66,21 +61,7 @@ def histograms(rows: Iterable[Row]) -> list[Histograms]:
 
 def confidence_figure(found: list[Histograms]) -> Figure:
     """A panel a defense; the mean over seeds of members and non-members, one over the other."""
-    columns = min(COLUMNS, len(found))
-    rows = -(-len(found) // columns)
-    drawn = figure(0.5 + 1.9 * max(columns, 2), 0.7 + 1.65 * rows)
-    axes = drawn.subplots(rows, columns, squeeze=False, sharex=True)
-    for ax, one in zip(axes.flat, found, strict=False):
-        _panel(ax, one)
-    for ax in axes.flat[len(found) :]:
-        ax.set_visible(False)
-    for ax in axes.flat[len(found) - columns : len(found)]:
-        ax.tick_params(labelbottom=True)
-    drawn.supxlabel("Largest posterior of a cell", fontsize="medium")
-    drawn.supylabel("Cells, %", fontsize="medium")
-    handles = [Patch(facecolor=colour, alpha=0.5, edgecolor=colour, label=name) for name, colour in SIDES.values()]
-    drawn.legend(handles=handles, loc="outside upper center", ncols=2)
-    return drawn
+    return histogram_figure([_panel(one) for one in found], "Largest posterior of a cell", "Cells, %")
 
 
 def note(found: list[Histograms], rows: Iterable[Row]) -> str:
@@ -98,20 +79,10 @@ def _stack(by_seed: dict[int, list[list[int]]]) -> np.ndarray:
     return np.array([by_seed[seed] for seed in sorted(by_seed)])
 
 
-def _panel(ax: Axes, one: Histograms) -> None:
-    shares_2B = 100 * one.shares_S2B.mean(0)
+def _panel(one: Histograms) -> Panel:
+    shares_2B = one.shares_S2B.mean(0)
     edges = np.linspace(0, 1, shares_2B.shape[1] + 1)
-    for share_B, (_, colour) in zip(shares_2B, SIDES.values(), strict=True):
-        ax.stairs(share_B, edges, color=colour, fill=True, alpha=0.3)
-        ax.stairs(share_B, edges, color=colour, linewidth=1.2)
-    ax.set_title(defense_name(one.defense), fontweight="bold")
-    ax.annotate(f"similarity\n{one}", (0.05, 0.97), xycoords="axes fraction", va="top")
-    ax.set_xlim(0, 1)
-    ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    ax.set_ylim(0, ROOM * shares_2B.max())
-    ax.grid(axis="y", color="#eeeeee")
-    ax.set_axisbelow(True)
-    ax.tick_params(color=GREY)
+    return Panel(defense_name(one.defense), f"similarity\n{one}", shares_2B, edges)
 
 
 def _list(names: Iterable[str]) -> str:

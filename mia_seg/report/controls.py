@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.results import Result, material
 from mia_seg.evaluate.schema import Blind, Controls, Halves, Untested
 from mia_seg.report.cells import Row, attack_name, attacker_name, by_strength, defense_name
 from mia_seg.report.tables import Table
@@ -30,10 +30,14 @@ def blind_sentence(rows: Iterable[Row]) -> str:
     opening = f"An attacker who never sees the model: AUC {told}{_rest(runs, tested)}"
     if any(row["confounded"] for row in tested):
         return (
-            f"{opening}: CONFOUNDED. Images and labels alone tell members from non-members. Only what an attack's AUC "
-            f"has above that can be a leak."
+            f"{opening}: CONFOUNDED. {_material(runs).capitalize()} alone tell members from non-members. Only what an "
+            f"attack's AUC has above that can be a leak."
         )
     return f"{opening}: nothing in the split itself gives members away, as far as simple features tell."
+
+
+def _material(runs: Sequence[Row]) -> str:
+    return material(all(row["miou_members"] is not None for row in runs))
 
 
 def left_out(rows: Iterable[Row]) -> tuple[str, bool]:
@@ -76,12 +80,14 @@ def control_tables(results: Results) -> list[Table]:
 def _split_table(results: Results) -> Table:
     """The blind attacker, a line a seed."""
     found = {result.seed: result.controls.blind for result in results if result.controls}
+    labelled = all(result.utility for result in results)
+    of_labels = ", and shares, pieces and boundaries of labels" if labelled else ""
     return Table(
         "The split without the model",
-        "A linear classifier sees the images and their labels, never the model. It sees colours, edges, light and size "
-        "of images, and shares, pieces and boundaries of labels. It learns from the audited memberships themselves, "
-        "the best case for telling them apart. Null holds 95% of its AUCs when memberships are shuffled. Confounded "
-        "means p at or below 0.01, as one sound split in a hundred has it.",
+        f"A linear classifier sees the {material(labelled)}, never the model. It sees colours, edges, light and size "
+        f"of images{of_labels}. It learns from the audited memberships themselves, the best case for telling them "
+        "apart. Null holds 95% of its AUCs when memberships are shuffled. Confounded means p at or below 0.01, as one "
+        "sound split in a hundred has it.",
         ["Seed", "Verdict", "AUC", "Null 95%", "p", "Folds", "Features"],
         [_split(seed, blind) for seed, blind in sorted(found.items())],
         texts=2,

@@ -8,7 +8,19 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure as Drawn
 
-from mia_seg.report import confidence, curves, frontier, galleries, generators, plots, shadows, style, where
+from mia_seg.report import (
+    confidence,
+    curves,
+    deletion,
+    frontier,
+    galleries,
+    generators,
+    logits,
+    plots,
+    shadows,
+    style,
+    where,
+)
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attacks_of
 from mia_seg.report.style import Look
 from mia_seg.store import replace, shortened, writing
@@ -49,6 +61,11 @@ LOSSES = (
     "member that may be memory, on a non-member it is chance or skill. Ignored pixels, black among the labels, have "
     "no loss."
 )
+SEGMENTATION = (
+    "What the model predicts behind each defense, on members and non-members that were drawn by the seed and not "
+    "chosen. Below each prediction stand the pixel accuracy and the mIoU of that scene. Ignored pixels are black."
+)
+SEGMENTATIONS = "segmentation"
 S = TypeVar("S")
 
 
@@ -81,6 +98,7 @@ def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str)
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about), drawn))
     made += _frontier(folder / f"{shadow}.frontier", [cell for cell in seen if cell.level == "image"], look, note=note)
     made += _shadows(folder / f"{shadow}.shadows", [cell for cell in seen if cell.level == "image"], note)
+    made += _logits(folder / f"{shadow}.scores", seen, note)
     for name, title, reading, left_out, drawn in _curves(seen, look):
         about = f"{note} {left_out}".strip()
         made.append(_save(Figure(folder / f"{shadow}.{name}", title, reading, about, ("png", "svg")), drawn))
@@ -92,9 +110,22 @@ def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
     return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, galleries.sheet_figure)
 
 
+def deleted(folder: Path, sheet: deletion.DeletionSheet | None) -> list[Figure]:
+    """The test of the attacker's map, as `cam` does, with its finding where it is drawn anew."""
+    told = f"{deletion.finding(sheet)} {sheet.note.capitalize()}." if sheet else ""
+    made = Figure(folder / "deletion", "What the attacker's map is worth", deletion.READING, told, ("png", "svg"))
+    return _new_or_kept(made, sheet, deletion.deletion_figure)
+
+
 def losses(folder: Path, sheet: galleries.LossSheet | None) -> list[Figure]:
     """The sheet of losses, as `cam` does."""
     return _new_or_kept(Figure(folder / "losses", "Where the model knows better", LOSSES), sheet, galleries.loss_figure)
+
+
+def segmentation(folder: Path, sheet: galleries.SegmentationSheet | None) -> list[Figure]:
+    """The sheet of predictions, as `cam` does."""
+    made = Figure(folder / SEGMENTATIONS, "Predictions behind each defense", SEGMENTATION)
+    return _new_or_kept(made, sheet, galleries.segmentation_figure)
 
 
 def confidences(folder: Path, rows: list[Row]) -> list[Figure]:
@@ -152,6 +183,17 @@ def _shadows(path: Path, cells: list[Cell], note: str) -> list[Figure]:
     with style.styled():
         drawn = shadows.shadows_figure(found)
         return [_save(Figure(path, "What more shadows buy", shadows.READING, note), drawn)]
+
+
+def _logits(path: Path, cells: list[Cell], note: str) -> list[Figure]:
+    """Only where results keep the scores of scenes."""
+    found = logits.shown(cells)
+    if not found:
+        return []
+    about = f"{note} {logits.left_out(found, cells)}".strip()
+    made = Figure(path, "Scores of members and of others", logits.READING, about, ("png", "svg"))
+    with style.styled():
+        return [_save(made, logits.logits_figure(found))]
 
 
 def _curves(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, str, Drawn]]:

@@ -11,6 +11,8 @@ from mia_seg.evaluate.results import Result
 from mia_seg.progress import say
 from mia_seg.recipes import GENERATORS
 from mia_seg.report import ALL, PAGE, USUAL, pdf, write, write_index
+from mia_seg.report.figures import SEGMENTATIONS
+from mia_seg.report.galleries import Sheets
 from mia_seg.report.readme import README
 from mia_seg.report.render import digest_of, fresh
 from mia_seg.store import Store
@@ -25,8 +27,8 @@ def report(
 ) -> list[Path]:
     """Draw the pages of all audits below a folder whose inputs changed, and the index over them; what was drawn.
 
-    forms: of `ALL`; a PDF is its page, printed. thumbnails: whether pages show the most exposed scenes as small
-    photographs, where these are here.
+    forms: of `ALL`; a PDF is its page, printed. thumbnails: whether the page shows the most exposed scenes as small
+    photographs, and a figure what is predicted for a few scenes behind each defense, where images are here.
     Raises MiaSegError where there are no results, where one lies in the folder of another victim, and for a PDF where
     no browser prints it.
     """
@@ -35,9 +37,8 @@ def report(
     for folder, results in found.items():
         place, victims = reports / folder, sorted({result.victim for result in results})
         about = {name: _about(place / name, folder, store, thumbnails=thumbnails) for name in victims}
-        for form in (form for form in PAGES if form in forms):
-            always = thumbnails and form == "html"  # images may have come since
-            names = {n for n in victims if always or not fresh(place / n / PAGES[form], about[n]["digest"])}
+        for form in (form for form in PAGES if form in forms):  # with thumbnails always: images may have come since
+            names = {n for n in victims if thumbnails or not fresh(place / n / PAGES[form], about[n]["digest"])}
             stale = [result for result in results if result.victim in names]
             made += _drawn(place, stale, form, about=about, at=(store, data_root), thumbnails=thumbnails)
             kept += len(victims) - len(names)
@@ -104,20 +105,23 @@ def _drawn(
         return []
     scores = results_.read_generators(reports)
     if form == "md":
-        cams, losses = _sheets(stale, *at)
-        return write(reports, stale, cams, scores=scores, losses=losses, forms=["md"], about=about)
+        if not thumbnails:
+            for name in names:  # drawn at the wish of an earlier call alone
+                (reports / name / f"{SEGMENTATIONS}.png").unlink(missing_ok=True)
+        found = _sheets(stale, *at, thumbnails=thumbnails)
+        return write(reports, stale, found, scores=scores, forms=["md"], about=about)
     shown = _thumbnails(stale, at[1]) if thumbnails else {}
     told = {name: {**about[name], "thumbnails": shown.get(name, {})} for name in names}
     return write(reports, stale, scores=scores, forms=["html"], about=told)
 
 
-def _sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> tuple[Any, Any]:
-    """Maps over photographs, where the store has what they are made of."""
+def _sheets(results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool) -> dict[str, Sheets]:
+    """Pictures of scenes, where the store has what they are made of."""
     if not (store.root / "answers").is_dir():
-        return {}, {}
+        return {}
     from mia_seg.report import sheets  # noqa: PLC0415 (imports torch, and most reports are made from files)
 
-    return sheets.cam_sheets(results, store, data_root), sheets.loss_sheets(results, store, data_root)
+    return sheets.sheets(results, store, data_root, thumbnails=thumbnails)
 
 
 def _thumbnails(results: Sequence[Result], data_root: Path | None) -> dict[str, dict[str, str]]:

@@ -1,6 +1,6 @@
-"""Sheets of scenes with maps over them: where the attacker looks (thesis figure 7.9), and what the model lost where."""
+"""Sheets of scenes: where an attacker looks (thesis figure 7.9), what the model lost where, what it predicts (7.10)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -9,13 +9,15 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, hsv_to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image
 
 from mia_seg.data import IGNORE
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.report.cells import by_strength, defense_name
+from mia_seg.report.deletion import DeletionSheet
 from mia_seg.report.style import figure, named
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # its module imports torch, and a report is made from files
 EVIDENCE, LOSS = "RdBu_r", "Oranges"
 WIDTH = 1.45
 PALE = 0.5
+GOLDEN = 0.618034
 # Above this share of all cells the colour saturates: a single hot cell would leave the rest white.
 SHOWN = 20  # characters of a scene's id that fit below its image
 SATURATES = 0.995
@@ -33,8 +36,9 @@ SATURATES = 0.995
 class LossSheet:
     """What the sheet of losses shows: scenes as rows, and whether the victim was trained on them.
 
-    images, labels: as in `CamSheet`. losses: the victim's -log p of the label [h, w] at the size of the answer, 0 where
-    ignored. outside: the mean of the same over the shadows of a fleet that left the scene out; None without a fleet.
+    images, labels, classes: as in `CamSheet`. losses: the victim's -log p of the label [h, w] at the answer's size, 0
+    where ignored. outside: the mean of the same over the shadows of a fleet that left the scene out; None without a
+    fleet.
     """
 
     scene_ids: list[str]
@@ -43,6 +47,36 @@ class LossSheet:
     labels: list[np.ndarray]
     losses: list[np.ndarray]
     outside: list[np.ndarray] | None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SegmentationSheet:
+    """What a victim predicts behind each defense: scenes as rows, and whether the victim was trained on them.
+
+    images, labels: as in `CamSheet`. classes: names by id. predicted: by defense, class ids [h, w] at the size of the
+    answer. quality: by defense, each scene's pixel accuracy and mIoU, in [0, 1] and at full resolution; None for a
+    scene without labels. note: which seed.
+    """
+
+    scene_ids: list[str]
+    members: list[bool]
+    images: list[np.ndarray]
+    labels: list[np.ndarray]
+    classes: tuple[str, ...]
+    predicted: dict[str, list[np.ndarray]]
+    quality: dict[str, list[tuple[float, float] | None]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """The sheets of one victim; None for those that cannot be drawn anew."""
+
+    cam: "CamSheet | None" = None
+    deletion: DeletionSheet | None = None
+    losses: LossSheet | None = None
+    segmentation: SegmentationSheet | None = None
 
 
 def sheet_figure(sheet: "CamSheet") -> Figure:
@@ -78,26 +112,82 @@ def loss_figure(sheet: LossSheet) -> Figure:
     if outside:
         columns["shadows' loss"] = _overlays(sheet.images, outside, loss, colours=LOSS)
         columns["difference"] = _overlays(sheet.images, above, known, colours=EVIDENCE)
-    sides = ["member" if member else "non-member" for member in sheet.members]
-    drawn, axes = _grid(
-        sheet, [f"{s}\n{named(i, SHOWN)}" for s, i in zip(sides, sheet.scene_ids, strict=True)], columns
-    )
+    drawn, axes = _grid(sheet, _sided(sheet), columns)
     _bar(drawn, axes[:, :4], loss, colours=LOSS, label="loss: -log p of the label")
     if outside:
         _bar(drawn, axes[:, 4:], known, colours=EVIDENCE, label="shadows' less victim's")
     return drawn
 
 
+def segmentation_figure(sheet: SegmentationSheet) -> Figure:
+    """Rows are scenes; columns the image, its labels, and the predicted labels by defense, each with its quality."""
+    defenses = sorted(sheet.predicted, key=by_strength)
+    colours = palette(sheet.classes)
+    columns = {
+        defense_name(name): (
+            _coloured(one, image, colours) for one, image in zip(sheet.predicted[name], sheet.images, strict=True)
+        )
+        for name in defenses
+    }
+    drawn, axes = _grid(sheet, _sided(sheet), columns)
+    for column, name in zip(axes.T[2:], defenses, strict=True):
+        for ax, found in zip(column, sheet.quality[name], strict=True):
+            if found is not None:
+                _write(ax, f"{100 * found[0]:.1f} / {100 * found[1]:.1f} %")
+    _classes(drawn, sheet, colours)
+    if sheet.note:
+        drawn.suptitle(sheet.note, fontsize="medium")
+    return drawn
+
+
+def palette(classes: Sequence[str] = ()) -> np.ndarray:
+    """A colour by class id, uint8 [256, 3], black for ignored pixels; without names those of Cityscapes by position.
+
+    A class that Cityscapes has by the same name looks as it does there; hues of the others are a golden section apart.
+    """
+    if not classes:
+        classes = [list(CITYSCAPES)[i % len(CITYSCAPES)] for i in range(IGNORE)]
+    others = [name for name in classes if name not in CITYSCAPES]
+    hues = {
+        name: hsv_to_rgb((k * GOLDEN % 1, (0.9, 0.5)[k % 2], (0.95, 0.7)[k // 2 % 2])) for k, name in enumerate(others)
+    }
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(classes)] = [CITYSCAPES.get(name) or (255 * hues[name]).astype(int) for name in classes]
+    return colours
+
+
+def _classes(drawn: Figure, sheet: SegmentationSheet, colours: np.ndarray) -> None:
+    """The legend of the classes that are shown, in their order."""
+    shown = set(np.unique(np.concatenate([one.ravel() for one in chain(sheet.labels, *sheet.predicted.values())])))
+    handles = [
+        Patch(facecolor=colours[k] / 255, label=named(name, SHOWN))
+        for k, name in enumerate(sheet.classes)
+        if k in shown
+    ]
+    columns = max(1, int(drawn.get_figwidth() / WIDTH))
+    drawn.set_figheight(drawn.get_figheight() + 0.2 * -(-len(handles) // columns))
+    drawn.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def _sided(sheet: LossSheet | SegmentationSheet) -> list[str]:
+    """What stands below each image: its side, and its id."""
+    sides = ["member" if member else "non-member" for member in sheet.members]
+    return [f"{side}\n{named(i, SHOWN)}" for side, i in zip(sides, sheet.scene_ids, strict=True)]
+
+
 def _grid(
-    sheet: "CamSheet | LossSheet", below: list[str], columns: dict[str, Iterator[np.ndarray]]
+    sheet: "CamSheet | LossSheet | SegmentationSheet",
+    below: list[str],
+    columns: Mapping[str, Iterator[np.ndarray]],
 ) -> tuple[Figure, np.ndarray]:
     """A row a scene: its image with what stands below it, its labels, and its picture of each column; all axes."""
     heights = [WIDTH * image.shape[0] / image.shape[1] + 0.24 for image in sheet.images]
     drawn = figure(WIDTH * (2 + len(columns)) + 0.5, sum(heights) + 1.1)
     drawn.set_layout_engine("compressed")
     axes = drawn.subplots(len(heights), 2 + len(columns), squeeze=False, height_ratios=heights)
-    labels = (_coloured(one, image) for one, image in zip(sheet.labels, sheet.images, strict=True))
-    every = {"image": iter(sheet.images), "labels": labels} | columns
+    colours = palette(sheet.classes)
+    labels = (_coloured(one, image, colours) for one, image in zip(sheet.labels, sheet.images, strict=True))
+    every = {"image": iter(sheet.images), "labels": labels, **columns}
     for column, (title, pictures) in zip(axes.T, every.items(), strict=True):
         column[0].set_title(title, fontweight="bold")
         for ax, picture in zip(column, pictures, strict=True):
@@ -123,12 +213,9 @@ def _picture(ax: Axes, image: np.ndarray) -> None:
         spine.set_visible(False)
 
 
-def _coloured(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Labels in Cityscapes' colours, by id, at the image's size; ignored pixels black."""
-    palette = np.zeros((256, 3), np.uint8)
-    colours = list(CITYSCAPES.values())
-    palette[:IGNORE] = [colours[i % len(colours)] for i in range(IGNORE)]
-    small = Image.fromarray(palette[labels])
+def _coloured(labels: np.ndarray, image: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Labels in their colours [256, 3], at the image's size."""
+    small = Image.fromarray(colours[labels])
     return np.asarray(small.resize(image.shape[1::-1], Image.Resampling.NEAREST))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mia_seg.evaluate.results import Result
 from mia_seg.report import figures, frontier, generators, shadows, sources, tables, words
@@ -13,16 +13,13 @@ from mia_seg.report.cells import Row, cells, defenses_of, enriched
 from mia_seg.report.changes import change_table
 from mia_seg.report.controls import near_twins
 from mia_seg.report.figures import Figure
-from mia_seg.report.galleries import LossSheet
+from mia_seg.report.galleries import Sheets
 from mia_seg.report.glossary import glossary
 from mia_seg.report.lists import glance, more
 from mia_seg.report.render import page, put
 from mia_seg.report.style import Look, look
 from mia_seg.report.tables import Table
 from mia_seg.report.verdicts import verdict
-
-if TYPE_CHECKING:  # its module imports torch, and a report is made from files
-    from mia_seg.report.cam import CamSheet
 
 README = "README.md"
 Results = Sequence[Result]
@@ -68,14 +65,14 @@ class Victim:
 def write_audit(
     folder: Path,
     results: Results,
-    sheets: "tuple[CamSheet | None, LossSheet | None]" = (None, None),
+    sheets: Sheets | None = None,
     *,
     scores: Sequence[dict[str, Any]] = (),
     digest: str = "",
 ) -> list[Path]:
     """The figures and README.md of one victim in its folder. Where no sheet is given, an earlier figure stays."""
     shared = look(defenses_of(cells(enriched(once(results)))))
-    victim = _victim(folder, results, sheets=sheets, scores=scores, shared=shared)
+    victim = _victim(folder, results, sheets=sheets or Sheets(), scores=scores, shared=shared)
     content = {"victim": victim, "glossary": glossary(enriched(once(results)))}
     text = put(folder / README, page("readme.md.j2", content), digest)
     return [*(file for figure in victim.figures for file in figure.files), text]
@@ -92,7 +89,7 @@ def _victim(
     folder: Path,
     results: Results,
     *,
-    sheets: "tuple[CamSheet | None, LossSheet | None]",
+    sheets: Sheets,
     scores: Sequence[dict[str, Any]],
     shared: Look,
 ) -> Victim:
@@ -117,7 +114,10 @@ def _victim(
             *figures.training_of_generators(folder, scores),
         ],
         shadows=[_shadow(folder, name, [r for r in rows if r["shadow"] == name], shared=shared) for name in names],
-        sheets=[*figures.cam(folder, sheets[0]), *figures.losses(folder, sheets[1])],
+        sheets=[
+            *figures.cam(folder, sheets.cam), *figures.deleted(folder, sheets.deletion),
+            *figures.losses(folder, sheets.losses), *figures.segmentation(folder, sheets.segmentation),
+        ],
     )  # fmt: skip
 
 

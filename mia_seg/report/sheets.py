@@ -1,5 +1,6 @@
 """Sheets from the store: where one attacker, trained on undefended answers, looks under each defense (thesis, figure
-7.9), and where the victim knows a scene better than a fleet's shadows that were not trained on it.
+7.9), where the victim knows a scene better than a fleet's shadows that were not trained on it, and what it predicts
+behind each defense (7.10).
 """
 
 import io
@@ -15,36 +16,58 @@ from rich.markup import escape
 
 from mia_seg import recipes
 from mia_seg.attacks._readings import READINGS, load_readings
-from mia_seg.attacks.patch_resnet50 import FLOOR, PatchResNet50, represent
+from mia_seg.attacks.patch_resnet50 import FLOOR, PatchAttacker, PatchResNet50, drawn, represent
 from mia_seg.data import Dataset, Scenes
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
-from mia_seg.progress import console, say
+from mia_seg.metrics.segmentation import utility
+from mia_seg.progress import console, say, track
 from mia_seg.query import answers
 from mia_seg.query.answers import Answers
+from mia_seg.recipes.splits import Partition
+from mia_seg.report import deletion
 from mia_seg.report.budgets import once
-from mia_seg.report.cam import CamSheet, activation_maps
-from mia_seg.report.cells import enriched
+from mia_seg.report.cam import CamSheet, activation_maps, scorer
+from mia_seg.report.cells import by_strength, defense_name, enriched
+from mia_seg.report.deletion import DeletionSheet
 from mia_seg.report.exposed import scene_ids
-from mia_seg.report.galleries import LossSheet
+from mia_seg.report.galleries import LossSheet, SegmentationSheet, Sheets
 from mia_seg.report.verdicts import verdict
 from mia_seg.store import MADE, Store, reading
+from mia_seg.store.memo import Memo
 from mia_seg.texts import printable
 
 SCENES = 3
-EACH = 2  # scenes of either side on the sheet of losses
+EACH = 2  # scenes of either side on the sheets of losses and predictions
+DELETED = 10  # and in the deletion test
 UNDEFENDED = "none"
 SMALL, WIDTH = 12, 128  # thumbnails of a victim, and their pixels
 
 
-def cam_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, CamSheet]:
-    """A sheet a victim, from the store; where it lacks something, a line says so and the old figure stays."""
+def sheets(
+    results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool = False
+) -> dict[str, Sheets]:
+    """The sheets of every victim, from the store; predictions only with `thumbnails`."""
+    at = store, data_root
+    maps, losses = attacker_sheets(results, *at), loss_sheets(results, *at)
+    predicted = segmentation_sheets(results, *at) if thumbnails else {}
+    return {
+        victim: Sheets(mine[0], mine[1], losses.get(victim), predicted.get(victim))
+        for victim in {*maps, *losses, *predicted}
+        for mine in [maps.get(victim, (None, None))]
+    }
+
+
+def attacker_sheets(
+    results: Sequence[Result], store: Store, data_root: Path | None
+) -> dict[str, tuple[CamSheet, DeletionSheet]]:
+    """By victim, the attacker's maps and their test; where the store lacks something, a line says so and both stay."""
     sheets = {}
     for victim in sorted({r.victim for r in results}):
         shown = _shown([r for r in results if r.victim == victim])
         folders = [folder for r in shown for folder in _folders(r, store)]
         if shown and _whole("CAM", victim, folders, data_root=data_root):
-            sheets[victim] = _sheet(shown, store, data_root)
+            sheets[victim] = _sheet(shown, store, data_root), _deletion_sheet(shown, store, data_root)
     return sheets
 
 
@@ -55,6 +78,19 @@ def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None)
         asked = _undefended([r for r in results if r.victim == victim])
         if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root=data_root):
             sheets[victim] = _loss_sheet(asked, store, data_root)
+    return sheets
+
+
+def segmentation_sheets(
+    results: Sequence[Result], store: Store, data_root: Path | None
+) -> dict[str, SegmentationSheet]:
+    """A sheet a victim, from its answers behind every defense that the store has."""
+    sheets = {}
+    for victim in sorted({r.victim for r in results}):
+        asked = _once_a_defense([r for r in results if r.victim == victim])
+        folders = [_answers(r, store) for r in asked]
+        if asked and _whole("segmentation", victim, folders, data_root=data_root):
+            sheets[victim] = _segmentation_sheet(asked, store, data_root)
     return sheets
 
 
@@ -98,6 +134,16 @@ def _undefended(results: Sequence[Result]) -> list[Result]:
     return [r for r in asked if (r.seed, r.choose != "halves", r.shadow) == first]
 
 
+def _once_a_defense(results: Sequence[Result]) -> list[Result]:
+    """For each defense that the first seed met, one result whose answers are the defense's.
+
+    An attacker who adapts may have undone it; one who asks often sees an average.
+    """
+    seed = min((r.seed for r in results), default=0)
+    order = sorted((r for r in results if r.seed == seed and not r.adaptive), key=lambda r: (r.repeats, r.shadow))
+    return list({r.defense: r for r in reversed(order)}.values())
+
+
 def _folders(result: Result, store: Store) -> tuple[Path, Path]:
     """The attacker's folder and the victim's answers'."""
     attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}"), Path("missing"))
@@ -126,11 +172,12 @@ def _at_hand(victim: str, data_root: Path | None) -> bool:
         return False
 
 
-def _as_attacked(seen: Answers, result: Result, dataset: Dataset) -> Answers:
+def _as_attacked(seen: Answers, result: Result) -> Answers:
     """Adversary A2 was trained on the classes of both sides alone."""
     if result.adversary == "A1":
         return seen
-    return seen.only([dataset.classes().index(name) for name in result.classes.both])
+    names = recipes.load_victim(result.victim).dataset().classes()
+    return seen.only([names.index(name) for name in result.classes.both])
 
 
 def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> CamSheet:
@@ -143,24 +190,47 @@ def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> Cam
     scenes = list(Scenes(dataset, data_root, ids))
     maps, scores = {}, {}
     for result in shown:
-        folder, asked = _folders(result, store)
-        fabric = Fabric(accelerator="cpu", devices=1)
-        with reading(folder):
-            attacker = PatchResNet50(**result.settings).load(folder, fabric)
-        with reading(asked):
-            seen = _as_attacked(answers.load(asked).take(ids), result, dataset)
+        attacker, seen = _at_work(result, ids, store)
         maps[result.defense] = activation_maps(attacker, seen)
         scores[result.defense] = attacker.score(seen, seed).image_N.tolist()
-    return CamSheet(ids, [s.image_HWC for s in scenes], [s.labels_HW for s in scenes], maps, scores)
+    images, labels = [s.image_HWC for s in scenes], [s.labels_HW for s in scenes]
+    return CamSheet(ids, images, labels, maps, scores, classes=dataset.classes())
+
+
+def _at_work(result: Result, ids: list[str], store: Store) -> tuple[PatchAttacker, Answers]:
+    """The attacker of a result, and what it sees of some scenes."""
+    folder, asked = _folders(result, store)
+    with reading(folder):
+        attacker = PatchResNet50(**result.settings).load(folder, Fabric(accelerator="cpu", devices=1))
+    with reading(asked):
+        return attacker, _as_attacked(answers.load(asked).take(ids), result)
+
+
+def _deletion_sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> DeletionSheet:
+    """Of the attacker on the first of some results, the undefended if there is one; once measured it is kept."""
+    result = min(shown, key=lambda r: by_strength(r.defense))
+    ids, parts, _ = _of_either_side(result, store, data_root, each=DELETED)
+    key = f"{result.digests.attacker} {result.digests.victim_answers} {result.seed} {deletion.VERSION}"
+    (found,) = Memo(store.root / "deletions.json").of([key], lambda _: _deleted(result, ids, store), "")
+    groups = [parts.group[scene_id] for scene_id in ids]
+    note = f"{defense_name(result.defense)}, seed {result.seed}, {len(ids)} scenes in {len(set(groups))} groups"
+    return DeletionSheet(np.array(found), groups, note)
+
+
+def _deleted(result: Result, ids: list[str], store: Store) -> list[list[list[float]]]:
+    """For a random patch of each scene, what deleting its cells changes."""
+    attacker, seen = _at_work(result, ids, store)
+    draw = np.random.default_rng(result.seed)
+    patches = [seen.cut(row, *drawn(shape, attacker.settings.patch, draw)) for row, shape in enumerate(seen.shapes)]
+    pairs = zip(patches, activation_maps(attacker, patches), strict=True)
+    return [
+        deletion.changes(scorer(attacker, patch), map_HW, draw).tolist()
+        for patch, map_HW in track(pairs, "  deleting cells", len(patches))
+    ]
 
 
 def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossSheet:
-    settings, seed = recipes.load_victim(asked[0].victim), asked[0].seed
-    scored = answers.load(_answers(asked[0], store)).ids  # scenes without a label have no answer
-    dataset, parts = settings.cut(data_root, seed)
-    parts = parts.only(scored)
-    draw = np.random.default_rng(seed)
-    ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:EACH])]
+    ids, parts, dataset = _of_either_side(asked[0], store, data_root, each=EACH)
     scenes = list(Scenes(dataset, data_root, ids))
     return LossSheet(
         ids,
@@ -169,7 +239,49 @@ def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -
         [s.labels_HW for s in scenes],
         _losses(_answers(asked[0], store), ids),
         _outside(asked, ids, store),
+        dataset.classes(),
     )
+
+
+def _segmentation_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> SegmentationSheet:
+    ids, parts, dataset = _of_either_side(asked[0], store, data_root, each=EACH)
+    scenes = list(Scenes(dataset, data_root, ids))
+    predicted, quality = {}, {}
+    for result in asked:
+        folder = _answers(result, store)
+        with reading(folder):
+            seen = answers.load(folder).take(ids)
+        predicted[result.defense] = [answer.posterior_KHW.argmax(0).astype(np.uint8) for answer in seen]
+        quality[result.defense] = [_quality(one) for one in seen.statistics.confusion_NKK]
+    return SegmentationSheet(
+        ids,
+        [scene_id in parts.members for scene_id in ids],
+        [s.image_HWC for s in scenes],
+        [s.labels_HW for s in scenes],
+        dataset.classes(),
+        predicted,
+        quality,
+        f"Seed {asked[0].seed}. Below predictions: pixel accuracy / mIoU of the scene.",
+    )
+
+
+def _quality(confusion_KK: np.ndarray) -> tuple[float, float] | None:
+    """Pixel accuracy and mIoU; None without a labelled pixel."""
+    if not confusion_KK.any():
+        return None
+    found = utility(confusion_KK)
+    return found["pix_acc"], found["miou"]
+
+
+def _of_either_side(
+    result: Result, store: Store, data_root: Path | None, *, each: int
+) -> tuple[list[str], Partition, Dataset]:
+    """A few members and as many non-members, drawn by the seed; the parts of all that were scored; their data set."""
+    scored = answers.load(_answers(result, store)).ids  # scenes without a label have no answer
+    dataset, parts = recipes.load_victim(result.victim).cut(data_root, result.seed)
+    parts, draw = parts.only(scored), np.random.default_rng(result.seed)
+    ids = [str(i) for side in (parts.members, parts.nonmembers) for i in sorted(draw.permutation(side)[:each])]
+    return ids, parts, dataset
 
 
 def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:

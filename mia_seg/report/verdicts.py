@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mia_seg.evaluate.results import material
 from mia_seg.report.cells import (
     UNDEFENDED,
     Cell,
@@ -35,7 +36,7 @@ UNSHOWN = {
     "too few to tell": "a leak, nor that there is none",
     "no leak shown": "privacy, for a stronger attack may find what these did not",
     "inverted": "what an attacker gains who turns the scores around",
-    "confounded": "any leak beyond what images and labels give away alone",
+    "confounded": "any leak beyond what {material} give away alone",
     "not measured": "what this model leaks without a defense",
 }
 OPEN = ("leaks, size open", "too few to tell")
@@ -227,7 +228,7 @@ def _split(best: Cell, blind: Cell | None) -> list[str]:
     if runs:
         mean = sum(run["blind_auc"] for run in runs) / len(runs)
         above = sum(run["auc"] - run["blind_auc"] for run in runs) / len(runs)
-        told = f"An attacker who never sees the model reaches AUC {mean:.2f} by images and labels alone."
+        told = f"An attacker who never sees the model reaches AUC {mean:.2f} by {material(best.labelled)} alone."
         return [told, f"The attack is {above:+.2f} from there."]
     if blind and blind.auc.verdict == "leaks":
         return [f"An attacker who sees labels alone, never the model, reaches AUC {blind.auc}."]
@@ -236,7 +237,7 @@ def _split(best: Cell, blind: Cell | None) -> list[str]:
 
 def _unshown(best: Cell, state: str, controls: str) -> list[str]:
     members, others = groups(best)
-    told = [UNSHOWN[state]]
+    told = [UNSHOWN[state].format(material=material(best.labelled))]
     if state in OPEN:
         told.append(f"a narrower interval: it rests on {members} groups of members and {others} of non-members")
     if rare(best) == "not resolvable":

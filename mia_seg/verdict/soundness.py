@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.results import Result, material
 from mia_seg.evaluate.schema import Blind, Untested
 from mia_seg.verdict.found import seeing
 
@@ -53,9 +53,10 @@ def _uncontrolled(found: Found) -> str:
 def _confounded(found: Found) -> str:
     blind = [run.controls.blind for run in found if run.controls]
     worst = max((b.auc for b in blind if isinstance(b, Blind) and b.confounded), default=None)
+    seen = material(all(run.utility for run in found))
     return "" if worst is None else (
-        f"the split is confounded: an attacker who never sees the model reaches AUC {worst:.3f} by images and labels "
-        f"alone. Draw members and non-members from the same scenes at random"
+        f"the split is confounded: an attacker who never sees the model reaches AUC {worst:.3f} by {seen} alone. "
+        f"Draw members and non-members from the same scenes at random"
     )  # fmt: skip
 
 
