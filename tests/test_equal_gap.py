@@ -1,5 +1,7 @@
 """Fleets at equal gaps: the curve of plain training, how far others lie above it, and the command that says so."""
 
+from copy import deepcopy
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -99,10 +101,18 @@ def test_fleets_that_tell_every_scene_have_no_interval() -> None:
 
 def facts() -> dict[str, Any]:
     """Two plain fleets and one that leaks more, by two attacks; a third is within reach alone."""
+    return deepcopy(_facts())
+
+
+@cache
+def _facts() -> dict[str, Any]:
 
     def fleet(name: str, *given: float) -> arms.Compared:
         met = {"rmia": arm(*given), "image_loss": arm(*given)}
-        origin = {"title": name, "seed": 0, "minutes": 1.5, "defense": "none", "digests": {"attackers": {"rmia": "0"}}}
+        origin = {
+            "title": name, "shadow": f"{name}_fleet", "dataset": "demo", "seed": 0, "minutes": 1.5, "defense": "none",
+            "digests": {"attackers": {"rmia": "0"}, "shadow": "1"},
+        }  # fmt: skip
         return arms.Compared(origin, met, met | {"rmia behind argmax": arm(given[0] + 1, *given[1:])})
 
     return arms.compared([fleet("other", 2.4, 0.12)], [fleet("short", 0.8, 0.1), fleet("long", 1.6, 0.2)])

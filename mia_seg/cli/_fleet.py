@@ -128,7 +128,6 @@ def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") ->
 def _show_arms(facts: dict[str, Any]) -> None:
     """Two tables a comparison: what trainings are worth, and what each attack reaches."""
     every, behind = (*facts["plain"], *facts["others"]), facts["plain"][0]["defense"]
-    attacks = list(facts["plain"][0]["auc"])
     if behind != "none":
         screen.out().print(f"Behind {behind}:", markup=False)
     columns = (
@@ -142,17 +141,18 @@ def _show_arms(facts: dict[str, Any]) -> None:
         "minutes a model",
     )
     screen.table((*columns, "dominated by"), [_worth(one) for one in every])
-    by_attack = ("training", *(column for a in attacks for column in (f"AUC of {a}", "above plain at that gap [95%]")))
-    screen.table(by_attack, [_by_attack(one, attacks) for one in every])
-    for text in _remarks(facts, attacks):
+    by_attack = ("training", "attack", "AUC", "above plain at that gap [95%]")
+    screen.table(by_attack, [row for one in every for row in _by_attack(one)])
+    for text in _remarks(facts):
         screen.out().print(text, markup=False)
 
 
-def _remarks(facts: dict[str, Any], attacks: list[str]) -> Iterator[str]:
-    every = (*facts["plain"], *facts["others"])
-    if every[0]["models"] < 4:
-        yield f"Two models leave no half to choose an attack on: the strongest is {attacks[0]}, whatever others reach."
-    if beyond := [one["title"] for one in facts["others"] if not one["above"][attacks[0]]["inside"]]:
+def _remarks(facts: dict[str, Any]) -> Iterator[str]:
+    first = facts["plain"][0]
+    if len(first["strongest"]["chosen"]) < 2:
+        named = first["strongest"]["chosen"][0]
+        yield f"Of {first['models']} models no half is left to choose an attack on: {named} stands for the strongest."
+    if beyond := [one["title"] for one in facts["others"] if not next(iter(one["above"].values()))["inside"]]:
         yield (
             f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
             f"drawn on. Name a longer one with --curve."
@@ -166,12 +166,10 @@ def _worth(one: dict[str, Any]) -> list[str]:
     return [one["title"], str(one["models"]), *miou, _bounded(best), chosen, minutes, ", ".join(one["dominated_by"])]
 
 
-def _by_attack(one: dict[str, Any], attacks: list[str]) -> list[str]:
-    cells = [one["title"]]
-    for attack in attacks:
-        above = "plain" if "above" not in one else _signed(one["above"][attack], one["models"])
-        cells += [f"{one['auc'][attack]:.3f}", above]
-    return cells
+def _by_attack(one: dict[str, Any]) -> list[list[str]]:
+    above = one.get("above", {})
+    told = {attack: _signed(above[attack], one["models"]) if above else "plain" for attack in one["auc"]}
+    return [[one["title"], attack, f"{auc:.3f}", told[attack]] for attack, auc in one["auc"].items()]
 
 
 def _signed(above: dict[str, Any], models: int) -> str:
