@@ -12,7 +12,7 @@ from helpers_files import assert_refused, call, edit
 from helpers_in_turn import calibrated, plain, simulated
 from test_fleet import write_fleet
 
-from mia_seg.cli._fleet import _signed
+from mia_seg.cli._fleet import _remarks, _signed, _worth
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import arms
 from mia_seg.metrics import equal_gap
@@ -140,6 +140,19 @@ def test_a_training_that_leaks_no_more_to_its_strongest_attack_and_segments_no_w
             assert (name in one["dominated_by"]) == better
     assert any(one["dominated_by"] for one in points.values())
     assert not arms.dominates(points["short"], points["short"])
+
+
+def test_what_is_not_there_is_said_on_the_screen() -> None:
+    told = facts()
+    (other,) = told["others"]
+    assert "not kept" not in _worth(other)
+    assert "not kept" in _worth(other | {"minutes": None})
+    assert [*_remarks(told)] == []
+    told["plain"][0]["strongest"] |= {"chosen": ["rmia"]}
+    other["above"]["rmia"]["inside"] = False
+    half, wider = _remarks(told)
+    assert half == "Of 8 models no half is left to choose an attack on: rmia stands for the strongest."
+    assert wider.startswith("Wider than any plain fleet's is the gap of other: ")
 
 
 def test_a_fleet_is_called_as_its_victim_where_it_trains_as_that_does(workspace: Workspace, workdir: Path) -> None:

@@ -1,6 +1,7 @@
 """`mia-seg fleet`: a fleet audits its own recipe, without a victim."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import Machine, Making, Places, Seeds
+from mia_seg.cli._options import REPORTS, Machine, Making, Places, Seeds
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def fleet(
         _show(one.facts)
     for facts in arms:
         _show_arms(facts)
-    screen.following(written, _next(written))
+    screen.following(written, _next(written, places.reports))
 
 
 def check(asked: list[str], models: int | None) -> None:
@@ -178,9 +179,12 @@ def _signed(above: dict[str, Any], models: int) -> str:
     return f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]"
 
 
-def _next(written: list[Path]) -> str:
+def _next(written: list[Path], reports: Path) -> str:
+    if written[-1].name.startswith("arms."):
+        named = "" if reports == REPORTS else f" --reports {shlex.quote(str(reports))}"
+        return f"draw the page of the comparison: mia-seg report{named}"
     lines = [path for path in written if path.suffix == ".csv"]
-    return f"read the lines of {lines[-1].name}, a group each" if lines else f"look at {written[-1].name}"
+    return f"read the lines of {lines[-1].name}, a group each"
 
 
 def _show(facts: dict[str, Any]) -> None:
