@@ -91,6 +91,7 @@ def check_comparison(workdir: Path, line: tuple[str | Path, ...]) -> None:
     assert ran.code == 0, ran.err
     assert "plain" in ran.out
     assert "Behind argmax:" in ran.out
+    assert "mia-seg report" in ran.out
     names = {"none": "arms.lira+base.s0.fleet.json", "argmax": "arms.argmax.lira+base.s0.fleet.json"}
     found = {
         defense: json.loads((workdir / "reports" / name).read_text())["plain"][0] for defense, name in names.items()
@@ -100,7 +101,7 @@ def check_comparison(workdir: Path, line: tuple[str | Path, ...]) -> None:
         assert set(one["auc"]) == {"lira", "base", "image_loss"}
         assert -1 < one["miou"]["gap"] < 1
         assert len(one["strongest"]["chosen"]) == 2
-        assert 0 < one["minutes"] < 5
+        assert one["minutes"] > 0
     assert found["none"]["miou"] == found["argmax"]["miou"], "labels stay"
     assert found["none"]["auc"] != found["argmax"]["auc"]
     assert call("results").code == 0, "nor is a comparison of fleets"

@@ -1,5 +1,7 @@
 """Fleets at equal gaps: the curve of plain training, how far others lie above it, and the command that says so."""
 
+from copy import deepcopy
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from helpers_files import assert_refused, call, edit
 from helpers_in_turn import calibrated, plain, simulated
 from test_fleet import write_fleet
 
-from mia_seg.cli._fleet import _signed
+from mia_seg.cli._fleet import _remarks, _signed, _worth
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import arms
 from mia_seg.metrics import equal_gap
@@ -99,10 +101,18 @@ def test_fleets_that_tell_every_scene_have_no_interval() -> None:
 
 def facts() -> dict[str, Any]:
     """Two plain fleets and one that leaks more, by two attacks; a third is within reach alone."""
+    return deepcopy(_facts())
+
+
+@cache
+def _facts() -> dict[str, Any]:
 
     def fleet(name: str, *given: float) -> arms.Compared:
         met = {"rmia": arm(*given), "image_loss": arm(*given)}
-        origin = {"title": name, "seed": 0, "minutes": 1.5, "defense": "none", "digests": {"attackers": {"rmia": "0"}}}
+        origin = {
+            "title": name, "shadow": f"{name}_fleet", "dataset": "demo", "seed": 0, "minutes": 1.5, "defense": "none",
+            "digests": {"attackers": {"rmia": "0"}, "shadow": "1"},
+        }  # fmt: skip
         canaries = {"rmia": arm(given[0] + 2, *given[1:]), "image_loss": arm(given[0], *given[1:])}
         return arms.Compared(origin, met, met | {"rmia behind argmax": arm(given[0] + 1, *given[1:])}, canaries)
 
@@ -134,6 +144,19 @@ def test_a_training_that_leaks_no_more_to_its_strongest_attack_and_segments_no_w
             assert (name in one["dominated_by"]) == better
     assert any(one["dominated_by"] for one in points.values())
     assert not arms.dominates(points["short"], points["short"])
+
+
+def test_what_is_not_there_is_said_on_the_screen() -> None:
+    told = facts()
+    (other,) = told["others"]
+    assert "not kept" not in _worth(other)
+    assert "not kept" in _worth(other | {"minutes": None})
+    assert [*_remarks(told)] == []
+    told["plain"][0]["strongest"] |= {"chosen": ["rmia"]}
+    other["above"]["rmia"]["inside"] = False
+    half, wider = _remarks(told)
+    assert half == "Of 8 models no half is left to choose an attack on: rmia stands for the strongest."
+    assert wider.startswith("Wider than any plain fleet's is the gap of other: ")
 
 
 def test_a_fleet_is_called_as_its_victim_where_it_trains_as_that_does(workspace: Workspace, workdir: Path) -> None:

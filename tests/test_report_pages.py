@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from helpers_files import assert_refused, call
 from helpers_results import result
+from test_equal_gap import facts
 from test_report import shown
 
 from mia_seg import report
@@ -21,9 +22,11 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
-from mia_seg.report import exposed, index, pdf, verdicts
+from mia_seg.report import exposed, index, pdf, trainings, verdicts
+from mia_seg.report.arms import names
 from mia_seg.report.cells import cells, enriched
 from mia_seg.report.from_store import report as draw
+from mia_seg.stages import fleets
 from mia_seg.store import Store
 
 QUICK = {"attack": "image_loss", "representation": ""}
@@ -48,6 +51,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports")
     for one in found():
         results.write(folder / ("" if one.victim == "village" else "below"), one)
+    fleets.write_compared(folder / "below", facts())
     draw(folder, Store(folder / "none"), None, forms=["html", "csv", "json", "latex"])
     return folder
 
@@ -77,7 +81,8 @@ class Page(HTMLParser):
 
 
 def pages(drawn: Path) -> list[Path]:
-    return [drawn / "index.html", drawn / "village" / "index.html", drawn / "below" / "alps" / "index.html"]
+    places = ["index.html", "village/index.html", "below/alps/index.html", "below/arms.rmia.s0.fleet.html"]
+    return [drawn / place for place in places]
 
 
 def rows_of(page: str, table: str) -> list[str]:
@@ -131,7 +136,7 @@ def test_every_link_leads_somewhere(drawn: Path) -> None:
         ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
         assert len(ids) == len(set(ids))
         links = [attrs["href"] or "" for attrs in page.all("a")]
-        assert len(links) > 10
+        assert len(links) > (10 if path.name == "index.html" else 3)
         for link in links:
             file, _, anchor = link.partition("#")
             assert (path.parent / file).exists() if file else anchor in ids, link
@@ -155,6 +160,65 @@ def test_a_page_can_be_used_without_eyes_and_without_a_mouse(drawn: Path) -> Non
         pictures = [attrs for attrs in page.all("svg") if attrs.get("class") == "chart"]
         assert all(attrs["aria-label"] for attrs in pictures)
         assert dict(page.tags)["html"] == {"lang": "en"}
+
+
+def test_trainings_are_compared_on_a_page_of_their_own(drawn: Path) -> None:
+    path, told = drawn / "below" / "arms.rmia.s0.fleet.html", facts()
+    text = path.read_text("utf-8")
+    (other,) = told["others"]
+    rows = {row.partition("|")[0]: row for row in rows_of(text, "What each training is worth")}
+    assert list(rows) == ["short", "long", "other"]
+    assert f"{other['strongest']['value']:.3f} [{other['strongest']['low']:.3f}, " in rows["other"]
+    assert rows["other"].split("|")[2] == "rmia behind argmax"
+    assert rows["other"].endswith("|1.5")
+    above = other["above"]["rmia"]
+    assert f"{other['auc']['rmia']:.3f}|+{above['value']:.3f} [+{above['low']:.3f}, " in "".join(
+        rows_of(text, "Each attack")
+    )
+    assert f"{other['canaries']['rmia']['auc']['value']:.3f} [" in "".join(rows_of(text, "Canaries"))
+    assert "AUC shown above plain training with the same gap: other (by image loss and rmia)." in text
+    assert '<img src="data:image/png;base64,' in text
+    index_page = (drawn / "index.html").read_text("utf-8")
+    assert 'href="below/arms.rmia.s0.fleet.html">3 trainings, by image loss and rmia, seed 0<' in index_page
+    assert trainings.said(told) in index_page
+
+
+def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -> None:
+    told = facts()
+    worse = {one["title"]: bool(one["dominated_by"]) for one in (*told["plain"], *told["others"])}
+    assert sorted(worse.values()) == [False, True, True]
+    (best,) = (title for title, lost in worse.items() if not lost)
+    assert trainings.said(told) == (
+        f"By the numbers {best} leaks least for its mIoU; the other 2 are dominated: another leaks no more and "
+        f"segments no worse."
+    )
+    for one in (*told["plain"], *told["others"]):
+        one |= {"title": f"demo_{one['title']}", "variant_of": "demo", "dominated_by": []}
+    assert list(names(told).values()) == ["short", "long", "other"]
+    assert "no training is dominated" in trainings.said(told)
+    assert trainings.called(told).startswith("3 trainings, variants of demo, by rmia and image loss")
+    told["plain"][0]["variant_of"] = "another"
+    assert set(names(told).values()) == {"demo_short", "demo_long", "demo_other"}
+
+
+def test_a_comparison_alone_is_a_report_of_any_age_or_refused(tmp_path: Path) -> None:
+    told = facts()
+    path, *_ = fleets.write_compared(tmp_path, told)
+    assert [made.name for made in draw(tmp_path, Store(tmp_path / "none"), None, forms=["html", "csv"])] == [
+        "arms.rmia.s0.fleet.png", "arms.rmia.s0.fleet.html", "index.html"
+    ]  # fmt: skip
+    assert [made.name for made in draw(tmp_path, Store(tmp_path / "none"), None, forms=["html"])] == ["index.html"]
+    for one in (*told["plain"], *told["others"]):
+        for key in ("strongest", "minutes", "defense"):
+            del one[key]
+        one |= {"attack": "rmia", "digests": {"attacker": "0", "shadow": "1"}}
+    path.write_text(json.dumps(told))
+    draw(tmp_path, Store(tmp_path / "none"), None, forms=["html"])
+    text = path.with_suffix(".html").read_text()
+    assert "the one that was named stands for it" in text
+    assert "|rmia|8|" in "".join(rows_of(text, "What each training is worth"))
+    path.write_text('{"plain": []}')
+    assert_refused(call("report", "--reports", tmp_path), path.name, "is not a comparison of trainings", "Delete it")
 
 
 def test_a_defense_of_several_strengths_has_a_slider(drawn: Path) -> None:

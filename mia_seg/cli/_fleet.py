@@ -1,6 +1,7 @@
 """`mia-seg fleet`: a fleet audits its own recipe, without a victim."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from mia_seg.cli import _complete as complete
 from mia_seg.cli import _screen as screen
 from mia_seg.cli import _work as work
-from mia_seg.cli._options import GridName, Machine, Making, Places, Seeds
+from mia_seg.cli._options import REPORTS, GridName, Machine, Making, Places, Seeds
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def fleet(
         _show(audit.facts)
     for facts in arms:
         _show_arms(facts)
-    screen.following(written, _next(written))
+    screen.following(written, _next(written, places.reports))
 
 
 def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
@@ -168,7 +169,6 @@ def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") ->
 def _show_arms(facts: dict[str, Any]) -> None:
     """Tables of a comparison: what trainings are worth, what each attack reaches, and what it does on canaries."""
     every, behind = (*facts["plain"], *facts["others"]), facts["plain"][0]["defense"]
-    attacks = list(facts["plain"][0]["auc"])
     if behind != "none":
         screen.out().print(f"Behind {behind}:", markup=False)
     columns = (
@@ -182,22 +182,19 @@ def _show_arms(facts: dict[str, Any]) -> None:
         "minutes a model",
     )
     screen.table((*columns, "dominated by"), [_worth(one) for one in every])
-    by_attack = ("training", *(column for a in attacks for column in (f"AUC of {a}", "above plain at that gap [95%]")))
-    screen.table(by_attack, [_by_attack(one, attacks) for one in every])
-    if "canaries" in every[0]:
-        screen.table(
-            ("training", *(f"AUC of {a} on canaries [95%]" for a in attacks)),
-            [[one["title"], *(_bounded(one["canaries"][a]["auc"]) for a in attacks)] for one in every],
-        )
-    for text in _remarks(facts, attacks):
+    by_attack = ["training", "attack", "AUC", "above plain at that gap [95%]"]
+    by_attack += ["AUC of canaries [95%]"] if "canaries" in every[0] else []
+    screen.table(by_attack, [row for one in every for row in _by_attack(one)])
+    for text in _remarks(facts):
         screen.out().print(text, markup=False)
 
 
-def _remarks(facts: dict[str, Any], attacks: list[str]) -> Iterator[str]:
-    every = (*facts["plain"], *facts["others"])
-    if every[0]["models"] < 4:
-        yield f"Two models leave no half to choose an attack on: the strongest is {attacks[0]}, whatever others reach."
-    if beyond := [one["title"] for one in facts["others"] if not one["above"][attacks[0]]["inside"]]:
+def _remarks(facts: dict[str, Any]) -> Iterator[str]:
+    first = facts["plain"][0]
+    if len(first["strongest"]["chosen"]) < 2:
+        named = first["strongest"]["chosen"][0]
+        yield f"Of {first['models']} models no half is left to choose an attack on: {named} stands for the strongest."
+    if beyond := [one["title"] for one in facts["others"] if not next(iter(one["above"].values()))["inside"]]:
         yield (
             f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
             f"drawn on. Name a longer one with --curve."
@@ -211,12 +208,15 @@ def _worth(one: dict[str, Any]) -> list[str]:
     return [one["title"], str(one["models"]), *miou, _bounded(best), chosen, minutes, ", ".join(one["dominated_by"])]
 
 
-def _by_attack(one: dict[str, Any], attacks: list[str]) -> list[str]:
-    cells = [one["title"]]
-    for attack in attacks:
-        above = "plain" if "above" not in one else _signed(one["above"][attack], one["models"])
-        cells += [f"{one['auc'][attack]:.3f}", above]
-    return cells
+def _by_attack(one: dict[str, Any]) -> list[list[str]]:
+    above, canaries = one.get("above", {}), one.get("canaries", {})
+    return [
+        [
+            one["title"], attack, f"{auc:.3f}", _signed(above[attack], one["models"]) if above else "plain",
+            *([_bounded(canaries[attack]["auc"])] if canaries else []),
+        ]
+        for attack, auc in one["auc"].items()
+    ]  # fmt: skip
 
 
 def _signed(above: dict[str, Any], models: int) -> str:
@@ -225,9 +225,12 @@ def _signed(above: dict[str, Any], models: int) -> str:
     return f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]"
 
 
-def _next(written: list[Path]) -> str:
+def _next(written: list[Path], reports: Path) -> str:
+    if written[-1].name.startswith("arms."):
+        named = "" if reports == REPORTS else f" --reports {shlex.quote(str(reports))}"
+        return f"draw the page of the comparison: mia-seg report{named}"
     lines = [path for path in written if path.suffix == ".csv"]
-    return f"read the lines of {lines[-1].name}, a group each" if lines else f"look at {written[-1].name}"
+    return f"read the lines of {lines[-1].name}, a group each"
 
 
 def _show(facts: dict[str, Any]) -> None:

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mia_seg.errors import MiaSegError
 from mia_seg.metrics import equal_gap, in_turn
 from mia_seg.metrics.equal_gap import Arm
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import Estimate
 from mia_seg.metrics.strongest import strongest
+from mia_seg.texts import files_below, read_json
 
 IMAGE_LOSS = "image_loss"
 
@@ -55,6 +58,41 @@ def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether a training leaks no more to its strongest attack and segments no worse, one of the two strictly."""
     mine, theirs = ((-each["strongest"]["value"], each["miou"]["others"]) for each in (one, other))
     return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
+
+
+def files(root: Path) -> list[Path]:
+    """The files of all comparisons in the tree below `root`, sorted."""
+    return files_below(root, "**/arms.*.fleet.json")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A comparison of any age. Raises MiaSegError for a file that is none.
+
+    In one from before the strongest attack was chosen on other models, it is the one that was asked for.
+    """
+    try:
+        facts: dict[str, Any] = read_json(path)
+        every = [*facts["plain"], *facts["others"]]
+        for one in every:
+            _upgrade(one)
+        for one in every:
+            one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
+            _ = [one[key] for key in ("title", "shadow", "models", "seed", "dataset")], one["digests"]["shadow"]
+        _ = [one["above"][attack]["inside"] for one in facts["others"] for attack in facts["plain"][0]["auc"]]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise MiaSegError(
+            f"{path} is not a comparison of trainings ({error!r}). Delete it and run 'mia-seg fleet' again."
+        ) from None
+    return facts
+
+
+def _upgrade(one: dict[str, Any]) -> None:
+    """Give a training what files from before have not."""
+    if "strongest" not in one:
+        named = one.pop("attack")
+        one["strongest"] = {"value": one["auc"][named], "low": None, "high": None, "chosen": [named]}
+        one["digests"]["attackers"] = {named: one["digests"].pop("attacker")}
+        one |= {"defense": "none", "minutes": None}
 
 
 def _told(one: Compared) -> dict[str, Any]:

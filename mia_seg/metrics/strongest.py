@@ -1,8 +1,8 @@
 """The strongest of several attacks on a fleet, none picked after the fact.
 
 The best of many AUCs is too high by chance alone. So an attack is chosen on one half of the fleet's pairs and judged on
-the other half, and the reverse; the mean of both AUCs counts. Each model is judged as in `equal_gap`: it is compared
-with all pairs but its own. Axes: A attacks; 2 halves; B bootstrap rounds.
+the other half, and the reverse; the mean of both AUCs counts (data splitting: Cox, Biometrika 1975, 62:441). Each model
+is judged as in `equal_gap`: it is compared with all pairs but its own. Axes: A attacks; 2 halves; B bootstrap rounds.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import arms as arms_
 from mia_seg.evaluate.results import Result
-from mia_seg.report import audits, index, readme
+from mia_seg.report import audits, index, readme, trainings
+from mia_seg.report.arms import arms_png
 from mia_seg.report.audits import Inputs
 from mia_seg.report.galleries import Sheets
 from mia_seg.report.lines import FORMS
 from mia_seg.report.render import page, put
+from mia_seg.store import replace, writing
 
 Results = Sequence[Result]
 PAGE = "index.html"
@@ -54,17 +57,34 @@ def write_page(reports: Path, victim: str, results: Results, *, digest: str = ""
     return put(reports / victim / PAGE, page("audit.html.j2", content), digest)
 
 
-def write_index(reports: Path, by_folder: Mapping[str, Results], forms: Sequence[str] = USUAL) -> list[Path]:
+def write_comparison(reports: Path, path: Path, digest: str = "") -> list[Path]:
+    """The page and the figure of a comparison of trainings, beside its file somewhere below `reports`."""
+    facts, depth = arms_.read(path), len(path.relative_to(reports).parts) - 1
+    content = trainings.content(facts, name=path.stem, depth=depth)
+    with writing(path):
+        replace(path.with_suffix(".png"), arms_png(facts))
+    return [path.with_suffix(".png"), put(path.with_suffix(".html"), page("trainings.html.j2", content), digest)]
+
+
+def write_index(
+    reports: Path,
+    by_folder: Mapping[str, Results],
+    forms: Sequence[str] = USUAL,
+    *,
+    comparisons: Sequence[Path] = (),
+) -> list[Path]:
     """What speaks of all audits: index.html, a README.md for each report, and flat lines in the other forms.
 
-    by_folder: results by the folder of their report below `reports`, '' for the one here.
+    by_folder: results by the folder of their report below `reports`, '' for the one here. comparisons: files of these.
     """
-    made = [put(reports / PAGE, page("index.html.j2", index.content(by_folder)))] if "html" in forms else []
+    compared = {path.relative_to(reports).with_suffix(".html").as_posix(): arms_.read(path) for path in comparisons}
+    content = index.content(by_folder, compared)
+    made = [put(reports / PAGE, page("index.html.j2", content))] if "html" in forms else []
     if "md" in forms:
         folders = sorted({"", *by_folder})
         made += [readme.write_list(reports / at, by_folder.get(at, []), _below(by_folder, at)) for at in folders]
     flat = index.all_lines(by_folder)
-    return made + [put(reports / FORMS[form][0], FORMS[form][1](flat)) for form in forms if form in FORMS]
+    return made + [put(reports / FORMS[form][0], FORMS[form][1](flat)) for form in forms if flat and form in FORMS]
 
 
 def by_victim(results: Results, sheets: Sequence[str] = ()) -> dict[str, list[Result]]:

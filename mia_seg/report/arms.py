@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from mia_seg.report import style
 from mia_seg.report.style import GREY, HUES, INK, MARKERS
 
-WIDE = 4  # panels side by side
+WIDE = 4  # panels side by side at the most
 
 
 def arms_png(facts: Mapping[str, Any]) -> bytes:
@@ -19,7 +19,9 @@ def arms_png(facts: Mapping[str, Any]) -> bytes:
     hollow.
     """
     attacks = list(facts["plain"][0]["auc"])
-    rows, columns = -(-(len(attacks) + 1) // WIDE), min(WIDE, len(attacks) + 1)
+    count = len(attacks) + 1
+    rows = -(-count // WIDE)
+    columns = -(-count // rows)
     with style.styled():
         drawn = style.figure(3.4 * columns, 0.6 + 3.3 * rows)
         panels = drawn.subplots(rows, columns, squeeze=False).ravel()
@@ -33,8 +35,21 @@ def arms_png(facts: Mapping[str, Any]) -> bytes:
         return style.png(style.settle(drawn))
 
 
+def family(facts: Mapping[str, Any]) -> str:
+    """The victim recipe that the trainings are variants of; '' where it is not one."""
+    bases = {one.get("variant_of") for one in (*facts["plain"], *facts["others"])} - {None}
+    return str(*bases) if len(bases) == 1 else ""
+
+
+def names(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What a figure or page calls each training: without the name of what they are variants of."""
+    titles, base = [one["title"] for one in (*facts["plain"], *facts["others"])], family(facts)
+    short = [title.removeprefix(f"{base}_") if base else title for title in titles]
+    return dict(zip(titles, short if len(set(short)) == len(set(titles)) else titles, strict=True))
+
+
 def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
-    palette = sns.color_palette("colorblind").as_hex()
+    palette, named = sns.color_palette("colorblind").as_hex(), names(facts)
     points = sorted([(0.0, 0.5), *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])])
     ax.plot(*zip(*points, strict=True), "-", color=GREY, zorder=1)
     ax.plot(*zip(*points[1:], strict=True), "o", color=INK, markersize=4, label="plain, shorter and longer")
@@ -42,7 +57,7 @@ def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
         gap, auc, above = one["miou"]["gap"], one["auc"][attack], one["above"][attack]
         ax.errorbar(
             [gap], [auc], yerr=_reach(above), fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]],
-            markersize=5, capsize=2, linewidth=1, label=one["title"],
+            markersize=5, capsize=2, linewidth=1, label=named[one["title"]],
         )  # fmt: skip
     ax.set(xlabel="mIoU on members less that on others", ylabel=f"AUC of {attack}")
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate import scores as scores_
 from mia_seg.evaluate.results import Result
 from mia_seg.progress import say
 from mia_seg.recipes import GENERATORS
-from mia_seg.report import ALL, PAGE, USUAL, pdf, write, write_index
+from mia_seg.report import ALL, PAGE, USUAL, pdf, write, write_comparison, write_index
 from mia_seg.report.figures import SEGMENTATIONS
 from mia_seg.report.galleries import Sheets
 from mia_seg.report.readme import README
@@ -25,7 +26,7 @@ About = Mapping[str, Mapping[str, Any]]
 def report(
     reports: Path, store: Store, data_root: Path | None, *, forms: Sequence[str] = USUAL, thumbnails: bool = False
 ) -> list[Path]:
-    """Draw the pages of all audits below a folder whose inputs changed, and the index over them; what was drawn.
+    """Draw the pages of all audits and comparisons below a folder whose inputs changed, and the index; what was drawn.
 
     forms: of `ALL`; a PDF is its page, printed. thumbnails: whether the page shows the most exposed scenes as small
     photographs, and a figure what is predicted for a few scenes behind each defense, where images are here.
@@ -33,7 +34,9 @@ def report(
     no browser prints it.
     """
     forms = _known(forms)
-    found, made, kept = by_folder(reports), [], 0
+    found, compared, made, kept = by_folder(reports), arms.files(reports), [], 0
+    if not found and not compared:
+        raise MiaSegError(f"{reports} holds no results of victims. Run 'mia-seg run VICTIM SHADOW' first.")
     for folder, results in found.items():
         place, victims = reports / folder, sorted({result.victim for result in results})
         about = {name: _about(place / name, folder, store, thumbnails=thumbnails) for name in victims}
@@ -42,18 +45,25 @@ def report(
             stale = [result for result in results if result.victim in names]
             made += _drawn(place, stale, form, about=about, at=(store, data_root), thumbnails=thumbnails)
             kept += len(victims) - len(names)
+    for path in compared if "html" in forms else ():
+        digest = digest_of([path], path.relative_to(reports).as_posix())
+        if fresh(path.with_suffix(".html"), digest):
+            kept += 1
+        else:
+            made += write_comparison(reports, path, digest)
     if kept:
         say(f"    kept {kept} page{'s' * (kept != 1)}: what they were drawn from is as it was")
     if "pdf" in forms:
         pages = [reports / folder / victim / PAGE for folder, victim in _audits(found)]
+        pages += [path.with_suffix(".html") for path in compared]
         made += [pdf.printed(page) for page in pages if not pdf.is_newer(page)]
-    return made + write_index(reports, found, forms)
+    return made + write_index(reports, found, forms, comparisons=compared)
 
 
 def by_folder(reports: Path) -> dict[str, list[Result]]:
     """All results below a folder by the report that they belong to: '' is the one here, 'a2' the one in its folder a2.
 
-    Raises MiaSegError where there are none, and where one does not lie in the folder of its victim.
+    Raises MiaSegError where one does not lie in the folder of its victim.
     """
     found: dict[str, list[Result]] = {}
     for path in results_.files(reports):
@@ -69,8 +79,6 @@ def by_folder(reports: Path) -> dict[str, list[Result]]:
             )
         place = path.parent.parent.relative_to(reports)
         found.setdefault("" if place == Path() else place.as_posix(), []).append(one)
-    if not found:
-        raise MiaSegError(f"{reports} holds no results of victims. Run 'mia-seg run VICTIM SHADOW' first.")
     return found
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mia_seg.evaluate.results import Result
+from mia_seg.report import trainings
 from mia_seg.report.budgets import once
 from mia_seg.report.cells import Row, attack_name, defense_name, enriched
 from mia_seg.report.glossary import TERMS
@@ -15,10 +16,19 @@ from mia_seg.report.verdicts import points, rare, standings, verdict
 Results = Sequence[Result]
 
 
-def content(by_folder: Mapping[str, Results]) -> dict[str, Any]:
-    """All that the template asks for; by_folder: the results of each report, '' for those beside the index."""
+def content(
+    by_folder: Mapping[str, Results], compared: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """All that the template asks for.
+
+    by_folder: the results of each report, '' for those beside the index. compared: comparisons of trainings by page.
+    """
+    told = [
+        {"page": quote(page), "name": trainings.called(facts), "said": trainings.said(facts)}
+        for page, facts in sorted((compared or {}).items())
+    ]
     audits = [audit for folder, found in sorted(by_folder.items()) for audit in _audits(folder, found)]
-    return {"audits": audits, "board": board(all_lines(by_folder)), "terms": TERMS}
+    return {"audits": audits, "compared": told, "board": board(all_lines(by_folder)), "terms": TERMS}
 
 
 def all_lines(by_folder: Mapping[str, Results]) -> list[Line]:

@@ -181,7 +181,8 @@ def _of_one(one: Rehearsed) -> dict[str, Any]:
 def _of_arms(alike: Sequence[Rehearsed], store: Store) -> dict[str, Any]:
     first, attackers = alike[0].fitted, {one.fitted.called: one.fitted.digest for one in alike}
     digests = {"attackers": attackers, "shadow": _models_digest(first)}
-    told = {"title": _title(first), "minutes": _minutes(first.shadows, store)}
+    base = load_victim(_recipe(first)[1].victim).variant_of
+    told = {"title": _title(first), "variant_of": base, "minutes": _minutes(first.shadows, store)}
     return _origin(alike[0]) | told | {"digests": digests}
 
 

@@ -1,0 +1,182 @@
+"""The page of a comparison of trainings: the verdict first, then the figure, the numbers, and what made them."""
+
+import shlex
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mia_seg.report.arms import arms_png, family, names
+from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
+from mia_seg.report.tables import Table, percent
+
+Facts = Mapping[str, Any]
+WORTH = (
+    "The gap is the mIoU on a model's own training images less that on others, in points. The attack is chosen on one "
+    "half of the models and judged on the other half, and the reverse: “chosen” has both. “Dominated by” names "
+    "trainings that leak no more and segment no worse, one of the two strictly. It goes by the numbers. Where "
+    "intervals overlap, the order is not shown. Minutes are those of a model's training steps, teachers' included."
+)
+BY_ATTACK = (
+    "Each model is the victim in turn. “Above plain” is the AUC less that of plain training with the same gap, on a "
+    "line through the plain trainings and chance. Each interval holds by itself, over scenes and pairs of models."
+)
+CANARIES = "Scenes with wrong labels, which a model can only learn by heart: the worst case. They count nowhere else."
+COLUMNS = (
+    "Training", "Dominated by", "Chosen", "Models", "mIoU members, %", "mIoU others, %", "Gap", "AUC, strongest [95%]",
+    "Minutes",
+)  # fmt: skip
+ENDS = ("value", "low", "high")
+KINDS = {"more": "above plain training with the same gap", "less": "below plain training with the same gap"}
+
+
+def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
+    """All that the template asks for. name: of the file without its suffix. depth: folders from the index to it."""
+    picture = f"data:image/png;base64,{b64encode(arms_png(facts)).decode()}"
+    return {
+        "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": said(facts),
+        "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts), "picture": picture,
+        "tables": [_worth(facts), _by_attack(facts), *_canaries(facts)], "command": command(facts),
+        "digests": _digests(facts),
+    }  # fmt: skip
+
+
+def called(facts: Facts) -> str:
+    """What the index calls it: '5 trainings, variants of demo, by base and image loss, behind argmax, seed 0'."""
+    first, count, base = facts["plain"][0], len(_every(facts)), family(facts)
+    parts = [f"{count} training{'s' * (count != 1)}", *([f"variants of {base}"] if base else [])]
+    parts.append(f"by {_listed([_attack(name) for name in first['auc']])}")
+    parts += [f"behind {defense_name(first['defense'])}"] if first["defense"] != UNDEFENDED else []
+    return ", ".join([*parts, f"seed {first['seed']}"])
+
+
+def said(facts: Facts) -> str:
+    """Which trainings leak least for what they are good for, in one sentence."""
+    every, named = _every(facts), names(facts)
+    kept = [named[one["title"]] for one in every if not one["dominated_by"]]
+    lost = len(every) - len(kept)
+    if len(every) == 1:
+        return f"{kept[0]} was looked at alone, and nothing is compared."
+    if not lost:
+        return "By the numbers no training is dominated: each that leaks less segments worse."
+    least = "leaks least for its mIoU" if len(kept) == 1 else "leak least for their mIoU"
+    others = f"the other {lost} are dominated" if lost > 1 else "the other one is dominated"
+    return f"By the numbers {_listed(kept)} {least}; {others}: another leaks no more and segments no worse."
+
+
+def measured(facts: Facts) -> list[str]:
+    """Which trainings leak more or less than plain ones that overfit as much, as far as intervals show it."""
+    shown: dict[str, list[str]] = {"more": [], "less": []}
+    quiet, beyond, named = list[str](), list[str](), names(facts)
+    for one in facts["others"]:
+        name, kinds = named[one["title"]], {attack: _kind(above) for attack, above in one["above"].items()}
+        for kind, found in shown.items():
+            if by := [_attack(attack) for attack, k in kinds.items() if k == kind]:
+                found.append(f"{name} (by {_listed(by)})")
+        quiet += [] if any(kinds.values()) else [name]
+        beyond += [] if next(iter(one["above"].values()))["inside"] else [name]
+    texts = [f"AUC shown {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
+    texts += [f"No difference from plain training with the same gap shown: {_listed(quiet)}."] if quiet else []
+    if beyond:
+        texts.append(f"Overfits more than any plain training, so that the line is only drawn on: {_listed(beyond)}.")
+    return texts
+
+
+def unshown(facts: Facts) -> list[str]:
+    """What nobody may read out of it."""
+    first = facts["plain"][0]
+    few = ["intervals, which take 6 models"] if first["models"] < 6 else []
+    alone = ["what the strongest attack reaches: the one that was named stands for it"]
+    return [
+        *few, *(alone if len(first["strongest"]["chosen"]) < 2 else []), "attacks that were not tried",
+        "other data, sizes and seeds",
+    ]  # fmt: skip
+
+
+def command(facts: Facts) -> str:
+    """The command that makes the comparison again."""
+    first = facts["plain"][0]
+    words = ["mia-seg", "fleet", *(one["shadow"] for one in facts["others"])]
+    words += [word for one in facts["plain"] for word in ("--curve", one["shadow"])]
+    words += [word for attack in first["digests"]["attackers"] for word in ("--attack", attack)]
+    words += ["--defense", first["defense"], "--models", str(first["models"]), "--seed", str(first["seed"])]
+    return shlex.join(words)
+
+
+def _every(facts: Facts) -> Sequence[Facts]:
+    return [*facts["plain"], *facts["others"]]
+
+
+def _kind(above: Facts) -> str:
+    """'more' or 'less' where the interval is clear of none, '' where nothing is shown."""
+    if above["low"] is None:
+        return ""
+    return "more" if above["low"] > 0 else "less" if above["high"] < 0 else ""
+
+
+def _facts(facts: Facts) -> list[tuple[str, str, str]]:
+    """The numbers of the first screen: name, value, note."""
+    first = facts["plain"][0]
+    return [
+        ("Trainings", str(len(_every(facts))), f"{len(facts['plain'])} of them plain, of several lengths."),
+        ("Models of each", str(first["models"]), "Each is the victim in turn."),
+        ("Attacks", str(len(first["auc"])), f"{_listed([_attack(name) for name in first['auc']])}."),
+        ("Answers", defense_name(first["defense"]), f"Seed {first['seed']}, on {first['dataset']}."),
+    ]
+
+
+def _worth(facts: Facts) -> Table:
+    named, rows = names(facts), list[list[str]]()
+    for one in _every(facts):
+        better = ", ".join(named[title] for title in one["dominated_by"]) or "–"
+        chosen = ", ".join(dict.fromkeys(_attack(name) for name in one["strongest"]["chosen"]))
+        shares = [percent(one["miou"][key]) for key in ("members", "others", "gap")]
+        minutes = "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
+        words = [named[one["title"]], better, chosen]
+        rows.append([*words, str(one["models"]), *shares, _between(one["strongest"], ".3f"), minutes])
+    return Table("What each training is worth", WORTH, list(COLUMNS), rows, texts=3)
+
+
+def _by_attack(facts: Facts) -> Table:
+    attacks, named = list(facts["plain"][0]["auc"]), names(facts)
+    columns = [column for a in attacks for column in (f"AUC, {_attack(a)}", "above plain [95%]")]
+    rows = []
+    for one in _every(facts):
+        above = [_between(one["above"][a], "+.3f") if "above" in one else "plain" for a in attacks]
+        aucs = [f"{one['auc'][a]:.3f}" for a in attacks]
+        rows.append([named[one["title"]], *(text for pair in zip(aucs, above, strict=True) for text in pair)])
+    return Table("Each attack", BY_ATTACK, ["Training", *columns], rows)
+
+
+def _canaries(facts: Facts) -> list[Table]:
+    """How well scenes with wrong labels are told; none where there are none."""
+    shown, named = [one for one in _every(facts) if "canaries" in one], names(facts)
+    if not shown:
+        return []
+    attacks = list(shown[0]["canaries"])
+    columns = [f"AUC, {_attack(a)} [95%]" for a in attacks]
+    rows = [[named[one["title"]], *(_between(one["canaries"][a]["auc"], ".3f") for a in attacks)] for one in shown]
+    return [Table("Canaries", CANARIES, ["Training", *columns], rows)]
+
+
+def _digests(facts: Facts) -> Table:
+    rows = [
+        [one["title"], one["shadow"], one["digests"]["shadow"], " ".join(one["digests"]["attackers"].values())]
+        for one in _every(facts)
+    ]
+    return Table("Digests", "", ["Training", "Fleet", "Digest of its models", "of its attackers"], rows, texts=4)
+
+
+def _between(of: Facts, form: str) -> str:
+    """A number with its interval, where there is one."""
+    value, *ends = (of[key] if of[key] is None else f"{of[key]:{form}}".replace("-", "−") for key in ENDS)
+    return f"{value}" if None in ends else f"{value} [{', '.join(ends)}]"
+
+
+def _attack(name: str) -> str:
+    return attack_name(name, "").replace(":", " ")
+
+
+def _listed(words: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
