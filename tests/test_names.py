@@ -68,7 +68,8 @@ def sheets(names: tuple[str, ...]) -> Sheets:
     sides = [True] * len(names)
     losses = LossSheet(list(names), sides, images, labels, maps, None)
     predicted, quality = {"none": labels}, {"none": [(0.5, 0.25)] * len(names)}
-    return Sheets(cam, losses, SegmentationSheet(list(names), sides, images, labels, names, predicted, quality))
+    segmentation = SegmentationSheet(list(names), sides, images, labels, names, predicted, quality)
+    return Sheets(cam=cam, losses=losses, segmentation=segmentation)
 
 
 def parts(names: tuple[str, ...]) -> list[dict[str, object]]:

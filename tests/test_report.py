@@ -58,7 +58,7 @@ def sheet() -> CamSheet:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], list[Path]]:
     folder, found = tmp_path_factory.mktemp("reports"), audit()
-    return folder, found, report.write(folder, found, {"village": Sheets(sheet())})
+    return folder, found, report.write(folder, found, {"village": Sheets(cam=sheet())})
 
 
 def rows(*found: Result) -> list[dict[str, Any]]:
@@ -117,8 +117,8 @@ def test_files_are_all_there_and_small(written: tuple[Path, list[Result], list[P
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     found = [one for one in audit() if one.attack == "image_loss" and one.defense in ("none", "argmax")]
     first, second = tmp_path / "first", tmp_path / "second"
-    once = report.write(first, found, {"village": Sheets(sheet())})
-    again = report.write(second, found[::-1], {"village": Sheets(sheet())})
+    once = report.write(first, found, {"village": Sheets(cam=sheet())})
+    again = report.write(second, found[::-1], {"village": Sheets(cam=sheet())})
     assert [path.relative_to(first) for path in once] == [path.relative_to(second) for path in again]
     assert not [a.name for a, b in zip(once, again, strict=True) if a.read_bytes() != b.read_bytes()]
 
@@ -147,7 +147,7 @@ def test_it_refuses_to_report_nothing(tmp_path: Path) -> None:
     with pytest.raises(MiaSegError, match="no results"):
         report.write(tmp_path, [], {})
     with pytest.raises(MiaSegError, match="'elsewhere'"):
-        report.write(tmp_path, [result(1.8)], {"elsewhere": Sheets(sheet())})
+        report.write(tmp_path, [result(1.8)], {"elsewhere": Sheets(cam=sheet())})
 
 
 def test_a_leak_is_called_one() -> None:

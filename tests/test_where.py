@@ -18,7 +18,7 @@ from mia_seg.query.answers import CUTS, Answers
 from mia_seg.query.answers import PARTS as PIXEL_PARTS
 from mia_seg.report import figures, where
 from mia_seg.report.cells import enriched
-from mia_seg.report.galleries import LossSheet, loss_figure
+from mia_seg.report.galleries import LossSheet, Sheets, loss_figure
 from mia_seg.testing import Leak, World
 
 NAMES = ("road", "car", "sky", "pole")
@@ -179,7 +179,7 @@ def test_the_page_shows_where_it_leaks_and_old_results_show_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(figures, "_curves", lambda *_: iter(()))  # the slowest to draw, and tested elsewhere
-    files = report.write(tmp_path / "new", [told(0.7)], {}, losses={"village": sheet(outside=True)})
+    files = report.write(tmp_path / "new", [told(0.7)], {"village": Sheets(losses=sheet(outside=True))})
     names = {str(file.relative_to(tmp_path / "new")) for file in files}
     assert {"village/where.png", "village/losses.png"} <= names
     page = (tmp_path / "new" / "village" / "index.html").read_text()

@@ -69,7 +69,7 @@ class SegmentationSheet:
     note: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sheets:
     """The sheets of one victim; None for those that cannot be drawn anew."""
 

@@ -52,7 +52,7 @@ def sheets(
     maps, losses = attacker_sheets(results, *at), loss_sheets(results, *at)
     predicted = segmentation_sheets(results, *at) if thumbnails else {}
     return {
-        victim: Sheets(mine[0], mine[1], losses.get(victim), predicted.get(victim))
+        victim: Sheets(cam=mine[0], deletion=mine[1], losses=losses.get(victim), segmentation=predicted.get(victim))
         for victim in {*maps, *losses, *predicted}
         for mine in [maps.get(victim, (None, None))]
     }
