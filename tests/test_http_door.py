@@ -393,7 +393,10 @@ def test_a_service_that_is_not_there(tmp_path: Path, server: Server) -> None:
     with socket.socket() as free:
         free.bind((HERE, 0))
         url = f"http://{HERE}:{free.getsockname()[1]}"
-        refused(lambda: opened(url, tmp_path, retries=1)(IMAGE, 0), "cannot be reached", "2 requests")
+        refused(
+            lambda: opened(url, tmp_path, retries=1)(IMAGE, 0),
+            "cannot be reached (2 requests). Start it, or correct [door] url",
+        )
 
 
 @pytest.mark.parametrize(
