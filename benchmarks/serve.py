@@ -1,18 +1,22 @@
 """`mia-seg serve` under load: answers a second at 8 clients, and a soak in which every twentieth request is broken.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/serve.py [--requests 10000] [--size 48 64] [--clients 8] [--seconds 10]
+Short, without the soak, in less than a minute of processor time: python benchmarks/serve.py --short [--size 32 48]
 A PSPNet-ResNet-18 of 19 classes, not trained. Bare: forwards of that network in batches and one by one, in this
 process; then two servers, processes of their own, one of which batches, asked by threads of this one. All take turns;
-medians of paired ratios are told. CPU time an image is what counts on a machine that others use, too. Soak: each answer
-of the server without batches is compared bit for bit with the one in process; every twentieth request is cut off in its
-head, cut off in its body, or malformed. Memory is the server's resident set, after a warm-up of 500 requests and at the
-end.
+medians of paired ratios are told, with the least and the most. CPU time an image is what counts on a machine that
+others use, too. Soak: each answer of the server without batches is compared bit for bit with the one in process; every
+twentieth request is cut off in its head, cut off in its body, or malformed. Memory is the server's resident set, after
+a warm-up of 500 requests and at the end.
 
 32 x 48 pixels on 2 cores of x86_64 (shared, load 8.6 to 13), one thread, 3 rounds of 5 s, in CPU time an image, and as
 a share of the speed of bare batches by CPU time and by the clock: bare in batches of 8, 14 ms; one by one 40 ms (0.36,
 0.37); served to 8 clients with --batch 8, 17 ms (0.86, 0.66: the clients take their share of a busy machine's clock);
 without 31 ms (0.47, 0.41). In a batch a posterior differs by 2e-8 at most. Batches help small images: at 96 x 128 they
 save a quarter of the CPU time, at 192 x 256 a few percent.
+The short form there, on a busy machine (load 5): --batch 8 to 8 clients at 0.99 (0.38 to 3.04) of the speed of bare
+batches in CPU time and 0.98 (0.51 to 2.91) by the clock, medians of 5 rounds of 3 s; 37 s of processor time in all. The
+ranges say that such a load hides what is below a factor of two.
 Soak of 10,000 in 300 s, before there were batches: 9,500 right, 0 wrong, 166 malformed refused, 334 cut off; memory 821
 MiB, then 821 MiB.
 """
@@ -28,7 +32,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import NamedTuple
 
@@ -168,29 +172,43 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--batch", type=int, default=8, help="of the second server, beside the one that has none")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--short", action="store_true", help="--batch against bare batches alone: 5 rounds of 3 s")
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.server:
         return server(given.batch)
+    if given.short:
+        given.seconds, given.rounds = 3.0, 5
     model, images = network(), pictures(tuple(given.size))
     oracle = NetworkOracle(model)
     wanted = [oracle(image[0], 0).numpy() for image in images]
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {given.size} pixels")
     print(f"in a batch of {len(images)} answers differ by {differ(oracle, images, wanted):.1g} at most")
-    with running(1) as (alone, first), running(given.batch) as (batched, second):
-        clients, seconds = given.clients, given.seconds
+    batch, clients, seconds = given.batch, given.clients, given.seconds
+    with ExitStack() as servers:
+        batched = servers.enter_context(running(batch))
         runs: dict[str, Callable[[], Rate]] = {
-            f"bare, batches of {given.batch}": lambda: bare(model, images, given.batch, seconds=seconds),
-            "bare, one by one": lambda: bare(model, images, 1, seconds=seconds),
-            f"served to {clients}, --batch {given.batch}": lambda: throughput(
-                batched, second, images, clients=clients, seconds=seconds
+            f"bare, batches of {batch}": lambda: bare(model, images, batch, seconds=seconds),
+            f"served to {clients}, --batch {batch}": lambda: throughput(
+                *batched, images, clients=clients, seconds=seconds
             ),
-            f"served to {clients}": lambda: throughput(alone, first, images, clients=clients, seconds=seconds),
-            "served to 1": lambda: throughput(alone, first, images, clients=1, seconds=seconds),
         }
+        if not given.short:
+            alone = servers.enter_context(running(1))
+            runs |= {
+                "bare, one by one": lambda: bare(model, images, 1, seconds=seconds),
+                f"served to {clients}": lambda: throughput(*alone, images, clients=clients, seconds=seconds),
+                "served to 1": lambda: throughput(*alone, images, clients=1, seconds=seconds),
+            }
         tell([{name: run() for name, run in runs.items()} for _ in range(given.rounds)])
-        stay((alone, first), images, wanted, clients=clients, requests=given.requests)
-    print(f"load {os.getloadavg()[0]:.1f}")
+        if not given.short:
+            stay(alone, images, wanted, clients=clients, requests=given.requests)
+    print(f"load {os.getloadavg()[0]:.1f}; {used():.0f} s of processor time in all")
+
+
+def used() -> float:
+    """Seconds of processor time, of this process and of those that it started and that have ended."""
+    return sum(os.times()[:4])
 
 
 def differ(oracle: NetworkOracle, images: list[np.ndarray], wanted: list[np.ndarray]) -> float:
@@ -200,15 +218,18 @@ def differ(oracle: NetworkOracle, images: list[np.ndarray], wanted: list[np.ndar
 
 
 def tell(rounds: list[dict[str, Rate]]) -> None:
-    """Medians over rounds that took turns, and of the paired ratios to the first."""
+    """Medians over rounds that took turns, and of the paired ratios to the first, with the least and the most."""
     first = next(iter(rounds[0]))
     for name in rounds[0]:
         speed, cost = (statistics.median(getattr(one[name], what) for one in rounds) for what in Rate._fields)
         ratios = [(one[name].speed / one[first].speed, one[first].cost / one[name].cost) for one in rounds]
-        by_clock, by_cpu = (statistics.median(ratio) for ratio in zip(*ratios, strict=True))
+        by_clock, by_cpu = (
+            f"{statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})"
+            for ratio in zip(*ratios, strict=True)
+        )
         print(
-            f"{name:26} {speed:6.1f} images a second, {1000 * cost:5.1f} ms of CPU each: {by_clock:.2f} times as fast "
-            f"as {first} by the clock, {by_cpu:.2f} in CPU time"
+            f"{name:26} {speed:6.1f} images a second, {1000 * cost:5.1f} ms of CPU each: {by_clock} times as fast "
+            f"as {first} by the clock, {by_cpu} in CPU time"
         )
 
 

@@ -170,12 +170,11 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     loc, value = fault["loc"], fault["input"]
     key, _ = _trace(model, loc)
     if fault["type"] == "extra_forbidden":
-        _, section = _trace(model, loc[:-1])
-        allowed = [field for inner in _models(section) for field in inner.model_fields]
-        return f"{where}: unknown key '{key}'.{nearest(str(loc[-1]), allowed)}"
+        return f"{where}: unknown key '{key}'.{_placed(model, loc)}"
     if fault["type"] == "missing":
-        key, lacks = (_trace(model, loc[:-1])[0], "is too short") if isinstance(loc[-1], int) else (key, "is missing")
-        return f"{where}: the key '{key}' {lacks}."
+        if isinstance(loc[-1], int):
+            return f"{where}: the key '{_trace(model, loc[:-1])[0]}' is too short. Give all of it."
+        return f"{where}: the key '{key}' is missing. Add it."
     message = fault["msg"].removeprefix("Value error, ")
     # A fault of a whole section says which keys do not go together; the section itself would only repeat the file.
     named = f"'{key}' = {shown(value)}: " if not isinstance(value, dict) else f"[{key}]: " if key else ""
@@ -196,6 +195,16 @@ def nearest(name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f"{hint} There are: {', '.join(known) or 'none'}."
+
+
+def _placed(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """What may be meant by a key that is not in its section: one of a table in there of that name, or one near it."""
+    _, section = _trace(model, loc[:-1])
+    allowed = {name: field.annotation for inner in _models(section) for name, field in inner.model_fields.items()}
+    name = str(loc[-1])
+    tables = [table for table, held in allowed.items() if any(name in inner.model_fields for inner in _models(held))]
+    hint = f" Did you mean '{'.'.join([_trace(model, loc[:-1])[0], tables[0], name]).lstrip('.')}'?" if tables else ""
+    return hint or nearest(name, list(allowed))
 
 
 def _trace(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, Any]:

@@ -388,6 +388,6 @@ def test_a_result_that_was_cut_short_is_refused(trained: Path) -> None:
     whole = result.read_bytes()
     truncate(result)
     for ran in (call("results"), call("report")):
-        assert_refused(ran, f"{result.name} is not a result of mia-seg", "Delete it and run the attack again")
+        assert_refused(ran, f"{result.name} is not a result of mia-seg", "delete it and run the attack again")
     assert ask().code == 0
     assert result.read_bytes() == whole, "the store has it"

@@ -101,7 +101,8 @@ def test_scenes_may_come_without_labels(folders: Path, given: dict[str, str]) ->
     (folders / "unseen" / "masks").mkdir()
     forget()
     if given["members"] == "trained":
-        assert "labels does not exist. A side's folder holds images/ and labels/" in refusal(brought(**given).rows)
+        said = "labels does not exist. A side's folder holds images/ and, on all sides or none, labels/"
+        assert said in refusal(brought(**given).rows)
 
 
 def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
@@ -119,9 +120,10 @@ def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
         ({"members": "trained"}, "--members names one side alone. Give --nonmembers too"),
         ({"members": "trained", "nonmembers": "n.txt"}, "n.txt is no folder"),
         ({"members": "trained", "nonmembers": "nowhere"}, "nowhere is no folder"),
+        ({"members": "trained", "nonmembers": "trained"}, "--nonmembers trained: a folder is on two sides"),
         (
             {"members": "trained", "nonmembers": "all/images"},
-            "A side's folder holds images/ and labels/; there: 5 .png",
+            "A side's folder holds images/ and, on all sides or none, labels/; there: 5 .png. Add it, or name another.",
         ),
         ({**ALL, "members": "m.txt", "nonmembers": "m.txt"}, "Scene 'a' stands in m.txt and m.txt"),
         ({**ALL, "members": "m.txt", "nonmembers": "unseen"}, "--nonmembers unseen is no file"),

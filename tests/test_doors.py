@@ -300,6 +300,7 @@ def test_class_names_that_cannot_be_meant(classes: tuple[str, ...], words: str) 
         ),
         ({"target": "nothing"}, "target = 'nothing' names no function"),
         ({"target": "a..b:c"}, "target = 'a..b:c' names no function"),
+        ({"target": "own.py:predict"}, "write 'module:function', as 'own:predict' for predict in own.py"),
         ({"name": "folder", "path": "x", "examples": "y", "target": None}, "folder of answers cannot be asked"),
         ({"name": "calable"}, "no door is called 'calable'. Did you mean 'callable'?"),
     ],

@@ -14,14 +14,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers_files import RANDOM, STREETS, call, write
 from helpers_scenes import picture
+from PIL import Image
 
+import mia_seg as mia
 from mia_seg import plugins
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles import doors, protocol
 from mia_seg.oracles.door import DoorOracle
 from mia_seg.oracles.doors import Ask, Door, _post
 from mia_seg.oracles.doors.http import Http
+from mia_seg.stages.queries import Queries, Question
 from mia_seg.store import Store
 from mia_seg.store.upkeep import entries
 
@@ -147,8 +151,8 @@ def door(server: Server | str, **more: Any) -> Http:
     return plugins.build(doors, Door, "http", settings=settings | more, where="[door]")
 
 
-def opened(server: Server | str, folder: Path, scenes: dict[int, str] | None = None, **more: Any) -> Ask:
-    return door(server, **more).open_with(folder, scenes or {}, folder / "asked")
+def opened(server: Server | str, folder: Path, **more: Any) -> Ask:
+    return door(server, **more).open_with(folder, {}, folder / "asked")
 
 
 def refused(call: Callable[[], object], *said: str) -> str:
@@ -228,14 +232,80 @@ def test_a_budget_is_counted_before_sending_and_by_all_runs_together(server: Ser
     assert len(server.seen) == 4
 
 
-def test_a_budget_that_cannot_reach_every_scene_is_refused_before_the_first(server: Server, tmp_path: Path) -> None:
-    scenes = {k: f"scene {k}" for k in range(5)}
-    sentence = refused(lambda: opened(server, tmp_path, scenes, budget=3), "5 scenes", "leaves 3 requests")
-    assert "scene 0" not in sentence
-    opened(server, tmp_path, {}, budget=9)(IMAGE, 4)
-    refused(lambda: opened(server, tmp_path, scenes, budget=4), "4 scenes", "leaves 3 requests (1 were sent)")
-    opened(server, tmp_path, scenes, budget=5)
-    assert len(server.seen) == 1
+def segments(service: Service, head: dict[str, Any]) -> None:
+    """By the colour of each pixel, whatever the image's size: 19 classes, one of them likelier."""
+    (image,) = service.server.seen[-1][3].values()
+    of_19_HW = image[0].astype(np.float32).mean(-1).astype(np.int64) % 19
+    scores_KHW = np.full((19, *of_19_HW.shape), 0.01, np.float32)
+    np.put_along_axis(scores_KHW, of_19_HW[None], 0.82, axis=0)
+    answers(scores_KHW[None])(service, head)
+
+
+def served(server: Server, more: str = "", budget: int | None = None) -> None:
+    """A victim recipe of 12 audited scenes of 32 x 48 behind the service. more: other lines and sections."""
+    line = "" if budget is None else f"budget = {budget}\n"
+    told = f'[door]\nname = "http"\nurl = "{server.url}"\nmodel = "streets"\ninput_name = "image"\n'
+    told += 'output_name = "posterior"\nanswers = "posterior"\n'
+    write(Path("victims", "served.toml"), f"{STREETS}{RANDOM}{told}{line}{LAYOUTS}{more}")
+
+
+LAYOUTS = 'input = { layout = "NHWC" }\noutput = { layout = "NCHW" }\n'
+HALVES = "[window]\nsize = [32, 32]\noverlap = 0.5\n"
+EXAMPLES = 'examples = "own"\n'
+COUNTED = {
+    "whole": ("", ["image_loss", "label_only"], 12, "12 scenes, 1 window a scene"),
+    "windows": (
+        EXAMPLES + HALVES, ["image_loss", "firmness"], (12 * 5 + 1) * 2,
+        "12 scenes, 2 windows a scene, each asked about up to 5 times, 1 example",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COUNTED)
+def test_what_a_plan_says_is_what_is_sent(server: Server, workdir: Path, what: str) -> None:
+    more, attacks, count, said = COUNTED[what]
+    server.script = [segments]
+    example(workdir / "own")
+    served(server, more, budget=count)
+    ran = call("audit", "served", "--dry-run", *(word for attack in attacks for word in ("--attack", attack)))
+    assert f"Door 'http' gets {count} queries at most: {said}." in ran.out, ran.err
+    assert not server.seen
+    audited = mia.audit(victim="served", attacks=attacks, device="cpu")
+    audited.run()
+    assert len(server.seen) == count
+    assert not audited.plan().missing
+
+
+def test_scenes_of_several_sizes_are_told_by_the_fewest_windows_and_the_most() -> None:
+    found = Queries("onnx", [Question("a", 1, 4), Question("b", 2, 6), Question("b", 2, 6)], None)
+    assert (found.count, str(found)) == (16, "2 scenes, 4 to 6 windows a scene, each asked about up to 2 times")
+
+
+def example(folder: Path) -> None:
+    """An image with the service's own answer."""
+    image_HWC = np.random.default_rng(9).integers(256, size=(32, 48, 3), dtype=np.uint8)
+    folder.mkdir()
+    Image.fromarray(image_HWC).save(folder / "street.png")
+    np.save(folder / "street.npy", image_HWC.astype(np.float32).mean(-1).astype(np.int64) % 19)
+
+
+def test_a_budget_that_cannot_pay_for_every_query_is_refused_before_the_first(server: Server, workdir: Path) -> None:
+    def audit() -> None:
+        mia.audit(victim="served", attacks=["image_loss"], device="cpu").run()
+
+    served(server, HALVES, budget=23)
+    said = "24 queries are still to be sent (12 scenes, 2 windows a scene), and [door] budget = 23 leaves 23 (0 were"
+    refused(audit, "Door 'http'", said, "Raise it to 24 or more")
+    assert not server.seen
+    server.script = [segments] * 7 + [says(401)]
+    served(server, HALVES, budget=24)
+    refused(audit, "status 401")
+    assert len(server.seen) == 8, "the last of which has no answer"
+    server.script = [segments]
+    refused(audit, "17 queries are still to be sent", "7 answers kept", "leaves 16 (8 were sent)", "to 25 or more")
+    served(server, HALVES, budget=25)
+    audit()
+    assert len(server.seen) == 25
 
 
 REFUSED = {
@@ -323,7 +393,10 @@ def test_a_service_that_is_not_there(tmp_path: Path, server: Server) -> None:
     with socket.socket() as free:
         free.bind((HERE, 0))
         url = f"http://{HERE}:{free.getsockname()[1]}"
-        refused(lambda: opened(url, tmp_path, retries=1)(IMAGE, 0), "cannot be reached", "2 requests")
+        refused(
+            lambda: opened(url, tmp_path, retries=1)(IMAGE, 0),
+            "cannot be reached (2 requests). Start it, or correct [door] url",
+        )
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@
 
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,10 @@ import pytest
 import torch
 import torchvision
 from conftest import Audit
-from helpers_doors import CLASSES, opened
+from helpers_doors import CLASSES, door, opened
 from helpers_files import RANDOM, STREETS, forget, write
 from helpers_scenes import blocky, picture
-from helpers_serve import running
+from helpers_serve import running, serving
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
@@ -26,7 +24,11 @@ from torch.nn import functional as F
 
 import mia_seg as mia
 from mia_seg.data import IGNORE
-from mia_seg.serve import Service
+from mia_seg.oracles.door import DoorOracle
+from mia_seg.serve import Noise, Service
+from mia_seg.serve.deployed import deployed
+from mia_seg.store import Store
+from mia_seg.workspace import Workspace
 
 SIDE, MEMBERS, SCENES = 32, 8, 16
 READ, DEFENSE = ("image_loss", "label_only"), "gaussian:0.5"
@@ -248,35 +250,39 @@ def linked(source: str, target: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def address(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Of a service behind a defense; the working directory has the store that it is served from, and the recipes."""
+def deployment(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The working directory with the store that is served from, and the recipes."""
     folder = tmp_path_factory.mktemp("deployed")
     shutil.copytree(audit.store, folder / "runs", copy_function=linked)
     shutil.copytree(audit.folder / "victims", folder / "victims")
-    command = [
-        sys.executable, "-m", "mia_seg", "serve", "tiny", "--defense", DEFENSE, "--port", "0", "--noise", "client"
-    ]  # fmt: skip
-    env = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with (
-        subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as process,
-        pytest.MonkeyPatch.context() as patch,
-    ):
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("NO_PROXY", HERE)
-        assert process.stdout
-        said = process.stdout.readline()
-        yield "".join(re.findall(r"http://[\d.:]+", said))
-        process.terminate()
-        assert process.stdout.read().split()[-1] == "Stopped.", said
-    assert process.returncode == 0
+        yield folder
     shutil.rmtree(folder)
 
 
-def test_a_defended_service_is_scored_as_its_owner_scores_it(address: str) -> None:
-    door = HTTP.format(url=address, model="tiny") + 'noise_parameter = "key"\n'
-    write(Path("victims", "served.toml"), STREETS + RANDOM + door)
-    outside = look("served", attacks=READ)
+def test_a_defended_service_is_scored_as_its_owner_scores_it(deployment: Path) -> None:
+    with serving(deployment, "tiny", "--defense", DEFENSE, "--noise", "client") as url:
+        door = HTTP.format(url=url, model="tiny") + 'noise_parameter = "key"\n'
+        write(Path("victims", "served.toml"), STREETS + RANDOM + door)
+        outside = look("served", attacks=READ)
     owner, undefended = (look("tiny", attacks=READ, defenses=[defense]) for defense in (DEFENSE, "none"))
     assert_scored_alike(outside, owner)
     apart = np.abs(scores(undefended, "image_loss") - scores(owner, "image_loss"))
     assert apart.max() > 1e-2, "which the defense changes"
+
+
+def test_a_service_behind_argmax_answers_as_the_model_in_process_to_the_bit(deployment: Path) -> None:
+    workspace = Workspace(Store(deployment / "runs"), device="cpu")
+    inside, open_ = (deployed("tiny", 0, workspace, defense=text, noise=Noise.IMAGE) for text in ("argmax", "none"))
+    with serving(deployment, "tiny", "--defense", "argmax") as url:
+        section = tomllib.loads(HTTP.format(url=url, model="tiny"))["door"]
+        asked = DoorOracle(
+            door(**section), door(**section).open(deployment, {}), [str(k) for k in range(inside.classes)]
+        )
+        for image in (picture(0, (32, 48)), picture(1, (33, 20))):
+            told = asked(image, 0).numpy()
+            assert np.array_equal(told, inside.answer(image)[0])
+            assert not np.array_equal(told, open_.answer(image)[0])
+            assert np.array_equal(told.argmax(0), open_.answer(image)[0].argmax(0))

@@ -205,7 +205,7 @@ def test_another_file_under_a_results_name_is_refused(tmp_path: Path, content: b
     with pytest.raises(MiaSegError) as refused:
         results.read_all(tmp_path)
     assert str(refused.value).startswith(f"{path} is not a result of mia-seg")
-    assert "Delete it and run the attack again" in str(refused.value)
+    assert "delete it and run the attack again" in str(refused.value)
 
 
 @pytest.mark.parametrize(

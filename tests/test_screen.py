@@ -184,7 +184,7 @@ def test_what_needs_labels_is_refused_without_them(owner: Path) -> None:
     assert_refused(
         call(*described(owner), "--attack", "image_loss"), "'image_loss' reads how well labels", "Give their"
     )
-    refused = call("audit", "mine", "--data-root", owner, "--shadows", "4")
+    refused = call(*described(owner), "--shadows", "4")
     assert_refused(refused, "--shadows: the scenes of 'mine' have no labels to train on")
     assert not (Path.cwd() / "shadows" / "mine_fleet.toml").exists()
 
@@ -228,10 +228,25 @@ def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
     )
     assert_refused(call(*described(owner), "--data-root", owner / "labelmefacade"), "does not lie below")
     # Ten scenes twice and 24 once; none of the attacks asks about changed images.
-    assert "asked 44 times at most" in call(*described(owner), "--dry-run").out
+    said = "Door 'callable' gets 44 queries at most: 24 scenes, 1 window a scene, each asked about up to 3 times."
+    assert said in call(*described(owner), "--dry-run").out
     assert not (Path.cwd() / "victims" / "mine.toml").exists(), "nothing is made"
     assert call(*described(owner)[:-2], "--class-map", "labelmefacade", "--attack", "label_only").code == 0
     assert_refused(call(*described(owner, "own:labels")), "mine.toml is there and says something else")
+
+
+def test_a_model_that_does_not_answer_leaves_no_recipe_in_the_way(owner: Path, workdir: Path) -> None:
+    ran = call(*described(owner, "own:predct"))
+    assert_refused(ran, "'own:predct' cannot be imported")
+    assert "removed the recipe of 'mine', which did not work yet" in ran.err
+    ran = call(*described(owner), "--attack", "quantile_regression")
+    assert_refused(ran, "compares with scenes that nobody trained on")
+    assert not (workdir / "victims" / "mine.toml").exists()
+    ran = call(*described(owner, "own:nothing"), "--dry-run")
+    assert (ran.code, (workdir / "victims" / "mine.toml").exists()) == (0, False)
+    looked = call(*described(owner), "--attack", "label_only", "--reports", workdir / "own.py")
+    assert_refused(looked, "could not be written")
+    assert (workdir / "victims" / "mine.toml").exists(), "its model answered: what failed came later"
 
 
 def test_a_refused_description_leaves_no_recipe(owner: Path, workdir: Path) -> None:

@@ -31,7 +31,7 @@ class QuantileRegression(PopulationAttack):
         if len(phi_Z) <= features_ZF.shape[1] + 1:
             raise MiaSegError(
                 f"Attack 'quantile_regression' fits {features_ZF.shape[1] + 1} numbers to {len(phi_Z)} scenes of the "
-                f"population. Give [split] a larger pool."
+                f"population. Give [split] a larger pool, or leave the attack out."
             )
         fitted = QuantileRegressor(quantile=self.quantile, alpha=0, solver="highs").fit(features_ZF, phi_Z)
         return np.asarray(target.scenes_N[:, 0] - fitted.predict(target.scenes_N[:, 1:]))

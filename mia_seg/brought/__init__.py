@@ -1,7 +1,7 @@
 """What somebody brings who has a model already, written down: a table of its scenes, and recipes to go on from."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +26,11 @@ class Files:
     ours: bool = False
 
     @contextmanager
-    def written(self, *, only_now: bool) -> Iterator[None]:
-        """With the files there; `only_now`: afterwards all is as it was."""
+    def written(self, *, only_now: bool, proven: Callable[[], bool] = lambda: True) -> Iterator[None]:
+        """With the files there; `only_now`: afterwards all is as it was.
+
+        So it is after a MiaSegError where they are not `proven` by then: what never worked stands in nobody's way.
+        """
         before = {path: path.read_text(encoding="utf-8") for path in self.texts if path.is_file()}
         for path, text in before.items():
             if text != self.texts[path] and not self.ours:
@@ -37,6 +40,9 @@ class Files:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             yield
+        except MiaSegError:
+            only_now = only_now or not proven()
+            raise
         finally:
             for path in self.texts if only_now else ():
                 if path in before:

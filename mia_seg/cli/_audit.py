@@ -1,6 +1,7 @@
 """`mia-seg audit`: a model that exists, from its recipe or from options that describe it."""
 
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,7 +103,8 @@ def audit(
         "door": door, "answers": answers, "settings": settings or (), "members": members, "nonmembers": nonmembers,
         "pool": pool, "images": images, "labels": labels, "class_map": class_map, "classes": classes,
     }  # fmt: skip
-    asked = {"defenses": defense or (), "attacks": attack or (), "seeds": seed or [0]}
+    seeds = seed or [0]
+    asked = {"defenses": defense or (), "attacks": attack or (), "seeds": seeds}
     machine = Machine(device)
     if (victim is None) == (door is None):
         raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
@@ -115,11 +117,22 @@ def audit(
     from mia_seg.brought.options import Brought, described
 
     files, root = described(Brought(**given), name, places.data_root)
-    with files.written(only_now=making.dry_run):
+    workspace = work.opened(replace(places, data_root=root), machine)
+    with files.written(only_now=making.dry_run, proven=lambda: _answered(name, seeds[0], workspace)):
         if not making.dry_run:
             screen.following(list(files.texts), f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
-        workspace = work.opened(replace(places, data_root=root), machine)
         return _look(name, workspace, shadows, asked=asked, making=making)
+
+
+def _answered(name: str, seed: int, workspace: "Workspace") -> bool:
+    """Whether a model behind a door has passed the first look; else its recipe goes, and what was refused is said."""
+    from mia_seg.pipeline import Pipeline
+
+    with suppress(MiaSegError):
+        if Pipeline(workspace).victim(name, seed).artefact(workspace.store).whole:
+            return True
+    screen.doing("removed", f"the recipe of '{name}', which did not work yet")
+    return False
 
 
 def _option(key: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mia_seg.evaluate.results import Result
     from mia_seg.stages import Stage
     from mia_seg.stages.plan import Plan, Step
+    from mia_seg.stages.queries import Queries
 
 # The verb for what was made of each kind, and the noun before its name.
 DID = {
@@ -93,11 +94,8 @@ def fault(sentence: str) -> None:
     )
 
 
-def plan(planned: "Plan", warning: str, *, asked: int, as_json: bool = False) -> None:
-    """Every stage with its state and cost, what is still to be paid, and a warning where that takes months.
-
-    asked: questions to models behind doors.
-    """
+def plan(planned: "Plan", warning: str, *, asked: "Sequence[Queries]", as_json: bool = False) -> None:
+    """Every stage with its state and cost, what models behind doors are asked, and a warning of a run of months."""
     from mia_seg.stages.keep import anew
 
     steps = planned.steps()
@@ -114,8 +112,8 @@ def plan(planned: "Plan", warning: str, *, asked: int, as_json: bool = False) ->
     out().print(f"{said}.", markup=False)
     if again := anew(planned):
         out().print(again, markup=False)
-    if asked:
-        out().print(f"The model behind the door is asked {asked:,} times at most.", markup=False)
+    for found in asked:
+        out().print(f"Door '{found.door}' gets {found.count:,} queries at most: {found}.", markup=False)
     for head in dict.fromkeys(_expected(step) for step in missing if step.seconds is None):
         if head:
             out().print(printable(head), markup=False)

@@ -36,14 +36,14 @@ def opened(places: Kept, machine: Machine) -> "Workspace":
 def made(stages: "Sequence[Stage[Any]]", workspace: "Workspace", making: Making) -> bool:
     """Make these stages and what they need, or list them; whether they are there now, and this is the first process."""
     from mia_seg import engines
-    from mia_seg.stages import length, limits
+    from mia_seg.stages import length, limits, queries
     from mia_seg.stages.plan import Plan
     from mia_seg.stages.run import run as run_plan
 
     plan = Plan(tuple(stages), workspace.store)
     limits.check(plan, workspace)
     if making.dry_run:
-        asked = length.questions(plan, workspace.data_root)
+        asked = queries.queries(plan, workspace.data_root)
         screen.plan(plan, length.warning(plan, workspace), asked=asked, as_json=making.as_json)
         return False
     engine = engines.chosen(workspace, jobs=making.jobs, on=making.on)
@@ -90,11 +90,11 @@ def asked(tried: TriedOrGrid, workspace: "Workspace") -> Audits:
 
 def planned(audit: Audits, as_json: bool = False) -> None:
     """List what audits need."""
-    from mia_seg.stages import length
+    from mia_seg.stages import length, queries
 
     screen.left_out(audit.left_out)
     found, workspace = audit.plan(), audit.workspace
-    asked = length.questions(found, workspace.data_root)
+    asked = queries.queries(found, workspace.data_root)
     screen.plan(found, length.warning(found, workspace), asked=asked, as_json=as_json)
 
 

@@ -21,6 +21,9 @@ def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
 
     Ids are stems; where two sides have one in common, stems after the folder's name.
     """
+    if len({root.resolve() for root in folders.values()}) < len(folders):
+        named = ", ".join(f"{SAID[part]} {root}" for part, root in folders.items())
+        raise MiaSegError(f"{named}: a folder is on two sides. A scene is on one side: name a folder for each.")
     kinds = ("images",) if all(map(_images_alone, folders.values())) else ("images", "labels")
     found = {part: _pairs(*(inside(root, kind, _needs(root)) for kind in kinds)) for part, root in folders.items()}
     counts = Counter(stem for pairs in found.values() for stem in pairs)
@@ -76,7 +79,8 @@ def _images_alone(root: Path) -> bool:
 
 
 def _needs(root: Path) -> str:
-    return f"A side's folder holds images/ and labels/; there: {content(root) if root.is_dir() else 'no such folder'}."
+    there = content(root) if root.is_dir() else "no such folder"
+    return f"A side's folder holds images/ and, on all sides or none, labels/; there: {there}. Add it, or name another."
 
 
 def _listed(path: Path, pairs: Pairs, part: Part) -> list[str]:

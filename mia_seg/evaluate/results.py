@@ -65,7 +65,8 @@ def read(path: Path) -> Result:
         return found.with_scores(scores.read(beside) if beside.is_file() else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MiaSegError(
-            f"{path} is not a result of mia-seg ({_fault(error)}). Delete it and run the attack again."
+            f"{path} is not a result of mia-seg ({_fault(error)}). Name another file. If it was one and is damaged, "
+            f"delete it and run the attack again."
         ) from None
 
 

@@ -55,6 +55,11 @@ def agree(oracle: Oracle, door: Door, folder: Path, *, classes: Sequence[str]) -
     return Agreement(images=len(same), same_class=min(same), largest=max(furthest, default=None))
 
 
+def sizes(folder: Path) -> list[tuple[int, int]]:
+    """(height, width) of every example, in the order in which they are asked about."""
+    return [(image_HWC.shape[0], image_HWC.shape[1]) for image_HWC in (_image(image) for image, _ in _pairs(folder))]
+
+
 def largest_difference(one: Tensor, other: Tensor) -> float:
     """Between two posteriors of one shape."""
     return (one - other).abs().max().item()

@@ -29,7 +29,12 @@ def changed(scene: Scene, transform: str, seed: int) -> Scene:
         raise MiaSegError(
             f"No transform is called '{transform}'. There are: flip, shift:D (pixels), noise:S (deviation)."
         )
-    return Scene(f"{scene.id} {transform}", image_HWC, labels_HW)
+    return Scene(name_of(scene.id, transform), image_HWC, labels_HW)
+
+
+def name_of(scene_id: str, transform: str) -> str:
+    """The id of a scene in a transform."""
+    return f"{scene_id} {transform}"
 
 
 def _shifted(image_HWC: np.ndarray, labels_HW: np.ndarray, right: int) -> tuple[np.ndarray, np.ndarray]:

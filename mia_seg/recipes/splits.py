@@ -210,7 +210,8 @@ def _stated(stated: Mapping[str, tuple[Part, str]]) -> Partition:
     members, nonmembers, pool = ([i for i, (part, _) in stated.items() if part == name] for name in PARTS)
     if not (members and nonmembers):
         raise MiaSegError(
-            f"The data set states {len(members)} members and {len(nonmembers)} non-members. An audit needs both."
+            f"The data set states {len(members)} members and {len(nonmembers)} non-members. An audit needs both: "
+            f"state who else was trained on, and who was not (in a table: member = 1 and 0)."
         )
     return Partition(members, nonmembers, pool, {i: group for i, (_, group) in stated.items()})
 

@@ -59,6 +59,12 @@ class AskedModel(Stage[Answers]):
         """How often the model is asked for each scene."""
         return self.repeats + self.own
 
+    def keys(self, scene_id: str) -> list[int]:
+        """The keys under which it is asked for a scene, one a question."""
+        asked, seed = transforms.name_of(scene_id, self.transform) if self.transform else scene_id, self.model.seed
+        own = [query.key(scene_id, seed)] if self.own else []
+        return own + [query.key(asked, seed, k) for k in range(self.repeats)]
+
     def inputs(self) -> dict[str, Any]:
         generator = {"generator": self.generator} if self.generator else {}
         return self._pass | {"defense": settings_of(self.defense.component)} | generator

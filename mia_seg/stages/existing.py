@@ -49,14 +49,17 @@ class ExistingModel(ModelStage[Verified]):
         return {"door": settings, "files": list(self.content), "version": VERSION} | known | window
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
-        asked = self.scenes.parts.audited
-        ids = asked[:: max(1, len(asked) // TEN)][:TEN]
-        keys = [query.key(i, self.seed) for i in ids]
+        ids, keys = zip(*self.first_look(), strict=True)
         oracle = self.oracle(workspace, dict(zip(keys, ids, strict=True)))
         scenes = Scenes(self.dataset, workspace.data_root, ids)
         found = verify(oracle, self.door, scenes, keys=keys, title=f"  {self.title}", base=Path.cwd())
         _say(found, self.title)
         write_json(draft.folder / FILE, found.model_dump(mode="json"))
+
+    def first_look(self) -> list[tuple[str, int]]:
+        """Ten audited scenes, each with the key under which it is asked about, twice."""
+        audited = self.scenes.parts.audited
+        return [(i, query.key(i, self.seed)) for i in audited[:: max(1, len(audited) // TEN)][:TEN]]
 
     def load(self, folder: Path) -> Verified:
         return Verified.model_validate_json((folder / FILE).read_text(encoding="utf-8"))

@@ -7,7 +7,6 @@ rates that no device of today reaches.
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,17 +14,15 @@ import torch
 from mia_seg.attacks.patch_resnet50 import PatchResNet50
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
-from mia_seg.oracles.network import windows, windows_along
-from mia_seg.oracles.verify import TEN
+from mia_seg.oracles.network import windows_along
 from mia_seg.recipes import Window
 from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker
-from mia_seg.stages.existing import ExistingModel
 from mia_seg.stages.generators import TrainedGenerator
-from mia_seg.stages.limits import scenes_of
 from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.plan import Plan, Step
+from mia_seg.stages.shadow_members import scenes_of
 from mia_seg.train._order import Plan as Steps
 from mia_seg.workspace import Workspace
 
@@ -66,27 +63,6 @@ def warning(plan: Plan, workspace: Workspace) -> str:
     seconds, step, work = max(found, key=lambda cost: cost[0])
     counted = f"{work.count:,} {work.noun}" if work else f"{seconds / DAY:,.0f} days when it was last made"
     return f"This takes at least {total / DAY:,.0f} days: '{step.stage.title}' alone is {counted}."
-
-
-def questions(plan: Plan, data_root: Path | None) -> int:
-    """How often models behind doors will be asked at most, by the first scene's windows: what a service charges for.
-
-    Those that the first look asks twice are asked about again by the audit; a door that keeps its answers asks once.
-    """
-    passes = {}
-    for stage in plan.missing:
-        if isinstance(stage, ExistingModel):
-            ids = stage.scenes.parts.audited
-            passes[stage.digest] = 2 * min(TEN, len(ids)) * _windows(stage, ids[0], data_root)
-        elif isinstance(stage, AskedModel) and isinstance(stage.model, ExistingModel):
-            ids = scenes_of(stage.scenes, stage.part)
-            passes[str(stage.together)] = stage.questions * len(ids) * _windows(stage.model, ids[0], data_root)
-    return sum(passes.values())
-
-
-def _windows(model: ExistingModel, scene: str, data_root: Path | None) -> int:
-    window = model.recipe.window
-    return len(list(windows(model.dataset.shape(data_root, scene), window))) if window else 1
 
 
 def _costs(plan: Plan, workspace: Workspace) -> Iterator[tuple[float, Step, Work | None]]:

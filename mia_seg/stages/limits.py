@@ -1,4 +1,4 @@
-"""What a training or an attack would refuse, and what no memory holds: said before the first hour."""
+"""What a training or an attack would refuse, what no memory holds and no budget pays: said before the first hour."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ from mia_seg.errors import MiaSegError
 from mia_seg.recipes import AuditedRecipe, Recipe, ShadowRecipe
 from mia_seg.recipes.adversaries import A1, Fleet
 from mia_seg.recipes.splits import Partition
-from mia_seg.stages import Stage, memory
+from mia_seg.stages import Stage, memory, queries
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker
 from mia_seg.stages.generators import TrainedGenerator
 from mia_seg.stages.models import CACHE_BYTES, TrainedModel
 from mia_seg.stages.plan import Plan
 from mia_seg.stages.results import Measured
-from mia_seg.stages.scenes import Cut, Divided, Part
-from mia_seg.stages.shadow_members import ShadowMembers, check_room, halves, listed
+from mia_seg.stages.scenes import Cut
+from mia_seg.stages.shadow_members import check_room, halves, listed, scenes_of
 from mia_seg.train._order import Plan as Steps
 from mia_seg.workspace import Workspace
 
@@ -37,6 +37,7 @@ def check(plan: Plan, workspace: Workspace) -> None:
     for method, asked in dict.fromkeys(_patched(plan.missing)):
         dataset, ids = asked.scenes.dataset, scenes_of(asked.scenes, asked.part)
         check_patches(method, dataset, ids, stride=asked.stride, data_root=workspace.data_root)
+    queries.check(plan, workspace)
 
 
 def held(stage: Stage[Any], workspace: Workspace) -> int:
@@ -95,15 +96,6 @@ def check_patches(
     what = f"Attack 'patch_resnet50' with patch = {list(method.patch)}, batch = {method.batch}, patches = "
     held = memory.of_patches(method, len(dataset.classes()))
     memory.check(f"{what}{method.patches}", held, "Lower one of these in [attacks.patch_resnet50].")
-
-
-def scenes_of(scenes: Divided, part: Part) -> list[str]:
-    """The ids of a part. Of members that are yet to be chosen: as many of the pool, of which they are part."""
-    if isinstance(scenes, ShadowMembers):
-        pool = scenes.pool.parts.pool
-        return pool[: scenes.count] if part == "members" else pool
-    assert isinstance(scenes, Cut)
-    return {"members": scenes.parts.members, "pool": scenes.parts.pool}.get(part, scenes.parts.audited)
 
 
 def _check_generator(stage: TrainedGenerator) -> None:

@@ -16,7 +16,7 @@ from mia_seg.recipes.adversaries import A1
 from mia_seg.recipes.splits import Partition, read_ids
 from mia_seg.stages import Stage
 from mia_seg.stages.answers import AskedModel
-from mia_seg.stages.scenes import Cut, Part
+from mia_seg.stages.scenes import Cut, Divided, Part
 from mia_seg.store import Draft, Store, write_json
 from mia_seg.workspace import Workspace
 
@@ -73,6 +73,15 @@ class ShadowMembers(Stage[Partition]):
     def partition(self, store: Store) -> Partition:
         """The members, and the non-members that the rest of the pool are."""
         return self.value(store)
+
+
+def scenes_of(scenes: Divided, part: Part) -> list[str]:
+    """The ids of a part. Of members that are yet to be chosen: as many of the pool, of which they are part."""
+    if isinstance(scenes, ShadowMembers):
+        pool = scenes.pool.parts.pool
+        return pool[: scenes.count] if part == "members" else pool
+    assert isinstance(scenes, Cut)
+    return {"members": scenes.parts.members, "pool": scenes.parts.pool}.get(part, scenes.parts.audited)
 
 
 def check_room(shadow: str, cut: Partition, adversary: A1) -> None:

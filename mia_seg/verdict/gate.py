@@ -63,7 +63,7 @@ def judged(found: Sequence[Result], victim: str, defense: str, *, limits: Sequen
     """A verdict for each limit, from all results of all victims."""
     mine = [result for result in found if result.victim == victim]
     deployed = [result for result in mine if result.defense == defense]
-    untold = lacking(mine, deployed, victim, defense=defense) or unreadable(mine)
+    untold = lacking(found, victim, defense) or unreadable(mine)
     return [
         Verdict(victim, defense, str(limit), "cannot tell", f"cannot tell, because {untold}.")
         if untold
@@ -72,14 +72,21 @@ def judged(found: Sequence[Result], victim: str, defense: str, *, limits: Sequen
     ]
 
 
-def lacking(mine: Sequence[Result], deployed: Sequence[Result], victim: str, *, defense: str) -> str:
-    """Why there is nothing to judge; empty where there is."""
-    if seeing(deployed):
+def lacking(found: Sequence[Result], victim: str, defense: str) -> str:
+    """Why there is nothing to judge among results of all victims; empty where there is."""
+    there: dict[str, set[str]] = {result.victim: set() for result in found}
+    for result in seeing(found):
+        there[result.victim].add(result.defense)
+    if defense in there.get(victim, ()):
         return ""
-    if not mine:
-        return f"there are no results of it. Run 'mia-seg audit {victim}' first, or name their folder"
-    there = ", ".join(sorted({result.defense for result in seeing(mine)}))
-    return f"no attack was tried on it with defense {defense}, only with {there or 'none that sees the model'}. Try one"
+    if victim not in there:
+        others = f", only of {', '.join(sorted(there))}" if there else ""
+        return f"there are no results of it{others}. Run 'mia-seg audit {victim}' first, or name their folder"
+    tried = ", ".join(sorted(there[victim])) or "none that sees the model"
+    return (
+        f"no attack was tried on it with defense {defense}, only with {tried}. Name one of these by --defense, or "
+        f"attack this one first"
+    )
 
 
 def overall(verdicts: Sequence[Verdict]) -> State:

@@ -19,8 +19,8 @@ def risen(before: Sequence[Result], after: Sequence[Result], victim: str, *, def
     """Whether any attack's AUC on a victim under a defense rose, each on the scenes of both audits."""
     sides = [[result for result in side if result.victim == victim] for side in (before, after)]
     deployed = [[result for result in seeing(side) if result.defense == defense] for side in sides]
-    for side, mine, where in zip(sides, deployed, ("in the baseline ", ""), strict=True):
-        if untold := lacking(side, mine, victim, defense=defense) or unreadable(side):
+    for whole, side, where in zip((before, after), sides, ("in the baseline ", ""), strict=True):
+        if untold := lacking(whole, victim, defense) or unreadable(side):
             return _unknown(victim, defense, f"{where}{untold}")
     matched = strictly(*deployed)
     if lost := matched.before:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mia_seg.oracles.doors._kept import Kept
 from mia_seg.plugins import Component
 from mia_seg.values import Side
 
@@ -111,6 +112,11 @@ class Door(Component):
         """`open`, with a folder that outlives this process, for a door that keeps there what it paid for."""
         del scratch
         return self.open(base, scenes)
+
+    def kept(self, scratch: Path) -> Kept | None:
+        """What it keeps in that folder of answers that it pays for; None: it asks anew each time, at no price."""
+        del scratch
+        return None
 
     def files(self, base: Path) -> tuple[Path, ...]:
         """The files that make the model what it is: their content is its identity."""

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,10 +71,10 @@ class Kept:
         with writing(self.folder):
             replace(self._path(image, key), file.getvalue())
 
-    def keys(self) -> set[int]:
-        """The keys under which an answer is kept."""
+    def answered(self) -> Counter[int]:
+        """How many answers are kept under each key: of an image that is asked about in windows, one a window."""
         names = (path.stem.rpartition("-")[2] for path in (self.folder / "answers").glob("*.npy"))
-        return {int(name) for name in names if name.isdecimal()}
+        return Counter(int(name) for name in names if name.isdecimal())
 
     def _path(self, image: str, key: int) -> Path:
         return self.folder / "answers" / f"{image}-{key}.npy"

@@ -71,7 +71,9 @@ class Post:
             if repeat < self.manners.retries:
                 time.sleep(self._wait(again, repeat))
         times = f"{self.manners.retries + 1} requests" if self.manners.retries else "one request"
-        refuse(f"it {again.why} ({times}). Try later: what was answered is kept. Or raise [door] retries or timeout")
+        lost = again.status == "unreachable"
+        fix = "Start it, or correct [door] url" if lost else "Try later. Or raise [door] retries or timeout"
+        refuse(f"it {again.why} ({times}). {fix}: what was answered is kept")
 
     def _send(self, body: bytes, headers: dict[str, str], *, image: str, kept: Kept) -> Reply:
         """Send once, and log it whatever becomes of it."""

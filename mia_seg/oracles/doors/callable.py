@@ -49,7 +49,7 @@ class Callable(Door):
     def _one_function(self) -> Self:
         if (self.target is None) == (self.held is None):
             raise ValueError("give target: 'package.module:function'")
-        if self.target is not None and not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", self.target):
+        if self.target is not None and not re.fullmatch(r"(?!.*\.py:)\w+(\.\w+)*:\w+(\.\w+)*", self.target):
             raise ValueError(
                 f"target = '{self.target}' names no function: write 'module:function', as 'own:predict' for predict in "
                 f"own.py"

@@ -63,11 +63,12 @@ class Http(Door):
         return self.open_with(base, scenes, base / ASKED)
 
     def open_with(self, base: Path, scenes: Mapping[int, str], scratch: Path) -> Ask:
-        del base
+        del base, scenes
         post = Post(self._url, self._key(), Manners(self.timeout, self.rate, self.retries, self.patience))
-        asked = Asked(self, post, Kept(scratch / self.identity, self.budget))
-        asked.check_room(scenes)
-        return asked
+        return Asked(self, post, self.kept(scratch))
+
+    def kept(self, scratch: Path) -> Kept:
+        return Kept(scratch / self.identity, self.budget)
 
     def files(self, base: Path) -> tuple[Path, ...]:
         """None: what is behind an address is not seen. Its version stands for it."""
@@ -124,15 +125,6 @@ class Asked:
         answer = self._read(reply.body, reply.length, name=image[:16])
         self.kept.keep(image, key, answer)
         return answer
-
-    def check_room(self, scenes: Mapping[int, str]) -> None:
-        """Refuse a budget that cannot reach every scene, before the first request is paid."""
-        left, lacking = self.kept.left, len(scenes.keys() - self.kept.keys())
-        if left is not None and lacking > left:
-            refuse(
-                f"{lacking} scenes are still to be asked about, and [door] budget = {self.kept.budget} leaves {left} "
-                f"requests ({self.kept.sent} were sent). Raise it, or ask about fewer scenes"
-            )
 
     def _request(self, given: np.ndarray, key: int, image: str) -> tuple[bytes, dict[str, str]]:
         head: dict[str, Any] = {
