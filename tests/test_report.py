@@ -16,8 +16,8 @@ from mia_seg.attacks import Thresholds
 from mia_seg.attacks.patch_resnet50 import PatchAttacker, PatchResNet50, represent, resnet50
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
+from mia_seg.evaluate.ages import LATER
 from mia_seg.evaluate.results import Result
-from mia_seg.evaluate.schema import LATER
 from mia_seg.query import answers as answers_
 from mia_seg.query.answers import Answers
 from mia_seg.report import figures, from_store, tables, words

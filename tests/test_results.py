@@ -12,8 +12,9 @@ from helpers_results import relevelled, result
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
+from mia_seg.evaluate.ages import LATER
 from mia_seg.evaluate.results import Result, upgrade
-from mia_seg.evaluate.schema import LATER, Level
+from mia_seg.evaluate.schema import Level
 from mia_seg.metrics.membership import Measurement
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from mia_seg import progress
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import scores
-from mia_seg.evaluate.schema import LEVELS, LevelName, Result, Utilities, Utility, json_schema, upgrade
+from mia_seg.evaluate.ages import upgrade
+from mia_seg.evaluate.schema import LEVELS, LevelName, Result, Utilities, Utility, json_schema
 from mia_seg.recipes import GENERATORS
 from mia_seg.store import replace, shortened, writing
 from mia_seg.texts import files_below, read_json

@@ -1,20 +1,14 @@
-"""What a result holds, as one typed model, and how results of earlier ages become it."""
+"""What a result holds, as one typed model."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.scores import SceneScores
 
 SCHEMA = 2
 LevelName = Literal["image", "group", "patch"]
 LEVELS: tuple[LevelName, ...] = ("image", "group", "patch")
-# What schema 1 called a group of scenes.
-RENAMED = {"unit": "group", "n_member_units": "n_member_groups", "n_nonmember_units": "n_nonmember_groups"}
-# Absent from levels that were measured before there were any.
-LATER = ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv")
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -375,34 +369,3 @@ class Result(Part):
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a result's file."""
     return Result.model_json_schema(by_alias=True, mode="serialization")
-
-
-def upgrade(raw: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of any age in the present schema; what an earlier age did not know is None, empty or 1.
-
-    Raises MiaSegError for a schema that is newer than this code.
-    """
-    age = raw.get("schema", 1)
-    if isinstance(age, int) and age > SCHEMA:
-        raise MiaSegError(
-            f"its schema is {age}, and this mia-seg knows those up to {SCHEMA}. Install the mia-seg that wrote it, "
-            f"or a newer one."
-        )
-    return _from_first(raw) if age == 1 else raw
-
-
-def _from_first(raw: dict[str, Any]) -> dict[str, Any]:
-    levels = {RENAMED.get(name, name): _level(level) for name, level in raw["levels"].items()}
-    absent: dict[str, Any] = {
-        "repeats": 1, "shadow_dataset": "", "segmenters": {"victim": "", "shadow": ""},
-        "classes": {"both": [], "victim": [], "shadow": []}, "controls": None, "epsilon": None, "exposed": None,
-        "confidence": None, "where": [], "by_shadows": None, "image_loss": None, "above_loss": None, "tuned": {},
-    }  # fmt: skip
-    return absent | raw | {"schema": SCHEMA, "levels": levels}
-
-
-def _level(level: dict[str, Any]) -> dict[str, Any]:
-    named = {RENAMED.get(name, name): value for name, value in level.items()}
-    bounds = {"fpr_low": None, "fpr_high": None}
-    rates = {at: rate if isinstance(rate, str) else bounds | rate for at, rate in named["tpr_at_fpr"].items()}
-    return dict.fromkeys(LATER) | named | {"tpr_at_fpr": rates}
