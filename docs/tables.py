@@ -230,6 +230,17 @@ def trainings(folder: str) -> str:
     return markdown(head, (_training_row(one, attacks) for one in (*facts["plain"], *facts["others"])))
 
 
+def kinds(folder: str, fleet: str, attack: str) -> str:
+    """The kinds of scenes that a training tells apart, in its fleet's own audit."""
+    (file,) = (ROOT / "reports" / folder).glob(f"*/{fleet}.{attack}.s0.fleet.json")
+    parts = json.loads(file.read_text(encoding="utf-8"))["parts"]
+    rows = [
+        (part["part"], str(part["groups"]), f"{part['value']:.2f}", f"{part['low']:.2f} to {part['high']:.2f}")
+        for part in parts if part["part"] == "all" or "if a member" in part["part"]
+    ]  # fmt: skip
+    return markdown(("photographs", "how many", f"mean AUC of `{attack}`", "after shuffles"), rows)
+
+
 def _training_row(one: dict[str, Any], attacks: Sequence[str]) -> tuple[str, ...]:
     cells = [f"`{one['title']}`", *(f"{one['miou'][side]:.3f}" for side in ("members", "others", "gap"))]
     for attack in attacks:
@@ -268,6 +279,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet": partial(fleet, "labelmefacade_small"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings"),
+    "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
 }
 
 
