@@ -202,7 +202,7 @@ def test_what_is_not_toml_is_said_so(victim: Path, content: bytes) -> None:
 
 def test_an_empty_file_lacks_its_first_section(victim: Path) -> None:
     victim.write_text("")
-    assert refusal() == f"{victim}: the key 'data' is missing."
+    assert refusal() == f"{victim}: the key 'data' is missing. Add it."
 
 
 def test_the_adversary_belongs_to_shadows_alone(elsewhere: Path, victim: Path) -> None:

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mia_seg import plugins, recipes
 from mia_seg.errors import MiaSegError
+from mia_seg.recipes.adversaries import Models
 from mia_seg.recipes.sections import Section
 from mia_seg.values import Whole
 
@@ -28,8 +29,8 @@ class Fleets(Section):
 
     names: tuple[str, ...] = Field(default=(), description="fleets; each audits its own recipe")
     curve: tuple[str, ...] = Field(default=(), description="fleets of plain training, of several lengths")
-    models: Annotated[Whole, Field(ge=4, multiple_of=2)] | None = Field(default=None, description="of each; none: all")
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="seeds of halves, weights and noise")
+    models: Models | None = Field(default=None, description="how many of each are looked at; none: all")
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="seeds of split, weights and noise")
     attacks: tuple[str, ...] = Field(default=("base",), min_length=1, description="attacks on a fleet")
     defenses: tuple[str, ...] = Field(default=("none",), min_length=1, description="that change the answer alone")
     rounds: Annotated[Whole, Field(ge=99, le=10**5)] = Field(default=999, description="shuffles of memberships")
