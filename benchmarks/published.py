@@ -25,7 +25,7 @@ RECIPES = (
     ("victim", "cityscapes_learnable_dilation"), ("victim", "camvid_superpixel"), ("shadow", "cityscapes_a1_15k"),
     ("shadow", "cityscapes_a1_30k"), ("shadow", "cityscapes_a1_listed"), ("shadow", "cityscapes_drives_a1"),
     ("shadow", "bdd100k_a2"), ("shadow", "bdd100k_a2_drives"), ("shadow", "mapillary_a2"),
-    ("shadow", "mapillary_a2_random"), ("victim", "voc_seg_gan"),
+    ("shadow", "mapillary_a2_random"), ("victim", "voc_seg_gan"), ("victim", "voc_image_level"),
 )  # fmt: skip
 BATCH, STEPS = 2, 2
 # An A100 multiplies bfloat16 at 312 TFLOP/s by its data sheet; convolutional training is rarely above a third of it.
