@@ -106,8 +106,9 @@ def test_it_scores_alike_when_it_comes_back_from_disk(
 def test_what_it_cannot_compare_is_refused(
     attacker: PatchFleetAttacker, fleet: Fleet, victim: tuple[Answers, np.ndarray], workdir: Path
 ) -> None:
-    with pytest.raises(MiaSegError, match="The fleet answered 24 scenes and the target 23"):
-        attacker.score(victim[0].take(victim[0].ids[1:]), 0)
+    for ids in (victim[0].ids[1:], victim[0].ids[::-1]):
+        with pytest.raises(MiaSegError, match=f"The fleet answered 24 scenes, and the target {len(ids)} others, in"):
+            attacker.score(victim[0].take(ids), 0)
     with pytest.raises(MiaSegError, match="needs 4 shadows, and there are 2"):
         PatchFleet().fit_fleet(Fleet(fleet.answers[:2], fleet.members_MN[:2]), 0, fabric=fabric())
     assert_refused(call("run", "tiny", "tiny_a1", "--attack", "patch_fleet"), "compares with many shadows", "halves")

@@ -49,12 +49,13 @@ class PatchFleet(PatchResNet50):
         parts = range(models - 2), range(models - 2, models)
         fit, check = (FleetSide(fleet, of, total, representation=self.representation) for of in parts)
         found = learnt(fit, check, self, seed=seed, draw=draw, fabric=fabric)
-        return PatchFleetAttacker(*found, [map_HW / (models // 2) for map_HW in total], models)
+        outside = dict(zip(fleet.answers[0].ids, (map_HW / (models // 2) for map_HW in total), strict=True))
+        return PatchFleetAttacker(*found, outside, models)
 
     def load(self, folder: Path, fabric: Fabric) -> "PatchFleetAttacker":
         one = super().load(folder, fabric)
         with np.load(folder / OUTSIDE, allow_pickle=False) as kept:
-            outside = [kept[f"scene {i}"] for i in range(len(kept) - 1)]
+            outside = {scene: kept[f"scene {i}"] for i, scene in enumerate(kept["ids"].tolist())}
             return PatchFleetAttacker(one.network, self, one.thresholds, outside, int(kept["models"]))
 
 
@@ -83,29 +84,31 @@ class FleetSide(Side):
 
 @dataclass(frozen=True)
 class PatchFleetAttacker(PatchAttacker):
-    """outside: of each scene the mean loss map of the shadows that left it out. models: how many shadows there are."""
+    """outside: by scene, the mean loss map of the shadows that left it out. models: how many shadows there are."""
 
-    outside: list[np.ndarray]
+    outside: dict[str, np.ndarray]
     models: int
 
     def save(self, folder: Path) -> None:
         super().save(folder)
-        kept = {f"scene {i}": map_HW for i, map_HW in enumerate(self.outside)}
+        kept = {f"scene {i}": map_HW for i, map_HW in enumerate(self.outside.values())} | {
+            "ids": np.array([*self.outside])
+        }
         np.savez(folder / OUTSIDE, allow_pickle=False, models=np.int64(self.models), **kept)
 
     def score(self, answers: Answers, seed: int) -> Scores:
-        shapes = [map_HW.shape for map_HW in self.outside]
-        if [*answers.shapes] != shapes:
+        read = [(scene, map_HW.shape) for scene, map_HW in self.outside.items()]
+        if list(zip(answers.ids, answers.shapes, strict=True)) != read:
             raise MiaSegError(
-                f"The fleet answered {len(shapes)} scenes and the target {len(answers.shapes)}, or at another size. "
-                f"Ask both about the same ones at one [data] size and [adversary] stride."
+                f"The fleet answered {len(read)} scenes, and the target {len(answers)} others, in another order or at "
+                f"another size. Ask both about the same ones at one [data] size and [adversary] stride."
             )
         found = super().score(answers, seed)
         return replace(found, by_shadows=(ShadowCurvePoint(self.models, self.models // 2, found.image_N),))
 
     def inputs(self, place: int, answer: Answer) -> Tensor:
         """The answer beside the shadows that left its scene out."""
-        return beside(answer, self.outside[place], self.settings.representation)
+        return beside(answer, [*self.outside.values()][place], self.settings.representation)
 
 
 def beside(answer: Answer, outside_HW: np.ndarray, representation: str) -> Tensor:
