@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from mia_seg.stages.attackers import Rehearsed
     from mia_seg.store import Store
 
-# Members can only score higher with it. An attack that learns the sign too takes more models to tell a scene.
-ATTACK = "base"
 TARGETS = {"0.1": "TPR at FPR 10%", "0.01": "TPR at FPR 1%"}
 
 AttackNames = Annotated[
     list[str] | None,
-    typer.Option("--attack", help=f"An attack on a fleet, name or name:value; repeatable. Default: {ATTACK}."),
+    typer.Option("--attack", help="An attack on a fleet, name or name:value; repeatable. Default: base."),
 ]
 Fleets = Annotated[
     list[str] | None,
@@ -96,12 +94,7 @@ def fleet(
     rehearsed = [_rehearsed(one, pipeline) for one in asked]
     if not work.made([one.fitted for several in rehearsed for one in several], workspace, making):
         return
-    found: list[FleetAudit] = []
-    arms: list[dict[str, Any]] = []
-    for one, several in zip(asked, rehearsed, strict=True):
-        mine = [each for each in several if each.fitted.shadow_name in one.names]
-        found += [fleets.audit(each, workspace.store, one.rounds) for each in mine]
-        arms += _compared(several, list(one.curve), workspace.store) if one.curve else []
+    found, arms = _measured(asked, rehearsed, workspace.store)
     written = [path for audit in found for path in fleets.write(places.reports, audit)]
     written += [path for facts in arms for path in fleets.write_compared(places.reports, facts)]
     if making.as_json:
@@ -111,6 +104,20 @@ def fleet(
     for facts in arms:
         _show_arms(facts)
     screen.following(written, _next(written, places.reports))
+
+
+def _measured(
+    asked: "Sequence[Comparison]", rehearsed: "Sequence[list[Rehearsed]]", store: "Store"
+) -> "tuple[list[FleetAudit], list[dict[str, Any]]]":
+    """The audits of the fleets that are named, and how those with a curve compare."""
+    from mia_seg.stages import fleets
+
+    found, arms = [], []
+    for one, several in zip(asked, rehearsed, strict=True):
+        mine = [each for each in several if each.fitted.shadow_name in one.names]
+        found += [fleets.audit(each, store, one.rounds) for each in mine]
+        arms += _compared(several, list(one.curve), store) if one.curve else []
+    return found, arms
 
 
 def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":

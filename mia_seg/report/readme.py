@@ -94,21 +94,12 @@ def _victim(
     shared: Look,
 ) -> Victim:
     name, rows = results[0].victim, enriched(once(results))
-    repeated = budget_table(results)
     names = sorted({str(row["shadow"]) for row in rows})
-    worst = canary_table(cells(rows))
-    through = [row for row in rows if row["adversary"] != "screen"]
     return Victim(
         name=name,
         leak=str(verdict(rows)),
         controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
-        tables=[
-            *tables.utilities(rows),
-            *([tables.shadows(cells(through))] if through else []),
-            *([generators.generator_table(scores)] if scores else []),
-            *([repeated] if repeated else []),
-            *([worst] if worst else []),
-        ],
+        tables=_tables(rows, results, scores),
         own=[
             *figures.confidences(folder, rows), *figures.parts(folder, rows),
             *figures.training_of_generators(folder, scores),
@@ -119,6 +110,15 @@ def _victim(
             *figures.losses(folder, sheets.losses), *figures.segmentation(folder, sheets.segmentation),
         ],
     )  # fmt: skip
+
+
+def _tables(rows: Sequence[Row], results: Sequence[Result], scores: Sequence[dict[str, Any]]) -> list[Table]:
+    """The tables of a victim, whichever shadow it is attacked through."""
+    through = [row for row in rows if row["adversary"] != "screen"]
+    controls = tables.shadows(cells(through)) if through else None
+    made = generators.generator_table(scores) if scores else None
+    asked = [controls, made, budget_table(results), canary_table(cells(rows))]
+    return [*tables.utilities(rows), *(table for table in asked if table)]
 
 
 def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow:
