@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import resolve_name
@@ -195,6 +196,13 @@ def test_functions_are_short() -> None:
     p95 = ranked[int(0.95 * (len(ranked) - 1))][1]
     longest = ", ".join(f"{name} ({n})" for name, n in ranked[:-6:-1])
     assert p95 < LONGEST_BODY, f"One body in twenty has {p95} lines or more; aim for ten. The longest: {longest}."
+
+
+def test_every_extra_that_is_named_can_be_installed() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    told = [*PACKAGE.rglob("*.py"), ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = {name for path in told for name in re.findall(r"mia-seg\[(\w+)\]", path.read_text())}
+    assert {"dp", "http", "serve"} <= named <= set(extras)
 
 
 def test_every_public_module_says_what_it_is() -> None:
