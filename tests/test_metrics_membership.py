@@ -383,7 +383,7 @@ def test_constant_scores() -> None:
 
 
 def test_same_seed_same_result() -> None:
-    scores, members = binormal(40, 1)
+    scores, members = binormal(200, 1)
     first = measure(scores, members, threshold=0.5, seed=1)
     assert first == measure(scores, members, threshold=0.5, seed=1)
     other = measure(scores, members, threshold=0.5, seed=2)

