@@ -85,14 +85,29 @@ def check_fleet_audit(workdir: Path, data_root: Path) -> None:
 
 
 def check_comparison(workdir: Path, line: tuple[str | Path, ...]) -> None:
-    """By two attacks, behind no defense and behind one: a file each, and no model is asked twice."""
-    asked = ("--attack", "lira", "--attack", "base", "--defense", "none", "--defense", "argmax")
+    """By two attacks, behind no defense and behind two: a file each."""
+    asked = (
+        "--attack",
+        "lira",
+        "--attack",
+        "base",
+        "--defense",
+        "none",
+        "--defense",
+        "argmax",
+        "--defense",
+        "dropout:0.9",
+    )
     ran = call(*line, *asked, "--models", "4")
     assert ran.code == 0, ran.err
     assert "plain" in ran.out
     assert "Behind argmax:" in ran.out
     assert "mia-seg report" in ran.out
-    names = {"none": "arms.lira+base.s0.fleet.json", "argmax": "arms.argmax.lira+base.s0.fleet.json"}
+    names = {
+        "none": "arms.lira+base.s0.fleet.json",
+        "argmax": "arms.argmax.lira+base.s0.fleet.json",
+        "dropout:0.9": "arms.dropout-0.9.lira+base.s0.fleet.json",
+    }
     found = {
         defense: json.loads((workdir / "reports" / name).read_text())["plain"][0] for defense, name in names.items()
     }
@@ -103,5 +118,9 @@ def check_comparison(workdir: Path, line: tuple[str | Path, ...]) -> None:
         assert len(one["strongest"]["chosen"]) == 2
         assert one["minutes"] > 0
     assert found["none"]["miou"] == found["argmax"]["miou"], "labels stay"
+    assert found["none"]["miou"] != found["dropout:0.9"]["miou"]
+    assert not [name for name in found["none"]["strongest"]["chosen"] if "dropout" in name], (
+        "nobody else's forward pass"
+    )
     assert found["none"]["auc"] != found["argmax"]["auc"]
     assert call("results").code == 0, "nor is a comparison of fleets"

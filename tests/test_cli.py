@@ -66,8 +66,8 @@ COMMANDS = {
         "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
     ],
     "fleet": [
-        "names", "--attack", "--defense", "--curve", "--models", "--seed", "--rounds", "--grid", *PLACES, *MACHINE,
-        *MAKING,
+        "names", "--attack", "--defense", "--curve", "--curve-defense", "--models", "--seed", "--rounds", "--grid",
+        *PLACES, *MACHINE, *MAKING,
     ],
     "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],
     "serve": [

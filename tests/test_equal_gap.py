@@ -171,12 +171,13 @@ def test_a_fleet_is_called_as_its_victim_where_it_trains_as_that_does(workspace:
     assert title() == "tiny_fleet"
 
 
-def test_defenses_that_change_more_than_answers_are_refused(workdir: Path) -> None:
+def test_behind_synfeat_each_model_has_a_generator_of_its_own(workspace: Workspace, workdir: Path) -> None:
     write_fleet(workdir)
-    for name in ("dropout", "synfeat"):
-        said = f"Defense '{name}", "changes the forward pass", "Choose one that does: argmax"
-        assert_refused(call("fleet", "tiny_fleet", "--defense", "argmax", "--defense", name), *said)
-    assert not (workdir / "runs").exists()
+    request = fleets.request("tiny_fleet", ["base"], defended=["synfeat:0.75"])
+    (one,) = Pipeline(workspace).rehearsed(request, 0)
+    seen = [each.audited for each in one.fitted.seen]
+    assert [each.generator.model for each in seen if each.generator] == list(one.fitted.shadows)
+    assert len({each.together for each in seen}) == 4
 
 
 def test_one_pass_over_a_model_serves_all_defenses(workspace: Workspace, workdir: Path) -> None:
@@ -197,3 +198,4 @@ def test_numbers_of_models_that_cannot_be_are_refused(workdir: Path) -> None:
     )
     assert_refused(call("fleet", "tiny_fleet", "--models", "40"), "models, not 40. Lower --models.")
     assert_refused(call("fleet"), "No fleet is named.")
+    assert_refused(call("fleet", "tiny_fleet", "--curve-defense", "argmax"), "for models of --curve, and none is named")

@@ -19,13 +19,14 @@ from test_report import shown
 
 from mia_seg import report
 from mia_seg.errors import MiaSegError
-from mia_seg.evaluate import results
+from mia_seg.evaluate import arms, results
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
 from mia_seg.report import exposed, index, pdf, trainings, verdicts
 from mia_seg.report.arms import names
 from mia_seg.report.cells import cells, enriched
 from mia_seg.report.from_store import report as draw
+from mia_seg.report.worth import worth_png
 from mia_seg.stages import fleets
 from mia_seg.store import Store
 
@@ -181,6 +182,28 @@ def test_trainings_are_compared_on_a_page_of_their_own(drawn: Path) -> None:
     index_page = (drawn / "index.html").read_text("utf-8")
     assert 'href="below/arms.rmia.s0.fleet.html">3 trainings, by image loss and rmia, seed 0<' in index_page
     assert trainings.said(told) in index_page
+
+
+def test_trainings_behind_several_defenses_have_one_frontier() -> None:
+    told, hidden = facts(), facts()
+    for one in (told["others"][0], hidden["others"][0]):
+        one["miou"]["others"] += 0.01
+    for one in (*hidden["plain"], *hidden["others"]):
+        one["defense"] = "argmax"
+        one["strongest"] |= {"value": 0.5, "low": 0.4, "high": 0.6}
+    plain = facts() | {"others": []}
+    for one in plain["plain"]:
+        one["defense"] = "synfeat:0.75"
+    told["frontier"] = arms.frontier([told, hidden, plain])
+    page = trainings.content(told, name="arms", depth=0)
+    rows = {tuple(row[:2]): row for table in page["tables"][1:2] for row in table.rows}
+    assert len(rows) == 8
+    assert [pair for pair, row in rows.items() if row[2] == "–"] == [("other", "argmax")]
+    assert rows["other", "no defense"][2] == "other, argmax"
+    said = "Over all defenses too, not dominated are, from the least leak: with argmax other."
+    assert page["measured"][0] == said
+    assert len(worth_png(told)) > 5000
+    assert "--defense none --defense argmax --curve-defense synfeat:0.75" in trainings.command(told)
 
 
 def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -> None:

@@ -56,7 +56,15 @@ Defenses = Annotated[
     list[str] | None,
     typer.Option(
         "--defense",
-        help="A defense that changes the answer alone, which all models answer behind; repeatable. Default: none.",
+        help="A defense that all models answer behind, each with its own generator; repeatable. Default: none.",
+        autocompletion=complete.DEFENSES,
+    ),
+]
+CurveDefenses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--curve-defense",
+        help="One more defense, which the models of --curve alone answer behind; repeatable.",
         autocompletion=complete.DEFENSES,
     ),
 ]
@@ -72,6 +80,7 @@ def fleet(
     defense: Defenses = None,
     *,
     curve: Curve = None,
+    curve_defense: CurveDefenses = None,
     models: Models = None,
     seed: Seeds = None,
     rounds: Rounds = None,
@@ -86,8 +95,8 @@ def fleet(
 
     workspace = work.opened(places, machine)
     given = {
-        "names": names, "attacks": attack, "defenses": defense, "curve": curve, "models": models, "seeds": seed,
-        "rounds": rounds,
+        "names": names, "attacks": attack, "defenses": defense, "curve": curve,
+        "curve_defenses": curve_defense, "models": models, "seeds": seed, "rounds": rounds,
     }  # fmt: skip
     asked = _asked({name: value for name, value in given.items() if value is not None}, grid)
     pipeline = Pipeline(workspace)
@@ -135,6 +144,8 @@ def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
         raise MiaSegError(
             "No fleet is named. Name a shadow recipe with [adversary] choose = 'halves', or VICTIM_fleet."
         )
+    if given.get("curve_defenses") and not given.get("curve"):
+        raise MiaSegError("--curve-defense is for models of --curve, and none is named. Name one, or say --defense.")
     if given.get("models", 0) % 2:
         raise MiaSegError(f"--models {given['models']}: models come in pairs. Give an even number.")
     listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
@@ -146,16 +157,19 @@ def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
     from mia_seg.stages import fleets
 
     others = [name for name in one.names if name not in one.curve]
-    attacked, defended = (list(dict.fromkeys(several)) for several in (one.attacks, one.defenses))
-    names = dict.fromkeys([*others, *one.curve])
-    requests = [fleets.request(name, attacked, one.models, defended=defended) for name in names]
+    attacked, defended = list(dict.fromkeys(one.attacks)), list(dict.fromkeys(one.defenses))
+    more = list(dict.fromkeys([*defended, *one.curve_defenses]))
+    requests = [
+        fleets.request(name, attacked, one.models, defended=more if name in one.curve else defended)
+        for name in dict.fromkeys([*others, *one.curve])
+    ]
     return [
         each for seed in one.seeds for request in requests for each in pipeline.rehearsed(request, seed, one.models)
     ]
 
 
 def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") -> list[dict[str, Any]]:
-    """One comparison for each seed and defense."""
+    """One comparison for each seed and defense; the first of a seed also has the frontier over all its defenses."""
     from mia_seg.evaluate import arms
     from mia_seg.stages import fleets
 
@@ -165,11 +179,16 @@ def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") ->
     found = []
     for alike in by_fleet.values():
         told = {name: fleets.compared(mine, store) for name, mine in alike.items()}
+        mine = []
         for defense in told[plain[0]]:
             others, curve = (
-                [told[name][defense] for name in told if (name in plain) == side] for side in (False, True)
+                [told[name][defense] for name in told if (name in plain) == side and defense in told[name]]
+                for side in (False, True)
             )
-            found.append(arms.compared(others, curve))
+            mine.append(arms.compared(others, curve))
+        if len(mine) > 1:
+            mine[0]["frontier"] = arms.frontier(mine)
+        found += mine
     return found
 
 

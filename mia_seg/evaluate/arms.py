@@ -54,6 +54,19 @@ def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str,
     return told
 
 
+def frontier(by_defense: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every training behind every defense, from the facts of one comparison a defense: who dominates whom of all."""
+    points = [
+        {key: one[key] for key in ("title", "defense", "strongest", "miou", "minutes")}
+        for facts in by_defense
+        for one in (*facts["plain"], *facts["others"])
+    ]
+    for one in points:
+        better = [other for other in points if dominates(other, one)]
+        one["dominated_by"] = [{key: other[key] for key in ("title", "defense")} for other in better]
+    return points
+
+
 def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether a training leaks no more to its strongest attack and segments no worse, one of the two strictly."""
     mine, theirs = ((-each["strongest"]["value"], each["miou"]["others"]) for each in (one, other))

@@ -56,7 +56,7 @@ def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
     for k, one in enumerate(facts["others"]):
         gap, auc, above = one["miou"]["gap"], one["auc"][attack], one["above"][attack]
         ax.errorbar(
-            [gap], [auc], yerr=_reach(above), fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]],
+            [gap], [auc], yerr=reach(above), fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]],
             markersize=5, capsize=2, linewidth=1, label=named[one["title"]],
         )  # fmt: skip
     ax.set(xlabel="mIoU on members less that on others", ylabel=f"AUC of {attack}")
@@ -71,12 +71,12 @@ def _worth(ax: Axes, facts: Mapping[str, Any]) -> None:
         face = "white" if one["dominated_by"] else colour
         best, miou = one["strongest"], one["miou"]["others"]
         ax.errorbar(
-            [best["value"]], [miou], xerr=_reach(best), fmt=marker, color=colour, markerfacecolor=face, markersize=5,
+            [best["value"]], [miou], xerr=reach(best), fmt=marker, color=colour, markerfacecolor=face, markersize=5,
             capsize=2, linewidth=1,
         )  # fmt: skip
     ax.set(xlabel="AUC of the strongest attack (left is better)", ylabel="mIoU on others")
 
 
-def _reach(of: Mapping[str, Any]) -> list[list[float]] | None:
+def reach(of: Mapping[str, Any]) -> list[list[float]] | None:
     """How far the ends of an interval lie from its value; None where there is none."""
     return None if of["low"] is None else [[of["value"] - of["low"]], [of["high"] - of["value"]]]

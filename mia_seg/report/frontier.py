@@ -1,13 +1,10 @@
 """Every setting of every defense against the attack that hurts it most: AUC, mIoU, and what is worth having of them."""
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.transforms import Bbox
 
 from mia_seg.report.cells import (
     CHANCE,
@@ -22,6 +19,7 @@ from mia_seg.report.cells import (
     defenses_of,
     strongest,
 )
+from mia_seg.report.labels import write_beside
 from mia_seg.report.plots import optimum
 from mia_seg.report.style import GREY, MARKERS, Look, figure
 from mia_seg.report.tables import Table, percent
@@ -42,11 +40,7 @@ TABLE = (
     f"the seeds that the settings share. {CHOICE}“Dominated by” names settings that leak no more and segment no worse, "
     "one of the two strictly. It goes by the numbers. Where intervals overlap, the order is not shown."
 )
-HALO = [withStroke(linewidth=2.5, foreground="white")]
-# Where a label may stand beside its point, in points of type; the first that is free is taken.
-PLACES = ((6, 5), (6, -11), (-6, 5), (-6, -11), (0, 9), (0, -15), (12, -3), (-12, -3))
 LEFT, RIGHT = 0.46, 1.02
-WIDE, HIGH = 5.6, 9.0  # of a character
 
 
 @dataclass(frozen=True)
@@ -208,29 +202,8 @@ def _front(ax: Axes, kept: list[Point]) -> np.ndarray:
 
 
 def _strengths(ax: Axes, found: list[Point], corners: np.ndarray, *, look: Look) -> None:
-    """Beside each point its strength, clear of points, other strengths and the front; weak ones are no paler."""
+    """Beside each point its strength; weak ones are no paler."""
     strongest_of = {one.family: one.defense for one in found}
-    scale = 72 / ax.figure.dpi
-    spots = [scale * ax.transData.transform((one.auc.value, 100 * one.miou.value)) for one in found]
-    stairs = scale * ax.transData.transform(corners)
-    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
-    taken += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(stairs)]
-    for one, (x, y) in zip(found, spots, strict=True):
-        boxes = [_box(x + dx, y + dy, dx, text=one.strength) for dx, dy in PLACES]
-        place = min(range(len(PLACES)), key=lambda i: boxes[i].count_overlaps(taken))
-        taken.append(boxes[place])
-        text = ax.annotate(
-            one.strength, (one.auc.value, 100 * one.miou.value), PLACES[place], textcoords="offset points",
-            ha=_side(PLACES[place][0]), fontsize=8, color=look.colours[strongest_of[one.family]], path_effects=HALO,
-        )  # fmt: skip
-        text.set_in_layout(False)
-
-
-def _box(x: float, y: float, dx: float, *, text: str) -> Bbox:
-    """Where a text would stand, in points of type."""
-    width = WIDE * len(text)
-    return Bbox.from_bounds(x - {"left": 0, "center": width / 2, "right": width}[_side(dx)], y, width, HIGH)
-
-
-def _side(dx: float) -> str:
-    return "center" if dx == 0 else "left" if dx > 0 else "right"
+    places = [(one.auc.value, 100 * one.miou.value) for one in found]
+    colours = [look.colours[strongest_of[one.family]] for one in found]
+    write_beside(ax, places, [one.strength for one in found], colours=colours, line=corners)

@@ -8,6 +8,7 @@ from typing import Any
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.tables import Table, percent
+from mia_seg.report.worth import undominated, worth_png
 
 Facts = Mapping[str, Any]
 WORTH = (
@@ -20,6 +21,10 @@ BY_ATTACK = (
     "Each model is the victim in turn. “Above plain” is the AUC less that of plain training with the same gap, on a "
     "line through the plain trainings and chance. Each interval holds by itself, over scenes and pairs of models."
 )
+BEHIND = (
+    "Every training behind every defense, by the strongest attack that its attacker can try there. “Dominated by” is "
+    "over all of them here, and names no more than three."
+)
 CANARIES = "Scenes with wrong labels, which a model can only learn by heart: the worst case. They count nowhere else."
 COLUMNS = (
     "Training", "Dominated by", "Chosen", "Models", "mIoU members, %", "mIoU others, %", "Gap", "AUC, strongest [95%]",
@@ -31,12 +36,12 @@ KINDS = {"more": "above plain training with the same gap", "less": "below plain 
 
 def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
     """All that the template asks for. name: of the file without its suffix. depth: folders from the index to it."""
-    picture = f"data:image/png;base64,{b64encode(arms_png(facts)).decode()}"
     return {
         "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": said(facts),
-        "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts), "picture": picture,
-        "tables": [_worth(facts), _by_attack(facts), *_canaries(facts)], "command": command(facts),
-        "digests": _digests(facts),
+        "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts),
+        "picture": _image(arms_png(facts)), "command": command(facts),
+        "tables": [_worth(facts), *_behind(facts), _by_attack(facts), *_canaries(facts)],
+        "digests": _digests(facts), "worth": _image(worth_png(facts)) if "frontier" in facts else "",
     }  # fmt: skip
 
 
@@ -74,11 +79,21 @@ def measured(facts: Facts) -> list[str]:
                 found.append(f"{name} (by {_listed(by)})")
         quiet += [] if any(kinds.values()) else [name]
         beyond += [] if next(iter(one["above"].values()))["inside"] else [name]
-    texts = [f"AUC shown {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
+    texts = [_over_defenses(facts)] if "frontier" in facts else []
+    texts += [f"AUC shown {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
     texts += [f"No difference from plain training with the same gap shown: {_listed(quiet)}."] if quiet else []
     if beyond:
         texts.append(f"Overfits more than any plain training, so that the line is only drawn on: {_listed(beyond)}.")
     return texts
+
+
+def _over_defenses(facts: Facts) -> str:
+    """Which trainings, behind which defenses, are worth having."""
+    named = names(facts)
+    kept = [(named[one["title"]], defense_name(one["defense"])) for one in undominated(facts)]
+    by_defense = {defense: _listed([one for one, of in kept if of == defense]) for _, defense in kept}
+    told = "; ".join(f"with {defense} {found}" for defense, found in by_defense.items())
+    return f"Over all defenses too, not dominated are, from the least leak: {told}."
 
 
 def unshown(facts: Facts) -> list[str]:
@@ -98,7 +113,11 @@ def command(facts: Facts) -> str:
     words = ["mia-seg", "fleet", *(one["shadow"] for one in facts["others"])]
     words += [word for one in facts["plain"] for word in ("--curve", one["shadow"])]
     words += [word for attack in first["digests"]["attackers"] for word in ("--attack", attack)]
-    words += ["--defense", first["defense"], "--models", str(first["models"]), "--seed", str(first["seed"])]
+    points, others = facts.get("frontier", [first]), {one["title"] for one in facts["others"]}
+    met = {one["defense"] for one in points if one["title"] in others or not others}
+    for defense in dict.fromkeys(one["defense"] for one in points):
+        words += ["--defense" if defense in met else "--curve-defense", defense]
+    words += ["--models", str(first["models"]), "--seed", str(first["seed"])]
     return shlex.join(words)
 
 
@@ -130,10 +149,32 @@ def _worth(facts: Facts) -> Table:
         better = ", ".join(named[title] for title in one["dominated_by"]) or "–"
         chosen = ", ".join(dict.fromkeys(_attack(name) for name in one["strongest"]["chosen"]))
         shares = [percent(one["miou"][key]) for key in ("members", "others", "gap")]
-        minutes = "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
         words = [named[one["title"]], better, chosen]
-        rows.append([*words, str(one["models"]), *shares, _between(one["strongest"], ".3f"), minutes])
+        rows.append([*words, str(one["models"]), *shares, _between(one["strongest"], ".3f"), _minutes(one)])
     return Table("What each training is worth", WORTH, list(COLUMNS), rows, texts=3)
+
+
+def _behind(facts: Facts) -> list[Table]:
+    """What each training is worth behind each defense; nothing where there was one defense."""
+    if "frontier" not in facts:
+        return []
+    named, rows = names(facts), list[list[str]]()
+    for one in facts["frontier"]:
+        better = [f"{named[by['title']]}, {defense_name(by['defense'])}" for by in one["dominated_by"]]
+        told = "; ".join(better[:3]) + (f" and {len(better) - 3} more" if better[3:] else "")
+        leak, minutes = _between(one["strongest"], ".3f"), _minutes(one)
+        words = [named[one["title"]], defense_name(one["defense"]), told or "–"]
+        rows.append([*words, percent(one["miou"]["others"]), leak, minutes])
+    columns = ["Training", "Defense", "Dominated by", "mIoU others, %", "AUC, strongest [95%]", "Minutes"]
+    return [Table("Trainings behind defenses", BEHIND, columns, rows, texts=3)]
+
+
+def _minutes(one: Facts) -> str:
+    return "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
+
+
+def _image(picture: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(picture).decode()}"
 
 
 def _by_attack(facts: Facts) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
-from mia_seg.defenses import AnswerDefense
+from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.arms import IMAGE_LOSS, Compared, image_loss
 from mia_seg.evaluate.audit import data_name, versions
@@ -32,8 +32,8 @@ def request(
 ) -> Request:
     """What a fleet's own audit asks for, checked.
 
-    models: how many of its models are looked at; None: all. Raises MiaSegError for one shadow, for attacks that need no
-    fleet, and for defenses that change more than answers.
+    models: how many of its models are looked at; None: all. Raises MiaSegError for one shadow and for attacks that need
+    no fleet.
     """
     adversary = checks.shadow_of(name).adversary
     if not isinstance(adversary, Fleet):
@@ -44,12 +44,6 @@ def request(
     if models is not None and models > adversary.models:
         raise MiaSegError(f"Fleet '{name}' has {adversary.models} models, not {models}. Lower --models.")
     found = checks.request(adversary.victim, name, defended, attacked=attacked)
-    for defense in found.defenses:
-        if not isinstance(defense.component, AnswerDefense):
-            raise MiaSegError(
-                f"Defense '{defense.label}' changes the forward pass, and a fleet is asked behind defenses that change "
-                f"the answer alone. Choose one that does: argmax, rounding, temperature, gaussian."
-            )
     for attack in found.attacks:
         if not isinstance(attack.component, FleetAttack):
             raise MiaSegError(
@@ -78,8 +72,8 @@ def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
 def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared]:
     """A fleet as arms, by the defense that its models answer behind; attacks are the same behind each.
 
-    Whoever has whole answers can do to them what a defense does. So without a defense all that was rehearsed is within
-    an attacker's reach, and behind one what was rehearsed behind it.
+    Whoever has whole answers can do to them what a defense of answers does. So without a defense all that was rehearsed
+    behind such ones is within an attacker's reach, and behind one what was rehearsed behind it.
     """
     by_defense: dict[str, list[Rehearsed]] = {}
     for one in rehearsed:
@@ -89,6 +83,7 @@ def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared
     every = {
         attack if defense == UNDEFENDED.label else f"{attack} behind {defense}": arm
         for defense, mine in sorted(arms.items(), key=lambda item: item[0] != UNDEFENDED.label)
+        if not isinstance(_defense(by_defense[defense]), NetworkDefense)
         for attack, arm in mine.items()
     }
     return {
@@ -100,6 +95,10 @@ def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared
         )
         for defense, alike in by_defense.items()
     }
+
+
+def _defense(alike: Sequence[Rehearsed]) -> Defense:
+    return alike[0].fitted.seen[0].audited.defense.component
 
 
 def _minutes(models: Sequence[TrainedModel], store: Store) -> float | None:

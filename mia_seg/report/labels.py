@@ -1,0 +1,51 @@
+"""Short texts beside points of a figure, clear of points, of each other and of lines."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
+
+HALO = [withStroke(linewidth=2.5, foreground="white")]
+# Where a label may stand beside its point, in points of type; the first that is free is taken.
+PLACES = ((6, 5), (6, -11), (-6, 5), (-6, -11), (0, 9), (0, -15), (12, -3), (-12, -3))
+WIDE, HIGH = 5.6, 9.0  # of a character
+
+
+def write_beside(
+    ax: Axes, points: npt.ArrayLike, texts: Sequence[str], *, colours: Sequence[str], line: npt.ArrayLike = ()
+) -> None:
+    """Write a text beside each point [P, 2] of the data. line: corners [C, 2] of one to keep clear of.
+
+    The axes must be as they will be drawn: limits and size are read. An empty text takes no room.
+    """
+    scale = 72 / ax.figure.dpi
+    spots, corners = (
+        scale * ax.transData.transform(np.reshape(np.asarray(of, np.float64), (-1, 2))) for of in (points, line)
+    )
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
+    taken += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(corners)]
+    for point, (x, y), text, colour in zip(np.asarray(points), spots, texts, colours, strict=True):
+        if not text:
+            continue
+        boxes = [_box(x + dx, y + dy, dx, text=text) for dx, dy in PLACES]
+        place = min(range(len(PLACES)), key=lambda i: boxes[i].count_overlaps(taken))
+        taken.append(boxes[place])
+        written = ax.annotate(
+            text, point, PLACES[place], textcoords="offset points", ha=_side(PLACES[place][0]), fontsize=8,
+            color=colour, path_effects=HALO,
+        )  # fmt: skip
+        written.set_in_layout(False)
+
+
+def _box(x: float, y: float, dx: float, *, text: str) -> Bbox:
+    """Where a text would stand, in points of type."""
+    width = WIDE * len(text)
+    return Bbox.from_bounds(x - {"left": 0, "center": width / 2, "right": width}[_side(dx)], y, width, HIGH)
+
+
+def _side(dx: float) -> str:
+    return "center" if dx == 0 else "left" if dx > 0 else "right"
