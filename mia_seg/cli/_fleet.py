@@ -281,10 +281,18 @@ def _show(facts: dict[str, Any]) -> None:
         [_part(part) for part in facts["parts"]],
     )
     screen.out().print(said(facts), markup=False)
+    if facts["own_thresholds"]:
+        screen.out().print(apart(facts["own_thresholds"]), markup=False)
     if "canaries" in facts:
         screen.out().print(worst(facts["canaries"]), markup=False)
     if "privacy" in facts:
         screen.out().print(proven(facts["privacy"]), markup=False)
+
+
+def apart(rates: dict[str, Any]) -> str:
+    """What is told with a threshold a scene, in one sentence."""
+    found = (f"{said} {_ends(rates[t]['tpr'])}, of others {rates[t]['fpr']:.3f}" for t, said in TARGETS.items())
+    return f"With a threshold of each scene's own, so that none is accused more often than others: {'; '.join(found)}."
 
 
 def worst(canaries: dict[str, Any]) -> str:
@@ -337,6 +345,11 @@ def _bounded(rate: dict[str, Any] | str) -> str:
     if rate["low"] is None:
         return f"{rate['value']:.3f} [needs 6 models]"
     return f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
+
+
+def _ends(rate: dict[str, Any]) -> str:
+    """A rate, with its interval where there are models enough."""
+    return f"{rate['value']:.3f}" if rate["low"] is None else _bounded(rate)
 
 
 def _band(against: dict[str, Any]) -> str:

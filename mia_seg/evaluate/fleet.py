@@ -14,6 +14,7 @@ from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.attacks._readings import Readings
 from mia_seg.metrics import in_turn, per_scene
 from mia_seg.metrics._ranking import Booleans
+from mia_seg.metrics.calibrated import calibrated
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
@@ -86,7 +87,7 @@ class FleetAudit:
 def audited(
     fleet: Readings, method: FleetAttack, described: Described, *, seed: int = 0, rounds: int = per_scene.ROUNDS
 ) -> FleetAudit:
-    """Pooled AUC and TPRs with intervals, each group's AUC with its null band, and the same by what scenes show.
+    """Pooled AUC and TPRs with intervals, TPRs with a threshold a scene, each group's AUC with its null band, by kind.
 
     `method`: as it was asked for; its settings are tuned anew whenever memberships are shuffled. Raises MiaSegError
     where there are too few models for it. Canaries count in `facts["canaries"]` alone.
@@ -97,11 +98,13 @@ def audited(
     fleet, described = fleet.take(natural), described.take(natural)
     estimate = rehearsing(fleet, method)
     own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
+    apart = calibrated(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
     parts = [{"part": name, "rare": rare} | _part(found, kept_U) for name, rare, kept_U in _parts(described)]
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
+        "own_thresholds": apart and {target: asdict(rate) for target, rate in apart.items()},
         "fdr": FDR, "fewest": found.fewest(), "parts": parts,
     } | worst  # fmt: skip
     return FleetAudit(facts, described, found)

@@ -1,0 +1,95 @@
+"""TPR where each scene has a threshold of its own, so that none is accused more often than the FPR says.
+
+One threshold for all scenes has that FPR on average. Scenes whose scores spread widely are then accused wrongly far
+more often than others (the point is that of Jälkö, Pradhan, Räisä & Honkela, arXiv 2605.25819; the rule here is the
+textbook's interval for one further draw of a normal law). Axes: M models in pairs, N scenes in U units; F target FPRs.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtr
+
+from mia_seg.metrics._ranking import Booleans
+from mia_seg.metrics.in_turn import DRAWS, Bounded, bounded
+from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.membership import TARGETS
+from mia_seg.metrics.per_scene import Estimate, divided
+
+LEAST_PAIRS = 3  # two scores of models that left a scene out have a deviation, beside the victim's own pair
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The TPR at a target FPR, with its 95% interval, and the FPR that was realised over all scenes."""
+
+    tpr: Bounded
+    fpr: float
+
+
+def calibrated(
+    estimate: Estimate, inside_MN: npt.ArrayLike, *, groups: Sequence[Hashable] | None = None, seed: int = 0
+) -> dict[str, Calibrated] | None:
+    """By target FPR ("0.1", "0.01", "0.001"), all M models in turn; None below three pairs.
+
+    A model's score of a scene is a draw beyond those of the other pairs' models that left the scene out: its surprise
+    is Student's, if such scores are normal. A call needs no other scene, so that few scenes resolve any target. The
+    interval is that of `in_turn.pooled`. Raises MiaSegError as `per_scene.divided`.
+    """
+    inside_MN, units_N = divided(inside_MN, groups)
+    pairs = len(inside_MN) // 2
+    if pairs < LEAST_PAIRS:
+        return None
+    counts, models = (int(units_N.max()) + 1, pairs), np.arange(len(inside_MN))
+    called_FMN = _called(estimate(models, inside_MN), inside_MN)
+    tpr_F, fpr_F = _share(called_FMN, inside_MN), _share(called_FMN, ~inside_MN)
+    variances = _over_units(called_FMN, inside_MN, units_N, seed=seed), _over_pairs(estimate, inside_MN)
+    rates = (bounded(float(tpr), parts, counts) for tpr, *parts in zip(tpr_F, *variances, strict=True))
+    found = (Calibrated(rate, float(fpr)) for rate, fpr in zip(rates, fpr_F, strict=True))
+    return dict(zip((f"{target:g}" for target in TARGETS), found, strict=True))
+
+
+def surprise(scores_MN: Floats, inside_MN: Booleans) -> Floats:
+    """How likely a model that left the scene out would score as high [M, N], by the other pairs' that did."""
+    pairs, left_MN = len(scores_MN) // 2, np.where(inside_MN, 0.0, scores_MN)
+    out_PN = left_MN[0::2] + left_MN[1::2]  # of each pair the score of the one that left the scene out
+    others = pairs - 1
+    found = np.empty_like(scores_MN)
+    for pair in range(pairs):
+        apart_PN = np.delete(out_PN, pair, axis=0)
+        middle_N, spread_N = apart_PN.mean(0), apart_PN.std(0, ddof=1) * np.sqrt(1 + 1 / others)
+        for model in (2 * pair, 2 * pair + 1):
+            with np.errstate(divide="ignore", invalid="ignore"):  # without spread: surely above, below, or as likely
+                beyond_N = np.nan_to_num((scores_MN[model] - middle_N) / spread_N, nan=0.0)
+            found[model] = stdtr(others - 1, -beyond_N)
+    return found
+
+
+def _called(scores_MN: Floats, inside_MN: Booleans) -> Booleans:
+    """Whom each target calls a member: [F, M, N]."""
+    return np.asarray(surprise(scores_MN, inside_MN) <= np.array(TARGETS)[:, None, None])
+
+
+def _share(called_FMN: Booleans, side_MN: Booleans) -> Floats:
+    return np.asarray(called_FMN[:, side_MN].mean(-1))
+
+
+def _over_units(called_FMN: Booleans, inside_MN: Booleans, units_N: Integers, *, seed: int) -> Floats:
+    """The TPRs' variance [F] over draws of the units."""
+    count = int(units_N.max()) + 1
+    hits_FN, size_N = (called_FMN & inside_MN).sum(1), inside_MN.sum(0)
+    hits_UF = np.stack([np.bincount(units_N, row, count) for row in hits_FN], -1)
+    draws_BU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    return np.asarray((draws_BU @ hits_UF / (draws_BU @ np.bincount(units_N, size_N, count))[:, None]).var(0, ddof=1))
+
+
+def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:
+    """The jackknife's variance [F] over pairs; NaN where too few would be left."""
+    pairs = np.arange(len(inside_MN)) // 2
+    if pairs[-1] < LEAST_PAIRS:
+        return np.full(len(TARGETS), np.nan)
+    kept = [np.flatnonzero(pairs != pair) for pair in range(pairs[-1] + 1)]
+    found_PF = np.stack([_share(_called(estimate(m, inside_MN[m]), inside_MN[m]), inside_MN[m]) for m in kept])
+    return np.asarray((len(kept) - 1) * found_PF.var(0))
