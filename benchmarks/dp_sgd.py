@@ -23,6 +23,7 @@ from mia_seg.metrics.auditing import epsilon_one_run
 from mia_seg.objectives import Batch, Stage
 from mia_seg.objectives.supervised import Supervised
 from mia_seg.segmenters import Network
+from mia_seg.segmenters._layout import laid
 from mia_seg.segmenters._norm import normed
 from mia_seg.segmenters.pspnet import PSPNet
 from mia_seg.updates import Step, Training, Update
@@ -47,7 +48,7 @@ def main() -> None:
 def cost(size: tuple[int, int], rounds: int) -> None:
     network = normed(PSPNet(backbone="resnet18").build(CLASSES), "group").train()
     image, labels = torch.rand(BATCH, 3, *size), torch.randint(CLASSES, (BATCH, *size))
-    given = Batch(image.contiguous(memory_format=torch.channels_last), labels, torch.arange(BATCH))
+    given = Batch(laid(image), labels, torch.arange(BATCH))
     terms = Training("cost", scenes=150, batch=BATCH, steps=10)
     steps = {
         "plain": stepping(network, SGD(), given, terms=terms),

@@ -17,6 +17,7 @@ from mia_seg.objectives import Batch, Objective
 from mia_seg.objectives.dual import is_weak
 from mia_seg.recipes import Train
 from mia_seg.segmenters import Segmenter
+from mia_seg.segmenters._layout import laid, layout
 from mia_seg.train._optimizers import modules_of, optimizers_of, train_alone
 
 CLASSES, CROP, SCENES = 8, (48, 64), 8
@@ -51,9 +52,9 @@ def stepper(segmenter, section, epoch):
     settings = {"name": segmenter, "backbone": "resnet18"}
     network = plugins.from_section(segmenters, Segmenter, settings, where="[segmenter]").build(CLASSES)
     made = plugins.from_section(objectives, Objective, section, where="[objective]")
-    goal = made.build(network.to(memory_format=torch.channels_last), CLASSES, ids=half_weak()).train()
+    goal = made.build(network.to(memory_format=layout()), CLASSES, ids=half_weak()).train()
     optimizers = optimizers_of(goal, Train(epochs=1, batch=SCENES, lr=0.02, crop=CROP))
-    image = torch.rand(SCENES, 3, *CROP).contiguous(memory_format=torch.channels_last)
+    image = laid(torch.rand(SCENES, 3, *CROP))
     labels = (
         torch.randint(CLASSES, (SCENES, CROP[0] // 8, CROP[1] // 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)
     )

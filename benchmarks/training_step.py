@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 
 from mia_seg import recipes, train
 from mia_seg.data import Scenes
+from mia_seg.segmenters._layout import laid
 from mia_seg.workspace import fastest
 
 
@@ -59,9 +60,9 @@ def bare_loop(settings, scenes):
 
     def loop() -> None:
         for images, labels in stacked:
-            channels_last = images.contiguous(memory_format=torch.channels_last)
+            placed = laid(images)
             with torch.autocast("cpu", torch.bfloat16, enabled=wanted.precision == "bf16-mixed"):
-                loss, _ = network.loss(channels_last, labels)
+                loss, _ = network.loss(placed, labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -30,6 +30,7 @@ from mia_seg.plugins import settings_of
 from mia_seg.progress import Bar, track
 from mia_seg.query.answers import Answer, Answers
 from mia_seg.segmenters._backbone import dilate
+from mia_seg.segmenters._layout import laid, layout
 from mia_seg.store import replace
 from mia_seg.train._finite import Place, all_finite, check_loss
 from mia_seg.values import Batch, Epochs, Rate, Weight, Whole
@@ -165,7 +166,7 @@ def scored(network: nn.Module, inputs: Iterable[Tensor], count: int, *, settings
     network.eval()
     device, draw, rows = next(network.parameters()).device, np.random.default_rng(seed), []
     for whole in track(inputs, "  scoring", count):
-        logits = network(_laid(torch.stack(_patches(whole.to(device), settings, draw)))).float().cpu().numpy()
+        logits = network(laid(torch.stack(_patches(whole.to(device), settings, draw)))).float().cpu().numpy()
         rows.append(logits[:, 1].astype(np.float64) - logits[:, 0].astype(np.float64))
     # Windows of scenes of different sizes differ in number: short rows are filled with their own mean.
     width = max(len(row) for row in rows)
@@ -211,7 +212,7 @@ def resnet50(channels: int) -> nn.Module:
     )
     dilate(network.layer3, 1)
     dilate(network.layer4, 1)
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=layout())
 
 
 def random_patch(input_CHW: Tensor, patch: tuple[int, int], draw: np.random.Generator) -> Tensor:
@@ -267,7 +268,7 @@ def _train(
             losses, rates = list[Tensor](), list[float]()
             for places in np.array_split(draw.permutation(len(fit)), batches):
                 inputs, targets = fit.batch(places, settings, draw)
-                logits = wrapped(_laid(fabric.to_device(inputs)))
+                logits = wrapped(laid(fabric.to_device(inputs)))
                 loss = F.cross_entropy(logits.float(), fabric.to_device(targets))
                 optimizer.zero_grad()
                 fabric.backward(loss)
@@ -314,17 +315,12 @@ def _validate(
     places = np.tile(np.arange(len(check)), 4)
     for part in np.array_split(places, -(-len(places) // settings.batch)):
         inputs, _ = check.batch(part, settings, draw)
-        logits = network(_laid(fabric.to_device(inputs))).double().cpu()
+        logits = network(laid(fabric.to_device(inputs))).double().cpu()
         odds.append(logits[:, 1] - logits[:, 0])
     odds_4N = torch.cat(odds).reshape(4, len(check))
     members_4N = torch.from_numpy(check.members).double().expand(4, -1)
     loss = F.binary_cross_entropy_with_logits(odds_4N, members_4N).item()
     return loss, auc(odds_4N.mean(0).numpy(), check.members) if np.isfinite(loss) else 0.0
-
-
-def _laid(inputs: Tensor) -> Tensor:
-    """As convolutions want them; done on the device, which turns a batch round faster than the processor."""
-    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _room(size: tuple[int, int], patch: tuple[int, int]) -> tuple[int, int]:

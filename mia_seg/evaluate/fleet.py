@@ -104,7 +104,7 @@ def audited(
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
-        "own_thresholds": apart and {target: asdict(rate) for target, rate in apart.items()},
+        "own_thresholds": None if apart is None else {target: asdict(rate) for target, rate in apart.items()},
         "fdr": FDR, "fewest": found.fewest(), "parts": parts,
     } | worst  # fmt: skip
     return FleetAudit(facts, described, found)

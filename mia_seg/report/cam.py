@@ -13,6 +13,7 @@ from mia_seg.attacks.patch_resnet50 import PatchAttacker, represent
 from mia_seg.data import IGNORE
 from mia_seg.query.answers import Answer
 from mia_seg.report.deletion import Score
+from mia_seg.segmenters._layout import laid
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def scorer(attacker: PatchAttacker, answer: Answer) -> Score:
             for mask in masks_MHW
         )
         inputs = torch.stack([represent(one, attacker.settings.representation) for one in left])
-        logits = network(inputs.to(_device(network)).contiguous(memory_format=torch.channels_last)).double().cpu()
+        logits = network(laid(inputs.to(_device(network)))).double().cpu()
         return np.asarray(logits[:, 1] - logits[:, 0])
 
     return score
@@ -71,7 +72,7 @@ def _device(network: nn.Module) -> torch.device:
 
 
 def _map(extractor: CAM, input_1CHW: Tensor) -> np.ndarray:
-    extractor.model(input_1CHW.contiguous(memory_format=torch.channels_last))
+    extractor.model(laid(input_1CHW))
     member, nonmember = (extractor(class_idx=c, normalized=False)[0].float() for c in (1, 0))
     raised = F.interpolate((member - nonmember)[None], input_1CHW.shape[-2:], mode="bilinear", align_corners=False)
     return raised[0, 0].cpu().numpy()

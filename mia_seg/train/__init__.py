@@ -17,6 +17,7 @@ from mia_seg.objectives import NETWORK, Batch, Judged, Stage
 from mia_seg.progress import Bar
 from mia_seg.recipes import Recipe
 from mia_seg.segmenters import Drawn, Network
+from mia_seg.segmenters._layout import layout
 from mia_seg.store import reading, seed_of
 from mia_seg.train import _made
 from mia_seg.train._company import Company
@@ -111,7 +112,7 @@ def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
         network, path, f"{path} holds another architecture than the recipe's [segmenter]",
         fix="Delete its folder and train again, or correct the recipe.",
     )  # fmt: skip
-    return network.to(memory_format=torch.channels_last).eval()
+    return network.to(memory_format=layout()).eval()
 
 
 class Training:

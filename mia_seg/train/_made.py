@@ -9,6 +9,7 @@ from mia_seg import objectives, plugins, segmenters, updates
 from mia_seg.objectives import Goal, Objective
 from mia_seg.recipes import Recipe
 from mia_seg.segmenters import Network, Segmenter
+from mia_seg.segmenters._layout import laid, layout
 from mia_seg.segmenters._norm import normed
 from mia_seg.train._loading import Part
 from mia_seg.updates import Training as Terms
@@ -22,7 +23,7 @@ def build(section: dict[str, Any], classes: int) -> Network:
 
 def fresh_network(recipe: Recipe, classes: int, seed: int) -> Network:
     torch.manual_seed(seed)
-    return build(recipe.segmenter, classes).to(memory_format=torch.channels_last)
+    return build(recipe.segmenter, classes).to(memory_format=layout())
 
 
 def goal_of(recipe: Recipe, network: Network, classes: int, *, ids: Sequence[str]) -> Goal:
@@ -36,7 +37,7 @@ def update_of(recipe: Recipe) -> Update:
 
 
 def placed(part: Part) -> Part:
-    return part[0].contiguous(memory_format=torch.channels_last), part[1], part[2]
+    return laid(part[0]), part[1], part[2]
 
 
 def check_update(recipe: Recipe, classes: int, terms: Terms) -> None:
