@@ -93,13 +93,15 @@ def audit(
     workspace = Workspace(Store(Path(store)), root, Path(reports), device)
     held = None
     if (predict is None) == (victim is None):
-        raise MiaSegError("Give predict, a function, or victim, the name of a recipe: one of the two.")
+        raise MiaSegError(
+            "mia.audit takes predict (a function) or victim (the name of a recipe). Give exactly one of them."
+        )
     if predict is not None:
         told = {"labels": labels, "members": members, "groups": groups, "ids": ids}
         held = _brought(predict, scenes, told, meaning=_meaning(classes, class_map), answers=answers, door=door or {},
                         name=name, store=Path(store))  # fmt: skip
     if shadows and shadow is not None:
-        raise MiaSegError("shadow names a recipe, and shadows asks for one to be written. Give one of them.")
+        raise MiaSegError("shadow names a recipe, and shadows has a recipe written for so many. Give one of them.")
     audited = victim or name
     if shadows:
         shadow = fleet_of(audited, shadows, workspace)
@@ -247,7 +249,7 @@ class Audit(Audits):
         seeds: Sequence[int], repeats: int = 1, quick: bool = False, workspace: "Workspace",
     ) -> None:  # fmt: skip
         if quick and defenses:
-            raise MiaSegError("quick chooses among the usual defenses, and these are named. Leave one of the two out.")
+            raise MiaSegError("quick takes the usual defenses without SynFeat. Leave it out where you name defenses.")
         tried, left_out = (attacks, {}) if attacks else _usual(victim, shadow, workspace.data_root)
         usual = defenses or _usual_defenses(victim, shadow, quick)
         request = _request(victim, shadow, usual, attacks=tried, repeats=repeats)

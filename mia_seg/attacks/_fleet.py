@@ -61,9 +61,9 @@ class FleetAttack(Attack):
         name, least = type(self).__module__.rpartition(".")[2], 2 * self.least_pairs() + 2
         if shadows < least:
             raise MiaSegError(
-                f"Attack '{name}' needs {least} shadows: when one plays the victim to choose the threshold, its pair "
-                f"is left out, and {least - 2} are to compare with. There are {shadows}: give [adversary] models = "
-                f"{least} or more, or leave the attack out."
+                f"Attack '{name}' needs {least} shadows: one pair plays the victim to choose the threshold, and "
+                f"{least - 2} are to compare with. There are {shadows}. Set [adversary] models = {least} or more, or "
+                f"leave the attack out."
             )
         models: int | None = getattr(self, "models", None)
         fewest, most = self.kinds() * self.least_pairs(), shadows // 2 * self.kinds()

@@ -100,8 +100,8 @@ def prior(shadows_RN: np.ndarray) -> Prior:
     middle = float(np.median(variance_N))
     if middle <= (FLAT * np.abs(shadows_RN).max()) ** 2:
         raise MiaSegError(
-            f"Attack 'bavaria' has no variance: the {count} shadows of a kind all read the same of most scenes. Give "
-            f"more models; if shadows never differ, they all answer alike and nothing can be told."
+            f"Attack 'bavaria' has no variance: the {count} shadows of a kind all answer most scenes alike. Give more "
+            f"models. If that does not help, all shadows answer alike and the attack cannot work."
         )
     logs_N, half = np.log(variance_N.clip(LEAST * middle)), (count - 1) / 2
     worth = _inverse_trigamma(float(logs_N.var() - polygamma(1, half)))

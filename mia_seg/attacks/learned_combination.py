@@ -39,8 +39,8 @@ class LearnedCombination(Attack):
         folds = min(FOLDS, *(len(np.unique(known.groups_N[members_N == side])) for side in (True, False)))
         if folds < 2:
             raise MiaSegError(
-                "The shadow has fewer than two groups of members or of non-members; the attack needs two of each to "
-                "learn and to validate. Give the shadow more scenes."
+                "Attack 'learned_combination': the shadow has fewer than two groups of members or of non-members, and "
+                "two of each are needed to learn and to validate. Give the shadow more scenes."
             )
         held_N = np.zeros(len(members_N))
         for side in _folds(known, folds):

@@ -240,8 +240,8 @@ def validation(known: Membership, draw: np.random.Generator) -> np.ndarray:
         groups = np.unique(known.groups_N[known.members_N == side])
         if len(groups) < 2:
             raise MiaSegError(
-                f"The shadow has {len(groups)} {'member' if side else 'non-member'} groups; an attack needs two of "
-                f"each to learn and to validate. Give the shadow more scenes."
+                f"The patch attack needs two groups of members and two of non-members, to learn and to validate, and "
+                f"the shadow has {len(groups)} of {'members' if side else 'non-members'}. Give the shadow more scenes."
             )
         chosen = draw.permutation(groups)[: max(1, round(VALIDATION_SHARE * len(groups)))]
         held |= np.isin(known.groups_N, chosen) & (known.members_N == side)

@@ -65,7 +65,7 @@ def _look(data_root: Path | None, as_json: bool) -> None:
         print(json.dumps(told, indent=1))
     if faults:
         raise MiaSegError(
-            f"{faults} of the above need attention. A recipe with an ok can be run where its data set has no problem."
+            f"{faults} of the above have a problem. A recipe marked ok can be run if its data set has none."
         )
     others = "" if data_root is None else "mia-seg check --all, to read every file, or "
     screen.following([], f"{others}mia-seg run VICTIM SHADOW")

@@ -138,7 +138,10 @@ def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
 
     if grid is not None:
         if given:
-            raise MiaSegError(f"--grid {grid} says what is compared, and how. Leave out names, and options of theirs.")
+            raise MiaSegError(
+                f"--grid {grid} says what is compared, and how. Leave out the fleets, --attack, --defense, --curve, "
+                f"--models, --seed and --rounds."
+            )
         return grids.load_fleets(grid)
     if not given.get("names") and not given.get("curve"):
         raise MiaSegError(

@@ -41,7 +41,7 @@ def verify(root: StoreRoot = STORE) -> None:
     for _, sentence in found:
         screen.out().print(sentence, markup=False)
     if found:
-        raise MiaSegError(f"{len(found)} of {count} artefacts are not as they were written.")
+        raise MiaSegError(f"{len(found)} of {count} artefacts are not as they were written. Follow the lines above.")
     screen.out().print(f"{count} artefacts are as they were written.", markup=False)
 
 

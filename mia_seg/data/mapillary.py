@@ -139,7 +139,7 @@ def _table(config: Path, version: Version) -> dict[int, int]:
     lacking = sorted(CITYSCAPES.keys() - set(merged))
     if lacking:
         raise MiaSegError(
-            f"{config}: no label means {', '.join(lacking)} by the names of {version}. Extract the original config."
+            f"{config}: by the names of {version} no label is {', '.join(lacking)}. Extract the original config."
         )
     order = list(CITYSCAPES)
     return {value: IGNORE if name is None else order.index(name) for value, name in enumerate(merged)}

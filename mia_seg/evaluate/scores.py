@@ -54,7 +54,11 @@ class SceneScores:
         theirs = [place[self.ids[k]] for k in mine]
         members_N = self.members_N[mine]
         if not np.array_equal(members_N, other.members_N[theirs]):
-            raise MiaSegError("A member of one result is none of the other's: these are results of two splits.")
+            wrong = self.ids[mine[int(np.flatnonzero(members_N != other.members_N[theirs])[0])]]
+            raise MiaSegError(
+                f"Scene '{wrong}' is a member in one result and a non-member in the other. Compare results of one "
+                f"split."
+            )
         if members_N.all() or not members_N.any():
             return None
         return Common(self.scores_N[mine], other.scores_N[theirs], members_N, [self.groups[k] for k in mine])

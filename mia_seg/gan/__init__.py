@@ -71,7 +71,10 @@ def train(
     with reading(place):
         rows = _restore(place, objective)
     if not held:
-        raise MiaSegError(f"{title}: none of the {len(aside)} scenes kept aside has a labelled pixel to score it on.")
+        raise MiaSegError(
+            f"{title}: none of the {len(aside)} scenes kept aside for its score has a labelled pixel. Raise "
+            f"[train_generator] held_out."
+        )
     real, saved = score(network, None, held, seed=seed), time.monotonic()
     with Bar(title, settings.epochs, len(rows)) as bar:
         for epoch in range(len(rows), settings.epochs):
@@ -99,7 +102,7 @@ def load(recipe: Recipe, network: Network, classes: int, *, path: Path, model: s
         with safe_open(path, "pt") as file:
             made_for = json.loads(file.metadata()["made_by"])["model"]
     except (FileNotFoundError, SafetensorError, KeyError, TypeError) as error:
-        raise MiaSegError(f"{path} is no whole generator ({error}). Delete its folder and train it again.") from None
+        raise MiaSegError(f"{path} is no complete generator ({error}). Delete its folder and train it again.") from None
     if made_for != model:
         raise MiaSegError(
             f"{path} is the generator of the segmenter {made_for}, and this one is {model}: features of one mean "

@@ -147,5 +147,7 @@ def cut_of(network: Network) -> tuple[int, int]:
 def halvings(stride: int) -> int:
     """How often a grid is halved on the way to `stride`."""
     if stride < 1 or stride & (stride - 1):
-        raise MiaSegError(f"A cut at stride {stride} cannot be reached by halving. Cut the segmenter elsewhere.")
+        raise MiaSegError(
+            f"The segmenter is cut at stride {stride}. A generator needs a power of two: cut it elsewhere."
+        )
     return int(log2(stride))

@@ -35,7 +35,7 @@ class TargetGoal(Goal):
 def refuse_drawn(batch: Batch, called: str) -> None:
     """Raise MiaSegError where synthetic features join the batch: they have labels alone."""
     if batch.drawn is not None:
-        raise MiaSegError(f"[objective] {called} says nothing of synthetic features. Leave out [synthetic].")
+        raise MiaSegError(f"[objective] {called} cannot train on synthetic features. Leave out [synthetic].")
 
 
 def over_labelled(loss_NHW: Tensor, labels_NHW: Tensor) -> Tensor:

@@ -75,7 +75,9 @@ class DoorRecipe(AuditedRecipe):
         if self.window is not None and self.window.mirror:
             raise ValueError("[window] mirror adds logits inside a network, which a door does not show: leave it out")
         if self.split.canaries:
-            raise ValueError("[split] canaries are trained on, and behind a door training is over: leave it out")
+            raise ValueError(
+                "[split] canaries have to be trained on, and a model behind [door] is trained: leave it out"
+            )
         return self
 
     @property

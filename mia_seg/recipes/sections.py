@@ -52,7 +52,7 @@ class Train(Section):
     @model_validator(mode="after")
     def _possible(self) -> "Train":
         if self.trains == "head" and self.start is None:
-            raise ValueError("trains = 'head' leaves all else as it begins: give start, a victim trained on other data")
+            raise ValueError("trains = 'head' keeps all other weights: give start, a victim that was trained before")
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give epochs or steps, one of the two")
         if self.batch % self.accumulate or self.batch // self.accumulate < 2:
@@ -100,7 +100,7 @@ class TrainGenerator(Section):
     @model_validator(mode="after")
     def _read(self) -> "TrainGenerator":
         if self.neighbours and self.objective != "regression":
-            raise ValueError("objective = 'regression' alone reads neighbours: leave one out, or set the other")
+            raise ValueError("neighbours is for objective = 'regression' alone: set that, or leave neighbours out")
         return self
 
 

@@ -83,7 +83,7 @@ class SplitRule(BaseModel):
     def _counts_or_files(self) -> "SplitRule":
         given = self.model_fields_set.intersection(PARTS)
         if self.rule == "stated" and given:
-            raise ValueError(f"{sorted(given)[0]} is said by the data set under rule 'stated': leave it out")
+            raise ValueError(f"{sorted(given)[0]}: under rule 'stated' the data set says who is a member: leave it out")
         if self.rule != "stated" and (lacking := [name for name in PARTS if name not in given]):
             raise ValueError(f"rule '{self.rule}' needs {', '.join(lacking)}")
         for name in PARTS if self.rule != "stated" else ():

@@ -63,7 +63,7 @@ class ImageLevelNetwork(PSPNetwork):
     def outputs(self, image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
         """None that could be compared: a class that is wrongly removed teaches nothing. Raises MiaSegError."""
         raise MiaSegError(
-            "[segmenter] image_level learns what an image shows by its own loss, and this [objective] has another. "
+            "[segmenter] image_level learns an image's classes by its own loss, which this [objective] replaces. "
             "Use 'supervised' or one that adds to it, as 'reconstruction' does, or [segmenter] pspnet."
         )
 

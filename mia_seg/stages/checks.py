@@ -32,7 +32,7 @@ NO_POOL = (
     "attack out."
 )
 NO_LABELS = (
-    "Attack '{}' reads how well labels are predicted, and the scenes have none. Give their labels, or leave the attack "
+    "Attack '{}' compares predictions with labels, and the scenes have none. Give their labels, or leave the attack "
     "out."
 )
 CONTROL = "labels"  # what the patch attack's control sees: no model, and so no defense
@@ -84,7 +84,7 @@ def screen(victim: str, defended: Sequence[str], *, attacked: Sequence[str], rep
     for attack in found.attacks:
         if not isinstance(attack.component, StatisticAttack):
             raise MiaSegError(
-                f"Attack '{attack.called}' learns from a shadow, and the screen has none. Leave it out, or run "
+                f"Attack '{attack.called}' learns from a shadow, and this audit has none. Leave it out, or run "
                 f"'mia-seg run {victim} SHADOW'."
             )
     if isinstance(ours, DoorRecipe):
@@ -170,8 +170,8 @@ def same_members(name: str, own: Partition, base: str, *, others: Partition) -> 
     """A training with synthetic features goes on with the scenes of the victim that they come from."""
     if own.members != others.members:
         raise MiaSegError(
-            f"'{name}' and '{base}', of which it has its features ([synthetic] of), train on other scenes. Give "
-            f"both the same [data] and [split]."
+            f"'{name}' goes on from '{base}' ([synthetic] of), but they train on different scenes. Give both the same "
+            f"[data] and [split]."
         )
 
 
@@ -193,15 +193,15 @@ def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, vic
     own, others = shadow.dataset().classes(), victim.dataset().classes()
     if own != others:
         raise MiaSegError(
-            f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(others)}: the attack compares "
-            f"class by class. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
+            f"Shadow '{shadow_name}' has {_few(own)} and victim '{victim_name}' {_few(others)}. The attack needs the "
+            f"same classes. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
         )
 
 
 def _check_data(name: str, shadow: ShadowRecipe, victim_name: str, *, victim: AuditedRecipe) -> None:
     if _unsized(shadow.dataset()) != _unsized(victim.dataset()):
         raise MiaSegError(
-            f"Fleet '{name}' is on other data than victim '{victim_name}'. Give both the same [data], but for size, or "
+            f"Fleet '{name}' has other data than victim '{victim_name}'. Give both the same [data], but for size, or "
             f"write a fleet for this victim."
         )
 
@@ -211,13 +211,13 @@ def same_scenes(name: str, own: Partition, victim: str, *, others: Partition) ->
     for part, what in (("audited", "audited scenes"), ("pool", "pool")):
         if strays := sorted({*getattr(own, part)} ^ {*getattr(others, part)}):
             raise MiaSegError(
-                f"Fleet '{name}' and victim '{victim}' differ in their {what}: {len(strays)} are of one alone "
-                f"('{strays[0]}' is one). Give both a [split] of the same scenes; who is a member may differ."
+                f"Fleet '{name}' and victim '{victim}' differ in their {what}: only one of them has {len(strays)} "
+                f"scenes ('{strays[0]}', for one). Give both a [split] of the same scenes; members may differ."
             )
     if strays := [i for i in own.audited if own.group[i] != others.group[i]]:
         raise MiaSegError(
-            f"Fleet '{name}' and victim '{victim}' group scenes otherwise ('{strays[0]}' is one): halves would take "
-            f"apart what belongs together. Give both the same [split] rule and block."
+            f"Fleet '{name}' and victim '{victim}' group scenes differently ('{strays[0]}', for one), so halves would "
+            f"divide groups. Give both the same [split] rule and block."
         )
 
 
@@ -302,8 +302,8 @@ def same_labels(cut: Cut, victim: str) -> None:
     """What an attack has learnt on labelled scenes it cannot read of others."""
     if cut.unlabelled:
         raise MiaSegError(
-            f"The scenes of victim '{victim}' have no labels, and what a shadow teaches reads them. Name them in its "
-            f"table, or look at it alone: mia-seg audit {victim}."
+            f"The scenes of victim '{victim}' have no labels, and attacks with a shadow need them. Name label files "
+            f"in its table, or audit it without a shadow: mia-seg audit {victim}."
         )
 
 

@@ -47,8 +47,8 @@ def request(
     for attack in found.attacks:
         if not isinstance(attack.component, FleetAttack):
             raise MiaSegError(
-                f"Attack '{attack.called}' does not compare with many shadows, so a fleet says nothing of it. Choose "
-                f"one that does: base, calibration, lira, rmia."
+                f"Attack '{attack.called}' does not use many shadows, so a fleet cannot measure it. Choose one that "
+                f"does: base, calibration, lira, rmia."
             )
         attack.component.check_shadows(models or adversary.models)
     return found

@@ -125,7 +125,8 @@ def halves(cut: Partition, models: int, seed: int) -> list[Partition]:
     groups = sorted({cut.group[i] for i in audited})
     if len(groups) < 2:
         raise MiaSegError(
-            f"A fleet trains on halves, and the audited scenes are {len(groups)} group. Give more scenes."
+            f"A fleet trains on halves of the audited scenes, and these are {len(groups)} group. Raise [split] "
+            f"members and nonmembers, or make its groups smaller."
         )
     found = []
     for pair in range(models // 2):

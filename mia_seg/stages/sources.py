@@ -121,4 +121,6 @@ class Sources:
 
 def _check_labelled(cut: Cut, whose: str) -> None:
     if cut.unlabelled:
-        raise MiaSegError(f"The data of {whose} have no labels, and training needs them. Name them in the table.")
+        raise MiaSegError(
+            f"The data of {whose} have no labels, and training needs them. Name label files in the table."
+        )

@@ -316,8 +316,8 @@ def _check_free(target: Path) -> None:
     """Refuse what lies in the place of an artefact, before hours go into making it."""
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise MiaSegError(
-            f"{target} is in the way: it has no {MADE}, so that it is no artefact. Remove it and run the same command "
-            f"again."
+            f"{target} is in the way: it has no {MADE}, so it is no artefact of mia-seg. Remove it and run the "
+            f"same command again."
         )
 
 

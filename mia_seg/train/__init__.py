@@ -200,7 +200,9 @@ class Training:
         faults = [part for part in parts if isinstance(part, MiaSegError)]
         # One that left alone would let the others wait for it.
         if self.plan.world > 1 and self._sum(torch.tensor(float(len(faults)), device=self.fabric.device)).item():
-            faults.append(MiaSegError(f"{self.title}: another process cannot read a scene, and says which."))
+            faults.append(
+                MiaSegError(f"{self.title}: another process cannot read a scene. Its own error names the file.")
+            )
         if faults:
             raise faults[0]
         placed = [

@@ -81,8 +81,8 @@ class Callable(Door):
         held = HELD.get(str(self.held))
         if held is None:
             raise MiaSegError(
-                "Door 'callable': the function that Python had in hand is not there now. Call mia.audit(predict, ...) "
-                "again, or name the function in [door] target = 'module:function'."
+                "Door 'callable': this process does not have the function that mia.audit was given. Call "
+                "mia.audit(predict, ...) again, or name the function in [door] target = 'module:function'."
             )
         return held.function
 
