@@ -31,9 +31,9 @@ FLAT = 1e-12  # equal numbers may differ in their last bits from their mean
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of a scene's readings before they are seen: a mean and a variance.
+    """What is known of a scene before it is read: a mean and a variance.
 
-    means, variances: how many readings each is worth.
+    means, variances: how many readings the prior mean and the prior variance are worth.
     """
 
     mean: float
@@ -90,7 +90,7 @@ class Bavaria(FleetAttack):
 
 
 def prior(shadows_RN: np.ndarray) -> Prior:
-    """The prior that the readings [R, N] of N scenes by R shadows of one kind speak for, R at least 2.
+    """The prior that fits the readings [R, N] of N scenes by R shadows of one kind, R at least 2.
 
     Variances: for s^2 of R readings, log s^2 varies by trigamma((R - 1) / 2) and by trigamma(variances / 2), and what
     its mean is off is digamma's of the same. Means: the variance of scenes' means is the mean s^2 (1/R + 1/means).

@@ -33,7 +33,7 @@ class LearnedCombination(Attack):
     strength: Strength = 0.1
 
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "LinearAttacker":
-        """The threshold is chosen on scores by weights that were fitted to other groups of the shadow."""
+        """Fit the weights. The threshold is chosen on cross-validated scores, by groups of the shadow."""
         del seed, fabric
         features_NF, members_N = features(answers.statistics), known.members_N
         folds = min(FOLDS, *(len(np.unique(known.groups_N[members_N == side])) for side in (True, False)))

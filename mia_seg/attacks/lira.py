@@ -65,7 +65,7 @@ class LiRA(FleetAttack):
         return np.asarray(-loss_N - np.log(-np.expm1(-loss_N)))
 
     def tuned(self, fleet: Readings) -> Self:
-        """`auto` is settled by the whole fleet, so that rehearsals and the victim are judged alike."""
+        """Settle variance = 'auto' by the size of the whole fleet: rehearsals and the victim are then judged alike."""
         enough = 2 * self.pairs(fleet) >= ENOUGH
         variance = ("scene" if enough else "fixed") if self.variance == "auto" else self.variance
         return self.model_copy(update={"variance": variance})

@@ -82,7 +82,7 @@ class PatchResNet50(Attack):
 
 
 class Side(ABC):
-    """What an attacker fits on, or validates on: places with a membership; answers stay on disk until they are cut."""
+    """Answers with memberships to fit or validate on, by place. They stay on disk until a patch is cut."""
 
     members: np.ndarray
 
@@ -147,7 +147,7 @@ class PatchAttacker(Attacker):
 def learnt(
     fit: Side, check: Side, settings: PatchResNet50, *, seed: int, draw: np.random.Generator, fabric: Fabric
 ) -> tuple[nn.Module, PatchResNet50, Thresholds]:
-    """A network that was trained on one side; the other chose its epoch and the thresholds."""
+    """Train a network on `fit`; `check` chooses the epoch and the thresholds."""
     torch.manual_seed(seed)
     network = resnet50(fit.inputs(0, WHOLE).shape[0])
     network.load_state_dict(_train(network, fit, check, settings=settings, draw=draw, fabric=fabric))
