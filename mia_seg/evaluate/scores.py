@@ -35,7 +35,7 @@ class SceneScores:
         return file.getvalue()
 
     def above(self, other: "SceneScores") -> Rate | None:
-        """By how much the AUC exceeds the other's on the scenes of both; None where they have none of a side in common.
+        """The AUC less the other's, on the scenes of both; None if they share no members or no non-members.
 
         Raises MiaSegError as `common` does.
         """
@@ -45,9 +45,9 @@ class SceneScores:
         return auc_above(both.scores_N, both.others_N, both.members_N, groups=both.groups)
 
     def common(self, other: "SceneScores") -> "Common | None":
-        """The scores of the scenes of both; None where they have none of a side in common.
+        """The scores of the scenes of both; None if they share no members or no non-members.
 
-        Raises MiaSegError where a scene is a member to one and none to the other: these are two splits.
+        Raises MiaSegError if a scene is a member in only one of them: these are two splits.
         """
         place = {scene: k for k, scene in enumerate(other.ids)}
         mine = [k for k, scene in enumerate(self.ids) if scene in place]
@@ -66,7 +66,7 @@ class SceneScores:
 
 @dataclass(frozen=True, eq=False)
 class Common:
-    """What two results say of the N scenes of both."""
+    """The scores of two results on the N scenes of both."""
 
     scores_N: Floats
     others_N: Floats

@@ -62,7 +62,7 @@ def plain(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
 
 @torch.no_grad()
 def at_rest(network: Network, image_N3HW: Tensor) -> Tensor:
-    """The logits that a network would answer with, float32, in the middle of its training; its statistics stay."""
+    """Logits in evaluation mode during training, float32; batch norm's statistics do not change."""
     modes = [(module, module.training) for module in network.modules()]  # batch norms may be held still
     network.eval()
     logits = network(image_N3HW).float()

@@ -51,7 +51,7 @@ class Dual(Objective):
 
 
 def is_weak(scene_id: str, share: float) -> bool:
-    """Whether a scene is one of the `share` whose label maps no training reads: by its id alone, in every model."""
+    """Whether a scene is one of the `share` whose label maps no training reads. It depends on the id alone."""
     return int(digest(["weak", scene_id]), 16) < share * 16**12
 
 
@@ -111,7 +111,7 @@ class DualGoal(Goal):
         return hardened(descended(start, energy, self.wanted.inner), self.wanted.sure)
 
     def energy(self, logits_NKHW: Tensor, start_NKHW: Tensor, image_N3HW: Tensor) -> Tensor:
-        """What an inference lowers: a pixel's photograph error, weighted, and KL(posterior || start), summed."""
+        """What inference minimises: weighted photograph error plus KL(posterior || start), summed over pixels."""
         pixels = image_N3HW[:, 0].numel()
         photograph = pixels * rebuilding_error(self.helpers[GENERATOR], logits_NKHW, image_N3HW)
         nats = logits_NKHW.log_softmax(1)
