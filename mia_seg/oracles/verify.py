@@ -1,7 +1,7 @@
-"""Whether a model behind a door answers as a segmenter of this data set does, found out on a few scenes.
+"""A check on a few scenes that a model behind a door answers as a segmenter of this data set should.
 
-`DoorOracle` refuses an answer that is none: of another size, of other classes, not finite, no posterior. What can be
-wrong beyond that shows over several answers only, or beside the owner's own.
+`DoorOracle` refuses a single answer of a wrong size, with wrong classes, not finite or no posterior. Other faults show
+only over several answers, or beside the owner's own.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ CONSTANT = 1e-6  # how little answers to different images differ where the model
 
 
 class Verified(BaseModel):
-    """What was found; a fault is refused and never recorded."""
+    """What the check found. Faults raise MiaSegError and are never recorded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,17 +44,17 @@ class Verified(BaseModel):
 
     @property
     def doubtful(self) -> bool:
-        """Whether it segments no better than answering one class: its channels, scaling or classes may be wrong."""
+        """Whether it segments no better than one class everywhere: channels, scaling or classes may be wrong."""
         return self.miou is not None and self.miou_of_one_class is not None and self.miou <= self.miou_of_one_class
 
 
 def verify(
     oracle: Oracle, door: Door, scenes: Scenes, *, keys: Sequence[int], title: str, base: Path = Path()
 ) -> Verified:
-    """Ask about the first ten scenes, each under its key and twice, and about the owner's examples.
+    """Ask about the first ten scenes, each twice under its key, and about the owner's examples.
 
-    oracle: what asks through the door. base: what the door's paths are relative to. Raises MiaSegError where answers
-    to one image differ, answers to different images do not, or examples are answered otherwise than by the owner.
+    oracle: asks through the door. base: folder that the door's paths are relative to. Raises MiaSegError if two answers
+    to one image differ, answers to different images are equal, or answers to examples differ from the owner's.
     """
     classes = scenes.dataset.classes()
     found = _Found(type(door).__module__.rpartition(".")[2], door.deterministic, len(classes))

@@ -1,7 +1,7 @@
 """Doors: ways to ask a model that exists already. One door is one file.
 
-A door hands an image over as the model wants it and gives back what it answers, raw. What that means is said by the
-door's settings and never guessed; `mia_seg.oracles.door` makes posteriors of it and refuses what cannot be one.
+A door gives an image to the model and returns its raw answer. The door's settings say what the answer means; it is
+never guessed. `mia_seg.oracles.door` turns raw answers into posteriors and refuses what cannot be one.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ class Input(Settings):
 
     @property
     def scales(self) -> bool:
-        """Whether it makes floats of the bytes."""
+        """Whether bytes become floats."""
         return any(setting is not None for setting in (self.scale, self.mean, self.std))
 
 
@@ -104,22 +104,22 @@ class Door(Component):
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         """The model, ready to be asked. Raises MiaSegError with the fix.
 
-        base: what paths are relative to. scenes: the scene that a key is of, for a door that answers by names.
+        base: folder that paths are relative to. scenes: key -> scene id, for doors that answer by a scene's name.
         """
         raise NotImplementedError
 
     def open_with(self, base: Path, scenes: Mapping[int, str], scratch: Path) -> Ask:
-        """`open`, with a folder that outlives this process, for a door that keeps there what it paid for."""
+        """As `open`. scratch: a folder that outlives this process, for doors that keep answers that were paid for."""
         del scratch
         return self.open(base, scenes)
 
     def kept(self, scratch: Path) -> Kept | None:
-        """What it keeps in that folder of answers that it pays for; None: it asks anew each time, at no price."""
+        """The answers kept in `scratch`; None for doors that keep none, because asking costs nothing."""
         del scratch
         return None
 
     def files(self, base: Path) -> tuple[Path, ...]:
-        """The files that make the model what it is: their content is its identity."""
+        """The files of the model. Their content is its identity: other content is another model."""
         del base
         return ()
 

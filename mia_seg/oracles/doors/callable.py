@@ -1,4 +1,4 @@
-"""A Python function: image in, answer out. Any toolkit's model is one with a few lines around it."""
+"""A Python function: image in, answer out. A few lines around any toolkit's model make one."""
 
 import importlib
 import importlib.util
@@ -20,7 +20,7 @@ from mia_seg.oracles.doors._models import asked, fault
 
 
 class Held:
-    """A function that Python handed over. It can be asked as long as whoever handed it over keeps this object."""
+    """A function passed to `mia.audit`. It can be asked as long as the caller keeps this object."""
 
     def __init__(self, function: Any) -> None:
         self.function = function

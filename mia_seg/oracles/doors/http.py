@@ -71,13 +71,13 @@ class Http(Door):
         return Kept(scratch / self.identity, self.budget)
 
     def files(self, base: Path) -> tuple[Path, ...]:
-        """None: what is behind an address is not seen. Its version stands for it."""
+        """(): the model behind an address cannot be seen. Its version identifies it."""
         del base
         return ()
 
     @property
     def identity(self) -> str:
-        """Twelve hex digits over what shapes an answer as it comes; the image itself is known by its SHA-256."""
+        """Twelve hex digits over the settings that change an answer. The image is identified by its own SHA-256."""
         left_out = OUTSIDE | AFTER | {"input"}
         return digest({name: value for name, value in settings_of(self).items() if name not in left_out})
 

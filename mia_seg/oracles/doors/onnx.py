@@ -1,7 +1,7 @@
-"""A model in an ONNX file, run by onnxruntime: no code of the model's, and no toolkit.
+"""A model in an ONNX file, run by onnxruntime. It runs no code of the model, and needs no toolkit.
 
-An export can be wrong without a word: PSPNet's, for one, answers rightly at the size that it was exported at only.
-Give `examples`, answers of the model that was exported.
+An export can be wrong without an error: PSPNet's, for example, is right only at the size of the export.
+Give `examples`, answers of the original model.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
