@@ -41,7 +41,7 @@ class Fleets(Section):
 
 
 class Grid(Section):
-    """`[[audit]]` and `[[fleets]]`, as often as there are audits and comparisons of trainings."""
+    """A file of `grids/`: `[[audit]]` for each audit, `[[fleets]]` for each comparison of trainings."""
 
     audit: tuple[Asked, ...] = ()
     fleets: tuple[Fleets, ...] = ()

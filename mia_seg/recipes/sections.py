@@ -63,7 +63,7 @@ class Train(Section):
 
 
 class Window(Section):
-    """How the service reads an image that is larger than its window; absent: the image in one piece."""
+    """Windows by which images are read; without this section an image is read in one piece."""
 
     size: tuple[Side, Side] = Field(description="(height, width) of a window")
     overlap: Overlap = Field(default=1 / 3, description="share of a window that its neighbour covers")
@@ -105,7 +105,7 @@ class TrainGenerator(Section):
 
 
 class Synthetic(Section):
-    """Features that a generator draws join the real scenes of each batch and teach the decoder (thesis, chapter 6)."""
+    """Generated features that join the real scenes of each batch and train the decoder (thesis, chapter 6)."""
 
     of: Name = Field(
         description="the victim recipe, at the same seed, whose weights this one begins with and whose generator draws"

@@ -27,7 +27,7 @@ PUBLISHED = Path(data.__file__).parent / "splits"  # id lists that no rule gives
 
 @dataclass(frozen=True)
 class Partition:
-    """Disjoint lists of scene ids; `group` maps each id to what was drawn as one piece (itself, or its block)."""
+    """Disjoint lists of scene ids. group: id -> the group that was drawn as one (the id itself, or its block)."""
 
     members: list[str]
     nonmembers: list[str]
@@ -40,21 +40,21 @@ class Partition:
         return sorted(self.members + self.nonmembers)
 
     def only(self, ids: Collection[str]) -> "Partition":
-        """The same parts, of these scenes alone."""
+        """The parts with only these scenes."""
         kept = set(ids)
         members, nonmembers, pool = ([i for i in getattr(self, part) if i in kept] for part in PARTS)
         return Partition(members, nonmembers, pool, self.group)
 
 
 class SplitRule(BaseModel):
-    """The recipe's `[split]`. The same rule, counts and seed give the same parts, whoever asks.
+    """The recipe's `[split]`. The same rule, counts and seed give the same parts.
 
     random: ids shuffled by the seed, then cut; for scenes that are independent.
     coin: ids shuffled likewise; of the first members + nonmembers, each is a member by a fair coin of its own, so that
     the audit can bound epsilon. Both counts must be equal, and the parts come near them: 100 + 100 within 14, 19 in 20.
     blocks: runs of `block` consecutive scenes of one group (a drive), `gap` scenes dropped after each run;
     whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
-    groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
+    groups: whole groups (cities, drives) shuffled and cut; excess scenes of a part's last group are left out.
     order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
     lists: text files with one scene a line (its id, file name or path; '#' begins a comment), below the data root or
     packaged; the seed changes nothing.
@@ -122,9 +122,9 @@ class SplitRule(BaseModel):
         return Partition(members, nonmembers, pool, groups)
 
     def planted(self, dataset: Dataset, parts: Partition, seed: int) -> Dataset:
-        """The data set with wrong labels for a share of the audited scenes, drawn by `seed` whoever is a member.
+        """The data set with wrong labels for a share of the audited scenes, drawn by `seed` from members and others.
 
-        Raises MiaSegError for fewer canaries than two on a side could be.
+        Raises MiaSegError for so few canaries that a side might have less than two.
         """
         if not self.canaries:
             return dataset
@@ -250,7 +250,7 @@ def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> N
 def read_ids(data_root: Path | None, name: str, known: Sequence[str], *, files: Files = no_files) -> list[str]:
     """The ids of a list below the data root, or of a packaged one, sorted; each must be among the `known`.
 
-    files: those of an id, below the data root; a list may name it by their paths.
+    files: id -> its files below the data root; a list may name an id by their paths.
     Raises MiaSegError for a list that is missing, empty or no text, and for lines that name no known id or several.
     """
     path = (data_root or Path()) / name

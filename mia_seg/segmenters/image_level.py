@@ -61,7 +61,7 @@ class ImageLevelNetwork(PSPNetwork):
         return total + tag_loss(tags_NK, shown_NK), logits
 
     def outputs(self, image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
-        """None that could be compared: a class that is wrongly removed teaches nothing. Raises MiaSegError."""
+        """Raises MiaSegError: a wrongly removed class has an infinite loss, so no target can be compared."""
         raise MiaSegError(
             "[segmenter] image_level learns an image's classes by its own loss, which this [objective] replaces. "
             "Use 'supervised' or one that adds to it, as 'reconstruction' does, or [segmenter] pspnet."
