@@ -104,8 +104,9 @@ class Here(Engine):
 def run(plan: Plan, workspace: Workspace, say: Say = silent, *, engine: Engine | None = None) -> Outcome:
     """Make all missing stages. If a stage fails, go on with those that do not need it.
 
-    engine: makes the stages; None: this process. Raises MiaSegError, before the first, if this machine cannot make one; Stopped if a scheduler asks to stop; Unwritable if the store cannot be written. Of several processes that
-    share a training, the first makes all stages, and the others join those that several devices share.
+    engine: makes the stages; None: this process. Raises MiaSegError, before the first, if this machine cannot make one;
+    Stopped if a scheduler asks to stop; Unwritable if the store cannot be written. Of several processes that share a
+    training, the first makes all stages, and the others join those that several devices share.
     """
     outcome, missing, engine = Outcome(plan, rank() == 0), plan.missing, engine or Here(workspace, say)
     engine.check(missing, workspace)
