@@ -56,8 +56,8 @@ class SceneScores:
         if not np.array_equal(members_N, other.members_N[theirs]):
             wrong = self.ids[mine[int(np.flatnonzero(members_N != other.members_N[theirs])[0])]]
             raise MiaSegError(
-                f"Scene '{wrong}' is a member in one result and a non-member in the other. Compare results of one "
-                f"split."
+                f"Scene '{wrong}' is a member in only one of both results: these are results of two splits. Compare "
+                f"results of one."
             )
         if members_N.all() or not members_N.any():
             return None
