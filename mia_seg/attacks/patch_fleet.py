@@ -30,7 +30,7 @@ class PatchFleet(PatchResNet50):
     """Settings as `patch_resnet50` has them. The last pair of shadows chooses epoch and threshold, the others teach."""
 
     representation: Literal["concat", "loss"] = Field(
-        default="concat", description="what stands beside the difference: posterior and one-hot labels, or the loss"
+        default="concat", description="further channels: posterior and one-hot labels, or the loss map"
     )
 
     needs_fleet: ClassVar[bool] = True

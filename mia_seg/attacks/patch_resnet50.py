@@ -54,7 +54,9 @@ class PatchResNet50(Attack):
     patch: tuple[Cells, Cells] = Field(
         default=(90, 90), description="(height, width) of a patch, in cells of the answer"
     )
-    fuse: Literal["random", "windows"] = Field(default="random", description="which patches an image's score averages")
+    fuse: Literal["random", "windows"] = Field(
+        default="random", description="patches whose scores are averaged to an image's"
+    )
     average: Literal["log_odds", "probability"] = Field(
         default="log_odds", description="what an image's score averages over patches; the thesis averages probabilities"
     )

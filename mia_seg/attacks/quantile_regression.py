@@ -21,7 +21,7 @@ SHARES = [PARTS.index(name) for name in ("boundary", "small", "medium")]
 class QuantileRegression(PopulationAttack):
     """A threshold for each scene, without shadows."""
 
-    quantile: Share = Field(default=0.9, gt=0, description="which quantile of non-members is the threshold")
+    quantile: Share = Field(default=0.9, gt=0, description="quantile of non-members that is a scene's threshold")
 
     def read(self, statistics: Statistics) -> np.ndarray:
         return np.column_stack([statistics.mean_phi(), label_features(statistics)])

@@ -54,7 +54,7 @@ class ClassMap(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     classes: tuple[str, ...] | Literal["cityscapes"]
     map: tuple[Rule, ...] = Field(min_length=1)
-    other: Literal["ignore"] | None = Field(default=None, description="what becomes of values that no rule names")
+    other: Literal["ignore"] | None = Field(default=None, description="values without a rule: an error, or ignored")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "ClassMap":

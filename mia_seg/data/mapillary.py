@@ -36,7 +36,8 @@ class Mapillary(Paired):
         default=("training", "validation"), description="which folders; testing has no labels"
     )
     version: Version = Field(
-        default="v1.2", description="which labels; the merge of v1.2 is He et al.'s, that of v2.0 is derived from it"
+        default="v1.2",
+        description="version of the labels; the merge of v1.2 is He et al.'s, that of v2.0 is derived from it",
     )
     long_side: Side | None = Field(default=None, description="shrink so that the longer side is at most this")
 

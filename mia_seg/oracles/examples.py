@@ -30,9 +30,9 @@ class Agreement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: int = Field(ge=1, description="examples that were asked about")
-    same_class: float = Field(ge=0, le=1, description="share of pixels with the owner's class, of the worst example")
-    largest: float | None = Field(description="largest difference of a posterior; none where either side is labels")
+    images: int = Field(ge=1, description="number of examples")
+    same_class: float = Field(ge=0, le=1, description="smallest share of pixels with the owner's class, over examples")
+    largest: float | None = Field(description="largest difference of a posterior; none if either side is labels")
 
 
 def agree(oracle: Oracle, door: Door, folder: Path, *, classes: Sequence[str]) -> Agreement:

@@ -33,13 +33,13 @@ class Verified(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scenes: int = Field(ge=1, description="scenes that were asked about, each twice")
+    scenes: int = Field(ge=1, description="number of scenes, each asked about twice")
     twice: float = Field(ge=0, description="largest difference between two answers to one image")
     between: float | None = Field(description="largest difference between answers to two images; none with one image")
-    miou: float | None = Field(description="mIoU over these scenes; none where no pixel of them is labelled")
-    miou_of_one_class: float | None = Field(description="mIoU of answering their commonest class everywhere")
-    lacking: tuple[str, ...] = Field(default=(), description="the data set's classes that the model does not know")
-    beside: tuple[str, ...] = Field(default=(), description="the model's classes that are left out")
+    miou: float | None = Field(description="mIoU over these scenes; none if no pixel is labelled")
+    miou_of_one_class: float | None = Field(description="mIoU of predicting their most frequent class everywhere")
+    lacking: tuple[str, ...] = Field(default=(), description="classes of the data set that the model lacks")
+    beside: tuple[str, ...] = Field(default=(), description="classes of the model that are left out")
     examples: Agreement | None = Field(description="none: not checked against answers of its owner")
 
     @property

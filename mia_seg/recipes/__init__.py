@@ -39,7 +39,9 @@ COMPONENTS = {
 class AuditedRecipe(Section):
     """What an audit needs to know of any model: its scenes, and which of them are members."""
 
-    variant_of: Name | None = Field(default=None, description="a victim recipe that gives what is not given here")
+    variant_of: Name | None = Field(
+        default=None, description="a victim recipe that gives all keys that this one does not"
+    )
     data: dict[str, Any]
     split: SplitRule
 
@@ -94,7 +96,9 @@ class Recipe(AuditedRecipe):
     objective: dict[str, Any] = Field(default_factory=lambda: dict(SUPERVISED), description="what training minimises")
     update: dict[str, Any] = Field(default_factory=lambda: dict(PLAIN_SGD), description="how gradients become a step")
     window: Window | None = None
-    generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
+    generator: dict[str, Any] = Field(
+        default_factory=lambda: {"name": "dfgan"}, description="generator of features, for synfeat"
+    )
     train_generator: TrainGenerator = TrainGenerator()
 
     def shaping(self) -> dict[str, Any]:

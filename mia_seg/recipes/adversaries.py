@@ -46,7 +46,7 @@ class Fleet(Section):
     kind: Literal["A1"]
     victim: Name = Field(description="the recipe whose service the attacker queries")
     choose: Literal["halves"]
-    models: Models = Field(description="how many shadows; two share the scenes")
+    models: Models = Field(description="number of shadows; two of them share the scenes")
     stride: Side = STRIDE
 
     @model_validator(mode="before")

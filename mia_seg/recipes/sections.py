@@ -27,7 +27,7 @@ class Train(Section):
     """Optimisation: SGD with momentum under the poly schedule, lr * (1 - step/steps)^power."""
 
     epochs: Epochs | None = Field(default=None, description="passes over the scenes; this or `steps`")
-    steps: Steps | None = Field(default=None, description="steps in all, as published recipes count")
+    steps: Steps | None = Field(default=None, description="all steps of the training, as published recipes count")
     batch: Batch = Field(description="scenes a step, on all devices together; batch normalisation needs two")
     accumulate: Parts = Field(
         default=1, description="parts that a step's batch is processed in; batch norm's statistics are a part's"
@@ -46,7 +46,7 @@ class Train(Section):
     precision: Precision = "32-true"
     start: Name | None = Field(default=None, description="a victim recipe whose weights to begin with")
     trains: Literal["all", "head"] = Field(
-        default="all", description="head: only the layer that classifies; the rest stays as `start` left it"
+        default="all", description="head: only the classifying layer; all other weights stay those of `start`"
     )
 
     @model_validator(mode="after")
@@ -74,11 +74,15 @@ class TrainGenerator(Section):
     """Optimisation of a generator of features: Adam at a constant rate that then falls linearly (BicycleGAN)."""
 
     objective: Literal["bicycle", "regression"] = Field(
-        default="bicycle", description="bicycle: dfgan, bicyclegan; regression: stochastic"
+        default="bicycle", description="bicycle for dfgan and bicyclegan, regression for stochastic"
     )
     epochs: Epochs = Field(default=40, description="passes over the scenes (thesis 6.3.1: 60 and 20)")
     decay: Part = Field(default=0.5, description="share of the epochs, at the end, in which the rate falls")
-    batch: Batch = Field(default=4, multiple_of=2, description="half is encoded, half is what is to be met")
+    batch: Batch = Field(
+        default=4,
+        multiple_of=2,
+        description="scenes a step: half are encoded, half are the second discriminator's truth",
+    )
     lr: Rate = 2e-4
     reconstruction: Weight = Field(default=10.0, description="weight of the L1 term (BicycleGAN: 10)")
     decoding: Weight = Field(
@@ -111,11 +115,12 @@ class Synthetic(Section):
         description="the victim recipe, at the same seed, whose weights this one begins with and whose generator draws"
     )
     share: Share = Field(
-        default=0.3, description="share of a batch that is drawn, beside `batch` scenes; 0: the control"
+        default=0.3, description="share of generated features in a batch, besides `batch` scenes; 0: the control"
     )
     smoothing: Share = Field(default=0.1, description="epsilon of equation 6.3 (ADE20K: 0.1, Cityscapes: 1e-4)")
     mine: Layouts = Field(
-        default=12, description="layouts looked at every 10 steps, the harder half of which is drawn for; 0: any"
+        default=12,
+        description="layouts tried every 10 steps; features are drawn for the harder half. 0: for any layout",
     )
     masks: Literal["members", "labels", "pseudo"] = Field(
         default="members",

@@ -63,20 +63,26 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rule: Literal["random", "coin", "blocks", "groups", "order", "lists", "stated"]
-    members: Count | Below = Field(default=0, description="the victim trains on these: a count, or a list's file")
-    nonmembers: Count | Below = Field(default=0, description="scenes the victim never sees, for the audit")
-    pool: Count | Below = Field(default=0, description="scenes that are the attacker's; 0 where it brings its own data")
+    members: Count | Below = Field(
+        default=0, description="scenes that the victim trains on: a count, or the file of a list"
+    )
+    nonmembers: Count | Below = Field(
+        default=0, description="scenes that the victim never sees, for the audit: likewise"
+    )
+    pool: Count | Below = Field(
+        default=0, description="scenes that the attacker may use: likewise; 0 if it has its own data"
+    )
     block: Scenes = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
     gap: Scenes = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
     of: Below | None = Field(
-        default=None, description="a list of the ids that are cut, so that those which the disk lacks are named"
+        default=None, description="a list of all ids that the rule cuts, so that missing ones are named"
     )
     canaries: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0, description="a share of members and non-members that get wrong labels and are audited apart"
+        default=0, description="share of members and non-members that get wrong labels and are audited apart"
     )
-    canary: Kind = Field(default="swapped", description="what is wrong with them: swapped, mirrored or permuted labels")
+    canary: Kind = Field(default="swapped", description="their wrong labels: swapped, mirrored or permuted")
     sha256: dict[Part, str] = Field(
-        default_factory=dict, description="what a published part hashes to: its bare file names, sorted, one a line"
+        default_factory=dict, description="SHA-256 of a published part: of its bare file names, sorted, one a line"
     )
 
     @model_validator(mode="after")

@@ -25,7 +25,9 @@ REMOVED = -1e4
 class ImageLevel(PSPNet):
     """PSPNet whose answer has the classes alone that an image-level head finds; that head learns beside it."""
 
-    threshold: Part = Field(default=0.25, description="image-level probability from which a class stays; 0: all do")
+    threshold: Part = Field(
+        default=0.25, description="least image-level probability of a class that is kept; 0 keeps all"
+    )
 
     def build(self, classes: int) -> "ImageLevelNetwork":
         return ImageLevelNetwork(self.trunk(), classes, self.dropout, threshold=self.threshold)

@@ -23,16 +23,16 @@ class Batched(Input):
 class BatchedOutput(Output):
     """Scores as PyTorch's models give them."""
 
-    layout: Layout = Field(default="NCHW", description="axes of scores; labels are H and W, with N before or without")
+    layout: Layout = Field(default="NCHW", description="axes of scores; labels have only H and W, with or without N")
 
 
 class Program(Door):
     """A door to a file that holds code, not only weights. It opens only with `trust = true` in the recipe."""
 
-    path: str = Field(description="the file, from the working directory on")
-    trust: bool = Field(default=False, description="run the program that the file holds: true where you know its maker")
-    part: str | None = Field(default=None, description="key of the scores, where the model answers a dictionary")
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    path: str = Field(description="the file, relative to the working directory")
+    trust: bool = Field(default=False, description="allow the code in the file to run: only if you know who made it")
+    part: str | None = Field(default=None, description="key of the scores, if the model returns a dictionary")
+    input: Batched = Field(default=Batched(), description="how an image is prepared for the model")
     output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def trusted(self, base: Path, why: str) -> Path:

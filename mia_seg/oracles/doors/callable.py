@@ -37,12 +37,12 @@ class Callable(Door):
 
     outside: ClassVar[frozenset[str]] = Door.outside | {"loads"}
 
-    target: str | None = Field(default=None, description="package.module:function")
+    target: str | None = Field(default=None, description="the function, as package.module:function")
     held: str | None = Field(
-        default=None, description="in place of target: digest of a function that Python has in hand (mia.audit)"
+        default=None, description="instead of target: digest of a function that mia.audit was given"
     )
     loads: tuple[str, ...] = Field(
-        default=(), description="files that its module loads, as weights: changed ones are another model"
+        default=(), description="files that its module loads, such as weights; a changed file is another model"
     )
 
     @model_validator(mode="after")

@@ -23,10 +23,10 @@ PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 class Onnx(Door):
     """`path` is an ONNX file with one input, the image. By default it takes NCHW and gives NCHW."""
 
-    path: str = Field(description="the .onnx file, from the working directory on; its external data lies beside it")
+    path: str = Field(description="the .onnx file, relative to the working directory; its external data lies beside it")
     output_name: str | None = Field(default=None, description="the output to read; default: the only one")
     threads: int = Field(default=1, ge=1, description="threads of onnxruntime on the CPU")
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    input: Batched = Field(default=Batched(), description="how an image is prepared for the model")
     output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
