@@ -181,7 +181,7 @@ def _stronger(looked: Audit) -> str:
         return ""
     return (
         f"A stronger audit: mia-seg audit {victim} --shadows {SHADOWS}{_root(looked.workspace)} trains {price}. It "
-        f"compares each scene with itself, trained on and not (LiRA), and finds members that this look cannot."
+        f"compares your model with some that trained on a scene and some that did not (LiRA), and finds more members."
     )
 
 
