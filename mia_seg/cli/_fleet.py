@@ -140,7 +140,7 @@ def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
         if given:
             raise MiaSegError(
                 f"--grid {grid} says what is compared, and how. Leave out the fleets, --attack, --defense, --curve, "
-                f"--models, --seed and --rounds."
+                f"--curve-defense, --models, --seed and --rounds."
             )
         return grids.load_fleets(grid)
     if not given.get("names") and not given.get("curve"):
