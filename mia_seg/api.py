@@ -67,21 +67,28 @@ def audit(
     reports: str | Path = "reports",
     device: str = "auto",
 ) -> "Audit":
-    """An audit of a victim: of `predict`, or of a victim recipe. Nothing is attacked until its results are asked for.
+    """Audit a victim: your own model (`predict`), or a victim recipe (`victim`). Attacks run once results are read.
 
-    predict: a function of one image, uint8 RGB [H, W, 3], or an nn.Module; it is asked about ten scenes at once, and
-    these answers are its identity. scenes: images as arrays or files. labels: their class ids, uint8 [H, W] (255:
-    ignored), as arrays or files; None: there are none, and what needs them is left out by name. members: True or False
-    for each, None for scenes that the attacker may use. groups: what belongs together (a patient, a drive). classes:
-    the names of ids 0, 1, 2, ...; or a class_map of the files. answers: what predict gives: logits, posterior (float
-    [K, H, W]) or labels (int [H, W]). door: other settings of [door], as {"input": {"scale": 255}}. name: of the recipe
-    that this leaves in victims/, and of the results.
+    Your own model:
+    predict: a function of one image, uint8 RGB [H, W, 3], or an nn.Module. It is asked about ten scenes at once; a
+    function with other answers to these counts as another model.
+    scenes: N images, as arrays or files.
+    labels: N label maps, uint8 [H, W] with 255 for ignored pixels, as arrays or files. None: there are none, and
+    attacks that need labels are left out.
+    members: N of True (trained on), False (never seen) or None (the attacker may use it).
+    groups: N names of what belongs together, such as a patient. ids: N names of scenes.
+    classes: names of the ids 0, 1, 2, ...; or class_map: the class map of label files.
+    answers: what predict returns: "logits" or "posterior", float [K, H, W], or "labels", int [H, W].
+    door: other settings of [door], such as {"input": {"scale": 255}}.
+    name: of the recipe that this writes into victims/, and of the results.
 
-    victim: a recipe by name, in place of all that. shadow: a shadow recipe. shadows: so many, by a recipe that this
-    writes. Without either the victim is looked at alone: the screen. defenses, attacks: 'name' or 'name:value'; none:
-    `DEFENSES`, and `ATTACKS` or, through a fleet, `FLEET_ATTACKS`; of the screen, and of what is behind a door, no
-    defense; of the screen `SCREEN`, with `WITH_POOL` where there is a pool.
-    quick: of the usual defenses those alone that train nothing. repeats: how often each scene is asked about.
+    victim: the name of a recipe, instead of all that.
+    shadow: the name of a shadow recipe; or shadows: how many shadow models to train, by a recipe that this writes.
+    Without either, only attacks that need no shadow run.
+    defenses, attacks: each 'name' or 'name:value'. Default defenses: `DEFENSES`; none without a shadow or behind a
+    door. Default attacks: `ATTACKS`, with many shadows `FLEET_ATTACKS`, without a shadow `SCREEN` and, if there is a
+    pool, `WITH_POOL`.
+    seeds: one audit each. repeats: how often each scene is asked about. quick: leave out SynFeat.
     data_root: the folder of the data sets. store: where models and answers are kept and reused. reports: where results
     are written. device: cpu, cuda, mps or auto.
     Raises MiaSegError for what is misspelt, missing or does not belong together.
@@ -93,13 +100,15 @@ def audit(
     workspace = Workspace(Store(Path(store)), root, Path(reports), device)
     held = None
     if (predict is None) == (victim is None):
-        raise MiaSegError("Give predict, a function, or victim, the name of a recipe: one of the two.")
+        raise MiaSegError(
+            "mia.audit takes predict (a function) or victim (the name of a recipe). Give exactly one of them."
+        )
     if predict is not None:
         told = {"labels": labels, "members": members, "groups": groups, "ids": ids}
         held = _brought(predict, scenes, told, meaning=_meaning(classes, class_map), answers=answers, door=door or {},
                         name=name, store=Path(store))  # fmt: skip
     if shadows and shadow is not None:
-        raise MiaSegError("shadow names a recipe, and shadows asks for one to be written. Give one of them.")
+        raise MiaSegError("shadow names a recipe, and shadows has a recipe written for so many. Give one of them.")
     audited = victim or name
     if shadows:
         shadow = fleet_of(audited, shadows, workspace)
@@ -111,7 +120,7 @@ def audit(
 
 
 def fleet_of(victim: str, shadows: int, workspace: "Workspace") -> str:
-    """Write the recipe of so many shadows of a victim, unless it is there; its name."""
+    """Write the recipe of `shadows` shadow models of a victim, unless it exists, and return its name."""
     from mia_seg.brought.fleet import fleet
 
     files, name = fleet(victim, shadows, workspace)
@@ -148,9 +157,9 @@ def results(reports: str | Path = "reports") -> "pd.DataFrame":
 
 
 class Audits:
-    """Audits that are planned and made together; what several of them need is made once.
+    """Several audits, planned and run together. What several of them need is made once.
 
-    made, written: the results of the last run, and their files. left_out: what is usual and why it is not tried.
+    made, written: the results of the last run, and their files. left_out: usual attacks that are not tried -> why.
     """
 
     held: Any = None  # a function that is asked as long as this object lives
@@ -176,9 +185,9 @@ class Audits:
         return [stage for request, seeds in self.requests for seed in seeds for stage in built.audit(request, seed)]
 
     def plan(self) -> "Plan":
-        """What the store has of the audits and what is missing, with what earlier runs cost.
+        """The stages of the audits: which exist in the store, which are missing, and what earlier runs cost.
 
-        Raises MiaSegError where a stage that is missing could not be made: too few scenes, too little memory.
+        Raises MiaSegError if a missing stage cannot be made: too few scenes, too little memory.
         """
         from mia_seg.stages import limits
         from mia_seg.stages.plan import Plan
@@ -190,12 +199,12 @@ class Audits:
     def run(
         self, say: "Say | None" = None, *, long: bool = True, engine: "Engine | None" = None, keep: "Keep" = "all"
     ) -> Self:
-        """Make what is missing and write the results below `reports`. A stopped run goes on where it was.
+        """Make all missing stages and write the results below `reports`. A stopped run goes on from where it stopped.
 
-        say: told what becomes of each stage. long: whether a run of months may begin. engine: where stages are made, as
-        `mia_seg.engines.chosen` gives it; None: one after the other in this process. keep: what stays of a fleet's
-        shadows: all, their answers, or the statistics that attacks have read of these.
-        Raises MiaSegError once all is done that does not need what failed.
+        say: called with each stage and what became of it. long: whether a run of months may begin. engine: from
+        `mia_seg.engines.chosen`; None: stages are made one after the other in this process. keep: what to keep of a
+        fleet's shadows: "all", "answers" (no weights) or "statistics" (only what attacks have read of the answers).
+        Raises MiaSegError if stages failed, after all stages that do not need them are made.
         """
         from mia_seg import progress
         from mia_seg.stages import length
@@ -214,7 +223,7 @@ class Audits:
 
     @cached_property
     def results(self) -> "list[Result]":
-        """The results, which are made first where they are missing."""
+        """The results; missing ones are made first."""
         if self.plan().missing:
             self.run()
         return [stage.value(self.workspace.store) for stage in self.stages]
@@ -247,7 +256,7 @@ class Audit(Audits):
         seeds: Sequence[int], repeats: int = 1, quick: bool = False, workspace: "Workspace",
     ) -> None:  # fmt: skip
         if quick and defenses:
-            raise MiaSegError("quick chooses among the usual defenses, and these are named. Leave one of the two out.")
+            raise MiaSegError("quick takes the usual defenses without SynFeat. Leave it out where you name defenses.")
         tried, left_out = (attacks, {}) if attacks else _usual(victim, shadow, workspace.data_root)
         usual = defenses or _usual_defenses(victim, shadow, quick)
         request = _request(victim, shadow, usual, attacks=tried, repeats=repeats)

@@ -6,20 +6,20 @@ class MiaSegError(Exception):
 
 
 class AbsentData(MiaSegError):
-    """A data set that does not lie below the data root at all: nothing there is at fault."""
+    """No folder of the data set lies below the data root, so nothing there is wrong."""
 
 
 class AbsentPart(MiaSegError):
-    """A folder or list that a data set lacks: its archive was not extracted, and may not be needed."""
+    """A folder or list of a data set is missing: its archive was not extracted, and may not be needed."""
 
 
 class TooFewScenes(MiaSegError):
-    """A split that asks for more scenes than lie on the disk."""
+    """A split needs more scenes than are on the disk."""
 
 
 class Unwritable(MiaSegError):
-    """The store or the reports take no more: nothing else can be kept either."""
+    """The store or the reports cannot be written (disk full, read-only), so the run ends."""
 
 
 class Stopped(MiaSegError):
-    """A scheduler asked to stop: what can be resumed is saved."""
+    """A scheduler asked the process to stop; the state to resume from is saved."""

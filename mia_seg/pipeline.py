@@ -41,7 +41,7 @@ START_SEED = 0
 
 
 class Pipeline:
-    """Builds stages. What is asked for twice is the same stage."""
+    """Builds the stages of an audit. The same request returns the same stage."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.data_root, self.sources = workspace.data_root, Sources(workspace)
@@ -69,7 +69,7 @@ class Pipeline:
 
     @once
     def victim(self, name: str, seed: int) -> Model:
-        """The segmenter under attack: one that exists, behind its door, or one that is trained on its members."""
+        """The segmenter under attack: an existing one behind its door, or one that mia-seg trains."""
         recipe, cut = self._victim(name, seed)
         if isinstance(recipe, DoorRecipe):
             return ExistingModel(name, recipe, seed, cut, self.sources.behind(door_of(recipe)))
@@ -184,10 +184,10 @@ class Pipeline:
         return FittedAttacker(cell.attack.called, cell.attack.component, attacking, own)
 
     def rehearsed(self, request: Request, seed: int, models: int | None = None) -> list[Rehearsed]:
-        """Attacks on a fleet whose models stand in for the victim, one after the other: no victim is trained.
+        """Attacks on a fleet whose models are the victim in turn; no other victim is trained.
 
-        Behind a defense all its models answer so, the one that stands in and those that it is compared with.
-        models: how many of its models; None: all.
+        Behind a defense all models answer so, the victim and those that it is compared with.
+        models: how many of the fleet's models to use; None: all.
         """
         assert request.shadow is not None
         recipe, cut = self._shadow(request.shadow, seed)

@@ -1,4 +1,4 @@
-"""A folder is its registry: the file's name is the component's name, and one file is all it takes."""
+"""Registries of components: a folder is a registry, and a file's name is the component's name."""
 
 import difflib
 import importlib
@@ -36,7 +36,7 @@ C = TypeVar("C", bound=Component)
 
 @dataclass(frozen=True)
 class Selected(Generic[C]):
-    """A component as a request names it. label: its name with its first value; changed: what is not as by default."""
+    """A component as a request names it. label: its name with its first value. changed: settings not at defaults."""
 
     label: str
     component: C
@@ -49,7 +49,7 @@ class Selected(Generic[C]):
 
     @property
     def variant(self) -> str:
-        """What tells results of one component apart: what its text changes, else what it looks at."""
+        """What distinguishes results of one component: the changed settings, else what it looks at."""
         return self.changed or str(getattr(self.component, "representation", ""))
 
     @property
@@ -59,13 +59,13 @@ class Selected(Generic[C]):
 
 
 def select(package: ModuleType, base: type[C], text: str, *, defaults: dict[str, Any] | None = None) -> Selected[C]:
-    """`text` parsed, once: from here on a component goes by its value."""
+    """Parse `text`, once; later code uses the component's value."""
     component = parse(package, base, text, defaults=defaults)
     return Selected(label(package, base, text), component, changed(package, base, text))
 
 
 def settings_of(component: Component) -> dict[str, Any]:
-    """A component's name and the settings that are not at their defaults: what shapes what it does."""
+    """A component's name and its settings that differ from defaults: what enters digests."""
     name = type(component).__module__.rpartition(".")[2]
     return {"name": name, **component.model_dump(mode="json", exclude_defaults=True)}
 
@@ -129,7 +129,7 @@ def _read(text: str) -> str | float | bool:
 
 
 def label(package: ModuleType, base: type[C], text: str) -> str:
-    """`text` with its first value spelt out, so that one setting has one name: 'gaussian' -> 'gaussian:0.5'.
+    """`text` with its first value written out, so that one setting has one name: 'gaussian' -> 'gaussian:0.5'.
 
     Other fields are named where they are not at their defaults: 'synfeat:0.75,z=fresh'.
     """
@@ -143,7 +143,7 @@ def label(package: ModuleType, base: type[C], text: str) -> str:
 
 
 def changed(package: ModuleType, base: type[C], text: str) -> str:
-    """What `text` sets otherwise than by default: 'offline_cdf,models=4', or '' where that is nothing."""
+    """The settings of `text` that differ from defaults: 'offline_cdf,models=4', or '' for none."""
     component = parse(package, base, text)
     given = {key: getattr(component, key) for key in component.model_fields_set}
     fields = type(component).model_fields
@@ -182,7 +182,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a sentence quotes it: the middle of a long one is left out, and a number may be too long to write."""
+    """A value as an error quotes it, with the middle of a long one left out."""
     try:
         return _SHORT.repr(value)
     except ValueError:  # Python refuses to write a number of thousands of digits

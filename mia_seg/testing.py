@@ -1,4 +1,4 @@
-"""Planted leaks: statistics of models that leak as much as they are told to, and the best attack's AUC."""
+"""Planted leaks: statistics of simulated models with a leak of known strength, and the best attack's AUC."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +39,9 @@ class Leak:
 
 @dataclass(frozen=True)
 class World:
-    """N audited scenes and Z of a population, which any number of models answer; the same under a seed.
+    """N audited scenes and Z of a population, which any number of simulated models answer; the same under a seed.
 
-    transforms: what the models are asked about beside the audited scenes as they are.
+    transforms: names of the transforms that models are also asked about.
     """
 
     leak: Leak
@@ -52,7 +52,7 @@ class World:
     transforms: tuple[str, ...] = ()
 
     def answers(self, members_N: np.ndarray, model: int) -> Answers:
-        """What a model that was trained on some of the scenes answers; `model` draws its noise."""
+        """Answers of a model that trained on some of the scenes, bool [N]; `model` seeds its noise."""
         rng = np.random.default_rng([self.seed, 1, model])
         hard_N = self.leak.difficulty * np.random.default_rng([self.seed, 2]).normal(size=self.scenes + self.population)
         phi_N = hard_N + self.leak.noise * rng.normal(size=len(hard_N))
@@ -78,7 +78,7 @@ class World:
         return Fleet(tuple(self.answers(members, 1 + m) for m, members in enumerate(members_MN)), members_MN)
 
     def victim(self) -> tuple[Answers, np.ndarray]:
-        """A model of its own, trained on half of the scenes, and on which."""
+        """Answers of a further model that trained on half of the scenes, and which half, bool [N]."""
         members_N = np.random.default_rng([self.seed, 4]).permutation(np.arange(self.scenes) % 2 == 0)
         return self.answers(members_N, 0), members_N
 

@@ -1,4 +1,4 @@
-"""What people bring: text files as their editors saved them, files below a folder, and names that can be shown."""
+"""Reading users' text files in any common encoding, listing files, and making names printable."""
 
 import codecs
 import json
@@ -64,9 +64,9 @@ def read_json(path: Path) -> Any:
 
 
 def files_below(folder: Path, pattern: str) -> list[Path]:
-    """The files below a folder that fit a glob pattern, sorted. None that is hidden or in a hidden folder.
+    """The files below a folder that match a glob pattern, sorted, without hidden ones and hidden folders.
 
-    A Mac leaves '._a.json' beside a.json. Raises MiaSegError for a name that is not UTF-8.
+    macOS leaves '._a.json' beside a.json. Raises MiaSegError for a name that is not UTF-8.
     """
     found = [path for path in folder.glob(pattern) if not is_hidden(path.relative_to(folder))]
     for path in found:
@@ -75,12 +75,12 @@ def files_below(folder: Path, pattern: str) -> list[Path]:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether it is what systems leave beside people's files, or lies in a folder that is."""
+    """Whether it is a hidden file such as systems leave behind, or lies in a hidden folder."""
     return any(part.startswith(".") or part.lower() in LEFT_BEHIND for part in path.parts)
 
 
 def check_name(name: str, folder: Path) -> None:
-    """Refuse a file name that is not UTF-8: no list, result or page can hold it."""
+    """Raise MiaSegError for a file name that is not UTF-8: no list, result or page can hold it."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What belongs to this machine and not to a recipe: where things lie, what computes, and which process this is."""
+"""The machine's side of a run, which no recipe holds: folders, devices, precisions, and which process this is."""
 
 import logging
 import os
@@ -29,9 +29,9 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where things lie, and what computes. data_root: the folder of the data sets, None where none is read.
+    """Folders and devices of a run. data_root: the folder of the data sets; None if none is read.
 
-    Raises MiaSegError for the name of a device that there is not.
+    Raises MiaSegError for an unknown device name.
     """
 
     store: Store
@@ -48,9 +48,9 @@ class Workspace:
             raise MiaSegError(f"--device '{self.device}': choose one of {', '.join(DEVICES)}.{fix}")
 
     def check(self, precision: str = "32-true", section: str = "[train]", *, joint: bool = False) -> None:
-        """Raise MiaSegError where the device is not here, or cannot compute in this precision of a recipe's section.
+        """Raise MiaSegError if the device is missing, or cannot compute in the precision of a recipe's section.
 
-        joint: all that --devices, torchrun or SLURM give.
+        joint: check all devices that --devices, torchrun or SLURM give.
         """
         kind = self._kind
         asked, here = devices_and_nodes(self.devices)[0] if joint else 1, count(kind)
@@ -76,8 +76,8 @@ class Workspace:
     def fabric(self, precision: str, joint: bool = False, *, staged: bool = False) -> Fabric:
         """Lightning Fabric on one device, or `joint`ly on all that --devices, torchrun or SLURM give.
 
-        staged: whether a backward pass leaves parameters out, which devices that wait for each other have to know.
-        What `check` refuses, Fabric would exchange for something else or end in the middle of.
+        staged: whether a backward pass leaves out parameters, which joint devices have to know. Call `check` before:
+        Fabric would replace an impossible precision, or fail during the training.
         """
         devices, nodes = devices_and_nodes(self.devices) if joint else (1, 1)
         if joint and dist.is_initialized():
@@ -106,7 +106,7 @@ def count(kind: str) -> float:
 
 @cache
 def precisions(kind: str) -> list[str]:
-    """The precisions of recipes that a device computes in, and no others in their place."""
+    """The precisions of recipes that a device really computes in."""
     return [precision for precision in get_args(Precision) if _computes_in(precision, kind)]
 
 
@@ -129,7 +129,7 @@ def _computes_in(precision: str, kind: str) -> bool:
 
 
 def steps_in(precision: str, kind: str) -> bool:
-    """Whether a device takes one tiny training step in a mixed precision: torch and drivers decide what it can."""
+    """Whether one tiny training step in a mixed precision works on a device; torch and drivers decide that."""
     dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float16
     try:
         with warnings.catch_warnings():

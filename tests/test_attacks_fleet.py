@@ -382,8 +382,8 @@ def test_a_scene_of_which_all_shadows_say_the_same_is_named() -> None:
     values = fleet.scenes_MN.copy()
     values[:, 4] = 1 / 3
     same = Readings(fleet.ids, values, fleet.population_MZ, fleet.members_MN)
-    refused(LiRA(variance="scene"), same, "3 shadows that left out scene 's4' all read the same")
-    refused(AttackR(), same, "3 shadows that left out scene 's4' all lose the same")
+    refused(LiRA(variance="scene"), same, "3 shadows that left out scene 's4' all answer it alike")
+    refused(AttackR(), same, "3 shadows that left out scene 's4' all have the same loss")
     assert np.isfinite(LiRA(variance="fixed").judge(target(), same)).all()
     assert np.isfinite(AttackR(form="ranks").judge(target(), same)).all()
 
@@ -574,7 +574,7 @@ def test_auto_variance_is_settled_by_the_whole_fleet() -> None:
 
 
 def test_a_one_sided_test_of_a_vector_is_refused() -> None:
-    with pytest.raises(ValueError, match="a vector has no side; take 'offline_pdf'"):
+    with pytest.raises(ValueError, match="statistic = 'vector' has more; take 'offline_pdf'"):
         LiRA(mode="offline_cdf", statistic="vector")
 
 

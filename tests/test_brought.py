@@ -134,7 +134,10 @@ def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
         ({**ALL, "members": "lost.csv"}, "lost.csv, line 2: 'zebra' names no image"),
         ({**ALL, "members": "m.txt"}, "m.txt has the columns a; beside --images and --labels it needs member"),
         ({"members": "who.csv", "settings": ["scale"]}, "--set 'scale': write KEY=VALUE"),
-        ({"members": "who.csv", "settings": ["answers.x=1"]}, "--set 'answers.x=1': 'answers' is no table"),
+        (
+            {"members": "who.csv", "settings": ["answers.x=1"]},
+            "--set 'answers.x=1': 'answers' is no section of settings",
+        ),
         ({"members": "who.csv", "settings": ["input.scael=1"]}, "unknown key 'input.scael'. Did you mean 'scale'?"),
         ({"members": "who.csv", "door": "callable:own"}, "target = 'own' names no function: write 'module:function'"),
         ({"members": "who.csv", "door": "onnx"}, "--door onnx: give its path as 'onnx:PATH'"),
@@ -177,7 +180,7 @@ def test_a_door_that_knows_what_it_answers_need_not_be_told(folders: Path) -> No
 def test_a_file_that_says_something_else_is_left_alone(folders: Path) -> None:
     path = write(folders / "victims" / "own.toml", "# mine\n")
     said = refusal(lambda: Files("Remove it.", {path: "# yours\n"}).written(only_now=False).__enter__())
-    assert "own.toml is there and says something else" in said
+    assert "own.toml exists with other content" in said
     assert path.read_text() == "# mine\n"
 
 
@@ -250,11 +253,14 @@ def test_a_function_is_known_by_what_it_answers(folders: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"victim": "tiny", "predict": len}, "Give predict, a function, or victim"),
-        ({}, "Give predict, a function, or victim"),
+        ({"victim": "tiny", "predict": len}, "mia.audit takes predict (a function) or victim"),
+        ({}, "mia.audit takes predict (a function) or victim"),
         ({"predict": len}, "Give classes, the names of ids 0, 1, 2, ..., or class_map"),
         ({"predict": len, "classes": ["a", "b"]}, "answers says what predict gives"),
-        ({"victim": "tiny", "shadow": "tiny_a1", "shadows": 4}, "shadow names a recipe, and shadows asks for one"),
+        (
+            {"victim": "tiny", "shadow": "tiny_a1", "shadows": 4},
+            "shadow names a recipe, and shadows has a recipe written",
+        ),
     ],
 )
 def test_python_is_asked_for_what_belongs_together(workdir: Path, given: dict[str, object], says: str) -> None:

@@ -118,7 +118,7 @@ def test_a_model_behind_a_door_learns_no_canary(workdir: Path) -> None:
     text, _, _ = door.read_text(encoding="utf-8").partition("[segmenter]")
     text = text.replace("pool = 12", "pool = 12\ncanaries = 0.4")
     door.write_text(text + '[door]\nname = "callable"\ntarget = "own:predict"\n', encoding="utf-8")
-    with pytest.raises(MiaSegError, match="canaries are trained on, and behind a door training is over"):
+    with pytest.raises(MiaSegError, match=r"canaries have to be trained on, and a model behind \[door\] is trained"):
         recipes.load_victim("tiny_folder")
 
 

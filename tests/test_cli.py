@@ -282,7 +282,7 @@ def test_check_names_every_fault_and_goes_on(workdir: Path, data_root: Path) -> 
     edit(victims / "tiny_folder.toml", "pool = 12", "pool = 120")
     edit(workdir / "shadows" / "tiny_folder_a1.toml", "[attacks.patch_resnet50]", "[attacks.resnet50]")
     ran = call("check", "--data-root", data_root)
-    assert_refused(ran, "4 of the above need attention")
+    assert_refused(ran, "4 of the above have a problem")
     problems = [line.removeprefix("problem").strip() for line in ran.out.splitlines() if line.startswith("problem")]
     assert problems[0].startswith(f"victim tiny: {victims}/tiny.toml: unknown key 'train.epoch'. Did you mean 'epochs'")
     assert problems[1].startswith("victim tiny_folder: [split] asks for 6 + 6 + 120 scenes")
@@ -295,7 +295,7 @@ def test_check_names_every_fault_and_goes_on(workdir: Path, data_root: Path) -> 
 
 def test_check_without_a_root_says_which_recipes_need_none(workdir: Path) -> None:
     ran = call("check")
-    assert_refused(ran, "need attention")
+    assert_refused(ran, "have a problem")
     assert re.search(r"^ok +victim tiny: 6 \+ 6 \+ 12 scenes of 32x48$", ran.out, re.MULTILINE)
     assert re.search(r"^problem +victim tiny_folder: .*--data-root \(or set MIA_SEG_DATA\)", ran.out, re.MULTILINE)
 

@@ -112,10 +112,10 @@ def test_a_fleet_serves_every_victim_of_its_scenes(workspace: Workspace, workdir
     assert mine.attacker.digest == theirs.attacker.digest, "what was learnt once serves both"
     assert mine.digest != theirs.digest
     edit(other, "nonmembers = 6", "nonmembers = 5")
-    with pytest.raises(MiaSegError, match=r"differ in their audited scenes: \d+ are of one alone"):
+    with pytest.raises(MiaSegError, match=r"differ in their audited scenes: only one of them has \d+ scenes"):
         attacked("other")
     edit(other, PHOTOGRAPHS, STREETS)
-    with pytest.raises(MiaSegError, match="Fleet 'tiny_folder_fleet' is on other data than victim 'other'"):
+    with pytest.raises(MiaSegError, match="Fleet 'tiny_folder_fleet' has other data than victim 'other'"):
         attacked("other")
 
 
@@ -123,9 +123,9 @@ def test_members_may_be_others_and_groups_may_not() -> None:
     ids = ["a", "b", "c", "d"]
     own = Partition(ids[:2], ids[2:], [], {i: i for i in ids})
     checks.same_scenes("fleet", own, "victim", others=Partition(ids[1:3], [ids[0], ids[3]], [], own.group))
-    with pytest.raises(MiaSegError, match=r"group scenes otherwise \('b' is one\)"):
+    with pytest.raises(MiaSegError, match=r"group scenes differently \('b', for one\)"):
         checks.same_scenes("fleet", own, "victim", others=Partition(ids[:2], ids[2:], [], own.group | {"b": "a"}))
-    with pytest.raises(MiaSegError, match="differ in their pool: 1 are of one alone"):
+    with pytest.raises(MiaSegError, match="differ in their pool: only one of them has 1 scenes"):
         checks.same_scenes("fleet", own, "victim", others=Partition(ids[:2], ids[2:], ["e"], own.group))
 
 
@@ -143,7 +143,9 @@ def test_halves_part_odd_numbers_and_blocks(scenes: int, block: int) -> None:
 
 def test_scenes_that_have_no_halves_are_refused() -> None:
     ids = ["a", "b", "c", "d"]
-    with pytest.raises(MiaSegError, match=r"trains on halves, and the audited scenes are 1 group. Give more scenes"):
+    with pytest.raises(
+        MiaSegError, match=r"trains on halves of the audited scenes, and these are 1 group. Raise \[split\]"
+    ):
         shadow_members.halves(Partition(ids[:2], ids[2:], [], dict.fromkeys(ids, "u")), 4, 0)
 
 

@@ -111,7 +111,7 @@ def test_it_needs_no_victim_and_fits_what_a_run_fits(workspace: Workspace, workd
 def test_what_a_fleet_cannot_say_is_refused(workdir: Path) -> None:
     write_fleet(workdir, "tiny_folder")
     assert_refused(call("fleet", "tiny_a1"), "Shadow 'tiny_a1' is one model", "choose = 'halves'")
-    assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "image_loss"), "does not compare with many shadows")
+    assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "image_loss"), "does not use many shadows")
     assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "attack_r"), "'attack_r' needs 6 shadows")
     assert not (workdir / "runs").exists()
 

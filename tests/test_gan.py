@@ -342,7 +342,7 @@ def test_a_generator_of_another_segmenter_or_cut_is_refused_by_name(tmp_path: Pa
     with pytest.raises(MiaSegError, match=r"model.safetensors holds another architecture or cut than the recipe's"):
         gan.load(other, toy(3), 3, path=path, model="the digest")
     path.write_bytes(b"no weights")
-    with pytest.raises(MiaSegError, match="no whole generator"):
+    with pytest.raises(MiaSegError, match="no complete generator"):
         gan.load(recipe(), toy(3), 3, path=path, model="the digest")
 
 

@@ -89,7 +89,7 @@ def test_a_stopped_run_of_two_processes_ends_with_the_bits_of_an_unbroken_one(
     [
         ("loss 0", "joint: the training diverged at step 1 of 1, learning rate 0.05: the loss is nan."),
         ("loss 1", "joint: the training diverged at step 1 of 1, learning rate 0.05: the loss is nan."),
-        ("scene 0", "joint: another process cannot read a scene, and says which."),
+        ("scene 0", "joint: another process cannot read a scene. Its own error names the file."),
         ("scene 1", "a.png cannot be read."),
     ],
 )

@@ -139,5 +139,5 @@ def test_mixup_weighs_both_labels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_synthetic_features_are_refused(name: str) -> None:
     given = batch(2)
     given.drawn = Drawn(torch.zeros(1, 8, 4, 4), torch.zeros(1, 8, 8).long(), 0.1)
-    with pytest.raises(MiaSegError, match=rf"\[objective\] {name} says nothing of synthetic features"):
+    with pytest.raises(MiaSegError, match=rf"\[objective\] {name} cannot train on synthetic features"):
         made(name)("segment", given)

@@ -363,7 +363,7 @@ def test_a_generator_is_described_beside_its_segmenter(victim: Path) -> None:
     edit(victim, "epochs = 7", "batch = 3")
     assert "'train_generator.batch' = 3: Input should be a multiple of 2" in refusal()
     edit(victim, "batch = 3\n[segm", "neighbours = 0.1\n[segm")
-    assert "[train_generator]: objective = 'regression' alone reads neighbours" in refusal()
+    assert "[train_generator]: neighbours is for objective = 'regression' alone" in refusal()
     edit(victim, "neighbours = 0.1\n", "objective = 'regression'\nneighbours = 0.1\n")
     assert checks.victim_of("tiny").inputs("train_generator")["train_generator"] == {
         "objective": "regression", "neighbours": 0.1

@@ -96,7 +96,7 @@ VICTIM = [
     ("members = 6\nnon", f"members = {10**12}\nnon", f"'split.members' = {10**12}: {MOST} 100000000"),
     ("pool = 12", 'pool = 12\nof = "\\u0000"', "'split.of' = '\\x00': a name has no control characters"),
     ("[train]", "cut = 99\n[train]", f"[segmenter]: 'cut' = 99: {MOST} 23"),
-    ("[train]", "cut = 3\n[train]", "[segmenter]: cut = 3, and conv4 of resnet18 has 2 blocks"),
+    ("[train]", "cut = 3\n[train]", "[segmenter]: cut = 3: give 1 to 2, the blocks in conv4 of resnet18"),
     ("[train]", "dropout = 2\n[train]", "[segmenter]: 'dropout' = 2: Input should be less than 1"),
     ("[train]", "pretrained = 1\n[train]", f"[segmenter]: 'pretrained' = 1: {SWITCH}"),
     ("[train]", "[window]\nsize = [32, 32]\noverlap = 0.9999\n[train]", f"'window.overlap' = 0.9999: {MOST} 0.99"),

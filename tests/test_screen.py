@@ -125,7 +125,7 @@ def test_what_the_readme_says_to_a_newcomer_is_true(workdir: Path) -> None:
     table = names["audit"].table()  # type: ignore[attr-defined]
     by_attack = {one["attack"]: one["levels"]["image"]["auc"] for one in found}
     assert dict(zip(table["attack"], table["auc"], strict=True)) == pytest.approx(by_attack)
-    with pytest.raises(MiaSegError, match=r"mine\.toml is a recipe of somebody else's"):
+    with pytest.raises(MiaSegError, match=r"mine\.toml is a recipe that mia\.audit did not write"):
         exec(compile(own + lines, "README.md", "exec"), names)
 
 
@@ -163,9 +163,7 @@ def test_without_labels_what_needs_none_is_tried_and_the_rest_left_out_by_name(o
     ran = call(*described(owner), "--defense", "none", "--defense", "argmax")
     assert ran.code == 0, ran.err
     for attack in ("image_loss", "label_only", "predictability_error"):
-        assert (
-            ran.err.count(f"left out: Attack '{attack}' reads how well labels are predicted, and the scenes have") == 1
-        )
+        assert ran.err.count(f"left out: Attack '{attack}' compares predictions with labels, and the scenes have") == 1
     results = [json.loads(path.read_text()) for path in sorted((workdir / "reports" / "mine").glob("*.json"))]
     assert [(one["defense"], one["attack"]) for one in results] == [
         (defense, attack) for defense in ("argmax", "none") for attack in ("firmness", "image_confidence")
@@ -192,7 +190,7 @@ def test_what_needs_labels_is_refused_without_them(owner: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (("--attack", "rmia"), "Attack 'rmia' learns from a shadow, and the screen has none"),
+        (("--attack", "rmia"), "Attack 'rmia' learns from a shadow, and this audit has none"),
         (
             ("--defense", "dropout:0.1"),
             "Defense 'dropout' changes the forward pass, and victim 'mine' is behind a door",
@@ -232,7 +230,7 @@ def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
     assert said in call(*described(owner), "--dry-run").out
     assert not (Path.cwd() / "victims" / "mine.toml").exists(), "nothing is made"
     assert call(*described(owner)[:-2], "--class-map", "labelmefacade", "--attack", "label_only").code == 0
-    assert_refused(call(*described(owner, "own:labels")), "mine.toml is there and says something else")
+    assert_refused(call(*described(owner, "own:labels")), "mine.toml exists with other content")
 
 
 def test_a_model_that_does_not_answer_leaves_no_recipe_in_the_way(owner: Path, workdir: Path) -> None:

@@ -164,7 +164,9 @@ def test_a_codebook_begins_with_patches_of_one_class() -> None:
 
 def test_labels_without_a_whole_cell_are_refused() -> None:
     checkered = torch.where(torch.arange(64).view(8, 8) % 2 == 0, IGNORE, 1)
-    with pytest.raises(MiaSegError, match=r"\[segmenter\] cell = 4: no 4 x 4 cell of the label maps is labelled whole"):
+    with pytest.raises(
+        MiaSegError, match=r"\[segmenter\] cell = 4: no 4 x 4 cell of the label maps is completely labelled"
+    ):
         learn_codes([checkered], 4, classes=2, cell=4)
 
 

@@ -181,7 +181,7 @@ def test_what_cannot_be_tuned_is_refused_with_the_fix(audit: Audit, workdir: Pat
     edit(workdir / "victims" / "tiny.toml", "[segmenter]\n", GENERATOR + "[segmenter]\n")
     text = victim_text() + TUNED
     write(workdir / "victims" / "other.toml", text.format("members").replace("members = 6", "members = 5"))
-    assert_refused(call("train-victim", "other", "--device", "cpu"), "train on other scenes", "[split]")
+    assert_refused(call("train-victim", "other", "--device", "cpu"), "they train on different scenes", "[split]")
     write(workdir / "victims" / "nothing.toml", text.format("members").replace('"tiny"', '"nobody"'))
     assert_refused(call("train-victim", "nothing", "--device", "cpu"), "'nobody'")
     write(workdir / "victims" / "itself.toml", text.format("members").replace('"tiny"', '"itself"'))

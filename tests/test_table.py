@@ -114,7 +114,7 @@ def test_who_says_who_is_a_member_is_one_of_two(data_template: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"rule": "stated", "members": 3}, "members is said by the data set under rule 'stated'"),
+        ({"rule": "stated", "members": 3}, "members: under rule 'stated' the data set says who is a member"),
         ({"rule": "random", "members": 3}, "rule 'random' needs nonmembers, pool"),
     ],
 )

@@ -22,7 +22,7 @@ ATTACKER = "attacker.json"
 
 @dataclass(frozen=True)
 class ShadowCurvePoint:
-    """One score a scene of an attack for which so many shadows are trained; a scene is compared with some of them."""
+    """The attack's scores when only `trained` shadows are used, one a scene. A scene is compared with some of them."""
 
     trained: int
     compared: int
@@ -35,12 +35,14 @@ class ShadowCurvePoint:
 
 @dataclass(frozen=True)
 class Scores:
-    """image_N: one score a scene. patch_NP: one a patch, or None for an attack that looks at whole scenes only.
+    """Scores of N scenes; higher = more likely a member.
 
-    by_shadows: of an attack that compares with shadows, the scores with fewer of them; the last are image_N itself.
-    parts: by cut and part, one score a scene [N] from the pixels of that part alone, NaN where the scene has none;
-    empty for an attack that does not look at parts. A part is a class, by its stored number under the cut "class", or
-    a name in `answers.CUTS`. threshold_N: where each scene is judged at a threshold of its own [N].
+    image_N: one a scene. patch_NP: one a patch; None for attacks on whole scenes.
+    by_shadows: for attacks that compare with many shadows, the scores with fewer of them; the last are image_N itself.
+    parts: (cut, part) -> one score a scene [N], from the pixels of that part alone, NaN where a scene has none. Empty
+    for attacks that do not look at parts. The cut "class" has stored class numbers as parts, others have the names in
+    `answers.CUTS`.
+    threshold_N: a threshold for each scene, if scenes do not share one.
     """
 
     image_N: np.ndarray
@@ -67,14 +69,14 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Membership:
-    """What the attacker knows of its shadow's scenes: membership, and which scenes are pieces of one group."""
+    """Membership of N scenes, and the group of each: of its shadow's scenes, the attacker knows both."""
 
     members_N: np.ndarray
     groups_N: np.ndarray
 
 
 class Attacker(ABC):
-    """A fitted attack. `settings`: the attack as it is used; what was left to tuning is settled there."""
+    """A fitted attack. settings: the attack's settings, with the tuned values filled in."""
 
     settings: "Attack"
     thresholds: Thresholds
@@ -91,11 +93,11 @@ class Attacker(ABC):
 class Attack(Component):
     """Settings of an attack. The first field is the one that `name:value` sets on the command line.
 
-    needs_fleet: it is fitted on many shadows (`fit_fleet`) and not on one (`fit`). needs_population: it compares with
+    needs_fleet: it is fitted on many shadows (`fit_fleet`), not on one (`fit`). needs_population: it compares with
     answers to scenes that no model of the audit trained on. needs_difficulty: it compares with how hard the labels are
     to predict from the images (`mia_seg.query.difficulty`). needs_posterior: it reads more than predicted labels.
-    needs_labels: it reads how well the labels of the scenes are predicted. against_own: its transforms are compared
-    with what the model predicts for the scene as it is, and not with labels.
+    needs_labels: it compares predictions with labels. against_own: answers to transformed scenes are compared with the
+    model's own prediction for the scene, not with labels.
     """
 
     needs_fleet: ClassVar[bool] = False
@@ -107,7 +109,7 @@ class Attack(Component):
 
     @property
     def transforms(self) -> tuple[str, ...]:
-        """What it asks about each scene beside the scene as it is (`mia_seg.query.transforms`)."""
+        """The transforms of each scene that it also asks about (`mia_seg.query.transforms`)."""
         return ()
 
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> Attacker:

@@ -1,4 +1,4 @@
-"""Attacks that compare a model with many shadows: rehearsals on the fleet choose all that is chosen."""
+"""Attacks that compare a model with many shadows. Thresholds and settings are tuned on the shadows alone."""
 
 import json
 from contextlib import suppress
@@ -24,10 +24,10 @@ ShadowCount = Annotated[
 
 
 class FleetAttack(Attack):
-    """An attack that compares a model with many shadows. Its file says what it reads of a scene and how it compares.
+    """An attack that compares a model with many shadows. A subclass defines `signal`, what it reads, and `judge`.
 
-    Thresholds and tuned settings come from rehearsals: each shadow plays the victim, and all but it and its partner are
-    what it is compared with. Nothing is tuned on the victim.
+    Thresholds and tuned settings come from *rehearsals*: each shadow plays the victim and is compared with all others
+    but its partner. Nothing is tuned on the victim.
     """
 
     needs_fleet: ClassVar[bool] = True
@@ -49,21 +49,21 @@ class FleetAttack(Attack):
         return self
 
     def kinds(self) -> int:
-        """2 where a scene is compared with shadows that saw it and shadows that did not, 1 where with the latter."""
+        """2 if a scene is compared with shadows that trained on it and with others; 1 if only with others."""
         return 1
 
     def least_pairs(self) -> int:
-        """Of how many pairs of shadows a comparison takes one each, at the least."""
+        """The fewest pairs of shadows that a comparison needs."""
         return 1
 
     def check_shadows(self, shadows: int) -> None:
-        """Refuse so few shadows, or settings that want more; said before any of them is trained."""
+        """Raise MiaSegError if so many shadows are too few for the attack or its settings; called before training."""
         name, least = type(self).__module__.rpartition(".")[2], 2 * self.least_pairs() + 2
         if shadows < least:
             raise MiaSegError(
-                f"Attack '{name}' needs {least} shadows: when one plays the victim to choose the threshold, its pair "
-                f"is left out, and {least - 2} are to compare with. There are {shadows}: give [adversary] models = "
-                f"{least} or more, or leave the attack out."
+                f"Attack '{name}' needs {least} shadows: one pair plays the victim to choose the threshold, and "
+                f"{least - 2} are to compare with. There are {shadows}. Set [adversary] models = {least} or more, or "
+                f"leave the attack out."
             )
         models: int | None = getattr(self, "models", None)
         fewest, most = self.kinds() * self.least_pairs(), shadows // 2 * self.kinds()
@@ -74,14 +74,14 @@ class FleetAttack(Attack):
             )
 
     def pairs(self, fleet: Readings) -> int:
-        """How many pairs of shadows are looked at."""
+        """How many pairs of shadows the attack uses."""
         models: int | None = getattr(self, "models", None)
         return fleet.pairs if models is None else min(fleet.pairs, models // self.kinds())
 
     def smaller(self, fleet: Readings) -> tuple[Self, ...]:
-        """The same attack on the first pair of shadows, on two, four, ..., fewer than its own; tuned for each number.
+        """The same attack with the first 1, 2, 4, ... pairs of shadows, fewer than its own; tuned for each number.
 
-        As if it were asked for with these `models`: what is tuned is so in rehearsals on the whole fleet.
+        As if asked for with these `models`: tuning uses rehearsals on the whole fleet.
         """
         sizes = [self.kinds() << k for k in range((self.pairs(fleet) - 1).bit_length())]
         return tuple(self.model_copy(update={"models": models}).tuned(fleet) for models in sizes)
@@ -117,7 +117,7 @@ class FleetAttack(Attack):
 
 @dataclass(frozen=True)
 class FleetAttacker(Attacker):
-    """An attack with what it read of the fleet, and the same one with fewer shadows."""
+    """A fitted attack: its readings of the fleet, and the same attack with fewer shadows."""
 
     settings: FleetAttack
     fleet: Readings

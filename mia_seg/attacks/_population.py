@@ -11,7 +11,7 @@ from mia_seg.query.answers import Answers, Statistics
 
 
 class PopulationAttack(StatisticAttack):
-    """Its file says what it reads of a scene and how it compares."""
+    """A subclass defines `read`, what it reads of a scene, and `judge`, how it compares."""
 
     needs_population: ClassVar[bool] = True
 

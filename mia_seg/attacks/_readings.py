@@ -1,4 +1,4 @@
-"""A fleet: what many shadows answered to the audited scenes, each trained on another half of them."""
+"""A fleet: answers of many shadows to the audited scenes. Each shadow trained on another half of these."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ READINGS = "readings.npz"
 
 @dataclass(frozen=True)
 class Signals:
-    """What an attack reads of one model: scenes_N of the audited scenes, population_Z of scenes nobody trained on.
+    """What an attack reads of one model's answers, float64: scenes_N of audited scenes, population_Z of the population.
 
-    Both may have a last axis of several values a scene.
+    The population is scenes that no model trained on. Both may have a last axis of several values a scene.
     """
 
     scenes_N: np.ndarray
@@ -26,10 +26,10 @@ class Signals:
 
 @dataclass(frozen=True)
 class Readings:
-    """What an attack reads of a fleet's M models, float64; shapes as in `Signals`, one row a model.
+    """What an attack reads of a fleet's M models, float64; shapes as in `Signals`, with one row a model.
 
-    Models 2j and 2j + 1 are a pair: of every scene one was trained on it and the other was not.
-    Raises MiaSegError where they are not: then some scene has no shadow that left it out, or none that saw it.
+    Models 2j and 2j + 1 are a pair: one of them trained on a scene, the other did not. Raises MiaSegError if they are
+    not: some scene would then lack a shadow of either kind.
     """
 
     ids: Sequence[str]
@@ -61,15 +61,15 @@ class Readings:
 
     @property
     def pairs(self) -> int:
-        """How many shadows trained on a scene, and as many did not."""
+        """The number of pairs: so many shadows trained on a scene, and as many did not."""
         return len(self) // 2
 
     def inside(self, pairs: int) -> np.ndarray:
-        """Of each scene the readings by shadows that trained on it: [pairs, N], one from each of the first pairs."""
+        """Readings of each scene by the shadows that trained on it, one from each of the first pairs: [pairs, N]."""
         return self._of(self.members_MN[0::2], pairs)
 
     def outside(self, pairs: int) -> np.ndarray:
-        """Of each scene the readings by shadows that did not train on it: [pairs, N]."""
+        """Readings of each scene by the shadows that did not train on it: [pairs, N]."""
         return self._of(~self.members_MN[0::2], pairs)
 
     def target(self, model: int) -> Signals:
@@ -79,8 +79,8 @@ class Readings:
     def apart(self, model: int) -> "Readings":
         """The fleet without a model and its partner.
 
-        The partner goes too: among those left, as many saw a scene as did not. With it, one more of them would have
-        seen exactly the scenes that the model was not trained on, and their mere number would tell its members.
+        The partner goes too, so that as many of the rest trained on a scene as did not. With the partner, one more
+        would have trained on exactly the scenes that the model did not, and this count would tell its members.
         """
         if self.pairs < 2:
             raise MiaSegError(
@@ -121,7 +121,7 @@ class Fleet:
 
 
 def read_target(answers: Answers, signal: Callable[[Statistics], np.ndarray]) -> Signals:
-    """A signal of one model. Where it was asked about no population, that part is empty."""
+    """A signal of one model's answers. population_Z is empty if the model was not asked about a population."""
     none = answers.statistics.take(slice(0, 0))
     population = none if answers.population is None else answers.population
     return Signals(signal(answers.statistics).astype(np.float64), signal(population).astype(np.float64))

@@ -1,4 +1,4 @@
-"""What statistic attacks read of a scene: forms of its loss, and its logit confidence by groups of pixels."""
+"""Numbers that attacks compute from a scene's statistics: its loss in several forms, its logit confidence, its mIoU."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ FORMS = (
 
 
 def loss(statistics: Statistics, form: LossForm) -> np.ndarray:
-    """A scene's loss in one of its forms: [N]. Without a pixel in the band (or outside), the mean stands in."""
+    """Each scene's loss in one of its forms: [N]. A scene without a pixel in the band (or outside) gets its mean."""
     mean_N = statistics.mean_loss()
     if form == "mean":
         return mean_N
@@ -44,7 +44,7 @@ def phi_vector(statistics: Statistics) -> np.ndarray:
 
 
 def means(sums_NG: np.ndarray, pixels_NG: np.ndarray, otherwise_N: np.ndarray) -> np.ndarray:
-    """Means a group [N, G]; where a scene has no pixel of it, `otherwise_N` (mostly the scene's own mean)."""
+    """Means by group of pixels [N, G]; `otherwise_N`, mostly the scene's own mean, where a scene has no pixel of it."""
     return np.where(pixels_NG > 0, sums_NG / np.maximum(pixels_NG, 1), otherwise_N[:, None])
 
 

@@ -1,4 +1,4 @@
-"""Attacks that are one number a scene: nothing is learned but the threshold."""
+"""Attacks that score a scene by one number. Only the threshold is learned."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,14 +13,14 @@ from mia_seg.query.answers import Answers
 
 
 class StatisticAttack(Attack):
-    """Its file says which number."""
+    """A subclass defines `signal`, the number."""
 
     def signal(self, answers: Answers) -> np.ndarray:
         """One number a scene [N], finite; higher = more likely a member."""
         raise NotImplementedError
 
     def scores(self, answers: Answers) -> Scores:
-        """The number of every scene, and whatever else the file says of them."""
+        """The number of every scene, and other scores if a subclass has them."""
         return Scores(self.signal(answers))
 
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "StatisticAttacker":

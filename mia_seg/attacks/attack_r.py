@@ -42,6 +42,6 @@ class AttackR(FleetAttack):
         if (flat := deviation_N <= 1e-12 * np.abs(outside_RN).max()).any():
             raise MiaSegError(
                 f"Attack 'attack_r' has no variance: the {len(outside_RN)} shadows that left out scene "
-                f"'{fleet.ids[int(np.argmax(flat))]}' all lose the same. Give more models, or form = 'ranks'."
+                f"'{fleet.ids[int(np.argmax(flat))]}' all have the same loss. Give more models, or form = 'ranks'."
             )
         return np.asarray(log_ndtr((outside_RN.mean(0) - target.scenes_N) / deviation_N))

@@ -20,8 +20,10 @@ class Base(FleetAttack):
     """The Bayes-optimal attack for a posterior over weights, approximated by sampling shadows."""
 
     mode: Literal["online", "offline"] = "online"
-    temperature: Temperature = Field(default=1.0, description="what losses are divided by")
-    scale: Weight = Field(default=0.33, description="offline: weight of the shadows' side")
+    temperature: Temperature = Field(default=1.0, description="divisor of the losses")
+    scale: Weight = Field(
+        default=0.33, description="offline: factor that replaces the missing shadows that trained on the scene"
+    )
     models: ShadowCount = None
 
     def kinds(self) -> int:

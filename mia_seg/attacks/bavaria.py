@@ -31,9 +31,9 @@ FLAT = 1e-12  # equal numbers may differ in their last bits from their mean
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of a scene's readings before they are seen: a mean and a variance.
+    """What is known of a scene before it is read: a mean and a variance.
 
-    means, variances: how many readings each is worth.
+    means, variances: how many readings the prior mean and the prior variance are worth.
     """
 
     mean: float
@@ -90,7 +90,7 @@ class Bavaria(FleetAttack):
 
 
 def prior(shadows_RN: np.ndarray) -> Prior:
-    """The prior that the readings [R, N] of N scenes by R shadows of one kind speak for, R at least 2.
+    """The prior that fits the readings [R, N] of N scenes by R shadows of one kind, R at least 2.
 
     Variances: for s^2 of R readings, log s^2 varies by trigamma((R - 1) / 2) and by trigamma(variances / 2), and what
     its mean is off is digamma's of the same. Means: the variance of scenes' means is the mean s^2 (1/R + 1/means).
@@ -100,8 +100,8 @@ def prior(shadows_RN: np.ndarray) -> Prior:
     middle = float(np.median(variance_N))
     if middle <= (FLAT * np.abs(shadows_RN).max()) ** 2:
         raise MiaSegError(
-            f"Attack 'bavaria' has no variance: the {count} shadows of a kind all read the same of most scenes. Give "
-            f"more models; if shadows never differ, they all answer alike and nothing can be told."
+            f"Attack 'bavaria' has no variance: the {count} shadows of a kind all answer most scenes alike. Give more "
+            f"models. If that does not help, all shadows answer alike and the attack cannot work."
         )
     logs_N, half = np.log(variance_N.clip(LEAST * middle)), (count - 1) / 2
     worth = _inverse_trigamma(float(logs_N.var() - polygamma(1, half)))

@@ -21,7 +21,7 @@ LEVELS = (0.05, 0.1, 0.2, 0.4)
 
 
 class LabelOnly(StatisticAttack):
-    """The scene's own utility, or how firm it is."""
+    """The scene's own mIoU or accuracy, or how well its labels withstand changes of the image."""
 
     needs_posterior: ClassVar[bool] = False
 

@@ -33,14 +33,14 @@ class LearnedCombination(Attack):
     strength: Strength = 0.1
 
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> "LinearAttacker":
-        """The threshold is chosen on scores by weights that were fitted to other groups of the shadow."""
+        """Fit the weights. The threshold is chosen on cross-validated scores, by groups of the shadow."""
         del seed, fabric
         features_NF, members_N = features(answers.statistics), known.members_N
         folds = min(FOLDS, *(len(np.unique(known.groups_N[members_N == side])) for side in (True, False)))
         if folds < 2:
             raise MiaSegError(
-                "The shadow has fewer than two groups of members or of non-members; the attack needs two of each to "
-                "learn and to validate. Give the shadow more scenes."
+                "Attack 'learned_combination': the shadow has fewer than two groups of members or of non-members, and "
+                "two of each are needed to learn and to validate. Give the shadow more scenes."
             )
         held_N = np.zeros(len(members_N))
         for side in _folds(known, folds):

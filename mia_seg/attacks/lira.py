@@ -43,7 +43,10 @@ class LiRA(FleetAttack):
     @model_validator(mode="after")
     def _one_sided_for_one_number(self) -> Self:
         if self.statistic == "vector" and self.mode == "offline_cdf":
-            raise ValueError("mode = 'offline_cdf' is one-sided, and a vector has no side; take 'offline_pdf'")
+            raise ValueError(
+                "mode = 'offline_cdf' needs a statistic of one number, and statistic = 'vector' has more; take "
+                "'offline_pdf'"
+            )
         return self
 
     def kinds(self) -> int:
@@ -62,7 +65,7 @@ class LiRA(FleetAttack):
         return np.asarray(-loss_N - np.log(-np.expm1(-loss_N)))
 
     def tuned(self, fleet: Readings) -> Self:
-        """`auto` is settled by the whole fleet, so that rehearsals and the victim are judged alike."""
+        """Settle variance = 'auto' by the size of the whole fleet: rehearsals and the victim are then judged alike."""
         enough = 2 * self.pairs(fleet) >= ENOUGH
         variance = ("scene" if enough else "fixed") if self.variance == "auto" else self.variance
         return self.model_copy(update={"variance": variance})
@@ -105,7 +108,7 @@ class LiRA(FleetAttack):
 def _no_spread(shadows_RN: np.ndarray, flat: np.ndarray, did: str, *, fleet: Readings) -> str:
     whose = f"scene '{fleet.ids[int(np.argmax(flat))]}'" if flat.size > 1 else "a scene"
     return (
-        f"Attack 'lira' has no variance: the {len(shadows_RN)} shadows that {did} {whose} all read the same. "
-        f"Give more models, or variance = 'fixed' and a statistic of one number; if shadows never differ, they all "
-        f"answer alike and nothing can be told."
+        f"Attack 'lira' has no variance: the {len(shadows_RN)} shadows that {did} {whose} all answer it alike. "
+        f"Give more models, or variance = 'fixed' and a statistic of one number. If that does not help, all shadows "
+        f"answer alike and the attack cannot work."
     )

@@ -30,7 +30,7 @@ class PatchFleet(PatchResNet50):
     """Settings as `patch_resnet50` has them. The last pair of shadows chooses epoch and threshold, the others teach."""
 
     representation: Literal["concat", "loss"] = Field(
-        default="concat", description="what stands beside the difference: posterior and one-hot labels, or the loss"
+        default="concat", description="further channels: posterior and one-hot labels, or the loss map"
     )
 
     needs_fleet: ClassVar[bool] = True
@@ -60,7 +60,7 @@ class PatchFleet(PatchResNet50):
 
 
 class FleetSide(Side):
-    """Every scene as some of a fleet's models answered it. total: of each the sum of losses where it was left out."""
+    """Answers of some of a fleet's models. total: for each scene, the summed loss maps of models that left it out."""
 
     def __init__(self, fleet: Fleet, models: range, total: Sequence[np.ndarray], *, representation: str) -> None:
         self._answers, self._total, self._representation = fleet.answers, total, representation
@@ -112,9 +112,9 @@ class PatchFleetAttacker(PatchAttacker):
 
 
 def beside(answer: Answer, outside_HW: np.ndarray, representation: str) -> Tensor:
-    """What `represent` makes of an answer, and below it by how much it loses more than the shadows outside.
+    """What `represent` makes of an answer, and one more channel: its loss minus that of the shadows outside.
 
-    float32 [C + 1, h, w]; outside_HW: their mean loss, scaled as `loss_map` is.
+    Returns float32 [C + 1, h, w]. outside_HW: the mean loss of shadows that left the scene out, as `loss_map`.
     """
     above = torch.from_numpy(loss_map(answer) - outside_HW)[None]
     return torch.cat([represent(answer, representation), above])

@@ -55,7 +55,9 @@ class PatchResNet50(Attack):
     patch: tuple[Cells, Cells] = Field(
         default=(90, 90), description="(height, width) of a patch, in cells of the answer"
     )
-    fuse: Literal["random", "windows"] = Field(default="random", description="which patches an image's score averages")
+    fuse: Literal["random", "windows"] = Field(
+        default="random", description="patches whose scores are averaged to an image's"
+    )
     average: Literal["log_odds", "probability"] = Field(
         default="log_odds", description="what an image's score averages over patches; the thesis averages probabilities"
     )
@@ -83,7 +85,7 @@ class PatchResNet50(Attack):
 
 
 class Side(ABC):
-    """What an attacker fits on, or validates on: places with a membership; answers stay on disk until they are cut."""
+    """Answers with memberships to fit or validate on, by place. They stay on disk until a patch is cut."""
 
     members: np.ndarray
 
@@ -148,7 +150,7 @@ class PatchAttacker(Attacker):
 def learnt(
     fit: Side, check: Side, settings: PatchResNet50, *, seed: int, draw: np.random.Generator, fabric: Fabric
 ) -> tuple[nn.Module, PatchResNet50, Thresholds]:
-    """A network that was trained on one side; the other chose its epoch and the thresholds."""
+    """Train a network on `fit`; `check` chooses the epoch and the thresholds."""
     torch.manual_seed(seed)
     network = resnet50(fit.inputs(0, WHOLE).shape[0])
     network.load_state_dict(_train(network, fit, check, settings=settings, draw=draw, fabric=fabric))
@@ -241,8 +243,8 @@ def validation(known: Membership, draw: np.random.Generator) -> np.ndarray:
         groups = np.unique(known.groups_N[known.members_N == side])
         if len(groups) < 2:
             raise MiaSegError(
-                f"The shadow has {len(groups)} {'member' if side else 'non-member'} groups; an attack needs two of "
-                f"each to learn and to validate. Give the shadow more scenes."
+                f"The patch attack needs two groups of members and two of non-members, to learn and to validate, and "
+                f"the shadow has {len(groups)} of {'members' if side else 'non-members'}. Give the shadow more scenes."
             )
         chosen = draw.permutation(groups)[: max(1, round(VALIDATION_SHARE * len(groups)))]
         held |= np.isin(known.groups_N, chosen) & (known.members_N == side)

@@ -21,7 +21,7 @@ SHARES = [PARTS.index(name) for name in ("boundary", "small", "medium")]
 class QuantileRegression(PopulationAttack):
     """A threshold for each scene, without shadows."""
 
-    quantile: Share = Field(default=0.9, gt=0, description="which quantile of non-members is the threshold")
+    quantile: Share = Field(default=0.9, gt=0, description="quantile of non-members that is a scene's threshold")
 
     def read(self, statistics: Statistics) -> np.ndarray:
         return np.column_stack([statistics.mean_phi(), label_features(statistics)])
@@ -38,7 +38,7 @@ class QuantileRegression(PopulationAttack):
 
 
 def label_features(statistics: Statistics) -> np.ndarray:
-    """What labels alone say of a scene: [N, K + 3]; shares of classes but the last, three of groups, log of objects."""
+    """Features of a scene's labels [N, K + 3]: shares of all classes but the last, three of groups, log of objects."""
     pixels_N1 = np.maximum(statistics.pixels_NK.sum(1, keepdims=True), 1)
     # Shares sum to one: the last class's is known from the others.
     shares = np.hstack([statistics.pixels_NK[:, :-1], statistics.part_pixels_NG[:, SHARES]]) / pixels_N1

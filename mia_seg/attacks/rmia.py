@@ -25,9 +25,12 @@ class RMIA(FleetAttack):
 
     needs_population: ClassVar[bool] = True
     mode: Literal["online", "offline"] = "online"
-    gamma: Factor = Field(default=1.0, description="by how much a scene must beat one of the population")
-    a: Part | None = Field(default=None, description="offline: see above; default: tuned in rehearsals")
-    temperature: Temperature = Field(default=1.0, description="what losses are divided by")
+    gamma: Factor = Field(default=1.0, description="ratio by which a scene must beat a scene of the population")
+    a: Part | None = Field(
+        default=None,
+        description="offline: shadows that saw the scene are taken to answer a P(out) + 1 - a; default: tuned",
+    )
+    temperature: Temperature = Field(default=1.0, description="divisor of the losses")
     models: ShadowCount = None
 
     def kinds(self) -> int:

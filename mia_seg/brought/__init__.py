@@ -34,7 +34,7 @@ class Files:
         before = {path: path.read_text(encoding="utf-8") for path in self.texts if path.is_file()}
         for path, text in before.items():
             if text != self.texts[path] and not self.ours:
-                raise MiaSegError(f"{path} is there and says something else. {self.fix}")
+                raise MiaSegError(f"{path} exists with other content. {self.fix}")
         try:
             for path, text in self.texts.items():
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -104,7 +104,7 @@ def write(name: str, place: Path, meaning: dict[str, Any], *, door: dict[str, An
             if isinstance(there, DoorRecipe) and "held" in there.door:
                 path.unlink()
         if path.exists():
-            raise MiaSegError(f"{path} is a recipe of somebody else's. Give mia.audit another name=.")
+            raise MiaSegError(f"{path} is a recipe that mia.audit did not write. Give mia.audit another name=.")
     text = HEAD.format(name=name) + toml(recipe(str(place), meaning, door))
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, text.encode())

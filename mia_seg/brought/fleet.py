@@ -82,9 +82,11 @@ def _sections(victim: str, models: int, workspace: Workspace) -> Sections:
     dataset = found.dataset()
     parts = found.split.cut(dataset, data_root, 0)
     if not isinstance(dataset, Paired):
-        raise MiaSegError(f"--shadows: the scenes of '{victim}' are made and not read. Write a shadow recipe for it.")
+        raise MiaSegError(f"--shadows: '{victim}' has generated scenes, no image files. Write a shadow recipe for it.")
     if not dataset.has_labels(data_root):
-        raise MiaSegError(f"--shadows: the scenes of '{victim}' have no labels to train on. Name them in its table.")
+        raise MiaSegError(
+            f"--shadows: the scenes of '{victim}' have no labels to train on. Name label files in its table."
+        )
     ids = parts.audited[:: max(1, len(parts.audited) // LOOKED_AT)]
     size = list(_size([dataset.shape(data_root, i) for i in ids]))
     train = base.train.model_dump(mode="json", exclude_defaults=True)

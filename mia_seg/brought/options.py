@@ -138,7 +138,9 @@ def _set(section: dict[str, Any], text: str) -> None:
     for name in tables:
         section = section.setdefault(name, {})
         if not isinstance(section, dict):
-            raise MiaSegError(f"--set '{text}': '{name}' is no table. Write KEY=VALUE, as input.scale=255.")
+            raise MiaSegError(
+                f"--set '{text}': '{name}' is no section of settings. Write KEY=VALUE, as input.scale=255."
+            )
     try:
         section[last] = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -86,7 +86,7 @@ DEMO_ATTACKS = ("image_loss", "patch_resnet50:concat", "patch_resnet50:labels")
 @app.command()
 @command
 def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), device: Device = "auto") -> None:
-    """Attack a small segmenter of made-up streets, end to end, in minutes: no data, no network, two CPU cores."""
+    """Train and attack a small segmenter of generated street scenes, in minutes on two CPU cores. Needs no data."""
     workspace = work.opened(Places(store=store, reports=reports), Machine(device))
     workspace = replace(workspace, precision=workspace.fastest)
     audit = Audit(*DEMO, attacks=DEMO_ATTACKS, seeds=[0], workspace=workspace)
@@ -99,7 +99,7 @@ def demo(store: StoreRoot = STORE, reports: Reports = Path("demo_report"), devic
 @app.command()
 @command
 def train_victim(name: Victim, seed: Seeds = None, *, places: Kept, machine: Devices, making: Making) -> None:
-    """Train the segmenter under attack (or say that it exists). A killed run resumes."""
+    """Train the segmenter under attack, unless it exists. A killed run resumes."""
     from mia_seg.pipeline import Pipeline
 
     workspace = work.opened(places, machine)
@@ -112,7 +112,7 @@ def train_victim(name: Victim, seed: Seeds = None, *, places: Kept, machine: Dev
 @app.command()
 @command
 def train_shadow(name: Shadow, seed: Seeds = None, *, places: Kept, machine: Devices, making: Making) -> None:
-    """Train the attacker's own segmenter, whose membership it knows; a missing victim is trained first."""
+    """Train the attacker's own segmenter, whose training images it knows. A missing victim is trained first."""
     from mia_seg.pipeline import Pipeline
 
     workspace = work.opened(places, machine)
@@ -133,7 +133,7 @@ def train_generator(
     machine: Machine,
     making: Making,
 ) -> None:
-    """Train the generator of a victim's features, for the defense 'synfeat'; a missing victim is trained first."""
+    """Train the generator that the defense 'synfeat' needs. A missing victim is trained first."""
     from mia_seg.evaluate import results as results_
     from mia_seg.pipeline import Pipeline
     from mia_seg.stages.generators import TrainedGenerator, with_generator
@@ -151,7 +151,7 @@ def train_generator(
 @app.command()
 @command
 def attack(tried: Tried, places: Places, machine: Machine, *, making: Attacking) -> None:
-    """Ask, attack and measure; trains what is missing. One JSON a result, a line each on the screen."""
+    """Ask the models, attack and measure, without a report. Trains what is missing. Writes one JSON per result."""
     audit = work.one(tried, work.opened(places, machine))
     then = f"mia-seg report --reports {places.reports}"
     work.audited(audit, making, lambda: screen.following(list(audit.written[-1:]), then))
@@ -160,7 +160,7 @@ def attack(tried: Tried, places: Places, machine: Machine, *, making: Attacking)
 @app.command()
 @command
 def run(tried: TriedOrGrid, places: Places, machine: Machine, *, making: Attacking) -> None:
-    """All stages, reusing what exists: train victim and shadow, ask, attack, measure, report."""
+    """Run an audit: train victim and shadow, ask both, attack, measure, draw the report. Reuses what exists."""
     audit = work.asked(tried, work.opened(places, machine))
 
     def finish() -> None:
@@ -177,7 +177,7 @@ app.command()(command(audit))
 @app.command()
 @command
 def plan(tried: TriedOrGrid, places: Places, as_json: AsJson = False) -> None:
-    """List every stage of a run: whole or missing, and what earlier runs say of minutes and bytes."""
+    """List every stage of a run, whether it exists, and the minutes and bytes that earlier runs took."""
     work.planned(work.asked(tried, work.opened(places, Machine())), as_json)
 
 
@@ -188,12 +188,10 @@ def report(
     form: Drawn = None,
     thumbnails: Annotated[
         bool,
-        typer.Option(
-            "--thumbnails", help="Show the most exposed scenes, and predictions for a few, where images are here."
-        ),
+        typer.Option("--thumbnails", help="Also show the most exposed images, and predictions for a few."),
     ] = False,
 ) -> None:
-    """Draw a page an audit and an index over all from the results; what did not change is left as it is."""
+    """Draw one page per audit, and an index, from the results. Pages whose results did not change stay as they are."""
     made = work.report(places.reports, places.store, places.data_root, forms=form, thumbnails=thumbnails)
     screen.following(screen.pages(made), f"open {made[-1]}" if form else work.opening(places.reports))
 
@@ -204,7 +202,7 @@ app.command("open")(command(open_))
 @app.command("list")
 @command
 def list_(as_json: AsJson = False) -> None:
-    """What there is: recipes, data sets, segmenters, defenses, attacks."""
+    """List all recipes, data sets, segmenters, defenses, attacks and other components."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -230,15 +228,13 @@ def results(
     reports: Reports = REPORTS,
     form: Annotated[
         Form,
-        typer.Option("--format", help="text and latex: some columns. json and csv: all."),
+        typer.Option("--format", help="text and latex print some columns, json and csv all."),
     ] = Form.TEXT,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     *,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="The JSON schema of a result's file, and nothing else.")
-    ] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print only the JSON schema of a result file.")] = False,
 ) -> None:
-    """Every result in a folder and those below it as a list, a row a result and level: what scripts and CI read."""
+    """List every result below a folder, for scripts and CI: one row per result and level (image, group, patch)."""
     from mia_seg.evaluate import results as results_
 
     if schema:

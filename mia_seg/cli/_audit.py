@@ -22,9 +22,11 @@ SHADOWS = 8  # what a stronger audit is priced for
 
 DoorText = Annotated[
     str | None,
-    typer.Option("--door", help="How the model is asked: callable:module:function, folder:PATH, onnx:PATH, http:URL"),
+    typer.Option(
+        "--door", help="How to ask the model: callable:MODULE:FUNCTION, onnx:PATH, http:URL, folder:PATH, ..."
+    ),
 ]
-Answers = Annotated[str | None, typer.Option(help="What it answers: logits, posterior or labels.")]
+Answers = Annotated[str | None, typer.Option(help="What the model answers: logits, posterior or labels.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -34,46 +36,51 @@ Settings = Annotated[
 Members = Annotated[
     Path | None,
     typer.Option(
-        help="What it was trained on: a CSV with columns image, member (1, 0), and perhaps labels, id and group; or a "
-        "folder with images/ and perhaps labels/; or, with --images, a list of scenes or a CSV of id and member."
+        help="Scenes that the model was trained on: a folder with images/ and labels/; or, with --images, a list. Or a "
+        "CSV of all scenes with the columns image, member (1 or 0), and optionally labels, id and group."
     ),
 ]
-NonMembers = Annotated[Path | None, typer.Option("--nonmembers", help="What it never saw: a list or folder likewise.")]
-Pool = Annotated[Path | None, typer.Option(help="Scenes like these that the attacker may use: likewise.")]
-Images = Annotated[Path | None, typer.Option(help="Folder of the images that lists name.")]
-Labels = Annotated[Path | None, typer.Option(help="Folder of their label files, of the same stems; none: no labels.")]
+NonMembers = Annotated[
+    Path | None, typer.Option("--nonmembers", help="Scenes that it never saw: a list or folder, too.")
+]
+Pool = Annotated[Path | None, typer.Option(help="Further scenes that the attacker may use: a list or folder, too.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of the images that the lists name.")]
+Labels = Annotated[
+    Path | None, typer.Option(help="Folder of the label files, with the same stems. Leave out if there are no labels.")
+]
 Classes = Annotated[
-    str | None, typer.Option(help="Class names with commas, where label files hold 0, 1, 2, ... in this order.")
+    str | None,
+    typer.Option(help="Class names, separated by commas, in the order of their ids 0, 1, 2, ... in label files."),
 ]
 ClassMap = Annotated[
     str | None,
     typer.Option(
-        help="Class map of the labels in their place: packaged, or a .toml.", autocompletion=complete.CLASS_MAPS
+        help="Or a class map of the labels: a packaged one, or a .toml file.", autocompletion=complete.CLASS_MAPS
     ),
 ]
 Screened = Annotated[
     list[str] | None,
     typer.Option(
-        "--attack", help=f"name or name:value; repeat for several. Default: {', '.join(SCREEN)}; with a pool, "
-        f"{', '.join(WITH_POOL)} too.", autocompletion=complete.ATTACKS,
+        "--attack", help=f"Attack as name or name:value; repeatable. Default: {', '.join(SCREEN)}; with a pool also "
+        f"{', '.join(WITH_POOL)}.", autocompletion=complete.ATTACKS,
     ),
 ]  # fmt: skip
 Released = Annotated[
     list[str] | None,
     typer.Option(
-        "--defense", help="name or name:value; repeat for several. Default: none.", autocompletion=complete.DEFENSES
+        "--defense", help="Defense as name or name:value; repeatable. Default: none.", autocompletion=complete.DEFENSES
     ),
 ]
 Shadows = Annotated[
-    int, typer.Option(min=0, help="Train so many shadows (even, 4 or more) and attack through them. Default: none.")
+    int, typer.Option(min=0, help="Also train so many shadow models (even, 4 or more), which finds more. Default: 0.")
 ]
-Name = Annotated[str, typer.Option(help="What the recipe is called that this writes.")]
+Name = Annotated[str, typer.Option(help="Name of the recipe that this command writes.")]
 
 
 def audit(
     victim: Annotated[
         str | None,
-        typer.Argument(help="A victim recipe; or describe a model with --door.", autocompletion=complete.VICTIMS),
+        typer.Argument(help="Recipe of the model; or describe it with --door.", autocompletion=complete.VICTIMS),
     ] = None,
     door: DoorText = None,
     answers: Answers = None,
@@ -95,9 +102,9 @@ def audit(
     making: Attacking,
     device: Device = "auto",
 ) -> None:
-    """Look at one model in minutes, without a shadow: what its answers tell somebody who knows its members.
+    """Audit your own model in minutes: do its answers give its training images away? Trains nothing.
 
-    With --shadows, an attacker trains models of its own beside.
+    With --shadows, the attacker also trains models of its own, and finds more.
     """
     given: dict[str, Any] = {
         "door": door, "answers": answers, "settings": settings or (), "members": members, "nonmembers": nonmembers,
@@ -174,7 +181,7 @@ def _stronger(looked: Audit) -> str:
         return ""
     return (
         f"A stronger audit: mia-seg audit {victim} --shadows {SHADOWS}{_root(looked.workspace)} trains {price}. It "
-        f"compares each scene with itself, trained on and not (LiRA), and finds members that this look cannot."
+        f"compares your model with some that trained on a scene and some that did not (LiRA), and finds more members."
     )
 
 

@@ -30,17 +30,17 @@ def check(
     *,
     every: Annotated[
         bool,
-        typer.Option("--all", help="Instead, read every image and label file of the data sets once, for a table."),
+        typer.Option("--all", help="Read every image and label file instead, and print a table."),
     ] = False,
     as_json: AsJson = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="With --all: files read at once. Default: one a processor core.")
+        int | None, typer.Option(min=1, help="With --all: files read at once. Default: one per CPU core.")
     ] = None,
 ) -> None:
-    """Read every recipe and look at the data root, in seconds; says what to do about each fault.
+    """Check every recipe and the folders below the data root, in seconds. Says how to mend each fault.
 
-    With --all it reads every image and label file instead, and tells of each data set what its files hold: sizes,
-    modes, label values and those that no class map knows, scenes without a label, twins, and files that are broken.
+    With --all it reads every image and label file instead. It reports sizes and modes, label values and those without
+    a class, scenes without a label, images that occur twice, and broken files.
     """
     if every:
         return _read(data_root, as_json, workers)
@@ -65,7 +65,7 @@ def _look(data_root: Path | None, as_json: bool) -> None:
         print(json.dumps(told, indent=1))
     if faults:
         raise MiaSegError(
-            f"{faults} of the above need attention. A recipe with an ok can be run where its data set has no problem."
+            f"{faults} of the above have a problem. A recipe marked ok can be run if its data set has none."
         )
     others = "" if data_root is None else "mia-seg check --all, to read every file, or "
     screen.following([], f"{others}mia-seg run VICTIM SHADOW")

@@ -16,13 +16,13 @@ COLUMNS = ("defense", "attack", "adaptive", "seeds", "measure", "A", "B", "B - A
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A result's file, or a folder of results.")],
-    b: Annotated[Path, typer.Argument(help="Another, which is compared with it.")],
+    a: Annotated[Path, typer.Argument(help="Result file, or folder of results.")],
+    b: Annotated[Path, typer.Argument(help="Another one, to compare with A.")],
     as_json: AsJson = False,
 ) -> None:
-    """Hold two audits against each other: AUC, TPR, balanced accuracy, mIoU, and what of the differences is noise.
+    """Compare two audits: AUC, TPR, balanced accuracy and mIoU, and which differences are more than noise.
 
-    On the same scenes differences are paired, which shows more; where they are not, a line says so.
+    Scores of the same scenes are compared scene by scene, which shows more. Otherwise a line says "not paired".
     """
     from mia_seg.texts import printable
     from mia_seg.verdict.compare import compared

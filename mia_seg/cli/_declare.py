@@ -12,8 +12,8 @@ import typer
 from mia_seg.cli import _screen as screen
 
 TOLD = {
-    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")]),
-    "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Print every stage, reused ones too.")]),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]),
+    "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Print every stage, also reused ones.")]),
 }
 
 

@@ -25,12 +25,12 @@ TARGETS = {"0.1": "TPR at FPR 10%", "0.01": "TPR at FPR 1%"}
 
 AttackNames = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="An attack on a fleet, name or name:value; repeatable. Default: base."),
+    typer.Option("--attack", help="Attack that uses many shadows, as name or name:value; repeatable. Default: base."),
 ]
 Fleets = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Shadow recipes, or VICTIM_fleet: 16 models that train as a victim does.",
+        help="Shadow recipes with many models; or VICTIM_fleet, 16 models that train as VICTIM does.",
         show_default=False,
         autocompletion=complete.SHADOWS,
     ),
@@ -38,7 +38,7 @@ Fleets = Annotated[
 Rounds = Annotated[
     int | None,
     typer.Option(
-        min=99, max=10**5, help="How often memberships are shuffled; no p-value is below 1 in so many. Default: 999."
+        min=99, max=10**5, help="Shuffles of memberships; the smallest p-value is 1 / (shuffles + 1). Default: 999."
     ),
 ]
 
@@ -47,8 +47,8 @@ Curve = Annotated[
     list[str] | None,
     typer.Option(
         "--curve",
-        help="A fleet of plain training, one of several lengths: others are compared with them where they overfit as "
-        "much; repeatable.",
+        help="Fleet of plain training; repeat for several lengths. The other fleets are compared with plain training "
+        "that overfits as much.",
         autocompletion=complete.SHADOWS,
     ),
 ]
@@ -56,7 +56,7 @@ Defenses = Annotated[
     list[str] | None,
     typer.Option(
         "--defense",
-        help="A defense that all models answer behind, each with its own generator; repeatable. Default: none.",
+        help="Defense of all models, each with its own generator; repeatable. Default: none.",
         autocompletion=complete.DEFENSES,
     ),
 ]
@@ -64,13 +64,13 @@ CurveDefenses = Annotated[
     list[str] | None,
     typer.Option(
         "--curve-defense",
-        help="One more defense, which the models of --curve alone answer behind; repeatable.",
+        help="Further defense, only of the models of --curve; repeatable.",
         autocompletion=complete.DEFENSES,
     ),
 ]
 Models = Annotated[
     int | None,
-    typer.Option(min=4, help="How many of its models are looked at, the first ones, an even number. Default: all."),
+    typer.Option(min=4, help="Number of models to use, an even number. Default: all of the recipe."),
 ]
 
 
@@ -89,7 +89,7 @@ def fleet(
     machine: Machine,
     making: Making,
 ) -> None:
-    """Audit fleets' own recipes, no victim needed: each model is the victim in turn. Which scenes are exposed?"""
+    """Find exposed scenes, without a victim: many models of one recipe are trained, and each is the victim in turn."""
     from mia_seg.pipeline import Pipeline
     from mia_seg.stages import fleets
 
@@ -138,7 +138,10 @@ def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
 
     if grid is not None:
         if given:
-            raise MiaSegError(f"--grid {grid} says what is compared, and how. Leave out names, and options of theirs.")
+            raise MiaSegError(
+                f"--grid {grid} says what is compared, and how. Leave out the fleets, --attack, --defense, --curve, "
+                f"--curve-defense, --models, --seed and --rounds."
+            )
         return grids.load_fleets(grid)
     if not given.get("names") and not given.get("curve"):
         raise MiaSegError(

@@ -22,34 +22,35 @@ STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 def gate(
     results: Measured = None,
     max_auc: Annotated[
-        float | None, typer.Option("--max-auc", help="What no attack's AUC may reach, as 0.6 (0.5 is chance).")
+        float | None, typer.Option("--max-auc", help="Limit of every attack's AUC, such as 0.6 (0.5 is chance).")
     ] = None,
     max_tpr: Annotated[
-        list[str] | None, typer.Option("--max-tpr", help="What no attack's TPR at an FPR may reach, as 0.05@0.01.")
+        list[str] | None,
+        typer.Option("--max-tpr", help="Limit of every attack's TPR at an FPR, such as 0.05@0.01; repeatable."),
     ] = None,
     *,
     baseline: Annotated[
-        Path | None, typer.Option(help="Results of an earlier audit: no AUC may have risen by more than noise.")
+        Path | None, typer.Option(help="Folder of an earlier audit's results: no AUC may rise by more than noise.")
     ] = None,
     victim: Annotated[
         list[str] | None,
         typer.Option(
-            "--victim", help="Which victim, where there are several; repeatable.", autocompletion=complete.VICTIMS
+            "--victim", help="Victim to judge, if there are several; repeatable.", autocompletion=complete.VICTIMS
         ),
     ] = None,
     defense: Annotated[
         list[str] | None,
         typer.Option(
-            "--defense", help="What is deployed; repeatable. Default: none.", autocompletion=complete.DEFENSES
+            "--defense", help="Deployed defense; repeatable. Default: none.", autocompletion=complete.DEFENSES
         ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the verdicts there as JUnit's XML, for a CI.")] = None,
-    badge: Annotated[Path | None, typer.Option(help="Write a badge there, an SVG: pass, fail or unknown.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdicts to this file as JUnit XML.")] = None,
+    badge: Annotated[Path | None, typer.Option(help="Write an SVG badge to this file: pass, fail or unknown.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge for a CI whether what is deployed leaks less than a limit: exit code 0 yes, 1 no, 2 cannot tell.
+    """Judge for a CI whether the deployed model leaks less than a limit. Exit code 0: yes, 1: no, 2: cannot tell.
 
-    Intervals decide more than estimates do: docs/gate.md has the rules, and an example.
+    Confidence intervals decide, not estimates. docs/gate.md has the rules and an example.
     """
     from mia_seg.verdict.gate import CODES, Verdict, overall
 

@@ -19,11 +19,11 @@ FOLDERS = REPORTS, Path("demo_report")  # where pages lie unless --reports says 
 
 def open_(
     victim: Annotated[
-        str | None, typer.Argument(help="A victim whose page is meant. Default: any.", autocompletion=VICTIMS)
+        str | None, typer.Argument(help="Victim whose page to open. Default: any.", autocompletion=VICTIMS)
     ] = None,
     reports: Reports = REPORTS,
 ) -> None:
-    """Open the newest page in the browser, or print where it is, where there is none."""
+    """Open the newest page of the report in a browser, or print its path if there is none."""
     page = _newest(reports, victim)
     if not _shown(page):
         screen.out().print(printable(str(page)), markup=False)

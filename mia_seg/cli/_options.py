@@ -45,43 +45,44 @@ Drawn = Annotated[
     list[ReportForm] | None,
     typer.Option(
         "--format",
-        help="html: a page an audit and an index. md: READMEs with figures. csv, json, latex: all numbers in one "
-        "file. pdf: the pages, printed by Chromium. Repeat for several. Default: html and md.",
+        help="html: one page per audit and an index. md: READMEs with figures. csv, json, latex: all numbers in one "
+        "file. pdf: the pages, printed by Chromium. Repeatable. Default: html and md.",
     ),
 ]
 Seeds = Annotated[
     list[int] | None,
-    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of split, weights, noise; repeatable. Default: 0."),
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of split, weights and noise; repeatable. Default: 0."),
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(envvar="MIA_SEG_DATA", help="Folder that holds the data sets' folders, as labelmefacade/ or camvid/."),
+    typer.Option(envvar="MIA_SEG_DATA", help="Folder that holds the data sets, such as labelmefacade/ or camvid/."),
 ]
 StoreRoot = Annotated[
     Path, typer.Option("--store", envvar="MIA_SEG_STORE", help="Where models and answers are kept and reused.")
 ]
 Reports = Annotated[Path, typer.Option(help="Where results and the page are written.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")]
+Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, mps or auto.")]
 # One process each: more than a machine has would only stand in each other's way.
-DeviceCount = Annotated[int, typer.Option(min=1, max=64, help="How many devices.")]
+DeviceCount = Annotated[int, typer.Option(min=1, max=64, help="Number of devices that train one model together.")]
 Jobs = Annotated[
-    int, typer.Option(min=1, help="How many stages are made at once, each in a process of its own on this machine.")
+    int, typer.Option(min=1, help="Number of stages (trainings, queries, ...) made at once, each in its own process.")
 ]
-On = Annotated[
-    str | None, typer.Option("--on", help="Where stages are made, many at once: ray, ray://HOST:PORT or slurm.")
-]
+On = Annotated[str | None, typer.Option("--on", help="Make stages on a cluster: ray, ray://HOST:PORT or slurm.")]
 Workers = Annotated[
-    int, typer.Option(min=0, max=256, help="Processes that read and augment; results do not depend on it.")
+    int,
+    typer.Option(
+        min=0, max=256, help="Processes that read and augment scenes, per device; results do not depend on it."
+    ),
 ]
 PrecisionName = Annotated[
     str | None,
-    typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed for training, in place of the recipes'."),
+    typer.Option("--precision", help="Precision of training instead of the recipes': 32-true, bf16-mixed or 16-mixed."),
 ]
 DefenseNames = Annotated[
     list[str] | None,
     typer.Option(
         "--defense",
-        help=f"name or name:value; repeat for several. Default: {', '.join(DEFENSES)}.",
+        help=f"Defense as name or name:value; repeatable. Default: {', '.join(DEFENSES)}.",
         autocompletion=complete.DEFENSES,
     ),
 ]
@@ -89,50 +90,65 @@ AttackNames = Annotated[
     list[str] | None,
     typer.Option(
         "--attack",
-        help=f"name or name:value; repeat for several. Default: {', '.join(ATTACKS)}; through a fleet, those that "
+        help=f"Attack as name or name:value; repeatable. Default: {', '.join(ATTACKS)}; with a fleet, those that "
         f"compare with many shadows.",
         autocompletion=complete.ATTACKS,
     ),
 ]
 Repeats = Annotated[
     int,
-    typer.Option(min=1, help="How often the attacker asks about each scene, averaging the answers."),
+    typer.Option(min=1, help="How often the attacker asks about each scene; the answers are averaged."),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Leave out those of the usual defenses that train: SynFeat.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Leave out SynFeat, the one usual defense that has to be trained.")
+]
 GeneratorName = Annotated[
     str | None,
     typer.Option(
         "--generator",
-        help="name or name:value in place of the recipe's, its other settings kept.",
+        help="Generator as name or name:value, instead of the recipe's. Its other settings are kept.",
         autocompletion=complete.GENERATORS,
     ),
 ]
 Keep = Annotated[
     Keeping,
     typer.Option(
-        "--keep", help="What stays of a fleet's shadows: all; their answers and no weights; or the statistics that "
-        "attacks have read. What a later run needs again is made anew.",
+        "--keep", help="What to keep of a fleet's shadows, to save disk space. all; answers: no weights; statistics: "
+        "only what attacks have read of the answers. A later run makes again what it needs.",
     ),
 ]  # fmt: skip
-Yes = Annotated[bool, typer.Option("--yes", help="Go on where a run takes a month or more.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage, whole or missing, and make nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Start the run even if it takes a month or more.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List every stage and its cost, and make nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Measured = Annotated[list[Path] | None, typer.Argument(help="Files or folders of results. Default: reports.")]
-Victim = Annotated[str, typer.Argument(help="A victim recipe: see 'mia-seg list'.", autocompletion=complete.VICTIMS)]
-Shadow = Annotated[str, typer.Argument(help="A shadow recipe: see 'mia-seg list'.", autocompletion=complete.SHADOWS)]
+Victim = Annotated[
+    str,
+    typer.Argument(help="Recipe of the model under attack: see 'mia-seg list'.", autocompletion=complete.VICTIMS),
+]
+Shadow = Annotated[
+    str,
+    typer.Argument(help="Recipe of the attacker's own model: see 'mia-seg list'.", autocompletion=complete.SHADOWS),
+]
 
 
 VictimOrGrid = Annotated[
     str | None,
     typer.Argument(
-        show_default=False, help="A victim recipe, unless --grid is given.", autocompletion=complete.VICTIMS
+        show_default=False,
+        help="Recipe of the model under attack, unless --grid is given.",
+        autocompletion=complete.VICTIMS,
     ),
 ]
 ShadowOrGrid = Annotated[
-    str | None, typer.Argument(show_default=False, help="A shadow recipe, likewise.", autocompletion=complete.SHADOWS)
+    str | None,
+    typer.Argument(
+        show_default=False,
+        help="Recipe of the attacker's own model, unless --grid is given.",
+        autocompletion=complete.SHADOWS,
+    ),
 ]
 GridName = Annotated[
-    str | None, typer.Option("--grid", help="A file of grids/ by its name: many audits in one run, sharing models.")
+    str | None, typer.Option("--grid", help="Name of a file in grids/, which lists many audits. They share models.")
 ]
 
 

@@ -22,19 +22,17 @@ HOW = "Give either FILE --against RESULT, to measure scores, or --ids RESULT, to
 
 File = Annotated[
     Path | None,
-    typer.Argument(help="A table of commas with the columns id, score (higher = more likely a member), perhaps group."),
+    typer.Argument(help="CSV with the columns id, score (higher = more likely a member) and optionally group."),
 ]
 Against = Annotated[
     Path | None,
-    typer.Option(help="The result (.json) whose scenes were scored, or a folder of results of one model and split."),
+    typer.Option(help="Result file (.json) whose scenes were scored, or a folder of results of one model and split."),
 ]
-Ids = Annotated[
-    Path | None, typer.Option(metavar="RESULT", help="Print the scenes of a result without saying who is a member.")
-]
+Ids = Annotated[Path | None, typer.Option(metavar="RESULT", help="Print the scenes of a result, without membership.")]
 Threshold = Annotated[float | None, typer.Option(help="A scene with this score or more is called a member.")]
 Released = Annotated[
     str,
-    typer.Option("--defense", help="Of a folder: results of the model behind this defense, as the attacker saw it."),
+    typer.Option("--defense", help="Of a folder, take the results behind this defense."),
 ]
 
 
@@ -47,7 +45,7 @@ def score(
     defense: Released = "none",
     as_json: AsJson = False,
 ) -> None:
-    """Measure another attacker's scores: AUC, TPR and the paired difference to the scores of a result."""
+    """Measure somebody else's attack by its scores: AUC, TPR, and the difference from a result of mia-seg."""
     from mia_seg.evaluate import outside, submitted
 
     if ids is not None and file is None and against is None:

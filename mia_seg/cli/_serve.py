@@ -26,23 +26,25 @@ class NoiseOf(StrEnum):
 def serve(
     victim: Victim,
     defense: Annotated[
-        str, typer.Option(help="name or name:value, as synfeat:0.75.", autocompletion=complete.DEFENSES)
+        str, typer.Option(help="Defense as name or name:value, such as synfeat:0.75.", autocompletion=complete.DEFENSES)
     ] = "none",
     *,
-    seed: Annotated[int, typer.Option(min=0, help="Which of the trained victims.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the trained victim.")] = 0,
     places: Kept,
     device: Device = "auto",
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
-    limit: Annotated[int | None, typer.Option(min=1, help="Requests a client and minute.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = 8000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Requests per client and minute.")] = None,
     key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Environment variable with the key that clients must show.")
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable that holds the key which clients must send."),
     ] = None,
     noise: Annotated[
-        NoiseOf, typer.Option(help="Noise of a defense: the same for an image, fresh each time, or by a client's key.")
+        NoiseOf,
+        typer.Option(help="Noise of a defense: the same for each image, fresh for each request, or by a client's key."),
     ] = NoiseOf.IMAGE,
     batch: Annotated[
-        int, typer.Option(min=1, help="Images of several requests answered at once; above 1 last bits may differ.")
+        int, typer.Option(min=1, help="Images answered at once, from several requests; above 1, last bits may differ.")
     ] = 1,
 ) -> None:
     """Serve a trained victim over HTTP (Open Inference Protocol v2), defended or not. Ctrl-C stops it."""

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from mia_seg.store import Store
     from mia_seg.store.upkeep import Entry
 
-store = typer.Typer(help="Look after what is kept: list it, check it, remove what nothing needs.", no_args_is_help=True)
+store = typer.Typer(help="Look after the store of models and answers: list, check, clean up.", no_args_is_help=True)
 
 
 @store.command()
 @command
 def ls(root: StoreRoot = STORE, as_json: AsJson = False) -> None:
-    """List every artefact with its size and age."""
+    """List everything in the store (models, answers, ...) with size and age."""
     from mia_seg.store.upkeep import entries
 
     found = entries(_opened(root))
@@ -32,7 +32,7 @@ def ls(root: StoreRoot = STORE, as_json: AsJson = False) -> None:
 @store.command()
 @command
 def verify(root: StoreRoot = STORE) -> None:
-    """Read every file and compare it with what was written; exit code 2 where one differs."""
+    """Compare every file with its hash. Exit code 2 if one differs."""
     from mia_seg.store.upkeep import damaged, entries
 
     opened = _opened(root)
@@ -41,7 +41,7 @@ def verify(root: StoreRoot = STORE) -> None:
     for _, sentence in found:
         screen.out().print(sentence, markup=False)
     if found:
-        raise MiaSegError(f"{len(found)} of {count} artefacts are not as they were written.")
+        raise MiaSegError(f"{len(found)} of {count} artefacts are not as they were written. Follow the lines above.")
     screen.out().print(f"{count} artefacts are as they were written.", markup=False)
 
 
@@ -49,14 +49,16 @@ def verify(root: StoreRoot = STORE) -> None:
 @command
 def gc(
     root: StoreRoot = STORE,
-    reports: Annotated[Path, typer.Option(help="What a result below this folder came from is kept.")] = REPORTS,
-    older_than: Annotated[float, typer.Option(min=0, help="Days that a folder must have been left alone.")] = 1.0,
+    reports: Annotated[Path, typer.Option(help="Folder of results; whatever they were made from is kept.")] = REPORTS,
+    older_than: Annotated[
+        float, typer.Option(min=0, help="List only folders that were not changed for so many days.")
+    ] = 1.0,
     *,
     yes: Annotated[
         bool, typer.Option("--yes", help="Remove what is listed. Without this, nothing is removed.")
     ] = False,
 ) -> None:
-    """List what no result needs and no process works on; with --yes, remove it."""
+    """List what no result was made from and no process works on. With --yes, remove it."""
     from mia_seg.store.upkeep import needless, remove
 
     if isnan(older_than):  # which is neither less nor more than any age
@@ -76,10 +78,10 @@ def gc(
 @store.command()
 @command
 def rm(
-    names: Annotated[list[str], typer.Argument(help="KIND/FOLDER, as 'mia-seg store ls' has them.")],
+    names: Annotated[list[str], typer.Argument(help="KIND/FOLDER, as 'mia-seg store ls' prints them.")],
     root: StoreRoot = STORE,
 ) -> None:
-    """Remove some artefacts; the next run that needs one makes it anew."""
+    """Remove things from the store by name. The next run that needs one makes it again."""
     from mia_seg.store.upkeep import named, remove
 
     opened = _opened(root)

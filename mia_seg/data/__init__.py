@@ -28,7 +28,7 @@ class Scene:
 
 
 class Dataset(Component):
-    """Scenes by id. Settings are the recipe's `[data]`; `data_root` is the machine's and arrives from outside."""
+    """Settings of a data set, from the recipe's `[data]`. It yields scenes by id, from files below `data_root`."""
 
     listing: ClassVar[frozenset[str]] = frozenset()  # settings that say where scenes lie, and which
     either: ClassVar[frozenset[str]] = frozenset()  # settings of which one has to be given
@@ -48,39 +48,39 @@ class Dataset(Component):
     def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
         """The image alone, uint8 RGB [H, W, 3], at the size that its file has, whatever size the settings ask for.
 
-        By it two scenes are told to be one picture. It hangs on the first of `files` alone, if there are any. Raises
-        MiaSegError as `scene` does. A data set that resizes should say here how it reads without that.
+        Two scenes with equal images are the same picture. It depends on the first of `files` alone, if there are any.
+        A data set that resizes should override this to read without resizing. Raises MiaSegError as `scene` does.
         """
         return self.scene(data_root, scene_id).image_HWC
 
     def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
-        """(height, width) of a scene, in pixels; the whole scene is read only where nothing less tells it."""
+        """(height, width) of a scene in pixels; reads the file's header if that is enough."""
         height, width = self.scene(data_root, scene_id).labels_HW.shape
         return height, width
 
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
-        """The files that a scene is read from, the image first; none for scenes that are made and not read.
+        """The files that a scene is read from, the image first; none for generated scenes.
 
-        No other file shapes a scene, though others may say which scenes there are.
+        No other file may change a scene. Others may list which scenes there are.
         """
         del data_root, scene_id
         return ()
 
     def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
-        """The labels of a scene alone, as `scene` has them, and stored values that mean nothing here: value -> pixels.
+        """The labels of a scene, as in `scene`, and stored values without a class: value as text -> number of pixels.
 
-        Such pixels are IGNORE. Values are texts, as a message calls them.
+        Such pixels are IGNORE.
         """
         return self.scene(data_root, scene_id).labels_HW, {}
 
     def has_labels(self, data_root: Path | None) -> bool:
-        """Whether scenes have labels; where not, every pixel of theirs is IGNORE."""
+        """Whether scenes have labels. If not, every pixel is IGNORE."""
         del data_root
         return True
 
     @property
     def ignores_unknown(self) -> bool:
-        """Whether its maker says that values which mean nothing here are to be ignored, however many they are."""
+        """Whether any number of pixels may have stored values without a class; by default only a few may."""
         return False
 
     @property
@@ -89,23 +89,23 @@ class Dataset(Component):
         return frozenset()
 
     def origin(self) -> dict[str, Any]:
-        """What shapes a scene beside its files: the settings that are not at their defaults.
+        """The settings that change a scene, where they are not at their defaults: part of a scene's digest.
 
-        Where the files lie and which scenes are listed is in `listing`, and shapes no scene.
+        The settings named in `listing`, where files lie and which scenes are listed, change no scene.
         """
         settings = settings_of(self)
         return {key: value for key, value in settings.items() if key not in self.listing}
 
     def picture(self, scene_id: str) -> str:
-        """What tells the picture of a scene that is made from others; of one that is read its file tells that."""
+        """What identifies the picture of a generated scene. For scenes that are read, the file does."""
         return f"{settings_of(self)['name']} {scene_id}"
 
     def group(self, scene_id: str) -> str:
-        """What the scene shares with others (a drive, a city); its own id where scenes are independent."""
+        """The group that the scene belongs to (a drive, a city); its own id if scenes are independent."""
         return scene_id
 
     def stated(self, data_root: Path | None) -> dict[str, tuple[Part, str]] | None:
-        """Where the data set itself says who is a member: the part and the group of each scene, by id."""
+        """Scene id -> (part, group), if the data set itself says who is a member; else None."""
         del data_root
         return None
 
@@ -113,28 +113,28 @@ class Dataset(Component):
     def example(cls, data_root: Path) -> Self:
         """Write a tiny data set as its archives lay it out, below a root, and return the settings that read it.
 
-        Every file lies where it does after extraction, named and stored as there; each call writes the same bytes, and
-        no two images are alike. Two scenes at least have one size. Scenes that are made and not read need no files.
+        Files have the places, names and formats that the published archives have. Each call writes the same bytes. No
+        two images are alike; at least two have the same size. Generated scenes need no files.
         """
         raise NotImplementedError
 
     def survey(self, data_root: Path) -> list[Finding]:
-        """What of the data set lies below a root, whatever the settings: what is there, what is not, what is broken.
+        """What of the data set lies below a root, under any settings: what is there, missing or broken.
 
-        Takes seconds. Raises AbsentData where there is nothing. Scenes that are made and not read have nothing to find.
+        Takes seconds. Raises AbsentData if there is nothing. Generated scenes return [].
         """
         del data_root
         return []
 
     def lacks(self, data_root: Path | None) -> str:
-        """How many scenes lie there of how many that the whole data set has; empty where none lack."""
+        """How many scenes are there of how many that the whole data set has, as text; empty if none is missing."""
         del data_root
         return ""
 
 
 @dataclass
 class Scenes(Sequence[Scene]):
-    """Some scenes of a data set, read when asked for; `room` bytes of them stay decoded, for who comes back."""
+    """Some scenes of a data set, read when asked for. Up to `room` bytes of decoded scenes are cached."""
 
     dataset: Dataset
     data_root: Path | None

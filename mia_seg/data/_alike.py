@@ -28,8 +28,8 @@ class Twins:
 def equal(pictures: Mapping[Path, Picture], pixels: Callable[[list[Path]], Sequence[str]]) -> dict[Path, str]:
     """A key for each image, the same where all pixels are the same.
 
-    pixels: digests of images' pixels. Only those are asked for that resemble another at its size and are no copy of its
-    file: hashing all would take half as long as decoding them.
+    pixels: returns digests of the pixels of some images. It is called only for images that resemble another of the same
+    size and are no copy of its file, because hashing all takes half as long as decoding them.
     """
     suspects = _resembling(pictures)
     copies = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in suspects}
@@ -41,7 +41,7 @@ def equal(pictures: Mapping[Path, Picture], pixels: Callable[[list[Path]], Seque
 
 
 def exact(keys: Sequence[str], homes: Sequence[int] | None = None) -> Twins:
-    """Images with the key of another, and with `homes` of another in another home."""
+    """Images whose key another image has too. With `homes`, only pairs of different homes count."""
     groups = defaultdict(list)
     for k, key in enumerate(keys):
         groups[key].append(k)
@@ -52,7 +52,7 @@ def exact(keys: Sequence[str], homes: Sequence[int] | None = None) -> Twins:
 
 
 def near(looks: Sequence[int], keys: Sequence[str], homes: Sequence[int] | None = None) -> Twins:
-    """Images that look like another and have not its key, and with `homes` like another in another home."""
+    """Images that look like another one with a different key. With `homes`, only pairs of different homes count."""
     look_WN, key = words(looks), np.unique(np.array(keys, str), return_inverse=True)[1]
     home = key if homes is None else np.array(homes)
     count, first = 0, list[tuple[int, int]]()

@@ -15,8 +15,8 @@ Kind = Literal["swapped", "mirrored", "permuted"]
 class WithCanaries(Dataset):
     """A data set in which some scenes keep their image and have wrong labels.
 
-    sources: the canaries, each with the scene whose label map it has. kind: what is made of that map: swapped, as it
-    is, and so another scene's; mirrored, left for right; permuted, with class k called k + c of K, c drawn by the id.
+    sources: (canary, scene whose label map it gets). kind: what is done to that map. swapped: nothing, as it is another
+    scene's. mirrored: left and right exchanged. permuted: class k becomes (k + c) mod K, c drawn by the id.
     """
 
     of: Dataset
@@ -50,7 +50,7 @@ class WithCanaries(Dataset):
         return self.of.shape(data_root, scene_id)
 
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
-        """The image of the scene; its labels, and those that it has in their place."""
+        """The scene's image, its own label file, and the label file that it gets instead."""
         found = self.of.files(data_root, scene_id)
         source = self._source.get(scene_id, scene_id)
         return found if source == scene_id else (*found, *self.of.files(data_root, source)[1:])

@@ -1,4 +1,4 @@
-"""What lies around the pixels of PNG and WebP files: what of it is read, and what it tells."""
+"""Chunks around the pixels of PNG and WebP files: which are read, and what they say."""
 
 import struct
 import zlib
@@ -15,11 +15,11 @@ Chunk = tuple[bytes, int, int]  # name, and where it starts and stops in the fil
 
 
 def lean(path: Path, *, exact: bool = False) -> Path | BytesIO:
-    """The file itself or, of a PNG with texts, profiles and the like, a copy in memory without them.
+    """The file itself; for a PNG with texts, profiles and the like, a copy in memory without them.
 
-    Whatever lies in those chunks, large, damaged or unknown, the pixels are sound. The orientation goes to the front,
-    where it is known before anything is decoded. What follows the end of the picture is left out. exact: raise OSError
-    where a chunk's checksum is wrong, which Pillow looks at in headers alone.
+    Such chunks may be large, damaged or unknown while the pixels are sound. The orientation moves to the front, so that
+    it is known before decoding. Bytes after the end of the picture are left out. exact: raise OSError if a chunk's
+    checksum is wrong; Pillow checks only headers.
     """
     with path.open("rb", buffering=0) as file:
         if file.read(8) != PNG:

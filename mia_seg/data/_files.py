@@ -1,4 +1,4 @@
-"""Listing image and label files, with the sentence that a user needs when one is missing."""
+"""Listing image and label files. Errors name what is missing and how to mend it."""
 
 import os
 from collections import Counter
@@ -36,7 +36,7 @@ def inside(root: Path, name: str, fix: str = "Put it there, or leave it out of [
 
 
 def check_case(parent: Path, name: str) -> None:
-    """Refuse a folder of the path `name` that is there in another case: 'leftimg8bit' for 'leftImg8bit'."""
+    """Raise MiaSegError if a folder of the path `name` exists in another case only: 'leftimg8bit' for 'leftImg8bit'."""
     for step in Path(name).parts:
         if not (parent / step).exists() and parent.is_dir():
             alike = [found for found in os.listdir(parent) if found != step and found.lower() == step.lower()]
@@ -47,9 +47,9 @@ def check_case(parent: Path, name: str) -> None:
 
 @cache
 def entries(path: Path) -> tuple[str, ...]:
-    """The names in a folder, sorted; listed once a process. Hidden ones ('._a.png' of a Mac) are no data.
+    """The names in a folder, sorted, without hidden ones ('._a.png' of a Mac); listed once a process.
 
-    Raises MiaSegError where the folder cannot be listed or a name is not UTF-8.
+    Raises MiaSegError if the folder cannot be listed or a name is not UTF-8.
     """
     try:
         with os.scandir(path) as found:
@@ -63,7 +63,7 @@ def entries(path: Path) -> tuple[str, ...]:
 
 
 def by_stem(path: Path, *tails: str) -> dict[str, Path]:
-    """Stem -> file, for each name in a folder that ends in one of `tails`, in any case; the first that fits is cut."""
+    """Stem -> file, for each name that ends in one of `tails`, in any case. The stem is the name without that tail."""
     found: dict[str, Path] = {}
     for name in entries(path):
         low = name.lower()
@@ -78,7 +78,7 @@ def by_stem(path: Path, *tails: str) -> dict[str, Path]:
 
 
 def paired(images: Mapping[str, Path], labels: Mapping[str, Path], where: Path) -> dict[str, tuple[Path, Path]]:
-    """Stem -> (image, labels); one without the other is refused, as is an empty folder."""
+    """Stem -> (image, labels). Raises MiaSegError for one without the other, and for an empty folder."""
     if not images:
         waiting = f" for {_some(sorted(labels))} label files" if labels else ""
         raise MiaSegError(

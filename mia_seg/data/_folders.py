@@ -21,10 +21,9 @@ Files = dict[str, Path]  # by 'stem', 'folder/stem' or 'folder/folder/stem'
 
 
 def listed_pairs(images: Path, labels: Path) -> tuple[Files, Files]:
-    """Images and label files by their common stems.
+    """Images and label files by their common stems; what does not match is left to the caller.
 
-    Raises MiaSegError where a folder holds files and none that is read, or files that are not read lack in the other.
-    What does not match is left to the caller.
+    Raises MiaSegError if no file of a folder is of a format that is read, or if unread files have counterparts.
     """
     sides = _listed(images, IMAGES), _listed(labels, LABELS)
     for folder, found, readable in zip((images, labels), sides, (IMAGES, LABELS), strict=True):

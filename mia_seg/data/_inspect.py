@@ -24,7 +24,7 @@ BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # wha
 
 
 class Pair(NamedTuple):
-    """The files of a scene, what the label file must be, and what white is in one of one bit."""
+    """The files of a scene, the form of its label file, and the id of white in a one-bit label file."""
 
     image: Path
     labels: Path
@@ -34,9 +34,9 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Picture:
-    """An image. size: height and width. look, small: `Fingerprint.look` and `.pixels` of it, shrunk. mean: 0 to 255.
+    """An image. size: (height, width). look, small: `Fingerprint.look`, `.pixels` of the shrunk image. mean: 0 to 255.
 
-    drafted: shrunk while it was decoded, so that `small` is not what another file of the same pixels has.
+    drafted: it was shrunk by the decoder, so another file with the same pixels may have another `small`.
     """
 
     form: str
@@ -57,7 +57,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Seen:
-    """What lies in a pair; None for what cannot be read or was not asked for, and a sentence for each fault."""
+    """The contents of a pair: None for a file that cannot be read or was not asked for; a sentence for each fault."""
 
     picture: Picture | None
     drawn: Drawn | None
@@ -66,9 +66,9 @@ class Seen:
 
 
 def look_into(pair: Pair, *, image: bool = True) -> Seen:
-    """Decode both files of a pair, or its labels alone; each is opened once.
+    """Decode both files of a pair, or only its labels; each is opened once.
 
-    Where that fails they are looked at one by one, for a sentence on each that is at fault.
+    If that fails, each file is read by itself, for a sentence on each fault.
     """
     try:
         return _together(pair, image)
@@ -77,7 +77,7 @@ def look_into(pair: Pair, *, image: bool = True) -> Seen:
 
 
 def pixels(path: Path) -> str:
-    """SHA-256 of the size and all values of an image; of one that cannot be read as a scene's, its path."""
+    """SHA-256 of the size and all values of an image; its path, if it cannot be read."""
     try:
         with opened(path) as found:
             image = rgb(found)
@@ -87,10 +87,10 @@ def pixels(path: Path) -> str:
 
 
 def counted(stored: np.ndarray, path: Path) -> dict[Value, int]:
-    """Stored value -> pixels, of ids uint8 [H, W] or colours uint8 [H, W, 3]. Raises MiaSegError for too many.
+    """Stored value -> pixels, for ids uint8 [H, W] or colours uint8 [H, W, 3]. Raises MiaSegError for too many values.
 
-    By runs of one value along the rows: labels have few, and counting pixel by pixel takes five times as long for ids
-    and ten times for colours.
+    Counts runs of equal values along rows. Labels have few runs, and counting single pixels takes five times as long
+    for ids and ten times for colours.
     """
     flat = stored.ravel() if stored.ndim == 2 else _packed(stored)
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])

@@ -17,17 +17,16 @@ BETWEEN = re.compile(r"[\s,;]+")
 
 
 def no_files(scene_id: str) -> Iterable[Path]:
-    """For ids that no file stands for."""
+    """No files: for data sets whose lists name ids only."""
     del scene_id
     return ()
 
 
 def read_list(path: Path, ids: Collection[str], files: Files = no_files) -> tuple[list[str], list[str]]:
-    """The ids that a list names, and its lines that name none; both sorted, each once.
+    """The ids that a list names, and the lines that name no id; both sorted, each once.
 
-    A line that begins with '#' is a comment, unless an id does too. files: those of an id, relative to where a list's
-    paths may begin. Raises FileNotFoundError, and MiaSegError for a file that is no text or a line that may be several
-    ids.
+    A line that begins with '#' is a comment, unless an id begins so too. files: id -> paths by which a line may name
+    it. Raises FileNotFoundError, and MiaSegError for a file that is no text or a line that fits several ids.
     """
     known, comments = set(ids), not any(i.startswith("#") for i in ids)
     exact, others = set[str](), set[str]()
@@ -47,12 +46,12 @@ def read_list(path: Path, ids: Collection[str], files: Files = no_files) -> tupl
 
 
 def shown(lines: Sequence[str]) -> str:
-    """The first five of some lines, the beginning of each, as a sentence has them."""
+    """The beginnings of the first five lines, for an error."""
     return ", ".join(line if len(line) <= LONGEST else f"{line[:LONGEST]}..." for line in lines[:5])
 
 
 class Index:
-    """Ids by how a list may spell them. Accents count alike whether they are letters of their own (macOS) or not."""
+    """Ids by how a list may spell them. Composed and decomposed accents (macOS) count as equal."""
 
     def __init__(self, ids: Collection[str], files: Files = no_files) -> None:
         self._ids, self._listed = ids, files
@@ -67,7 +66,7 @@ class Index:
         self._one_column = any(BETWEEN.search(one) for one in ids)
 
     def named(self, text: str) -> set[str]:
-        """The ids that a line may mean; empty where it is none."""
+        """The ids that a line may mean; empty for none."""
         first, *others = BETWEEN.split(text)
         if self._one_column or not others:
             return self._of(text)

@@ -1,4 +1,4 @@
-"""Opening an image file: which formats, how large, which way up, and the sentence where one cannot be read."""
+"""Opening an image file: formats, sizes, orientation, and the error if it cannot be read."""
 
 import os
 import warnings
@@ -33,11 +33,11 @@ Size = tuple[int, int]  # (height, width)
 
 @dataclass(frozen=True)
 class Opened:
-    """An image file whose header is read and whose pixels are not.
+    """An image file: its header is read, its pixels are not.
 
-    raw: how Pillow calls the form of the stored pixels: 'RGB;16B', 'P;4'. mode: the form in which it gives them.
-    orientation: 1 to 8, as EXIF has it. stored, shown: (height, width) before and after the image is turned by it.
-    source: what the file can be opened from once more.
+    raw: Pillow's name for the form of the stored pixels, such as 'RGB;16B' or 'P;4'. mode: Pillow's mode of the decoded
+    image. orientation: EXIF's, 1 to 8. stored, shown: (height, width) before and after the image is turned by it.
+    source: what to open to read the file again.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class Opened:
 
     @property
     def depth(self) -> int:
-        """Bits in a channel of the file, of which Pillow makes 8 of some."""
+        """Bits a channel in the file; Pillow reduces some depths to 8."""
         bits = "".join(filter(str.isdigit, self.raw.partition(";")[2]))
         return int(bits) if bits else WIDE.get(self.mode, 8)
 
@@ -75,9 +75,9 @@ class Opened:
 
 @contextmanager
 def opened(path: Path, *, exact: bool = False) -> Iterator[Opened]:
-    """The file, opened and not yet decoded. Raises MiaSegError where it is no image that is read.
+    """The file, opened and not decoded. Raises MiaSegError if it is no image, or of a format that is not read.
 
-    exact: the checksums of a PNG's pixels are looked at too, which takes about a twentieth of the time of decoding it.
+    exact: also check the checksums of a PNG's pixels, which takes about a twentieth of the time of decoding.
     """
     with ExitStack() as stack:
         stack.enter_context(QUIET)
@@ -94,7 +94,7 @@ def opened(path: Path, *, exact: bool = False) -> Iterator[Opened]:
 
 @contextmanager
 def sentence(path: Path) -> Iterator[None]:
-    """What goes wrong while the file is opened or decoded becomes the sentence."""
+    """Turn errors of opening or decoding the file into a MiaSegError that names it."""
     try:
         yield
     except MiaSegError:
@@ -145,7 +145,7 @@ QUIET = _Quiet()
 
 @cache
 def memory() -> int:
-    """Bytes of memory of this machine, or of the container that it runs in; 8 GiB where nothing tells."""
+    """Bytes of memory of this machine, or of its container; 8 GiB if the system does not say."""
     known = [8 << 30]
     with suppress(AttributeError, OSError, ValueError):
         known = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

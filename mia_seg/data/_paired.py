@@ -1,4 +1,4 @@
-"""What all data sets of image and label files share: ids from listings, scenes from pairs, and the look at a root."""
+"""Base of all data sets of image and label files: ids from folder listings, scenes from pairs of files."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ Found = tuple[Path, dict[str, Path], dict[str, Path]]  # where the images lie, i
 class Paired(Dataset):
     """Image and label files. A subclass says where they lie (`root`, `parts`, `find`) and what they hold (`decode`).
 
-    An id is '<part>/<stem>', or the stem alone where a data set has one part without a name.
+    An id is '<part>/<stem>', or the stem alone if the data set has one part without a name.
     """
 
     listing: ClassVar[frozenset[str]] = frozenset({"folders", "group_by"})
@@ -61,12 +61,12 @@ class Paired(Dataset):
         raise NotImplementedError
 
     def unknown(self, stored: np.ndarray, labels_HW: np.ndarray) -> dict[str, int]:
-        """Stored values that `decode` ignored without being told to: value -> pixels. Most data sets refuse them."""
+        """Stored values without a class that `decode` ignored: value -> pixels. Most data sets refuse them instead."""
         del stored, labels_HW
         return {}
 
     def meanings(self, values: Sequence[Value], path: Path) -> list[int | None]:
-        """The class id of each stored value, IGNORE, or None for one that is no label; `path` is the label file."""
+        """The class id of each stored value: IGNORE if it is ignored, None if it is no label. path: the label file."""
         try:
             return self.decode(np.array([values], np.uint8), path)[0].tolist()
         except MiaSegError:
@@ -74,11 +74,11 @@ class Paired(Dataset):
             return [None] if alone else [means for value in values for means in self.meanings([value], path)]
 
     def stored_as(self) -> Stored:
-        """What a label file must be, before `decode`."""
+        """The form that label files must have, before `decode`."""
         return "grey ids"
 
     def white(self) -> int | None:
-        """The id of white in a label file of one bit; None: either 1 or 255, so that such files are refused."""
+        """The id of white in a one-bit label file; None if it may be 1 or 255, so that such files are refused."""
         return 1
 
     def resized(self, stored: tuple[int, int]) -> tuple[int, int]:
@@ -86,7 +86,7 @@ class Paired(Dataset):
         return self.size or stored
 
     def variants(self) -> dict[str, "Paired"]:
-        """The settings under which a survey looks, by what it calls them: between them, all that may lie there."""
+        """Settings that a survey tries, by title. Together they cover everything that may lie below a root."""
         return {"": self}
 
     def ids(self, data_root: Path | None) -> list[str]:
@@ -103,7 +103,7 @@ class Paired(Dataset):
         return pair
 
     def shape(self, data_root: Path | None, scene_id: str) -> tuple[int, int]:
-        """Of a file its head alone is read."""
+        """Read from the headers of the files."""
         return self.size or self.resized(size_of(self.files(data_root, scene_id)[1]))
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
@@ -169,7 +169,7 @@ class Paired(Dataset):
 
 @cache
 def pairs_below(dataset: Paired, data_root: Path | None, part: str) -> dict[str, tuple[Path, Path]]:
-    """`pairs` of the data set below a data root, which is looked for once a process and not for each scene."""
+    """`pairs` of the data set below a data root; its folder is looked up once a process."""
     return pairs(dataset, dataset.root(data_root), part)
 
 
@@ -181,7 +181,7 @@ def pairs(dataset: Paired, root: Path, part: str) -> dict[str, tuple[Path, Path]
 
 
 def look_up(stored: np.ndarray, table: dict[int, int], path: Path) -> np.ndarray:
-    """Stored values [H, W] -> class ids by a table; a value that the table lacks is refused."""
+    """Stored values [H, W] -> class ids by a table. Raises MiaSegError for a value that the table lacks."""
     to_id = [table.get(value, OUTSIDE) for value in range(256)]
     # Pillow looks bytes up several times as fast as numpy, which makes indices of 8 bytes of them first.
     ids = np.array(Image.fromarray(stored.astype(np.uint8, copy=False), "L").point(to_id))

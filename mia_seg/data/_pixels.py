@@ -1,4 +1,4 @@
-"""The pixels of an opened file, the right way up: RGB of an image, ids of a label file. One rule a stored form."""
+"""Decoding an opened file, turned upright: RGB of an image, ids of a label file. Each stored form has one rule."""
 
 import sys
 from typing import Literal
@@ -42,10 +42,10 @@ def rgb(found: Opened) -> Image.Image:
 
 
 def colours(found: Opened) -> Image.Image:
-    """The colours of a label image, as `rgb` has those of an image, but of 16 bits the high byte.
+    """The colours of a label image. As `rgb`, but of 16-bit values it takes the high byte.
 
-    A colour that was made 16 bits wide by 256 or by 257 is itself in the high byte, and needs no second decoding.
-    Raises MiaSegError as `rgb`, and for lossy files.
+    The high byte is the 8-bit colour whether 16 bits were made by multiplying by 256 or by 257. Raises MiaSegError as
+    `rgb`, and for lossy files.
     """
     with sentence(found.path):
         _check_lossless(found)

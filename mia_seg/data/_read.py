@@ -17,11 +17,11 @@ Resize = Callable[[Size], Size]
 def read_pair(
     image: Path, labels: Path, stored: Stored, *, resized: Resize, white: int | None = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels of one scene, each resized from its (height, width) to `resized` of it.
+    """Image and labels of one scene. `resized` maps their (height, width) to the size wanted.
 
-    Returns uint8 [H, W, 3] RGB and what the label file holds: uint8 [H, W] ids, or [H, W, 3] where `stored` is
-    'colours'. white: the id of white in a label file of one bit; None: such files are refused. Raises MiaSegError
-    naming the file that is missing, damaged, of a form that is not read, or no counterpart of the other.
+    Returns uint8 [H, W, 3] RGB, and the label file's values: uint8 [H, W] ids, or [H, W, 3] if `stored` is 'colours'.
+    white: the id of white in a one-bit label file; None: such files are refused. Raises MiaSegError naming the file
+    that is missing, damaged, of a form that is not read, or of another size than its counterpart.
     """
     with opened_pair(image, labels) as (picture, drawn):
         labels_HW = labels_of(drawn, stored, resized=resized, white=white)
@@ -29,19 +29,19 @@ def read_pair(
 
 
 def size_of(path: Path) -> Size:
-    """(height, width) of an image file as it is read, from its head."""
+    """(height, width) of an image file as shown, from its header."""
     with opened(path) as found:
         return found.shown
 
 
 def read_image(image: Path, labels: Path) -> np.ndarray:
-    """The image alone, as `read_pair` has it and never resized; of the labels only the size is read."""
+    """The image as in `read_pair`, never resized. Only the size of the labels is read."""
     with opened_pair(image, labels) as (picture, _):
         return image_of(picture, lambda size: size)
 
 
 def read_labels(image: Path, labels: Path, stored: Stored, *, resized: Resize, white: int | None = 1) -> np.ndarray:
-    """The labels alone, as `read_pair` has them; of the image only its size is read."""
+    """The labels as in `read_pair`. Only the size of the image is read."""
     with opened_pair(image, labels) as (_, drawn):
         return labels_of(drawn, stored, resized=resized, white=white)
 
@@ -59,12 +59,12 @@ def is_one_bit(path: Path) -> bool:
 
 
 def image_of(picture: Opened, resized: Resize) -> np.ndarray:
-    """What `read_pair` has of an opened image."""
+    """An opened image, as `read_pair` returns it."""
     return _array(picture.path, rgb(picture), resized)
 
 
 def labels_of(drawn: Opened, stored: Stored, *, resized: Resize, white: int | None) -> np.ndarray:
-    """What `read_pair` has of an opened label file."""
+    """An opened label file, as `read_pair` returns it."""
     if stored == "colours":
         return _array(drawn.path, colours(drawn), resized, by=Image.Resampling.NEAREST)
     array = _array(drawn.path, ids(drawn, stored), resized, by=Image.Resampling.NEAREST)

@@ -17,9 +17,9 @@ WANTS = "beside --images and --labels it needs member, and id or image, and may 
 
 
 def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
-    """The scenes of a folder a side, each with images/ and labels/; where no side holds more than images/, those.
+    """The scenes of one folder for each side. Folders hold images/ and labels/, or all hold only images/.
 
-    Ids are stems; where two sides have one in common, stems after the folder's name.
+    Ids are stems. If two sides share a stem, ids are '<folder>/<stem>'.
     """
     if len({root.resolve() for root in folders.values()}) < len(folders):
         named = ", ".join(f"{SAID[part]} {root}" for part, root in folders.items())
@@ -36,7 +36,7 @@ def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
 
 
 def of_lists(images: Path, labels: Path | None, lists: Mapping[Part, Path]) -> list[Row]:
-    """The scenes of two folders, or of one of images, that a list a side names; what no list names is left out."""
+    """The scenes that the lists name, one list for each side. Other scenes of the folders are left out."""
     pairs = _pairs(images, labels)
     named = {part: _listed(path, pairs, part) for part, path in lists.items()}
     for scene, count in Counter(i for ids in named.values() for i in ids).items():
@@ -47,7 +47,7 @@ def of_lists(images: Path, labels: Path | None, lists: Mapping[Part, Path]) -> l
 
 
 def of_csv(images: Path, labels: Path | None, path: Path) -> list[Row]:
-    """The scenes of such folders that a CSV names: id or image, member (1, 0, or empty for the pool), perhaps group."""
+    """The scenes that a CSV names: columns id or image, member (1, 0, empty for the pool), and optionally group."""
     pairs, rows = _pairs(images, labels), {}
     index = Index(pairs, lambda scene: pairs[scene])
     for where, cells in lines(path, _fits, WANTS):

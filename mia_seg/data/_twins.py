@@ -22,14 +22,14 @@ ROWS = 32  # of a table of distances, at once: it stays in the processor's cache
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Of one image. pixels: SHA-256 of its size and values. look: 256 bits, most alike in images that look alike."""
+    """An image's hashes. pixels: SHA-256 of size and values. look: 256 bits of which few differ in similar images."""
 
     pixels: str
     look: int
 
 
 def fingerprint(image_HWC: np.ndarray) -> Fingerprint:
-    """Of an image, uint8 [H, W, 3]: equal pixels give equal `pixels`; small changes change few bits of `look`.
+    """An image's hashes, uint8 [H, W, 3]: equal pixels give equal `pixels`, small changes change few bits of `look`.
 
     `look` is the perceptual hash of the cosine transform at 64 x 64 (pHash; Zauner 2010), as imagehash has it.
     """
@@ -40,15 +40,15 @@ def fingerprint(image_HWC: np.ndarray) -> Fingerprint:
 
 
 def exact_twins(mine: Mapping[str, str], others: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Who of mine shows what one of the others does, and that one; both: what tells a picture, by id."""
+    """Pairs of ids (mine, other) that show the same picture. mine, others: id -> what identifies its picture."""
     known = {picture: i for i, picture in others.items()}
     return [(i, known[picture]) for i, picture in mine.items() if picture in known]
 
 
 def near_twins(mine: Mapping[str, int], others: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Who of mine looks within `NEAR` bits like one of the others, and the one nearest to it; the nearest pairs first.
+    """Pairs of ids (mine, nearest other) whose looks differ in at most `NEAR` bits; the nearest pairs first.
 
-    Both: looks by id. Compares all with all: 20,000 with 20,000 take two seconds of one core and 20 MB.
+    mine, others: id -> look. Compares all with all: 20,000 with 20,000 take two seconds of one core and 20 MB.
     """
     if not others:
         return []
@@ -70,7 +70,7 @@ def words(looks: Iterable[int]) -> np.ndarray:
 
 
 def bits(looks_WR: np.ndarray, looks_WM: np.ndarray) -> np.ndarray:
-    """In how many bits each differs from each, uint16 [R, M]."""
+    """The number of bits in which each of R looks differs from each of M: uint16 [R, M]."""
     bits_RM = np.zeros((looks_WR.shape[1], looks_WM.shape[1]), np.uint16)
     for word_R, word_M in zip(looks_WR, looks_WM, strict=True):
         bits_RM += np.bitwise_count(word_R[:, None] ^ word_M)

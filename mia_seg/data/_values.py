@@ -1,4 +1,4 @@
-"""What becomes of label values: pixels that are a class, pixels that are ignored, values that nobody said a word of."""
+"""Counts of label values: pixels with a class, ignored pixels, and pixels whose value has no rule."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,10 @@ FEW = 1e-3  # share of pixels up to which unknown values are said and no more
 
 @dataclass(frozen=True)
 class LabelValues:
-    """Of one scene or of several. classes: ids that have a pixel. labelled, ignored, unknown: pixels.
+    """Counts of one or several scenes. classes: ids that have a pixel. labelled, ignored, unknown: numbers of pixels.
 
-    Unknown pixels are ignored ones whose stored value the data set does not know; most: the commonest of these values
-    with their pixels.
+    Unknown pixels are those ignored ones whose stored value has no rule. most: the most frequent of these values, with
+    their numbers of pixels.
     """
 
     classes: frozenset[int] = frozenset()
@@ -30,7 +30,7 @@ class LabelValues:
 
     @classmethod
     def of(cls, labels_HW: np.ndarray, unknown: dict[str, int]) -> Self:
-        """Of labels uint8 [H, W]. unknown: stored values that are none of the data set's, with their pixels."""
+        """Counts of labels uint8 [H, W]. unknown: stored values without a rule -> number of pixels."""
         counts_V = np.bincount(labels_HW.ravel(), minlength=IGNORE + 1)
         classes, ignored = np.flatnonzero(counts_V[:IGNORE]).tolist(), int(counts_V[IGNORE])
         total = sum(unknown.values())
@@ -38,7 +38,7 @@ class LabelValues:
 
     @classmethod
     def total(cls, several: Iterable["LabelValues"]) -> Self:
-        """Of all these scenes."""
+        """The sums over several."""
         every, most = list(several), Counter[str]()
         for one in every:
             most.update(one.most)
@@ -49,7 +49,7 @@ class LabelValues:
         return cls(classes, labelled, ignored, unknown, _most(most))
 
     def check(self, ignores_unknown: bool, what: str) -> None:
-        """Raise MiaSegError where more than a few pixels are unknown and nobody said that they are to be ignored."""
+        """Raise MiaSegError if more than a few pixels are unknown, unless the data set ignores them."""
         if ignores_unknown or self.unknown <= FEW * self.pixels:
             return
         raise MiaSegError(
@@ -59,7 +59,7 @@ class LabelValues:
 
     @property
     def pixels(self) -> int:
-        """All of them."""
+        """The number of all pixels."""
         return self.labelled + self.ignored
 
     def row(self) -> list[Any]:

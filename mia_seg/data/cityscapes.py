@@ -49,8 +49,10 @@ class Cityscapes(Paired):
     folders: tuple[Literal["train", "val", "train_extra"], ...] = Field(
         default=("train", "val"), description="which folders; train_extra has coarse labels alone, test has none"
     )
-    annotation: Literal["fine", "coarse"] = Field(default="fine", description="whose labels: gtFine or gtCoarse")
-    group_by: Literal["city", "sequence"] = Field(default="city", description="what scenes of one group share")
+    annotation: Literal["fine", "coarse"] = Field(default="fine", description="labels to read: gtFine or gtCoarse")
+    group_by: Literal["city", "sequence"] = Field(
+        default="city", description="what the scenes of a group have in common"
+    )
 
     @model_validator(mode="after")
     def _extra_is_coarse(self) -> "Cityscapes":

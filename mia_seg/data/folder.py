@@ -47,14 +47,14 @@ class Rule(BaseModel):
 class ClassMap(BaseModel):
     """`classes`: names in the order of their ids, or 'cityscapes'; `map`: stored value -> class.
 
-    Of ids, 255 is ignored where no rule names it. Any other value that no rule names is an error of the files or of the
-    map, unless `other` says that it is to be ignored.
+    In a map of ids, 255 is ignored unless a rule names it. Any other value without a rule is an error of the files or
+    of the map, unless `other = "ignore"`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     classes: tuple[str, ...] | Literal["cityscapes"]
     map: tuple[Rule, ...] = Field(min_length=1)
-    other: Literal["ignore"] | None = Field(default=None, description="what becomes of values that no rule names")
+    other: Literal["ignore"] | None = Field(default=None, description="values without a rule: an error, or ignored")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "ClassMap":
@@ -137,7 +137,7 @@ class Folder(Paired):
         return images, pictures, drawn
 
     def white(self) -> int | None:
-        """1 as stored, or 255 under a map that has a rule for it; None under one that has another for 1 as well."""
+        """255 if the map has a rule for it, else 1; None if it has different rules for both."""
         names = {rule.id: rule.name for rule in self._map().map}
         if 255 not in names:
             return 1
@@ -180,7 +180,7 @@ class Folder(Paired):
         return self._map().other == "ignore"
 
     def meanings(self, values: Sequence[Value], path: Path) -> list[int | None]:
-        """By the rules; what none of them names is no label, unless it is to be ignored."""
+        """By the rules. A value without a rule is None, unless the map ignores it."""
         del path
         names = self._map().names()
         known = {rule.colour if rule.id is None else rule.id: names.index(rule.name) for rule in self._map().map}

@@ -36,7 +36,8 @@ class Mapillary(Paired):
         default=("training", "validation"), description="which folders; testing has no labels"
     )
     version: Version = Field(
-        default="v1.2", description="which labels; the merge of v1.2 is He et al.'s, that of v2.0 is derived from it"
+        default="v1.2",
+        description="version of the labels; the merge of v1.2 is He et al.'s, that of v2.0 is derived from it",
     )
     long_side: Side | None = Field(default=None, description="shrink so that the longer side is at most this")
 
@@ -139,7 +140,7 @@ def _table(config: Path, version: Version) -> dict[int, int]:
     lacking = sorted(CITYSCAPES.keys() - set(merged))
     if lacking:
         raise MiaSegError(
-            f"{config}: no label means {', '.join(lacking)} by the names of {version}. Extract the original config."
+            f"{config}: by the names of {version} no label is {', '.join(lacking)}. Extract the original config."
         )
     order = list(CITYSCAPES)
     return {value: IGNORE if name is None else order.index(name) for value, name in enumerate(merged)}

@@ -1,4 +1,4 @@
-"""Scenes as a CSV lists them: image, labels if there are any, who is a member, what belongs together (a patient)."""
+"""Scenes that a CSV lists: image, labels if there are any, membership, and groups (such as patients)."""
 
 import csv
 import io
@@ -45,9 +45,9 @@ class Row(BaseModel):
 class Table(Folder):
     """`<data root>/<path>`: a CSV with columns image, member and, if there are any, labels, id and group.
 
-    Files are named from the CSV's folder on. member: 1 or 0, empty for a scene that is the attacker's own. Scenes of
-    one group are never taken apart. Take `rule = "stated"` in [split]. Without labels a model is audited by what needs
-    none, and nothing is trained.
+    File names are relative to the CSV's folder. member: 1 or 0; empty for a scene that the attacker may use. Scenes of
+    one group stay together. Use `rule = "stated"` in [split]. Without labels only attacks that need none run, and
+    nothing is trained.
     """
 
     path: Place = Field(description="CSV below the data root")
@@ -120,7 +120,7 @@ class Table(Folder):
 
 
 def table(rows: Sequence[Row], folder: Path) -> str:
-    """The CSV of some scenes that is to lie in `folder`: their files are named from there on.
+    """The text of a CSV of some scenes, to be written into `folder`: file names are relative to it.
 
     Either all rows have labels or none has.
     """

@@ -36,7 +36,7 @@ class VOC(Paired):
         default=("train", "val"), description="which lists of ImageSets/Segmentation; test has no labels"
     )
     annotation: Literal["SegmentationClass", "SegmentationClassAug"] = Field(
-        default="SegmentationClass", description="which labels: VOC's own or those augmented by SBD"
+        default="SegmentationClass", description="labels to read: VOC's own, or those augmented by SBD"
     )
 
     @model_validator(mode="after")

@@ -18,20 +18,20 @@ from mia_seg.segmenters import Network
 class Defense(Component):
     """Settings of a defense. The first field is the one that `name:value` sets on the command line.
 
-    undone: whether an attacker who knows the settings has the answers that there are without it.
+    undone: whether an attacker who knows the settings can compute the undefended answers.
     """
 
     undone: ClassVar[bool] = False
 
     def check(self, classes: int) -> None:
-        """Raise MiaSegError where the settings do not fit so many classes."""
+        """Raise MiaSegError if the settings do not fit the number of classes."""
 
 
 class AnswerDefense(Defense):
     """A defense that touches only the answer."""
 
     def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:
-        """The answer in place of the posterior [K, H, W]: non-negative, sums to one; drawn with `noise`."""
+        """The answer that is released for a posterior [K, H, W]: non-negative, sums to one. `noise` draws its noise."""
         raise NotImplementedError
 
     def wrap(self, oracle: Oracle) -> Oracle:

@@ -32,9 +32,9 @@ class Morphology(AnswerDefense):
 
 
 def opened(labels_HW: np.ndarray, side: int) -> np.ndarray:
-    """Where a square of one label alone covers a pixel: bool [H, W], the union of all classes' openings.
+    """Pixels that some square of a single label covers: bool [H, W], the union of all classes' openings.
 
-    A square's middle lies in the image, and the square may reach beyond its edges.
+    A square's centre lies in the image; the square may reach beyond its edges.
     """
     whole = minimum_filter(labels_HW, side, mode="nearest") == maximum_filter(labels_HW, side, mode="nearest")
     return np.asarray(maximum_filter(whole, side, mode="nearest"))

@@ -12,7 +12,7 @@ from mia_seg.values import Whole
 class Rounding(AnswerDefense):
     """Hide what is behind so many decimals. Where classes become equal, the first of them is the label."""
 
-    decimals: Whole = Field(default=1, ge=0, le=7, description="of each posterior; float32 holds seven")
+    decimals: Whole = Field(default=1, ge=0, le=7, description="decimals of each posterior; float32 has seven")
 
     def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:
         """The rounded posterior; one-hot where all of a pixel's classes round to 0."""

@@ -30,10 +30,11 @@ class SynFeat(NetworkDefense):
         "fresh: from the query's noise",
     )
     mask: Literal["differ", "agree"] = Field(
-        default="differ", description="where the two are mixed; elsewhere the answer is synthetic (thesis: differ)"
+        default="differ",
+        description="pixels where both are mixed, by their labels; elsewhere the answer is synthetic (thesis: differ)",
     )
     answer: Literal["posterior", "labels"] = Field(
-        default="posterior", description="labels: of the mixture, the label alone, as a one-hot posterior"
+        default="posterior", description="posterior: the mixture; labels: only its labels, as a one-hot posterior"
     )
 
     def guard(self, network: Network, window: Window | None) -> Oracle:

@@ -17,7 +17,7 @@ class Temperature(AnswerDefense):
 
     undone = True
     temperature: Finite = Field(
-        default=2.0, ge=0.2, le=1000, description="beyond these float32 rounds away what undoing it needs"
+        default=2.0, ge=0.2, le=1000, description="T; beyond these bounds float32 is too coarse to undo it"
     )
 
     def release(self, posterior_KHW: Tensor, noise: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ from mia_seg.values import Whole
 class TopK(AnswerDefense):
     """Hide the unlikely classes; 1 is `argmax`."""
 
-    k: Whole = Field(default=2, ge=1, le=256, description="classes of each pixel that keep their posterior")
+    k: Whole = Field(default=2, ge=1, le=256, description="number of classes of each pixel that keep their posterior")
 
     def check(self, classes: int) -> None:
         """Raise MiaSegError for more classes than there are."""

@@ -1,4 +1,4 @@
-"""What goes to another machine and comes back: stages with the digests of what they need, never what these hold."""
+"""Work for other machines: stages are sent with digests of their inputs; models and answers stay in the store."""
 
 import importlib
 import math
@@ -23,7 +23,7 @@ POLL = 1.0
 
 @dataclass(frozen=True)
 class Parcel:
-    """A batch on its way. version: of mia-seg here. folder: the working directory. content: stages and workspace."""
+    """A batch of stages to send. version: of mia-seg. folder: the working directory. content: stages and workspace."""
 
     version: str
     folder: str
@@ -31,14 +31,14 @@ class Parcel:
 
     @classmethod
     def of(cls, batch: Batch, workspace: Workspace) -> "Parcel":
-        """With paths that mean the same whichever folder a worker begins in."""
+        """Pack a batch, with absolute paths: a worker may start in another folder."""
         root = None if workspace.data_root is None else workspace.data_root.resolve()
         there = replace(workspace, store=Store(workspace.store.root.resolve()), data_root=root)
         return cls(__version__, str(Path.cwd()), pickle.dumps((tuple(batch), there)))
 
 
 def work(parcel: Parcel) -> Ending | Exception:
-    """Make what a parcel holds. What ends all is returned, not raised: whoever runs this tries again what is raised."""
+    """Make a parcel's stages. Errors that end the whole run are returned, because engines retry what is raised."""
     try:
         _check_machine(parcel)
         os.chdir(parcel.folder)
@@ -52,18 +52,18 @@ def work(parcel: Parcel) -> Ending | Exception:
 
 
 class Again:
-    """The work of a job, which is queued again where its time is up or its machine is taken."""
+    """A job's work. The job is queued again when its time is up or its machine is preempted."""
 
     def __call__(self, parcel: Parcel) -> Ending | Exception:
         return work(parcel)
 
     def checkpoint(self, parcel: Parcel) -> Any:
-        """The same once more: what was saved lies in the store."""
+        """Submit the same parcel again; the saved state is in the store."""
         return toolkit("submitit").helpers.DelayedSubmission(self, parcel)
 
 
 class Elsewhere(Engine):
-    """An engine on machines that share the store's folder with this one; each of them checks what it can make."""
+    """An engine on other machines that share the store's folder. Each checks what it can make."""
 
     width = math.inf
 
@@ -71,7 +71,7 @@ class Elsewhere(Engine):
         self.workspace = workspace
 
     def check(self, stages: Batch, workspace: Workspace) -> None:
-        """Reach the machines, where there is something to make."""
+        """Connect to the machines, if there is a stage to make."""
         if stages:
             workspace.store.root.mkdir(parents=True, exist_ok=True)
             self.connect()
@@ -80,7 +80,7 @@ class Elsewhere(Engine):
         """Raise MiaSegError where the machines cannot be reached."""
 
     def came_to(self, batch: Batch, found: Ending | Exception) -> tuple[Batch, Ending]:
-        """What a worker's answer means here. A worker that was told to stop has saved what it had: again."""
+        """A worker's answer, as seen here. A worker that was told to stop saved its state: its batch is tried again."""
         if isinstance(found, Stopped):
             return batch, Ending(again=True)
         if isinstance(found, Exception):

@@ -1,4 +1,4 @@
-"""What each of several processes on one machine gets of it."""
+"""Each process's share of one machine: threads, devices, memory."""
 
 import os
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ DEVICES = "CUDA_VISIBLE_DEVICES"
 class Share:
     """threads: of each process. devices: names of accelerators, dealt in turn. room: bytes of memory of each of these.
 
-    Without accelerators all share the machine's memory. Raises MiaSegError for more processes than cores: their threads
-    would stand in each other's way.
+    Without accelerators all share the machine's memory. Raises MiaSegError for more processes than cores, because their
+    threads would slow each other down.
     """
 
     def __init__(self, workspace: Workspace, count: int) -> None:
@@ -37,7 +37,7 @@ class Share:
         self._held: dict[str, int] = {}
 
     def place(self, batch: Batch, busy: Mapping[int, Batch]) -> int | None:
-        """The first free place where memory holds a batch beside its neighbours; None for none."""
+        """The first free place whose memory fits the batch beside the running ones; None if there is none."""
         for place in range(self.count):
             beside = [other for near, other in busy.items() if (near - place) % (len(self.devices) or 1) == 0]
             fits = not beside or sum(map(self.held, (batch, *beside))) <= self.room
@@ -46,14 +46,14 @@ class Share:
         return None
 
     def held(self, batch: Batch) -> int:
-        """Bytes that making a batch takes at the least: stages of one pass are made one after the other."""
+        """A lower bound on the bytes of memory that a batch takes; its stages are made one after the other."""
         first = key(batch[0])
         if first not in self._held:
             self._held[first] = max(limits.held(stage, self.workspace) for stage in batch)
         return self._held[first]
 
     def environment(self, place: int) -> dict[str, str]:
-        """The variables of a process: libraries read them as they are loaded."""
+        """The environment variables of a process; libraries read them when they are loaded."""
         devices = {DEVICES: self.devices[place % len(self.devices)]} if self.devices else {}
         return dict.fromkeys(THREADS, str(self.threads)) | devices
 

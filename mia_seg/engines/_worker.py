@@ -1,4 +1,4 @@
-"""What a process does that makes stages for another one."""
+"""A worker process: it makes stages for the main process."""
 
 import multiprocessing
 import os
@@ -32,7 +32,7 @@ START = "spawn" if sys.platform == "darwin" else "forkserver"
 
 
 def begun(workspace: Workspace, environment: Mapping[str, str]) -> tuple[BaseProcess, Connection]:
-    """A process that serves, with variables of its own, and the pipe to it."""
+    """Start a worker process with its own environment variables; the process and the pipe to it."""
     context: Any = multiprocessing.get_context(START)
     context.set_forkserver_preload([__name__])
     ours, its = context.Pipe()
@@ -44,7 +44,7 @@ def begun(workspace: Workspace, environment: Mapping[str, str]) -> tuple[BasePro
 
 
 def died(batch: Batch, code: int, workspace: Workspace) -> str:
-    """The sentence for a batch whose process was killed twice. code: with which it ended; of a signal, negative."""
+    """The error for a batch whose process was killed twice. code: its exit code, negative for a signal."""
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return (
         f"{batch[0].title}: its process was ended ({how}), and ended again when it ran by itself, as where memory runs "
@@ -69,7 +69,7 @@ def serve(pipe: Connection, workspace: Workspace, environment: Mapping[str, str]
 
 
 def log_of(batch: Batch, workspace: Workspace) -> Path:
-    """Where the lines go that making a batch prints: to its first stage's state, which goes once that is whole."""
+    """The log of making a batch, beside the saved state of its first stage. Both are removed once that is made."""
     return batch[0].artefact(workspace.store).scratch / LOG
 
 
@@ -95,7 +95,7 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 def answer(batch: Batch, workspace: Workspace) -> Ending | Exception:
-    """Make a batch, its output in a log of its own. What ends all is returned: Stopped, Unwritable, a bug."""
+    """Make a batch, its output in its log. Errors that end the whole run are returned: Stopped, Unwritable, bugs."""
     log = log_of(batch, workspace)
     try:
         with writing(workspace.store.root), _logged(log):
@@ -145,7 +145,7 @@ def _quiet_interrupts() -> Iterator[None]:
 
 @contextmanager
 def raising() -> Iterator[None]:
-    """Raise Stopped where a scheduler asks this process to stop. Only the main thread hears signals."""
+    """Raise Stopped when a scheduler asks this process to stop. Only the main thread gets signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

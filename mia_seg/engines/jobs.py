@@ -16,7 +16,7 @@ GRACE = 30.0  # seconds to finish a step of a training and save its state
 
 
 class Jobs(Engine):
-    """Processes that live as long as there is work. One that is killed costs its own stage another try, by itself."""
+    """Worker processes on this machine. If one is killed, its stage is tried once more, alone."""
 
     def __init__(self, workspace: Workspace, count: int) -> None:
         self.workspace, self.width, self.share = workspace, count, Share(workspace, count)
@@ -26,7 +26,7 @@ class Jobs(Engine):
         self.signals = ExitStack()
 
     def takes(self, batch: Batch) -> bool:
-        """Whether memory holds it beside the others; alone where its process was killed before."""
+        """Whether memory fits the batch beside the running ones; a batch whose process was killed runs alone."""
         tried = any(key(stage) in self.killed for stage in (*batch, *chain(*self.busy.values())))
         return not self.busy or (not tried and self.share.place(batch, self.busy) is not None)
 
@@ -42,7 +42,7 @@ class Jobs(Engine):
             self.workers[place][1].send(batch)
 
     def ended(self) -> tuple[Batch, Ending]:
-        """The first that answers, or is no more."""
+        """Wait for the first process that answers or dies."""
         pipes = {self.workers[place][1]: place for place in self.busy}
         place = pipes[cast(Connection, wait(list(pipes))[0])]
         batch = self.busy.pop(place)

@@ -1,1 +1,1 @@
-"""What is said of an attack: metrics joined with membership, controls, and the results that keep both."""
+"""Evaluation of an attack: metrics of its scores and the victim's membership, controls, and result files."""

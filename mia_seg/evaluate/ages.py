@@ -1,4 +1,4 @@
-"""Results of earlier ages, as the present schema has them."""
+"""Result files of earlier schema versions, brought to the present schema."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ LATER = ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv")
 
 
 def upgrade(raw: dict[str, Any]) -> dict[str, Any]:
-    """The JSON of any age in the present schema; what an earlier age did not know is None, empty or 1.
+    """A result's JSON of any version, in the present schema; what old versions lack is None, empty or 1.
 
     Raises MiaSegError for a schema that is newer than this code.
     """

@@ -20,10 +20,10 @@ IMAGE_LOSS = "image_loss"
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A fleet behind a defense, with what it is compared by: an arm for each attack, by name.
+    """A fleet behind a defense, to be compared with others: an arm (`equal_gap.Arm`) for each attack, by name.
 
-    within_reach: the arms of all that its attacker can try, among which the strongest is sought. canaries: arms of the
-    scenes with wrong labels, which are in none of the others; empty where there are none.
+    within_reach: arms of all attacks that its attacker can try; the strongest is one of them. canaries: arms of the
+    scenes with wrong labels, which no other arm includes; empty if there are none.
     """
 
     facts: Mapping[str, Any]
@@ -33,7 +33,7 @@ class Compared:
 
 
 def image_loss(loss_MN: Floats) -> Estimate:
-    """The attack that needs no other model: less loss is more likely a member's."""
+    """Scores of the attack that needs no other model: the smaller the loss, the likelier a member."""
 
     def estimate(models: Integers, inside_MN: np.ndarray) -> Floats:
         del inside_MN
@@ -43,9 +43,9 @@ def image_loss(loss_MN: Floats) -> Estimate:
 
 
 def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str, Any]:
-    """JSON facts of all fleets; those of `others` with how far they lie above the curve of plain ones, by attack.
+    """JSON facts of all fleets. `others` also have their distance above the curve of plain fleets, by attack.
 
-    Raises MiaSegError where fleets are of other scenes or halves.
+    Raises MiaSegError if fleets differ in scenes or halves.
     """
     told = {"plain": [_told(one) for one in curve], "others": [_told(one) | _above(one, curve) for one in others]}
     every = [*told["plain"], *told["others"]]
@@ -68,7 +68,7 @@ def frontier(by_defense: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether a training leaks no more to its strongest attack and segments no worse, one of the two strictly."""
+    """Whether training `one` leaks no more to its strongest attack and segments no worse, and is better in one."""
     mine, theirs = ((-each["strongest"]["value"], each["miou"]["others"]) for each in (one, other))
     return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
@@ -79,9 +79,9 @@ def files(root: Path) -> list[Path]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A comparison of any age. Raises MiaSegError for a file that is none.
+    """A comparison of any schema version. Raises MiaSegError for any other file.
 
-    In one from before the strongest attack was chosen on other models, it is the one that was asked for.
+    Old files did not choose the strongest attack on other models: it is the attack that was asked for.
     """
     try:
         facts: dict[str, Any] = read_json(path)

@@ -1,4 +1,4 @@
-"""What a result says of an attack: membership joined back to scores, with intervals, counts and the price."""
+"""Measure an attack: join the victim's membership to its scores; metrics with intervals, counts, utility."""
 
 import platform
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ LEVEL = 0.95  # of confidence, one-sided, in the bound on epsilon
 
 @dataclass(frozen=True)
 class Subject:
-    """A model that is judged, victim or shadow, with the scenes whose membership it settles."""
+    """A model, victim or shadow, with the scenes that it did or did not train on."""
 
     name: str
     recipe: AuditedRecipe
@@ -38,7 +38,7 @@ class Subject:
     parts: Partition
 
     def known(self) -> Membership:
-        """The membership of the scenes that it was asked about, in their order."""
+        """The membership of the scenes that the model was asked about, in their order."""
         return membership_of(self.parts)
 
 
@@ -50,7 +50,7 @@ def membership_of(parts: Partition) -> Membership:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the grid: how a victim is defended and attacked."""
+    """One cell of the grid of an audit: a defense and an attack on it."""
 
     defense: Selected[Defense]
     attack: Selected[Attack]
@@ -58,12 +58,12 @@ class Cell:
     repeats: int = 1  # how often each scene is asked about; the attacker averages the answers
 
     def unaware(self, undefended: Selected[Defense]) -> "Cell":
-        """The cell as an attacker trains for it who does not know of the defense."""
+        """The cell for which an attacker trains who does not know of the defense."""
         return replace(self, defense=undefended, repeats=1)
 
 
 def tuned(method: Attack, attacker: Attacker) -> dict[str, Any]:
-    """The settings of the attacker that was used, where they are not those that were asked for."""
+    """Settings of the fitted attacker that differ from those asked for: the tuned ones."""
     asked = method.model_dump(mode="json")
     return {key: value for key, value in attacker.settings.model_dump(mode="json").items() if value != asked[key]}
 
@@ -76,7 +76,7 @@ def classes_of(victim: Answers, shadow: Answers, names: Sequence[str]) -> dict[s
 
 
 def versions() -> dict[str, str]:
-    """What computed a result."""
+    """The versions of mia-seg and the libraries that computed a result."""
     return {
         "mia-seg": version("mia-seg"), "python": platform.python_version(),
         "torch": version("torch"), "timm": version("timm"),
@@ -92,9 +92,10 @@ def measured(
     victim_answers: Answers,
     shadow_answers: Answers,
 ) -> dict[str, Any]:
-    """Membership joined back by position in `asked`, by image and, where there are any, by group and by patch.
+    """Metrics of the scores by image and, if there are any, by group and by patch.
 
-    A group of several scenes (a block, a drive) has their mean score and is judged at the threshold for images.
+    Scores are in the order of the scenes that the victim was asked about. A group of several scenes (a block, a drive)
+    has their mean score and is judged at the threshold for images.
     """
     known, threshold = victim.known(), attacker.thresholds.image
     measure, own_N = membership.measure, scores.threshold_N
@@ -126,7 +127,7 @@ def measured(
 def at_own(
     scores_N: np.ndarray, members_N: np.ndarray, threshold_N: np.ndarray | None, *, groups: np.ndarray | None, seed: int
 ) -> dict[str, Any]:
-    """What hangs on the threshold, where each scene has one of its own; nothing where all share one."""
+    """Metrics that depend on the threshold, if each scene has its own; {} if all share one."""
     if threshold_N is None:
         return {}
     found = asdict(membership.measure(scores_N - threshold_N, members_N, threshold=0.0, groups=groups, seed=seed))
@@ -150,9 +151,9 @@ def _grouped(known: Membership) -> bool:
 
 
 def epsilon(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[str, Any]:
-    """The bounds on epsilon (delta = 0) and mu that image scores show, or why members drawn so allow none.
+    """Lower bounds on epsilon (delta = 0) and mu from image scores, or the reason why this split allows none.
 
-    Guesses are as many as there are scenes, to the even number below: fixed before any score is looked at.
+    There are as many guesses as scenes, rounded down to an even number: fixed before any score is seen.
     """
     rule = victim.recipe.split.rule
     if rule != "coin":
@@ -166,9 +167,10 @@ def epsilon(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[st
 
 
 def many_shadows(scores: Scores, victim: Subject, victim_answers: Answers) -> dict[str, Any]:
-    """Of an attack on a fleet: what it achieves by the number of shadows, and how far it is above the image loss.
+    """For an attack on a fleet: what it achieves by the number of shadows, and how far it is above the image loss.
 
-    The loss is that of the same answers. trained: shadows that were; compared: those that a scene is compared with.
+    The image loss is that of the same answers. trained: the number of shadows trained; compared: the number that a
+    scene is compared with.
     """
     known, loss_N = victim.known(), -victim_answers.statistics.mean_loss()
     members_N, groups_N = known.members_N, known.groups_N
@@ -233,7 +235,7 @@ def _part(scores_N: np.ndarray, known: Membership) -> dict[str, float | int | No
 
 
 def canaries(scores_N: np.ndarray, of: Subject, kind: str) -> dict[str, Any]:
-    """The leak of the canaries alone, `of` the victim with these for scenes: AUC with its interval, epsilon, counts."""
+    """The leak of the canaries alone: AUC with its interval, epsilon, counts. of: the victim with only these scenes."""
     known = of.known()
     return {"kind": kind, "epsilon": epsilon(scores_N, of, known)} | _part(scores_N, known)
 
@@ -262,7 +264,7 @@ def _with_interval(confusion_NKK: np.ndarray, groups_N: np.ndarray) -> dict[str,
 def utility_change(
     defended: Answers, undefended: Answers, known: Membership, *, seed: int
 ) -> dict[str, dict[str, float]]:
-    """By how much a defense changes mIoU on either side, on the same scenes."""
+    """The change of mIoU by a defense, for members and non-members, on the same scenes."""
     found = {}
     for side, rows in (("members", known.members_N), ("nonmembers", ~known.members_N)):
         mine, before = (answers.statistics.confusion_NKK[rows] for answers in (defended, undefended))
@@ -278,6 +280,6 @@ def scores_of(scores: Scores, victim: Subject) -> SceneScores:
 
 
 def data_name(settings: AuditedRecipe) -> str:
-    """What a reader knows the data as: 'labelmefacade', 'camvid', 'streets (night)'."""
+    """The name of the data set as a reader knows it: 'labelmefacade', 'camvid', 'streets (night)'."""
     name = str(settings.data.get("path", settings.data["name"]))
     return f"{name} ({settings.data['style']})" if "style" in settings.data else name

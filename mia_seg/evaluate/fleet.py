@@ -1,4 +1,4 @@
-"""What a fleet says of its own recipe, without a victim: each model is the victim in turn, its pair left out."""
+"""A fleet's audit of its own recipe, without a victim: each model is the victim in turn, its partner left out."""
 
 import csv
 import io
@@ -24,10 +24,10 @@ COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exp
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """What is known of N scenes: the group of each, and which of K classes it shows, bool [N, K].
+    """Facts of N scenes: the group of each, and which of K classes it shows, bool [N, K].
 
-    kinds: those that a training learns from in ways of their own, bool [N] by name. canaries: those with wrong labels,
-    bool [N]; empty where there are none.
+    kinds: name -> bool [N], for trainings that learn differently from some scenes. canaries: bool [N], the scenes with
+    wrong labels; empty if there are none.
     """
 
     groups: Sequence[str]
@@ -37,12 +37,12 @@ class Described:
     canaries: Sequence[bool] = ()
 
     def apart(self) -> tuple[Integers, Integers]:
-        """Where the natural scenes stand, and where the canaries."""
+        """Positions of the natural scenes, and of the canaries."""
         canary_N = np.array(self.canaries or [False] * len(self.groups))
         return np.flatnonzero(~canary_N), np.flatnonzero(canary_N)
 
     def take(self, scenes: Integers) -> "Described":
-        """What is known of some scenes, none of them canaries."""
+        """The facts of some scenes, without canaries."""
         kinds = {name: [kind_N[k] for k in scenes] for name, kind_N in self.kinds.items()}
         return Described([self.groups[k] for k in scenes], self.classes, self.shows_NK[scenes], kinds)
 
@@ -60,7 +60,7 @@ class Described:
 
 @dataclass(frozen=True, eq=False)
 class FleetAudit:
-    """facts: JSON values. found: of each group (a scene where each is its own) its AUC over victims and null band."""
+    """facts: JSON values. found: each group's AUC over victims and its null band; a scene may be its own group."""
 
     facts: dict[str, Any]
     described: Described
@@ -87,10 +87,10 @@ class FleetAudit:
 def audited(
     fleet: Readings, method: FleetAttack, described: Described, *, seed: int = 0, rounds: int = per_scene.ROUNDS
 ) -> FleetAudit:
-    """Pooled AUC and TPRs with intervals, TPRs with a threshold a scene, each group's AUC with its null band, by kind.
+    """Pooled AUC and TPRs, TPRs with a threshold for each scene, and each group's AUC with its null band, by class.
 
-    `method`: as it was asked for; its settings are tuned anew whenever memberships are shuffled. Raises MiaSegError
-    where there are too few models for it. Canaries count in `facts["canaries"]` alone.
+    method: untuned; its settings are tuned anew after every shuffle of memberships. Canaries count only in
+    `facts["canaries"]`. Raises MiaSegError if there are too few models.
     """
     method.check_shadows(len(fleet))
     natural, canaries = described.apart()
@@ -119,7 +119,7 @@ def _worst(fleet: Readings, method: FleetAttack, groups: Sequence[str], *, seed:
 
 
 def rehearsing(fleet: Readings, method: FleetAttack) -> Estimate:
-    """The scores of a fleet's models in the victim's place, whichever scenes they are said to have trained on."""
+    """A function from memberships to the scores of a fleet's models, each in the victim's place."""
 
     def estimate(models: Integers, inside_MN: Booleans) -> Floats:
         said = Readings(fleet.ids, fleet.scenes_MN[models], fleet.population_MZ[models], inside_MN)

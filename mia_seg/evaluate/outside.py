@@ -1,4 +1,4 @@
-"""Scores of an attacker outside, joined with a result's membership, compared with its own scores."""
+"""Scores of somebody else's attack: joined with a result's membership, and compared with the result's scores."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ NAMED = 3  # scenes that a sentence names
 
 @dataclass(frozen=True)
 class Reference:
-    """A result with the scores that lie beside it."""
+    """A result with its file of scores."""
 
     path: Path
     result: Result
@@ -27,9 +27,9 @@ class Reference:
 
 
 def references(place: Path, defense: str = "none") -> list[Reference]:
-    """A result, or every result in a folder of a model so defended, all of one split and with scores beside them.
+    """The result at `place`; or every result in that folder of the model behind `defense`.
 
-    Raises MiaSegError for what has no scores, for a folder without such results, and for one that holds several splits.
+    Raises MiaSegError for results without scores, for a folder without results, and for results of several splits.
     """
     if not place.is_dir():
         return [_reference(place)]
@@ -47,8 +47,8 @@ def references(place: Path, defense: str = "none") -> list[Reference]:
 def joined(mine: Submitted, reference: Reference) -> SceneScores:
     """The submitted scores in the order of the result's scenes, with its membership.
 
-    Groups are the result's, or the table's own where these are as coarse or coarser: finer ones would make intervals
-    narrower than the scenes' dependence allows. Raises MiaSegError for a scene too many, scenes too few, finer groups.
+    Groups are the result's, or the table's if these are as coarse or coarser: finer groups would make intervals too
+    narrow. Raises MiaSegError for unknown scenes, missing scenes and finer groups.
     """
     ids = reference.known.ids
     _check_scenes(mine, reference)

@@ -136,7 +136,7 @@ def rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
 
 
 def material(labelled: bool) -> str:
-    """What an attacker who never sees the model looks at, in words; whether the scenes have labels."""
+    """What the blind attacker sees, in words. labelled: whether the scenes have labels."""
     return "images and labels" if labelled else "images"
 
 

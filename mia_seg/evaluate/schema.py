@@ -1,4 +1,4 @@
-"""What a result holds, as one typed model."""
+"""The content of a result file, as one typed model."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """Unknown keys are refused: a result says nothing that no reader knows of. No number is a text, NaN or infinite."""
+    """Base of all parts of a result. Unknown keys are refused; no number is a text, NaN or infinite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -28,7 +28,7 @@ class Rate(Part):
 
 
 class RateAtFpr(Part):
-    """An operating point, as `metrics.membership` defines it; its FPR has no bounds in results from before them."""
+    """An operating point, as `metrics.membership` defines it; in old results its FPR has no bounds."""
 
     tpr: Share
     low: Share
@@ -40,7 +40,7 @@ class RateAtFpr(Part):
 
 
 class Ranked(Part):
-    """What the order of scores says, whatever the threshold."""
+    """Metrics of the order of scores, which need no threshold."""
 
     auc: Share
     auc_low: Share
@@ -49,9 +49,9 @@ class Ranked(Part):
 
 
 class Level(Ranked):
-    """What an attack achieved on images, groups or patches, as `metrics.membership.Measurement` has it.
+    """What an attack achieved on images, groups or patches: see `metrics.membership.Measurement`.
 
-    Rates at the attacker's threshold and predictive values are None in results from before there were any.
+    Rates at the attacker's threshold and predictive values are None in old results.
     """
 
     n_members: Count
@@ -94,21 +94,21 @@ class Utility(Part):
 
 
 class Utilities(Part):
-    """On the scenes that a model was trained on, and on others."""
+    """Quality on the scenes that a model was trained on, and on others."""
 
     members: Utility
     nonmembers: Utility
 
 
 class Sides(Part):
-    """A fact of the victim and of the shadow; '' in results from before it was kept."""
+    """A fact of the victim and of the shadow; '' in old results."""
 
     victim: str
     shadow: str
 
 
 class LeftOut(Part):
-    """Scenes without a labelled pixel that the attack sees: they have no loss, and no score."""
+    """Numbers of scenes left out, as no labelled pixel of theirs is seen by the attack: they have no loss."""
 
     members: list[str]
     nonmembers: list[str]
@@ -123,7 +123,7 @@ class Classes(Part):
 
 
 class Digests(Part):
-    """Twelve hex digits for each thing that a result was made from."""
+    """Digests, of twelve hex digits, of what the result was made from."""
 
     victim: str
     shadow: str
@@ -133,13 +133,13 @@ class Digests(Part):
 
 
 class Untested(Part):
-    """Why a control says nothing."""
+    """The reason why a control was not tested."""
 
     untested: str
 
 
 class Blind(Part):
-    """What `controls.blind` found; above: where the split is confounded, AUC less the blind attacker's."""
+    """The result of `controls.blind`. above: if the split is confounded, attack's AUC less the blind attacker's."""
 
     auc: Share
     low: Share
@@ -153,7 +153,7 @@ class Blind(Part):
 
 
 class Shuffle(Part):
-    """What `controls.nulls.shuffled` found."""
+    """The result of `controls.nulls.shuffled`."""
 
     mean: Share
     low: Share
@@ -162,7 +162,7 @@ class Shuffle(Part):
 
 
 class Halves(Part):
-    """What `controls.nulls.halves` found."""
+    """The result of `controls.nulls.halves`."""
 
     distance: Share
     low: Share
@@ -172,7 +172,7 @@ class Halves(Part):
 
 
 class Controls(Part):
-    """What `evaluate.controls` found."""
+    """The results of `evaluate.controls`."""
 
     blind: Blind | Untested
     shuffle: Shuffle
@@ -180,7 +180,7 @@ class Controls(Part):
 
 
 class Epsilon(Part):
-    """The bound on epsilon, or None and the reason why there is none; mu: on that of Gaussian privacy."""
+    """A lower bound on epsilon, or None and the reason why there is none. mu: the same of Gaussian privacy."""
 
     low: Annotated[float, Field(ge=0)] | None
     mu: Annotated[float, Field(ge=0)] | None = None
@@ -192,7 +192,7 @@ class Epsilon(Part):
 
 
 class Exposed(Part):
-    """Members that stand out from the non-members, the most exposed first; fdr: how many of them are none, at most."""
+    """Members that stand out from the non-members, most exposed first. fdr: bound on the mean share of false ones."""
 
     fdr: Share
     tested: Count
@@ -200,14 +200,14 @@ class Exposed(Part):
 
 
 class Confidence(Part):
-    """How many cells have their largest posterior in each equal bin of [0, 1]."""
+    """Histogram of the largest posterior of each cell, in equal bins of [0, 1]."""
 
     members: list[Count]
     nonmembers: list[Count]
 
 
 class PartOfScenes(Part):
-    """The leak of one part of the scenes alone; None where too few groups have it."""
+    """The leak of one part of the scenes alone; None if too few groups have the part."""
 
     cut: str
     part: str
@@ -219,7 +219,7 @@ class PartOfScenes(Part):
 
 
 class Canaries(Part):
-    """The leak of the scenes with wrong labels alone; None where a side has fewer than two groups of them."""
+    """The leak of the scenes with wrong labels alone; None if a side has fewer than two groups of them."""
 
     kind: str
     auc: Share | None
@@ -231,7 +231,7 @@ class Canaries(Part):
 
 
 class BySize(Ranked):
-    """What an attack achieves with so many of the shadows. compared: those that a scene is compared with."""
+    """What an attack achieves with some of the shadows. compared: how many shadows a scene is compared with."""
 
     trained: Count
     compared: Count
@@ -247,8 +247,8 @@ class Alike(Part):
 class NearTwins(Part):
     """Members that look nearly like a non-member: no attack can be expected to tell such two apart.
 
-    members: how many do, of how many. distance: in how many bits of 256 the perceptual hashes of near twins differ at
-    most. pairs: the first ones, those most alike before others.
+    members: how many do, of how many. distance: the most bits of 256 in which perceptual hashes of near twins differ.
+    pairs: the first ones, the most similar before others.
     """
 
     members: Annotated[int, Field(ge=1)]
@@ -266,23 +266,23 @@ class Difference(Part):
 
 
 class AboveLoss(Part):
-    """How far an attack is above the image loss of the same answers."""
+    """The attack's AUC and TPRs less those of the image loss on the same answers."""
 
     auc: Difference
     tpr_at_fpr: dict[str, Difference | str]
 
 
 class Change(Part):
-    """By how much a defended model's mIoU exceeds the undefended one's on the same scenes."""
+    """The defended model's mIoU less the undefended one's, on the same scenes."""
 
     members: Difference
     nonmembers: Difference
 
 
 class Privacy(Part):
-    """What is proven of the victim's training: epsilon at delta for adding or removing one scene (None: nothing is).
+    """The proven privacy of the victim's training: epsilon at delta for adding or removing one scene; None: infinite.
 
-    noise: its deviation, in clips. clip: the longest gradient of a scene.
+    noise: its standard deviation, in clips. clip: the largest norm of a scene's gradient.
     """
 
     epsilon: Annotated[float, Field(ge=0)] | None
@@ -293,16 +293,15 @@ class Privacy(Part):
 
 
 class Result(Part):
-    """One cell of the grid, measured on one seed: a JSON file of numbers, seeds, digests and versions.
+    """The result of one attack on one defense at one seed: a JSON file of numbers, seeds, digests and versions.
 
-    controls, epsilon, confidence, left_out: None in results from before them. exposed: None also where scenes come in
-    groups. by_shadows, image_loss, above_loss: of attacks that compare with a fleet. near_twins: None where no member
-    has one, for scenes that are made and not read, and in results from before they were looked for. where: the leak of
-    each part of the scenes. tuned: settings of the attacker where they are not those that were asked for.
-    utility, shadow_utility: None where the scenes have no labels. utility_change: of defended models; None likewise,
-    and in results from before it. knows: whether the attacker trains as the victim does, of victims whose training is
-    not the plain one. privacy: of those with a proof. canaries: of victims that trained on some; they count nowhere
-    else.
+    controls, epsilon, confidence, left_out: None in old results. exposed: None also if scenes come in groups.
+    by_shadows, image_loss, above_loss: only for attacks that compare with a fleet. near_twins: None if no member has
+    one, for generated scenes, and in old results. where: the leak of each part of the scenes. tuned: settings of the
+    attacker that differ from those asked for. utility, shadow_utility: None if the scenes have no labels.
+    utility_change: only for defended models; None also without labels and in old results. knows: whether the attacker
+    trains as the victim does; only for victims whose training is not plain. privacy: only for trainings with a proof.
+    canaries: only for victims that trained on some; canaries count nowhere else.
     """
 
     _scores: SceneScores | None = PrivateAttr(None)

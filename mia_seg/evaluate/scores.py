@@ -35,7 +35,7 @@ class SceneScores:
         return file.getvalue()
 
     def above(self, other: "SceneScores") -> Rate | None:
-        """By how much the AUC exceeds the other's on the scenes of both; None where they have none of a side in common.
+        """The AUC less the other's, on the scenes of both; None if they share no members or no non-members.
 
         Raises MiaSegError as `common` does.
         """
@@ -45,16 +45,20 @@ class SceneScores:
         return auc_above(both.scores_N, both.others_N, both.members_N, groups=both.groups)
 
     def common(self, other: "SceneScores") -> "Common | None":
-        """The scores of the scenes of both; None where they have none of a side in common.
+        """The scores of the scenes of both; None if they share no members or no non-members.
 
-        Raises MiaSegError where a scene is a member to one and none to the other: these are two splits.
+        Raises MiaSegError if a scene is a member in only one of them: these are two splits.
         """
         place = {scene: k for k, scene in enumerate(other.ids)}
         mine = [k for k, scene in enumerate(self.ids) if scene in place]
         theirs = [place[self.ids[k]] for k in mine]
         members_N = self.members_N[mine]
         if not np.array_equal(members_N, other.members_N[theirs]):
-            raise MiaSegError("A member of one result is none of the other's: these are results of two splits.")
+            wrong = self.ids[mine[int(np.flatnonzero(members_N != other.members_N[theirs])[0])]]
+            raise MiaSegError(
+                f"Scene '{wrong}' is a member in only one of both results: these are results of two splits. Compare "
+                f"results of one."
+            )
         if members_N.all() or not members_N.any():
             return None
         return Common(self.scores_N[mine], other.scores_N[theirs], members_N, [self.groups[k] for k in mine])
@@ -62,7 +66,7 @@ class SceneScores:
 
 @dataclass(frozen=True, eq=False)
 class Common:
-    """What two results say of the N scenes of both."""
+    """The scores of two results on the N scenes of both."""
 
     scores_N: Floats
     others_N: Floats

@@ -1,4 +1,4 @@
-"""A table of scores that someone else's attack gave: a line a scene."""
+"""A table of scores from somebody else's attack: one line a scene."""
 
 import csv
 import io
@@ -19,9 +19,9 @@ FORM = "It is a table of commas whose first line is id,score or id,score,group"
 
 @dataclass(frozen=True)
 class Submitted:
-    """A table of scores: of each scene its line, its score (finite, higher = more likely a member) and its group.
+    """A table of scores: each scene's line, score (finite, higher = more likely a member) and group.
 
-    groups: empty where the table has no such column.
+    groups: empty if the table has no such column.
     """
 
     path: Path

@@ -57,9 +57,9 @@ def train(
 ) -> None:
     """Train the recipe's generator for `network` on `scenes`, score it on `aside` after every epoch.
 
-    model: the digest of the segmenter, which the weights name. scratch: where the state to resume from lies until then;
-    None: `folder`. Resumes from the last saved epoch; on the CPU a resumed run ends with the same bits as an unbroken
-    one. Raises MiaSegError where the scenes do not fill a batch.
+    model: the digest of the segmenter, which is written into the weights' file. scratch: folder of the state to resume
+    from; None: `folder`. Resumes from the last saved epoch; on the CPU a resumed run ends with the same bits as an
+    uninterrupted one. Raises MiaSegError if the scenes do not fill a batch.
     """
     settings, place = recipe.train_generator, scratch or folder
     if len(scenes) < settings.batch:
@@ -71,7 +71,10 @@ def train(
     with reading(place):
         rows = _restore(place, objective)
     if not held:
-        raise MiaSegError(f"{title}: none of the {len(aside)} scenes kept aside has a labelled pixel to score it on.")
+        raise MiaSegError(
+            f"{title}: none of the {len(aside)} scenes kept aside for its score has a labelled pixel. Raise "
+            f"[train_generator] held_out."
+        )
     real, saved = score(network, None, held, seed=seed), time.monotonic()
     with Bar(title, settings.epochs, len(rows)) as bar:
         for epoch in range(len(rows), settings.epochs):
@@ -99,7 +102,7 @@ def load(recipe: Recipe, network: Network, classes: int, *, path: Path, model: s
         with safe_open(path, "pt") as file:
             made_for = json.loads(file.metadata()["made_by"])["model"]
     except (FileNotFoundError, SafetensorError, KeyError, TypeError) as error:
-        raise MiaSegError(f"{path} is no whole generator ({error}). Delete its folder and train it again.") from None
+        raise MiaSegError(f"{path} is no complete generator ({error}). Delete its folder and train it again.") from None
     if made_for != model:
         raise MiaSegError(
             f"{path} is the generator of the segmenter {made_for}, and this one is {model}: features of one mean "
@@ -111,7 +114,7 @@ def load(recipe: Recipe, network: Network, classes: int, *, path: Path, model: s
 
 
 def check(recipe: Recipe) -> None:
-    """Raise MiaSegError where `[train_generator]` does not train what `[generator]` names."""
+    """Raise MiaSegError if `[train_generator]` cannot train the generator that `[generator]` names."""
     settings, how = _settings(recipe), recipe.train_generator
     if how.objective != settings.objective:
         raise MiaSegError(
@@ -159,9 +162,9 @@ def one_hot(labels_NHW: Tensor, classes: int) -> Tensor:
 def score(
     network: Network, generator: GeneratorNetwork | None, held: Sequence[tuple[Tensor, Tensor, Tensor]], *, seed: int
 ) -> dict[str, float]:
-    """The PSPNet-score (thesis, table 6.2): utility of what the network reads out of generated features.
+    """The PSPNet-score (thesis, table 6.2): mIoU and accuracies of the network's answers to generated features.
 
-    held: (layout, feature, labels) a scene; scored on labelled pixels. generator: None scores the real features.
+    held: (layout, feature, labels) of each scene; labelled pixels count. generator: None scores the real features.
     """
     noise, total = torch.Generator().manual_seed(seed_of(seed, 0, "score")), None
     for layout, real, labels in held:

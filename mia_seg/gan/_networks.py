@@ -1,4 +1,4 @@
-"""What a generator is trained against: an encoder of features, and discriminators of layout and feature together."""
+"""Networks that only a generator's training needs: an encoder of features, and discriminators of layout and feature."""
 
 from itertools import pairwise
 
@@ -30,7 +30,7 @@ class Encoder(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions and a halving by means, beside a shortcut that is halved in the same way."""
+    """Two convolutions and mean pooling by 2, added to a shortcut that is pooled in the same way."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -33,7 +33,7 @@ class Masks:
 
 
 class Source:
-    """Draws features for layouts. What it draws depends on the key alone, and on the layouts found hard before."""
+    """Draws features for layouts. Draws depend only on the key and on the layouts found hard before."""
 
     def __init__(self, settings: Synthetic, paired: WithGenerator, masks: Masks) -> None:
         self.settings, self.paired, self.masks = settings, paired, masks
@@ -96,7 +96,7 @@ class Source:
 
 
 def filled(labels_1HW: Tensor, sure_1HW: Tensor) -> Tensor:
-    """Labels whose unsure places take the label of the nearest sure one; all stay where none is sure."""
+    """Labels in which unsure pixels take the label of the nearest sure pixel; unchanged if none is sure."""
     if not sure_1HW.any():
         return labels_1HW
     nearest = ndimage.distance_transform_edt(~sure_1HW[0].cpu().numpy(), return_distances=False, return_indices=True)

@@ -26,14 +26,14 @@ class Reader(nn.Module):
     channels: int
 
     def cells(self, layout_NKHW: Tensor) -> Tensor:
-        """How much of each class a cell of the grid holds, as far as this reader sees it: [N, K, h, w]."""
+        """The share of each class in a cell of the grid, as this reader sees it: [N, K, h, w]."""
         raise NotImplementedError
 
 
 class Generator(Component):
-    """Settings of an architecture: a reader of layouts, and behind it a U-Net.
+    """Settings of an architecture: a reader of layouts, followed by a U-Net.
 
-    objective: what of `[train_generator]` trains it.
+    objective: the `[train_generator] objective` that trains it.
     """
 
     objective: ClassVar[str]
@@ -60,7 +60,7 @@ class Generator(Component):
 
 
 class Tiled(Generator):
-    """z at every place of every level of the U-Net, as in BicycleGAN, whose objective teaches what it means."""
+    """A generator whose z is tiled over every level of the U-Net, as in BicycleGAN, and trained by its objective."""
 
     objective = "bicycle"
     latent: Width = Field(default=8, ge=1, description="numbers in z (BicycleGAN: 8)")
@@ -70,7 +70,7 @@ class Tiled(Generator):
 
 
 class GeneratorNetwork(nn.Module):
-    """Draws features for a layout. What it has learnt are features with mean 0 and deviation 1 in each channel."""
+    """Draws features for a layout. It learns features standardised to mean 0 and deviation 1 in each channel."""
 
     mean_C: Tensor
     deviation_C: Tensor
@@ -94,23 +94,23 @@ class GeneratorNetwork(nn.Module):
         return self.restore(self.standard(layout_NKHW, z_NZ))
 
     def standard(self, layout_NKHW: Tensor, z_NZ: Tensor) -> Tensor:
-        """Features with mean 0 and deviation 1 a channel, which training compares."""
+        """Standardised features (mean 0, deviation 1 a channel), which training compares."""
         standard: Tensor = self.unet(self.reader(layout_NKHW), z_NZ)
         return standard if self.linear is None else standard + self.linear(self.reader.cells(layout_NKHW))
 
     def restore(self, standard_NCHW: Tensor) -> Tensor:
-        """What `standardise` undoes."""
+        """Standardised features -> features at the cut; the inverse of `standardise`."""
         return standard_NCHW * self.deviation_C[:, None, None] + self.mean_C[:, None, None]
 
     def standardise(self, feature_NCHW: Tensor) -> Tensor:
-        """A segmenter's features as `standard` draws them."""
+        """A segmenter's features, standardised to mean 0 and deviation 1 a channel."""
         return (feature_NCHW - self.mean_C[:, None, None]) / self.deviation_C[:, None, None]
 
 
 class WithGenerator(Network):
-    """A segmenter and the generator of its features, kept together by the provider; answers as the segmenter does.
+    """A segmenter with the generator of its features. It answers as the segmenter does.
 
-    secret: keys what the service draws for an image; an attacker does not know it.
+    secret: the key by which the service draws z for an image; an attacker does not know it.
     """
 
     def __init__(self, network: Network, generator: GeneratorNetwork, secret: str) -> None:
@@ -145,7 +145,9 @@ def cut_of(network: Network) -> tuple[int, int]:
 
 
 def halvings(stride: int) -> int:
-    """How often a grid is halved on the way to `stride`."""
+    """log2 of the stride. Raises MiaSegError if it is no power of two."""
     if stride < 1 or stride & (stride - 1):
-        raise MiaSegError(f"A cut at stride {stride} cannot be reached by halving. Cut the segmenter elsewhere.")
+        raise MiaSegError(
+            f"The segmenter is cut at stride {stride}. A generator needs a power of two: cut it elsewhere."
+        )
     return int(log2(stride))

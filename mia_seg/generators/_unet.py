@@ -1,4 +1,4 @@
-"""What generators, their encoder and their discriminators are built of; any size of image."""
+"""Building blocks of generators, their encoder and their discriminators, for images of any size."""
 
 from itertools import pairwise
 from typing import TypeVar
@@ -37,11 +37,11 @@ class UNet(nn.Module):
         return self.leave(x)
 
     def join(self, x: Tensor, z_NZ: Tensor) -> Tensor:
-        """What a level on the way down reads."""
+        """The input of a level on the way down: x with z joined."""
         return tile(x, z_NZ)
 
     def turn(self, x: Tensor, z_NZ: Tensor) -> Tensor:
-        """What the way up begins with, at the bottom."""
+        """The input of the way up, at the bottom."""
         del z_NZ
         return x
 

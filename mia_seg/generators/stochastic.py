@@ -47,7 +47,7 @@ class SwitchedUNet(UNet):
         self.latent, self.drop, self.least = self.deepest, drop, NormalDist().inv_cdf(drop)
 
     def join(self, x: Tensor, z_NZ: Tensor) -> Tensor:
-        """The way down knows no z."""
+        """x alone: the way down gets no z."""
         del z_NZ
         return x
 

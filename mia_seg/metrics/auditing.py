@@ -1,8 +1,8 @@
-"""What scores say of differential privacy, and which scenes are exposed: statements that hold by their own assumptions.
+"""Bounds on differential privacy from an attack's scores, and lists of exposed scenes.
 
-An epsilon is a statement about an algorithm that drew its members at random. Where the members were chosen in any other
-way (a published split, a year, a city) scores tell members from non-members by more than the algorithm, and every
-function here that returns an epsilon refuses. `randomised=True` is the caller's word for the draw.
+An epsilon is a statement about an algorithm whose members were drawn at random. If members were chosen in another way
+(a published split, a year, a city), scores may tell members from non-members for other reasons. Every function that
+returns an epsilon then raises MiaSegError. By `randomised=True` the caller vouches for the draw.
 """
 
 from collections.abc import Callable, Iterable

@@ -48,7 +48,7 @@ def utility(confusion_KK: Integers) -> dict[str, float]:
     Raises MiaSegError where no pixel is labelled.
     """
     if not confusion_KK.any():
-        raise MiaSegError("No pixel is labelled, so there is no utility to measure.")
+        raise MiaSegError("No pixel is labelled, so mIoU and accuracy cannot be measured. Check the label files.")
     return {name: float(value) for name, value in utilities(confusion_KK.astype(np.float64)).items()}
 
 

@@ -1,4 +1,4 @@
-"""What a training step minimises, in stages that name what they train. One objective is one file."""
+"""Objectives: what a training step minimises, stage by stage. One objective is one file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NETWORK = "network"  # the name under which a stage trains the segmenter
 
 
 class Stage(NamedTuple):
-    """One update within a step. trains: `"network"` or names of helpers; all else stays as it is meanwhile."""
+    """One update within a step. trains: "network" or names of helpers; the stage changes nothing else."""
 
     name: str
     trains: tuple[str, ...] = (NETWORK,)
@@ -21,7 +21,7 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Helper:
-    """A network that only training needs, with its Adam; its rate falls as the segmenter's does."""
+    """A network that only training needs, with its Adam optimiser; its rate falls as the segmenter's does."""
 
     module: nn.Module
     lr: float
@@ -30,12 +30,12 @@ class Helper:
 
 
 class Batch:
-    """What one part of a step learns from.
+    """The input of one part of a training step.
 
-    image_N3HW: RGB in 0..1. labels_NHW: class ids, IGNORE where unlabelled. scene_N: the scenes' places in `ids` of
-    `Objective.build`. drawn: synthetic features that join it. reference: as many scenes that are no members, where the
-    objective reads them beside. epoch, step: where training stands, from 0. kept: what one stage leaves to the next of
-    the same step. No dataclass: Fabric would hand each stage a copy of it.
+    image_N3HW: float, RGB in 0..1. labels_NHW: int64 class ids, IGNORE where unlabelled. scene_N: the scenes' places in
+    `ids` of `Objective.build`. drawn: synthetic features that join the batch. reference: as many non-member scenes, if
+    the objective asked for them. epoch, step: from 0. kept: a dict that stages of the same step share. Not a dataclass,
+    because Fabric would give each stage a copy.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Batch:
         self.reference: Batch | None = None
 
     def only(self, rows: Tensor) -> "Batch":
-        """Some of its scenes, with nothing kept."""
+        """Some scenes of the batch, with an empty `kept`."""
         given = (self.image_N3HW[rows], self.labels_NHW[rows], self.scene_N[rows])
         return Batch(*given, epoch=self.epoch, step=self.step)
 
 
 class Judged(NamedTuple):
-    """A stage's loss (a scalar), the logits [N, K, H, W] of the real images, and numbers that the log shows."""
+    """A stage's loss (scalar), the logits [N, K, H, W] of the real images, and further numbers for the log."""
 
     loss: Tensor
     logits_NKHW: Tensor
@@ -70,10 +70,10 @@ class Teacher:
 
 
 class Goal(nn.Module):
-    """A segmenter and its helpers on the way to an objective: a forward pass is the loss of one stage.
+    """A segmenter and its helpers during training: a forward pass returns the loss of one stage.
 
-    A module, because a forward pass alone runs in Fabric's precision and under its strategies. scene_wise: whether the
-    loss is a mean over pixels, each of which depends on its own scene alone (as far as the network looks at one).
+    It is a module, because only forward passes run in Fabric's precision and under its strategies. scene_wise: whether
+    the loss is a mean over pixels, each of which depends on its own scene alone (if the network does).
     """
 
     stages: tuple[Stage, ...] = (Stage("segment"),)
@@ -85,30 +85,30 @@ class Goal(nn.Module):
         self.helpers = nn.ModuleDict({name: helper.module for name, helper in self.settings.items()})
 
     def meet(self, teachers: Sequence[Teacher]) -> None:
-        """Take the teachers that the objective asked for, in its order; they are on the device and no part of this."""
+        """Receive the teachers that the objective asked for, in its order; they are on the device, no submodules."""
 
     def forward(self, stage: str, batch: Batch) -> Judged:
-        """What `stage` makes of a batch; logits are read of the first stage that trains the segmenter."""
+        """The loss of `stage` on a batch. Logits are read from the first stage that trains the segmenter."""
         raise NotImplementedError
 
 
 class Objective(Component):
-    """Settings of an objective; `build` makes the goal. VERSION rises with what changes the trained weights."""
+    """Settings of an objective; `build` makes its goal. Raise VERSION with any change of the trained weights."""
 
     VERSION: ClassVar[int] = 1
 
     def taught_by(self, members: Sequence[str], group: Mapping[str, str], *, seed: int) -> list[list[str]]:
-        """The members that each of its teachers trains on, plainly and before it; none where it has no teachers."""
+        """For each teacher, the members that it trains on, plainly and before the student; [] without teachers."""
         del members, group, seed
         return []
 
     def kinds(self, ids: Sequence[str]) -> Mapping[str, Sequence[bool]]:
-        """Kinds of scenes that it learns from in ways of their own, by name: an audit tells them apart."""
+        """name -> bool for each of `ids`: kinds of scenes that it learns from differently. Audits report each kind."""
         del ids
         return {}
 
     def reference(self) -> Literal["", "beside", "instead"]:
-        """Whether scenes of no part of the split join each batch, or are trained on instead of the members."""
+        """Whether it needs scenes outside the split: "beside" the members in each batch, or "instead" of them."""
         return ""
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> Goal:

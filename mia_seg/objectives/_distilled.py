@@ -15,7 +15,7 @@ class DistilledGoal(Goal):
     """T^2 times the KL divergence from the teachers' mean posterior at temperature T, over all pixels.
 
     (Hinton, Vinyals & Dean, arXiv 1503.02531, section 2; KL without the target's entropy.) ids: of the scenes.
-    unseen: of each scene only teachers speak that did not train on it.
+    unseen: only teachers that did not train on a scene count for it.
     """
 
     def __init__(self, network: Network, ids: Sequence[str], called: str, *, temperature: float, unseen: bool) -> None:
@@ -38,7 +38,7 @@ class DistilledGoal(Goal):
 
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
-        """The mean posterior [N, K, H, W] of those teachers of each scene that may speak of it."""
+        """The mean posterior [N, K, H, W] of the teachers that count for each scene."""
         may_TN = self.speaking(batch.scene_N.tolist())
         total: Tensor | None = None
         for teacher, may_N in zip(self.teachers, may_TN, strict=True):
@@ -50,7 +50,7 @@ class DistilledGoal(Goal):
         return total / total.sum(1, keepdim=True)
 
     def speaking(self, scenes: Sequence[int]) -> list[list[bool]]:
-        """Of each teacher, for each scene of a batch, whether it may speak."""
+        """For each teacher and each scene of a batch, whether the teacher counts."""
         return [
             [not self.unseen or self.ids[scene % len(self.ids)] not in teacher.ids for scene in scenes]
             for teacher in self.teachers

@@ -1,4 +1,4 @@
-"""The photograph from its label map: what makes a segmenter's answer tell more than classes."""
+"""A generator that rebuilds the photograph from the segmenter's answer."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -35,7 +35,7 @@ class TargetGoal(Goal):
 def refuse_drawn(batch: Batch, called: str) -> None:
     """Raise MiaSegError where synthetic features join the batch: they have labels alone."""
     if batch.drawn is not None:
-        raise MiaSegError(f"[objective] {called} says nothing of synthetic features. Leave out [synthetic].")
+        raise MiaSegError(f"[objective] {called} cannot train on synthetic features. Leave out [synthetic].")
 
 
 def over_labelled(loss_NHW: Tensor, labels_NHW: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def plain(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
 
 @torch.no_grad()
 def at_rest(network: Network, image_N3HW: Tensor) -> Tensor:
-    """The logits that a network would answer with, float32, in the middle of its training; its statistics stay."""
+    """Logits in evaluation mode during training, float32; batch norm's statistics do not change."""
     modes = [(module, module.training) for module in network.modules()]  # batch norms may be held still
     network.eval()
     logits = network(image_N3HW).float()

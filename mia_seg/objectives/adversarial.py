@@ -28,15 +28,21 @@ FLOOR = 1e-6  # a probability of the maps that CRFs read: the logarithm of a one
 class Adversarial(Objective):
     """Cross-entropy, and a discriminator with ConvCRFs that is to take the answer for a ground truth."""
 
-    weight: Weight = Field(default=0.01, description="of the adversarial term; the paper tries 0.005 to 0.05")
+    weight: Weight = Field(default=0.01, description="weight of the adversarial term; the paper tries 0.005 to 0.05")
     warm_up: Whole = Field(default=0, ge=0, le=10**6, description="epochs before the term counts")
-    helper_lr: Rate = Field(default=1e-4, description="of the discriminator's Adam, under the segmenter's schedule")
+    helper_lr: Rate = Field(
+        default=1e-4, description="learning rate of the discriminator's Adam, under the segmenter's schedule"
+    )
     width: Width = Field(
-        default=64, ge=1, description="channels of the discriminator's first layer; 8 times in its 4th"
+        default=64, ge=1, description="channels of the discriminator's first layer; the 4th has 8 times as many"
     )
     crf: Whole = Field(default=4, ge=0, le=4, description="ConvCRFs in a row before the discriminator's first layer")
-    crf_window: Literal[3, 5, 7, 9, 11, 13] = Field(default=7, description="pixels along a side, after the blur")
-    crf_blur: Side = Field(default=BLUR, description="CRFs work on means of so many pixels squared; 1: on each")
+    crf_window: Literal[3, 5, 7, 9, 11, 13] = Field(
+        default=7, description="window of a CRF: pixels along a side, after the blur"
+    )
+    crf_blur: Side = Field(
+        default=BLUR, description="CRFs work on means of crf_blur x crf_blur pixels; 1: on each pixel"
+    )
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> "AdversarialGoal":
         del ids

@@ -24,8 +24,8 @@ ATTACKER = "attacker"
 class AdversarialRegularisation(Objective):
     """A small convolutional attacker, one update of it before each of the segmenter's."""
 
-    weight: Weight = Field(default=1.0, description="lambda: of the attacker's gain on members")
-    lr: Rate = Field(default=1e-3, description="Adam's, for the attacker")
+    weight: Weight = Field(default=1.0, description="lambda: weight of the attacker's gain on members")
+    lr: Rate = Field(default=1e-3, description="learning rate of the attacker's Adam")
     width: Width = Field(default=32, ge=1, description="channels of the attacker")
 
     def reference(self) -> Literal["", "beside", "instead"]:

@@ -19,7 +19,7 @@ class Distillation(Objective):
     """One teacher, trained plainly on all members."""
 
     on: Literal["reference", "members"] = Field(
-        default="reference", description="scenes that the student sees: those of no part of the split, or the members"
+        default="reference", description="scenes that the student sees: those outside the split, or the members"
     )
     temperature: Temperature = 4.0
 

@@ -32,15 +32,21 @@ LEAST_SHARE = -30.0  # nats: below it a class's share is a rounding error, whose
 class Dual(Objective):
     """The segmenter's own loss, where weak scenes have inferred labels, plus the errors of photograph and tags."""
 
-    weak: Part = Field(default=0.5, description="share of the scenes whose tags alone are read, of the crop's labels")
-    reconstruction: Weight = Field(default=0.1, description="of the photograph's error, in training and inference")
-    tags: Weight = Field(default=0.1, description="of the tags' binary cross-entropy")
-    inner: Annotated[Whole, Field(ge=0, le=1000)] = Field(default=3, description="gradient steps of an inference")
-    sure: Part = Field(default=0.7, description="probability above which an inferred label is taken for the truth")
-    warm_up: Annotated[Whole, Field(ge=0, le=10**6)] = Field(
-        default=5, description="epochs before the first inference, in which weak scenes teach by photograph and tags"
+    weak: Part = Field(default=0.5, description="share of the scenes of which only tags are read")
+    reconstruction: Weight = Field(
+        default=0.1, description="weight of the photograph's error, in training and inference"
     )
-    lr: Rate = Field(default=1e-3, description="Adam's, for what predicts photograph and tags")
+    tags: Weight = Field(default=0.1, description="weight of the tags' binary cross-entropy")
+    inner: Annotated[Whole, Field(ge=0, le=1000)] = Field(
+        default=3, description="gradient steps of inferring a label map"
+    )
+    sure: Part = Field(default=0.7, description="probability above which an inferred label is used as the truth")
+    warm_up: Annotated[Whole, Field(ge=0, le=10**6)] = Field(
+        default=5, description="epochs before labels are inferred; until then weak scenes train by photograph and tags"
+    )
+    lr: Rate = Field(
+        default=1e-3, description="learning rate of the Adam of the networks that predict photograph and tags"
+    )
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> "DualGoal":
         return DualGoal(network, classes, wanted=self, weak=[is_weak(i, self.weak) for i in ids])
@@ -51,7 +57,7 @@ class Dual(Objective):
 
 
 def is_weak(scene_id: str, share: float) -> bool:
-    """Whether a scene is one of the `share` whose label maps no training reads: by its id alone, in every model."""
+    """Whether a scene is one of the `share` whose label maps no training reads. It depends on the id alone."""
     return int(digest(["weak", scene_id]), 16) < share * 16**12
 
 
@@ -111,7 +117,7 @@ class DualGoal(Goal):
         return hardened(descended(start, energy, self.wanted.inner), self.wanted.sure)
 
     def energy(self, logits_NKHW: Tensor, start_NKHW: Tensor, image_N3HW: Tensor) -> Tensor:
-        """What an inference lowers: a pixel's photograph error, weighted, and KL(posterior || start), summed."""
+        """What inference minimises: weighted photograph error plus KL(posterior || start), summed over pixels."""
         pixels = image_N3HW[:, 0].numel()
         photograph = pixels * rebuilding_error(self.helpers[GENERATOR], logits_NKHW, image_N3HW)
         nats = logits_NKHW.log_softmax(1)

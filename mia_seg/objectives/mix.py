@@ -28,7 +28,7 @@ class Mix(Objective):
 
 
 class Mixture(NamedTuple):
-    """Images, and the labels of both scenes with the weight of the first; one where a pixel has one label."""
+    """Mixed images, and the labels of both scenes with the weight of the first: 1 where a pixel has one label."""
 
     image_N3HW: Tensor
     first_NHW: Tensor

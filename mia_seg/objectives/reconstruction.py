@@ -23,11 +23,12 @@ STAGES = {"three": (Stage("segment"), Stage("generator", (GENERATOR,)), JOINT), 
 class Reconstruction(Objective):
     """The segmenter's own loss plus `weight` times the mean squared error of the rebuilt photograph."""
 
-    weight: Weight = Field(default=1.0, description="of the photograph's error (paper: 1)")
+    weight: Weight = Field(default=1.0, description="weight of the photograph's error (paper: 1)")
     stages: Literal["three", "joint"] = Field(
-        default="three", description="of a step: segmenter, generator, both (paper); or both alone, in half the time"
+        default="three",
+        description="stages of a step: segmenter, generator, both (paper); or only both, in half the time",
     )
-    lr: Rate = Field(default=1e-3, description="Adam's, for the generator")
+    lr: Rate = Field(default=1e-3, description="learning rate of the generator's Adam")
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> "ReconstructionGoal":
         del ids

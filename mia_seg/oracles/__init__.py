@@ -1,4 +1,4 @@
-"""Oracles: what a user of a deployed model has. An image goes in, posteriors come out, and nothing else is known."""
+"""Oracles: black boxes, as a user of a deployed model has one. An image goes in, a posterior comes out."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
@@ -25,7 +25,7 @@ class Oracle(Protocol):
 
 
 class Batched(Oracle, Protocol):
-    """An oracle that can be asked about several images at once; the last bits of an answer may then be others."""
+    """An oracle that can be asked about several images at once; the last bits of an answer may then differ."""
 
     def together(self, images: Sequence[np.ndarray], keys: Sequence[int]) -> list[Tensor]:
         """The posteriors of images of one size, each under its key."""
@@ -42,13 +42,13 @@ class Released:
         return self.release(self.oracle(image_HWC, key), noise(key))
 
     def together(self, images: Sequence[np.ndarray], keys: Sequence[int]) -> list[Tensor]:
-        """The same of an oracle that is `Batched`."""
+        """As `Batched.together`; the wrapped oracle must be `Batched`."""
         posteriors = cast(Batched, self.oracle).together(images, keys)
         return [self.release(posterior, noise(key)) for posterior, key in zip(posteriors, keys, strict=True)]
 
 
 def noise(key: int) -> torch.Generator:
-    """The noise of an answer under a key."""
+    """The generator of an answer's noise, seeded by a key."""
     return torch.Generator().manual_seed(key)
 
 

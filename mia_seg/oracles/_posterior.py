@@ -1,4 +1,4 @@
-"""What an oracle answers is a posterior, or it is refused before anything is measured on it."""
+"""The check that an oracle's answers are posteriors, before anything is measured."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ TOLERANCE = 1e-3  # of float32 sums over windows and hundreds of classes
 
 
 def check_posteriors(posteriors: Sequence[Tensor], scene: Scene, classes: int, *, who: str = "oracle") -> None:
-    """Raise MiaSegError for an answer that is no posterior [K, H, W] of the scene. who: what gave it."""
+    """Raise MiaSegError for an answer that is no posterior [K, H, W] of the scene. who: the source, for the error."""
     for posterior_KHW in posteriors:
         fault = _fault(posterior_KHW, (classes, *scene.labels_HW.shape))
         if fault:

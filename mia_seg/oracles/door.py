@@ -1,4 +1,4 @@
-"""A model behind a door as an oracle: images as it wants them, posteriors out of what it answers."""
+"""A model behind a door as an oracle: prepares images for it, and turns its raw answers into posteriors."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -23,9 +23,9 @@ RULES = {
 
 
 class DoorOracle:
-    """Asks a model behind a door; its answers are posteriors over `classes`, the data set's, at the image's size.
+    """Asks a model behind a door. Answers are posteriors over `classes`, the data set's, at the image's size.
 
-    lacking: the data set's classes that the model does not know. beside: the model's that are not the data set's.
+    lacking: classes of the data set that the model lacks. beside: classes of the model that the data set lacks.
     """
 
     def __init__(self, door: Door, ask: Ask, classes: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ class DoorOracle:
         return self.posterior(raw, inner, (height, width))
 
     def posterior(self, raw: np.ndarray, inner: Size, size: Size) -> Tensor:
-        """The posterior at `size` that a raw answer comes to. inner: the image in what was given, without padding."""
+        """The posterior at `size` from a raw answer. inner: size of the image as it was given, without padding."""
         outer = padded(inner, self.door.input.multiple)
         if self.door.answers == "labels":
             return self._in_our_classes(_fitted(self._labels(raw, outer), outer, inner, size=size, smooth=False))
@@ -160,7 +160,7 @@ class DoorOracle:
 
 
 def prepare(image_HWC: np.ndarray, wanted: Input) -> np.ndarray:
-    """What a model is given of an image, uint8 RGB [H, W, 3]: uint8, or float32 where anything is scaled."""
+    """An image, uint8 RGB [H, W, 3], as `wanted` says: uint8, or float32 if it is scaled."""
     image_3HW = torch.from_numpy(np.array(image_HWC)).permute(2, 0, 1)  # torch warns of an array that is read-only
     if wanted.size is not None:
         image_3HW = tvf.resize(image_3HW, list(wanted.size), RULES[wanted.resize], antialias=wanted.antialias)

@@ -1,4 +1,4 @@
-"""A door held against its owner's own answers: the one check that finds a wrong export or a wrong scaling.
+"""A door compared with its owner's answers: the one check that finds a wrong export or a wrong scaling.
 
 `[door] examples` is a folder of images with an answer beside each: street.png and street.npy. Integers [H, W] are class
 ids, floats [K, H, W] a posterior, both over the model's classes in its order and at the image's size.
@@ -26,20 +26,20 @@ IMAGES = (".png", ".jpg", ".jpeg")
 
 
 class Agreement(BaseModel):
-    """How near the door's answers come to the owner's."""
+    """How close the door's answers are to the owner's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: int = Field(ge=1, description="examples that were asked about")
-    same_class: float = Field(ge=0, le=1, description="share of pixels with the owner's class, of the worst example")
-    largest: float | None = Field(description="largest difference of a posterior; none where either side is labels")
+    images: int = Field(ge=1, description="number of examples")
+    same_class: float = Field(ge=0, le=1, description="smallest share of pixels with the owner's class, over examples")
+    largest: float | None = Field(description="largest difference of a posterior; none if either side is labels")
 
 
 def agree(oracle: Oracle, door: Door, folder: Path, *, classes: Sequence[str]) -> Agreement:
     """Ask about every example. classes: the data set's.
 
-    Raises MiaSegError for an example without an answer, and where less than 99% of an example's pixels have the
-    owner's class or a posterior is more than 0.05 from the owner's.
+    Raises MiaSegError for an example without an answer, if fewer than 99% of an example's pixels have the owner's
+    class, and if a posterior differs by more than 0.05 from the owner's.
     """
     same, furthest = [], []
     for key, (image, answer) in enumerate(_pairs(folder)):

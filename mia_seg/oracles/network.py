@@ -31,7 +31,7 @@ class NetworkOracle:
 
     @torch.inference_mode()
     def together(self, images: Sequence[np.ndarray], keys: Sequence[int]) -> list[Tensor]:
-        """Posteriors of images of one size by one forward of a network that draws nothing; of windows one by one."""
+        """Posteriors of images of one size, from one forward pass of a network without noise; windows one by one."""
         if self.window is not None:
             return [self(image, key) for image, key in zip(images, keys, strict=True)]
         return list(self.posterior(torch.stack([self._given(image) for image in images])).cpu())

@@ -1,7 +1,7 @@
-"""What a posterior says of each pixel, and the posterior that says one class of each: pass by pass over whole planes.
+"""Largest posteriors, posteriors of labels, and one-hot posteriors, computed fast on whole planes of a class.
 
-Libraries compare the classes of one pixel after the other. Here a plane of one class is compared at once, in parts that
-a processor's cache holds. benchmarks/answers.py says what that gains.
+Libraries compare the classes pixel by pixel. Here a plane of one class is compared at once, in parts that fit into a
+processor's cache. benchmarks/answers.py measures what that gains.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def _before(part_KHW: np.ndarray, best_HW: np.ndarray) -> np.ndarray:
 
 
 def at_labels(posterior_KHW: np.ndarray, labels_HW: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
-    """The posterior of each pixel's label, in some rows; of the last class where the label is none (255).
+    """The posterior of each pixel's label, in some rows; where the label is ignored (255), that of the last class.
 
     posterior_KHW: C-contiguous. labels_HW: uint8.
     """

@@ -1,7 +1,7 @@
-"""Whether a model behind a door answers as a segmenter of this data set does, found out on a few scenes.
+"""A check on a few scenes that a model behind a door answers as a segmenter of this data set should.
 
-`DoorOracle` refuses an answer that is none: of another size, of other classes, not finite, no posterior. What can be
-wrong beyond that shows over several answers only, or beside the owner's own.
+`DoorOracle` refuses a single answer of a wrong size, with wrong classes, not finite or no posterior. Other faults show
+only over several answers, or beside the owner's own.
 """
 
 from collections.abc import Sequence
@@ -29,32 +29,32 @@ CONSTANT = 1e-6  # how little answers to different images differ where the model
 
 
 class Verified(BaseModel):
-    """What was found; a fault is refused and never recorded."""
+    """What the check found. Faults raise MiaSegError and are never recorded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scenes: int = Field(ge=1, description="scenes that were asked about, each twice")
+    scenes: int = Field(ge=1, description="number of scenes, each asked about twice")
     twice: float = Field(ge=0, description="largest difference between two answers to one image")
     between: float | None = Field(description="largest difference between answers to two images; none with one image")
-    miou: float | None = Field(description="mIoU over these scenes; none where no pixel of them is labelled")
-    miou_of_one_class: float | None = Field(description="mIoU of answering their commonest class everywhere")
-    lacking: tuple[str, ...] = Field(default=(), description="the data set's classes that the model does not know")
-    beside: tuple[str, ...] = Field(default=(), description="the model's classes that are left out")
+    miou: float | None = Field(description="mIoU over these scenes; none if no pixel is labelled")
+    miou_of_one_class: float | None = Field(description="mIoU of predicting their most frequent class everywhere")
+    lacking: tuple[str, ...] = Field(default=(), description="classes of the data set that the model lacks")
+    beside: tuple[str, ...] = Field(default=(), description="classes of the model that are left out")
     examples: Agreement | None = Field(description="none: not checked against answers of its owner")
 
     @property
     def doubtful(self) -> bool:
-        """Whether it segments no better than answering one class: its channels, scaling or classes may be wrong."""
+        """Whether it segments no better than one class everywhere: channels, scaling or classes may be wrong."""
         return self.miou is not None and self.miou_of_one_class is not None and self.miou <= self.miou_of_one_class
 
 
 def verify(
     oracle: Oracle, door: Door, scenes: Scenes, *, keys: Sequence[int], title: str, base: Path = Path()
 ) -> Verified:
-    """Ask about the first ten scenes, each under its key and twice, and about the owner's examples.
+    """Ask about the first ten scenes, each twice under its key, and about the owner's examples.
 
-    oracle: what asks through the door. base: what the door's paths are relative to. Raises MiaSegError where answers
-    to one image differ, answers to different images do not, or examples are answered otherwise than by the owner.
+    oracle: asks through the door. base: folder that the door's paths are relative to. Raises MiaSegError if two answers
+    to one image differ, answers to different images are equal, or answers to examples differ from the owner's.
     """
     classes = scenes.dataset.classes()
     found = _Found(type(door).__module__.rpartition(".")[2], door.deterministic, len(classes))

@@ -1,4 +1,4 @@
-"""Any oracle asked window by window, as a service is that reads large images so."""
+"""Any oracle, asked window by window."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from mia_seg.recipes import Window
 
 
 class Windowed:
-    """Answers with the mean of an oracle's posteriors where windows overlap; each window is a question of its own."""
+    """Answers with the mean of an oracle's posteriors where windows overlap; each window is one query."""
 
     def __init__(self, oracle: Oracle, window: Window) -> None:
         self.oracle, self.window = oracle, window

@@ -24,7 +24,7 @@ VERSION = 4
 
 @dataclass(frozen=True)
 class Recording:
-    """Where one defense's answers go. release: what it makes of an oracle's."""
+    """The folder of one defense's answers. release: from the oracle's posterior to the defended answer."""
 
     folder: Path
     release: Release
@@ -42,11 +42,11 @@ def query(
     transform: str | None = None,
     own: bool = False,
 ) -> None:
-    """Ask once about each scene and repeat, and write into each recording's folder what its release makes of it.
+    """Ask about each scene, and write each recording's released answers into its folder.
 
-    The noise of a scene is keyed by its id and the seed. repeats: how often each scene is asked about, under noise of
-    its own; the mean of the answers is kept. transform: what is asked about in place of the scenes as they are. own:
-    what the one recording's release predicts for a scene as it is stands in for its labels; that is asked beside.
+    The noise of a scene is keyed by its id and the seed. repeats: how often each scene is asked about, each time with
+    other noise; the mean of the answers is kept. transform: ask about transformed scenes instead. own: use the released
+    prediction for the untransformed scene, which is asked about too, in place of labels; takes one recording.
     Raises MiaSegError for an answer that is no posterior of its scene.
     """
     with ExitStack() as files:

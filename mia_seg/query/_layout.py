@@ -20,12 +20,12 @@ STRETCH = 32
 
 @dataclass(frozen=True)
 class Layout:
-    """A scene's labels and what they say of its pixels, whatever a model answers.
+    """A scene's labels, and how they divide its pixels into cells: label x boundary band x object size x region.
 
-    labels_HW: uint8. first_C: places in the flattened image where a stretch begins, that is at most `STRETCH` pixels of
-    one cell, one after the other and of one of `oracles.pixels.parts`. cell_C: the cell of each stretch, its label
-    times `CELLS` plus its place in `CUT`; 255 is a label, too. pixels: how many pixels each cell has, int64
-    [LABELS, *CUT]. objects: how many objects have a label that is not IGNORE.
+    labels_HW: uint8. A *stretch* is up to `STRETCH` consecutive pixels of one cell, within one of
+    `oracles.pixels.parts`. first_C: where each stretch begins in the flattened image. cell_C: the cell of each stretch,
+    its label times `CELLS` plus its place in `CUT`; 255 counts as a label. pixels: pixels of each cell, int64
+    [LABELS, *CUT]. objects: the number of objects whose label is not IGNORE.
     """
 
     labels_HW: np.ndarray
@@ -49,7 +49,7 @@ class Runs:
 
 
 def layout(labels_HW: np.ndarray) -> Layout:
-    """All that the labels, uint8 [H, W], say by themselves."""
+    """The layout of labels, uint8 [H, W]."""
     found = runs(labels_HW)
     cells = _cells(labels_HW, found).ravel()
     begins = np.append(True, cells[1:] != cells[:-1])
@@ -77,7 +77,7 @@ def _cells(labels_HW: np.ndarray, found: Runs) -> np.ndarray:
 
 
 def runs(labels_HW: np.ndarray) -> Runs:
-    """Runs of a row are joined with those below them, so that the cost follows their number and not the pixels'."""
+    """The runs of labels, uint8 [H, W]. Objects join runs of neighbour rows: the cost grows with runs, not pixels."""
     starts = np.ones(labels_HW.shape, bool)
     starts[:, 1:] = labels_HW[:, 1:] != labels_HW[:, :-1]
     first_R = np.flatnonzero(starts)

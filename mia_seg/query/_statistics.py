@@ -1,4 +1,4 @@
-"""Full-resolution statistics of an answer: sums over the parts that the labels divide a scene into."""
+"""Full-resolution statistics of an answer: sums over the cells into which the labels divide a scene."""
 
 import numpy as np
 

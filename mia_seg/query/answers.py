@@ -77,11 +77,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers(Sequence[Answer]):
-    """A black box's answers to some scenes: all that an attack may see. `kept`: the stored classes it shows.
+    """A black box's answers to some scenes: all that an attack may see.
 
-    population: statistics of what it answered to scenes that no model of the audit trained on, where it was asked.
-    transforms: statistics of what it answered to the same scenes, changed, by the name of the change (`transforms`).
-    difficulty_N: how hard the labels are to predict from the images, where an attack needs it (`difficulty`).
+    kept: the stored classes that are shown. population: statistics of answers to scenes that no model of the audit
+    trained on, if an attack needs them. transforms: name -> statistics of answers to the transformed scenes.
+    difficulty_N: how hard the labels are to predict from the images, if an attack needs it.
     """
 
     path: Path
@@ -107,7 +107,7 @@ class Answers(Sequence[Answer]):
         return self.cut(index, slice(None), slice(None))
 
     def cut(self, index: int, rows: slice, columns: slice) -> Answer:
-        """A part of an answer; no other is read."""
+        """A part of an answer; only this part is read from disk."""
         height, width = self.shapes[index]
         cells = self.offsets[index]
         # Mapped anew at each access: pages of scenes already read do not count as this process's memory.
@@ -135,7 +135,7 @@ class Answers(Sequence[Answer]):
         )
 
     def labelled(self) -> "Answers":
-        """Those to scenes with a labelled pixel in the classes shown, in every transform: the others have no loss."""
+        """The answers to scenes with a labelled pixel in the shown classes, in every transform; others have no loss."""
         every = [self.statistics, *self.transforms.values()]
         has_N = np.all([statistics.pixels_NK.any(1) for statistics in every], axis=0)
         return self if has_N.all() else self.take([scene for scene, has in zip(self.ids, has_N, strict=True) if has])
@@ -145,7 +145,7 @@ class Answers(Sequence[Answer]):
         return {self.kept[k] for k in np.flatnonzero(self.statistics.pixels_NK.any(0))}
 
     def only(self, classes: Sequence[int]) -> "Answers":
-        """The same in a label space of some of the stored classes: the rest is ignored, posteriors sum to one again."""
+        """The answers with only some stored classes: other labels are ignored, posteriors divided by their sum."""
         places = [self.kept.index(k) for k in classes]
         transforms = {transform: statistics.only(places) for transform, statistics in self.transforms.items()}
         return replace(self, kept=tuple(classes), statistics=self.statistics.only(places), transforms=transforms)

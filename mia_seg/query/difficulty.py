@@ -1,9 +1,9 @@
-"""How hard the labels of a scene are to predict from its own image: what it would lose, had no model seen it.
+"""Difficulty of a scene: how hard its labels are to predict from its own image, without any trained model.
 
-A regression is fitted to 70% of a scene's pixels, and its error on the rest is the scene's difficulty. Source: the
-predictability error of Shafran et al. (ICCV 2021; predictability_error.py of reconst_based_MIA): a linear regression
-predicts an image from features of a pretrained network at 56 x 56. Here labels are predicted, so that the regression is
-logistic, and the features are made by hand: they need no weights.
+A regression is fitted to 70% of a scene's pixels; its error on the rest is the difficulty. Source: the predictability
+error of Shafran et al. (ICCV 2021; predictability_error.py of reconst_based_MIA), where a linear regression predicts an
+image from features of a pretrained network at 56 x 56. Here labels are predicted, so the regression is logistic. The
+features are hand-made and need no weights.
 """
 
 import numpy as np
@@ -28,8 +28,8 @@ def difficulty(scenes: Scenes, title: str) -> np.ndarray:
 def difficulty_of(scene: Scene) -> float:
     """Mean -log p of the labels of held-out pixels, in nats, p floored as losses are; a function of the scene alone.
 
-    A regular grid of at most 4,000 pixels stands for the scene. Held-out pixels of a class that no fitted pixel has are
-    left out. 0 where that leaves nothing to predict: no labels, or one class alone.
+    It is computed on a regular grid of at most 4,000 pixels. Held-out pixels of a class that no fitted pixel has are
+    left out. It is 0 if nothing is left to predict: no labels, or one class alone.
     """
     step = int(np.ceil(np.sqrt(scene.labels_HW.size / PIXELS)))
     labels_P = scene.labels_HW[::step, ::step].ravel()
@@ -47,7 +47,7 @@ def difficulty_of(scene: Scene) -> float:
 
 
 def features(image_HWC: np.ndarray) -> np.ndarray:
-    """What each pixel looks like: colour, its mean and deviation around, gradients, place; float64 [H * W, 19].
+    """Features of each pixel: colour, mean and deviation of colours around it, gradients, place; float64 [H * W, 19].
 
     Each has mean 0 and deviation 1 over the image; one that does not vary is 0.
     """

@@ -1,4 +1,4 @@
-"""Views: a scene changed in a way that an attacker knows, to ask a black box how firm its answer is."""
+"""Transforms: a scene changed in a known way, to see whether a black box still answers the same."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A recipe: one TOML file that says all that shapes a model, victim or shadow. Its stem is its name."""
+"""Recipes: a recipe is one TOML file with everything that shapes a model, victim or shadow. Its stem is its name."""
 
 import os
 import tomllib
@@ -37,9 +37,11 @@ COMPONENTS = {
 
 
 class AuditedRecipe(Section):
-    """What an audit needs to know of a model, whoever made it: its scenes, and who is a member."""
+    """What an audit needs to know of any model: its scenes, and which of them are members."""
 
-    variant_of: Name | None = Field(default=None, description="a victim recipe that gives what is not given here")
+    variant_of: Name | None = Field(
+        default=None, description="a victim recipe that gives all keys that this one does not"
+    )
     data: dict[str, Any]
     split: SplitRule
 
@@ -48,13 +50,13 @@ class AuditedRecipe(Section):
         return plugins.from_section(data, Dataset, self.data, where="[data]")
 
     def cut(self, data_root: Path | None, seed: int) -> tuple[Dataset, Partition]:
-        """The data set, canaries among it, and its parts under `seed`. Raises MiaSegError as `SplitRule.cut` does."""
+        """The data set, with canaries if any, and its parts under `seed`. Raises MiaSegError as `SplitRule.cut`."""
         dataset = self.dataset()
         parts = self.split.cut(dataset, data_root, seed)
         return self.split.planted(dataset, parts, seed), parts
 
     def inputs(self, *sections: str) -> dict[str, Any]:
-        """The named sections as JSON, without what is at its default: a new key with a default changes nothing."""
+        """The named sections as JSON without default values, so that a new key with a default changes no digest."""
         given = self.model_dump(mode="json", exclude_defaults=True)
         return {name: _component(name, getattr(self, name)) or given.get(name, {}) for name in sections}
 
@@ -75,12 +77,14 @@ class DoorRecipe(AuditedRecipe):
         if self.window is not None and self.window.mirror:
             raise ValueError("[window] mirror adds logits inside a network, which a door does not show: leave it out")
         if self.split.canaries:
-            raise ValueError("[split] canaries are trained on, and behind a door training is over: leave it out")
+            raise ValueError(
+                "[split] canaries have to be trained on, and a model behind [door] is trained: leave it out"
+            )
         return self
 
     @property
     def architecture(self) -> str:
-        """'callable door': what is behind it is not known."""
+        """'callable door': the architecture behind a door is not known."""
         return f"{self.door.get('name')} door"
 
 
@@ -92,11 +96,13 @@ class Recipe(AuditedRecipe):
     objective: dict[str, Any] = Field(default_factory=lambda: dict(SUPERVISED), description="what training minimises")
     update: dict[str, Any] = Field(default_factory=lambda: dict(PLAIN_SGD), description="how gradients become a step")
     window: Window | None = None
-    generator: dict[str, Any] = Field(default_factory=lambda: {"name": "dfgan"}, description="of features, for synfeat")
+    generator: dict[str, Any] = Field(
+        default_factory=lambda: {"name": "dfgan"}, description="generator of features, for synfeat"
+    )
     train_generator: TrainGenerator = TrainGenerator()
 
     def shaping(self) -> dict[str, Any]:
-        """What shapes the trained weights beside scenes and seeds, as JSON; plain training goes without saying."""
+        """What shapes the trained weights besides scenes and seeds, as JSON; plain training is left out."""
         found = self.inputs("segmenter", "train", "objective", "update")
         plain = {"objective": SUPERVISED, "update": PLAIN_SGD}
         return {name: section for name, section in found.items() if plain.get(name) != section}
@@ -107,7 +113,7 @@ class Recipe(AuditedRecipe):
 
 
 class VictimRecipe(Recipe):
-    """A victim. It may go on from another one, with features that this one's generator draws."""
+    """A victim that mia-seg trains. It may continue another one, with features from that one's generator."""
 
     synthetic: Synthetic | None = None
 
@@ -119,7 +125,7 @@ class VictimRecipe(Recipe):
 
 
 class ShadowRecipe(Recipe):
-    """An attacker's own model: what the attacker knows, and the settings of its attacks."""
+    """An attacker's own model, with what the attacker knows, and the settings of its attacks."""
 
     adversary: Adversary
     attacks: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings by attack")
@@ -165,7 +171,7 @@ def folders(kind: File) -> list[Path]:
 
 
 def names(kind: File) -> list[str]:
-    """The recipes or grids of a kind, sorted: every file whose name ends in .toml, and what else is called so."""
+    """The names of all recipes or grids of a kind, sorted: every path that ends in .toml, even if it is no file."""
     return sorted({name.removesuffix(".toml") for folder in folders(kind) for name in _files(folder)})
 
 
@@ -183,7 +189,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def find(kind: File, name: str) -> Path:
-    """The file of the recipe `name`; of a fleet without one, its victim's. Raises MiaSegError with near names."""
+    """The file of recipe `name`; for a fleet without a file, its victim's. Raises MiaSegError with similar names."""
     try:
         values.named(name)
     except ValueError as error:
@@ -241,7 +247,7 @@ def load(kind: Kind, name: str) -> AuditedRecipe:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What a TOML file says. Raises MiaSegError where it is no file, may not be read, or is no TOML."""
+    """The content of a TOML file. Raises MiaSegError if it is no file, cannot be read, or is no TOML."""
     check_file(path)
     try:
         return tomllib.loads(texts.read_text(path))
@@ -254,7 +260,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check_file(path: Path) -> None:
-    """A recipe is a small file: anything else that is called like one is named for what it is."""
+    """Raise MiaSegError for a path that cannot be a recipe: a folder, a device, or a file that is too large."""
     try:
         kind, size = path.stat().st_mode, path.stat().st_size
         if S_ISREG(kind):

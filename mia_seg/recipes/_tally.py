@@ -1,4 +1,4 @@
-"""From what lies in files to what lies in the parts of data sets."""
+"""Summaries of a data set's parts, from what `mia-seg check --all` found in its files."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Files:
-    """What lies in all files. keys: the same for images of the same pixels."""
+    """The contents of all files. keys: equal for images with equal pixels."""
 
     seen: dict[Pair, Seen]
     pictures: dict[Path, Picture]
@@ -56,7 +56,7 @@ class Labels:
 
 
 def part_of(part: Listed, files: Files) -> DataPart:
-    """All that is told of one part."""
+    """The summary of one part."""
     pictures = {stem: files.pictures[p.image] for stem, p in part.pairs.items() if p.image in files.pictures}
     labels, classes = list(_labels(part, files)), part.reader.classes()
     values = _values(labels, classes)
@@ -80,7 +80,7 @@ def part_of(part: Listed, files: Files) -> DataPart:
 
 
 def across(parts: Sequence[Listed], files: Files) -> tuple[TwinScenes, TwinScenes]:
-    """Exact and near twins in different parts; an image belongs to the first part that has it."""
+    """Exact and near twins in different parts. An image counts for the first part that has it."""
     homes: dict[Path, tuple[int, str]] = {}
     for k, part in enumerate(parts):
         for stem, pair in part.pairs.items():
@@ -93,7 +93,7 @@ def across(parts: Sequence[Listed], files: Files) -> tuple[TwinScenes, TwinScene
 
 
 def unknown_in(part: Listed, told: DataPart) -> Iterator[str]:
-    """The sentence about values that are no labels, if there are any."""
+    """A sentence about stored values that are no labels, if there are any."""
     values = [value for value in told.values if value.unknown]
     if values:
         listed = ", ".join(f"{said(value.value)} ({percent(value.share)} of all pixels)" for value in values[:FEW])

@@ -1,4 +1,4 @@
-"""What an attacker knows, and how it comes by its shadow's members (thesis 7.2)."""
+"""Adversaries: what an attacker knows, and how it chooses its shadow's members (thesis 7.2)."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ STRIDE = Field(default=8, description="answers are kept at every stride-th pixel
 
 
 class A1(Section):
-    """Adversary A1 owns the split's pool, asks the victim about it and trains one shadow on part of it."""
+    """Adversary A1 has the split's pool, asks the victim about it, and trains one shadow on part of it."""
 
     kind: Literal["A1"]
     victim: Name = Field(description="the recipe whose service the attacker queries")
@@ -46,7 +46,7 @@ class Fleet(Section):
     kind: Literal["A1"]
     victim: Name = Field(description="the recipe whose service the attacker queries")
     choose: Literal["halves"]
-    models: Models = Field(description="how many shadows; two share the scenes")
+    models: Models = Field(description="number of shadows; two of them share the scenes")
     stride: Side = STRIDE
 
     @model_validator(mode="before")
@@ -56,7 +56,7 @@ class Fleet(Section):
 
 
 class A2(Section):
-    """Adversary A2 knows the task alone: other data, never a query. Its shadow trains on its own split's members."""
+    """Adversary A2 knows only the task. Its shadow trains on its own data, and the victim is not asked before."""
 
     kind: Literal["A2"]
     stride: Side = STRIDE
@@ -75,7 +75,7 @@ class A2(Section):
 
 
 class Screen(Section):
-    """No adversary: who audits a model of their own knows its members, asks it alone, and trains nothing."""
+    """An audit without shadows: auditors know the members of their own model, ask only it, and train nothing."""
 
     kind: Literal["screen"] = "screen"
     stride: Side = STRIDE

@@ -1,4 +1,4 @@
-"""What there is and whether it is sound: the lists behind `mia-seg list` and `mia-seg check`."""
+"""Lists of all components and recipes, and checks of these: what `mia-seg list` and `mia-seg check` print."""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -30,14 +30,14 @@ PACKAGES = {
 
 
 def catalogue() -> dict[str, list[tuple[str, str]]]:
-    """Every kind of thing -> (name, one line); reads files without importing what they need."""
+    """Kind -> [(name, one line)] of all components and recipes; reads files without importing them."""
     titles: dict[recipes.File, str] = {"victim": "victim recipes", "shadow": "shadow recipes", "grid": "grids"}
     written = {title: [(n, _head(kind, n)) for n in recipes.names(kind)] for kind, title in titles.items()}
     return written | {title: list(_components(name)) for title, name in PACKAGES.items()}
 
 
 def survey(data_root: Path) -> Iterator[Finding]:
-    """What of each data set lies below a root: with any settings, whatever the recipes use of it."""
+    """What of each data set lies below a root, under any settings."""
     if not data_root.is_dir():
         yield "problem", f"{data_root} is no folder. Point --data-root (or MIA_SEG_DATA) to one."
         return
@@ -54,9 +54,9 @@ def survey(data_root: Path) -> Iterator[Finding]:
 
 
 def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None, sizes: Sizes) -> Iterator[Finding]:
-    """A line and whether it is sound, for every recipe: its keys, its data, its split, its first scene.
+    """Check every recipe: its keys, its data, its split, its first scene. Yields a line for each.
 
-    `load` and `sizes` come from the stages, so that lists need not import what a recipe is checked against.
+    load and sizes are passed in, so that lists need not import the stages.
     """
     for kind in KINDS:
         for name in recipes.names(kind):
@@ -87,7 +87,7 @@ def _check(name: str, settings: AuditedRecipe, data_root: Path | None, *, sizes:
 
 
 def datasets() -> Iterator[tuple[str, Dataset]]:
-    """Every data set by its name; one that cannot do without settings (a folder) as the recipes set it."""
+    """Every data set with its name; those that need settings, such as `folder`, as the recipes set them."""
     for name in plugins.names(data):
         cls = plugins.load(data, Dataset, name)
         needed = [key for key, field in cls.model_fields.items() if field.is_required() or key in cls.either]

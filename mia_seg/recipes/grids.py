@@ -17,7 +17,7 @@ class Asked(Section):
     """One audit of a grid, with the options that `mia-seg run` has."""
 
     victim: str
-    shadow: str | None = Field(default=None, description="none: the victim alone is looked at, by the screen")
+    shadow: str | None = Field(default=None, description="none: the victim is audited without a shadow")
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="seeds of split, weights and noise")
     defenses: tuple[str, ...] = Field(default=(), description="none: the usual ones")
     attacks: tuple[str, ...] = Field(default=(), description="none: the usual ones")
@@ -27,9 +27,9 @@ class Asked(Section):
 class Fleets(Section):
     """One comparison of trainings, with the options that `mia-seg fleet` has."""
 
-    names: tuple[str, ...] = Field(default=(), description="fleets; each audits its own recipe")
+    names: tuple[str, ...] = Field(default=(), description="fleets to compare and audit")
     curve: tuple[str, ...] = Field(default=(), description="fleets of plain training, of several lengths")
-    models: Models | None = Field(default=None, description="how many of each are looked at; none: all")
+    models: Models | None = Field(default=None, description="models of each fleet to use; none: all")
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="seeds of split, weights and noise")
     # Members can only score higher with BASE. An attack that learns the sign too takes more models to tell a scene.
     attacks: tuple[str, ...] = Field(default=("base",), min_length=1, description="attacks on a fleet")
@@ -41,7 +41,7 @@ class Fleets(Section):
 
 
 class Grid(Section):
-    """`[[audit]]` and `[[fleets]]`, as often as there are audits and comparisons of trainings."""
+    """A file of `grids/`: `[[audit]]` for each audit, `[[fleets]]` for each comparison of trainings."""
 
     audit: tuple[Asked, ...] = ()
     fleets: tuple[Fleets, ...] = ()

@@ -1,4 +1,4 @@
-"""What `mia-seg check --all` found, as one typed model: the keys of its JSON."""
+"""The JSON of `mia-seg check --all`, as one typed model."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ Size = tuple[int, int]  # height and width in pixels
 
 
 class Part(BaseModel):
-    """Unknown keys are refused, and so is every number that is NaN or infinite."""
+    """Base of all parts. Unknown keys, NaN and infinite numbers are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -24,9 +24,9 @@ class Sizes(Part):
 
 
 class LabelValue(Part):
-    """A stored value, an id or a colour [R, G, B]. name: of its class; None where it is ignored or unknown.
+    """A stored value, an id or a colour [R, G, B]. name: of its class; None if it is ignored or unknown.
 
-    unknown: the class map or the data set's table does not know it. share: of all pixels of the label files.
+    unknown: neither the class map nor the data set's table has it. share: of all pixels of the label files.
     """
 
     value: int | tuple[int, int, int]
@@ -53,10 +53,10 @@ class TwinScenes(Part):
 class DataPart(Part):
     """One folder of a data set, read one way.
 
-    images, labels: files by their format, mode and depth in Pillow's words, as 'PNG L 8-bit'. ignored, unknown: shares
-    of the pixels of all label files; the data set's table or the class map says what is ignored. unlabelled: scenes in
-    which no pixel has a class. exact: scenes whose image has the pixels of another. near: scenes whose image
-    looks like another and is not the same. unreadable: a sentence for each file or pair that cannot be read.
+    images, labels: numbers of files by Pillow's format, mode and depth, such as 'PNG L 8-bit'. ignored, unknown: shares
+    of the pixels of all label files; the data set's table or the class map says what is ignored. unlabelled: scenes
+    without a pixel of any class. exact: scenes whose image equals another. near: scenes whose image looks like another.
+    unreadable: a sentence for each file or pair that cannot be read.
     """
 
     dataset: str
@@ -85,8 +85,8 @@ class Inspection(Part):
     """All data sets below a root.
 
     exact_across, near_across: images with a twin in another part, each counted in the part that it was first found in.
-    problems: data sets and parts that could not be listed, so that nothing of them was read, and unknown label values.
-    absent: what does not lie there. unnamed: folders below the root that no data set and no recipe reads.
+    problems: data sets and parts that could not be listed and so were not read, and unknown label values. absent:
+    missing data sets. unnamed: folders below the root that no data set and no recipe reads.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")

@@ -1,4 +1,4 @@
-"""Every file of every data set below a root, read once: what `mia-seg check --all` tells."""
+"""`mia-seg check --all`: every file of every data set below a root is read once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -27,7 +27,7 @@ class Train(Section):
     """Optimisation: SGD with momentum under the poly schedule, lr * (1 - step/steps)^power."""
 
     epochs: Epochs | None = Field(default=None, description="passes over the scenes; this or `steps`")
-    steps: Steps | None = Field(default=None, description="steps in all, as published recipes count")
+    steps: Steps | None = Field(default=None, description="all steps of the training, as published recipes count")
     batch: Batch = Field(description="scenes a step, on all devices together; batch normalisation needs two")
     accumulate: Parts = Field(
         default=1, description="parts that a step's batch is processed in; batch norm's statistics are a part's"
@@ -46,13 +46,13 @@ class Train(Section):
     precision: Precision = "32-true"
     start: Name | None = Field(default=None, description="a victim recipe whose weights to begin with")
     trains: Literal["all", "head"] = Field(
-        default="all", description="head: only the layer that classifies; the rest stays as `start` left it"
+        default="all", description="head: only the classifying layer; all other weights stay those of `start`"
     )
 
     @model_validator(mode="after")
     def _possible(self) -> "Train":
         if self.trains == "head" and self.start is None:
-            raise ValueError("trains = 'head' leaves all else as it begins: give start, a victim trained on other data")
+            raise ValueError("trains = 'head' keeps all other weights: give start, a victim that was trained before")
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give epochs or steps, one of the two")
         if self.batch % self.accumulate or self.batch // self.accumulate < 2:
@@ -63,7 +63,7 @@ class Train(Section):
 
 
 class Window(Section):
-    """How the service reads an image that is larger than its window; absent: the image in one piece."""
+    """Windows by which images are read; without this section an image is read in one piece."""
 
     size: tuple[Side, Side] = Field(description="(height, width) of a window")
     overlap: Overlap = Field(default=1 / 3, description="share of a window that its neighbour covers")
@@ -74,11 +74,15 @@ class TrainGenerator(Section):
     """Optimisation of a generator of features: Adam at a constant rate that then falls linearly (BicycleGAN)."""
 
     objective: Literal["bicycle", "regression"] = Field(
-        default="bicycle", description="bicycle: dfgan, bicyclegan; regression: stochastic"
+        default="bicycle", description="bicycle for dfgan and bicyclegan, regression for stochastic"
     )
     epochs: Epochs = Field(default=40, description="passes over the scenes (thesis 6.3.1: 60 and 20)")
     decay: Part = Field(default=0.5, description="share of the epochs, at the end, in which the rate falls")
-    batch: Batch = Field(default=4, multiple_of=2, description="half is encoded, half is what is to be met")
+    batch: Batch = Field(
+        default=4,
+        multiple_of=2,
+        description="scenes a step: half are encoded, half are the second discriminator's truth",
+    )
     lr: Rate = 2e-4
     reconstruction: Weight = Field(default=10.0, description="weight of the L1 term (BicycleGAN: 10)")
     decoding: Weight = Field(
@@ -100,22 +104,23 @@ class TrainGenerator(Section):
     @model_validator(mode="after")
     def _read(self) -> "TrainGenerator":
         if self.neighbours and self.objective != "regression":
-            raise ValueError("objective = 'regression' alone reads neighbours: leave one out, or set the other")
+            raise ValueError("neighbours is for objective = 'regression' alone: set that, or leave neighbours out")
         return self
 
 
 class Synthetic(Section):
-    """Features that a generator draws join the real scenes of each batch and teach the decoder (thesis, chapter 6)."""
+    """Generated features that join the real scenes of each batch and train the decoder (thesis, chapter 6)."""
 
     of: Name = Field(
         description="the victim recipe, at the same seed, whose weights this one begins with and whose generator draws"
     )
     share: Share = Field(
-        default=0.3, description="share of a batch that is drawn, beside `batch` scenes; 0: the control"
+        default=0.3, description="share of generated features in a batch, besides `batch` scenes; 0: the control"
     )
     smoothing: Share = Field(default=0.1, description="epsilon of equation 6.3 (ADE20K: 0.1, Cityscapes: 1e-4)")
     mine: Layouts = Field(
-        default=12, description="layouts looked at every 10 steps, the harder half of which is drawn for; 0: any"
+        default=12,
+        description="layouts tried every 10 steps; features are drawn for the harder half. 0: for any layout",
     )
     masks: Literal["members", "labels", "pseudo"] = Field(
         default="members",

@@ -27,7 +27,7 @@ PUBLISHED = Path(data.__file__).parent / "splits"  # id lists that no rule gives
 
 @dataclass(frozen=True)
 class Partition:
-    """Disjoint lists of scene ids; `group` maps each id to what was drawn as one piece (itself, or its block)."""
+    """Disjoint lists of scene ids. group: id -> the group that was drawn as one (the id itself, or its block)."""
 
     members: list[str]
     nonmembers: list[str]
@@ -40,21 +40,21 @@ class Partition:
         return sorted(self.members + self.nonmembers)
 
     def only(self, ids: Collection[str]) -> "Partition":
-        """The same parts, of these scenes alone."""
+        """The parts with only these scenes."""
         kept = set(ids)
         members, nonmembers, pool = ([i for i in getattr(self, part) if i in kept] for part in PARTS)
         return Partition(members, nonmembers, pool, self.group)
 
 
 class SplitRule(BaseModel):
-    """The recipe's `[split]`. The same rule, counts and seed give the same parts, whoever asks.
+    """The recipe's `[split]`. The same rule, counts and seed give the same parts.
 
     random: ids shuffled by the seed, then cut; for scenes that are independent.
     coin: ids shuffled likewise; of the first members + nonmembers, each is a member by a fair coin of its own, so that
     the audit can bound epsilon. Both counts must be equal, and the parts come near them: 100 + 100 within 14, 19 in 20.
     blocks: runs of `block` consecutive scenes of one group (a drive), `gap` scenes dropped after each run;
     whole blocks are shuffled and cut, so near-duplicate frames never lie on both sides.
-    groups: whole groups (cities, drives) shuffled and cut; what the last group of a part has too many is left out.
+    groups: whole groups (cities, drives) shuffled and cut; excess scenes of a part's last group are left out.
     order: the sorted ids cut one part after the other, as published splits were; the seed changes nothing.
     lists: text files with one scene a line (its id, file name or path; '#' begins a comment), below the data root or
     packaged; the seed changes nothing.
@@ -63,27 +63,33 @@ class SplitRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     rule: Literal["random", "coin", "blocks", "groups", "order", "lists", "stated"]
-    members: Count | Below = Field(default=0, description="the victim trains on these: a count, or a list's file")
-    nonmembers: Count | Below = Field(default=0, description="scenes the victim never sees, for the audit")
-    pool: Count | Below = Field(default=0, description="scenes that are the attacker's; 0 where it brings its own data")
+    members: Count | Below = Field(
+        default=0, description="scenes that the victim trains on: a count, or the file of a list"
+    )
+    nonmembers: Count | Below = Field(
+        default=0, description="scenes that the victim never sees, for the audit: likewise"
+    )
+    pool: Count | Below = Field(
+        default=0, description="scenes that the attacker may use: likewise; 0 if it has its own data"
+    )
     block: Scenes = Field(default=1, ge=1, description="scenes in a block (rule 'blocks')")
     gap: Scenes = Field(default=0, ge=0, description="scenes dropped between blocks (rule 'blocks')")
     of: Below | None = Field(
-        default=None, description="a list of the ids that are cut, so that those which the disk lacks are named"
+        default=None, description="a list of all ids that the rule cuts, so that missing ones are named"
     )
     canaries: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0, description="a share of members and non-members that get wrong labels and are audited apart"
+        default=0, description="share of members and non-members that get wrong labels and are audited apart"
     )
-    canary: Kind = Field(default="swapped", description="what is wrong with them: swapped, mirrored or permuted labels")
+    canary: Kind = Field(default="swapped", description="their wrong labels: swapped, mirrored or permuted")
     sha256: dict[Part, str] = Field(
-        default_factory=dict, description="what a published part hashes to: its bare file names, sorted, one a line"
+        default_factory=dict, description="SHA-256 of a published part: of its bare file names, sorted, one a line"
     )
 
     @model_validator(mode="after")
     def _counts_or_files(self) -> "SplitRule":
         given = self.model_fields_set.intersection(PARTS)
         if self.rule == "stated" and given:
-            raise ValueError(f"{sorted(given)[0]} is said by the data set under rule 'stated': leave it out")
+            raise ValueError(f"{sorted(given)[0]}: under rule 'stated' the data set says who is a member: leave it out")
         if self.rule != "stated" and (lacking := [name for name in PARTS if name not in given]):
             raise ValueError(f"rule '{self.rule}' needs {', '.join(lacking)}")
         for name in PARTS if self.rule != "stated" else ():
@@ -122,9 +128,9 @@ class SplitRule(BaseModel):
         return Partition(members, nonmembers, pool, groups)
 
     def planted(self, dataset: Dataset, parts: Partition, seed: int) -> Dataset:
-        """The data set with wrong labels for a share of the audited scenes, drawn by `seed` whoever is a member.
+        """The data set with wrong labels for a share of the audited scenes, drawn by `seed` from members and others.
 
-        Raises MiaSegError for fewer canaries than two on a side could be.
+        Raises MiaSegError for so few canaries that a side might have less than two.
         """
         if not self.canaries:
             return dataset
@@ -250,7 +256,7 @@ def assert_disjoint(first: Sequence[str], second: Sequence[str], what: str) -> N
 def read_ids(data_root: Path | None, name: str, known: Sequence[str], *, files: Files = no_files) -> list[str]:
     """The ids of a list below the data root, or of a packaged one, sorted; each must be among the `known`.
 
-    files: those of an id, below the data root; a list may name it by their paths.
+    files: id -> its files below the data root; a list may name an id by their paths.
     Raises MiaSegError for a list that is missing, empty or no text, and for lines that name no known id or several.
     """
     path = (data_root or Path()) / name

@@ -11,10 +11,11 @@ Read = Callable[[str], tuple[dict[str, Any], str]]
 
 
 def completed(given: Mapping[str, Any], where: str, read: Read, *, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """`given` with each section and key that it leaves to the victim recipe that it is a variant of.
+    """`given`, completed by the sections and keys of the victim recipe that it is a variant of.
 
-    where: the file that gives it. read: what a victim's file says, and that file. A section with another `name` than
-    the victim's takes nothing from it. Raises MiaSegError for a base that is missing, no name, or a variant of itself.
+    where: the file of `given`, for errors. read: victim's name -> content of its file, and the file. A section with
+    another `name` than the victim's takes nothing from it. Raises MiaSegError for a base that is missing, no name, or a
+    variant of itself.
     """
     if KEY not in given:
         return dict(given)

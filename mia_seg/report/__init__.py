@@ -94,7 +94,7 @@ def by_victim(results: Results, sheets: Sequence[str] = ()) -> dict[str, list[Re
     by_name = attrgetter("victim")
     found = {name: list(mine) for name, mine in groupby(sorted(results, key=by_name), key=by_name)}
     for stray in sorted(set(sheets) - set(found)):
-        raise MiaSegError(f"There is a sheet for '{stray}' but no result. Victims with results: {', '.join(found)}.")
+        raise MiaSegError(f"There are pictures of '{stray}' but no result. Victims with results: {', '.join(found)}.")
     return found
 
 

@@ -29,7 +29,7 @@ NO_SCORES = "These results keep no score of each scene, so groups cannot be told
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a page is drawn from. folder: of its report below the index. sheets: names of figures beside the page."""
+    """The input of a page. folder: of its report, below the index. sheets: names of figure files beside the page."""
 
     victim: str
     results: Sequence[Result]

@@ -14,7 +14,7 @@ READING = (
 
 
 def once(results: Sequence[Result]) -> list[Result]:
-    """Results of attackers who ask once, or as seldom as any of a victim does: what all else in a report shows."""
+    """Results of attackers who ask once, or with a victim's fewest repeats; the rest of a report shows these."""
     least: dict[str, int] = {}
     for result in results:
         least[result.victim] = min(result.repeats, least.get(result.victim, result.repeats))

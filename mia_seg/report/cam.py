@@ -18,11 +18,11 @@ from mia_seg.segmenters._layout import laid
 
 @dataclass(frozen=True)
 class CamSheet:
-    """What the sheet shows: scenes as rows; by defense, their maps and image scores.
+    """The input of the figure of attacker's maps: scenes as rows, maps and image scores by defense.
 
-    images: uint8 [H, W, 3]. labels: class ids, 255 ignored. maps: log-odds [h, w] at the size of the answer.
-    note: what the maps do not say themselves (which shadow and seed, whether the scenes are members). classes: names by
-    id; without them labels have the colours of Cityscapes' by position.
+    images: uint8 [H, W, 3]. labels: class ids, 255 ignored. maps: log-odds [h, w] at the size of the answer. note:
+    which shadow and seed, and whether the scenes are members. classes: names by id; without them labels have the
+    colours of Cityscapes by position.
     """
 
     scene_ids: list[str]
@@ -36,10 +36,10 @@ class CamSheet:
 
 @torch.inference_mode()
 def activation_maps(attacker: PatchAttacker, answers: Iterable[Answer]) -> list[np.ndarray]:
-    """The map [h, w] of evidence for "member" less that for "non-member", over each whole answer or piece of one.
+    """Maps [h, w] of the evidence for "member" less that for "non-member", one for each answer or piece of one.
 
-    Never normalised, so that defenses compare: with global pooling before the last layer, the mean of a map is the
-    log-odds of the whole answer without the difference of the two biases.
+    Maps are not normalised, so that defenses can be compared. With global pooling before the last layer, the mean of a
+    map is the log-odds of the answer, but for the difference of the two biases.
     """
     network = attacker.network.eval()
     inputs = (represent(answer, attacker.settings.representation)[None] for answer in answers)  # whole ones are large

@@ -1,4 +1,4 @@
-"""Canaries: how well the scenes with wrong labels are told, beside the natural ones."""
+"""Canaries: how well attacks find the scenes with wrong labels, beside the natural ones."""
 
 from collections.abc import Sequence
 

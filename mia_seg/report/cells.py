@@ -54,7 +54,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """What is equal in its runs; `adaptive`: the attacker trained against the defense."""
+    """One defense under one attack, with its runs. adaptive: the attacker trained against the defense."""
 
     victim: str
     shadow: str
@@ -173,9 +173,9 @@ def attacks_of(found: Iterable[Cell]) -> list[tuple[str, str]]:
 
 
 def strongest(found: Iterable[Cell], where: Callable[[Cell], bool] = lambda cell: True) -> Cell | None:
-    """The cell that tells members best among attacks that see the model; of equal ones the adaptive.
+    """The cell with the largest AUC among attacks that see the model; of equal ones the adaptive.
 
-    A ranking that is surely backwards counts as turned around, as an attacker would.
+    A ranking whose whole interval is below 0.5 counts as turned around, as an attacker would do.
     """
     candidates = [cell for cell in found if not cell.control and where(cell)]
     return max(candidates, key=lambda cell: (_reach(cell.auc), cell.adaptive), default=None)

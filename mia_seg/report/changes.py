@@ -1,4 +1,4 @@
-"""What a defense changes, told on the same scenes: differences of two cells over the seeds that they have in common."""
+"""Changes by a defense on the same scenes: differences of two cells over their common seeds."""
 
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import Rate

@@ -1,4 +1,4 @@
-"""What the controls of results say: was the split recognisable without the model, and does chance look like chance."""
+"""Sentences and tables on controls: can the split be told without the model, and does chance look like chance?"""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Whether a map of an attacker's evidence means anything: the cells that it ranks highest are deleted (thesis 7.9).
+"""A test of an attacker's map of evidence: the cells that it ranks highest are deleted (thesis figure 7.9).
 
 The deletion metric of Petsiuk, Das & Saenko (BMVC 2018), held against deletion elsewhere as in Samek et al. (IEEE TNNLS
 2017, 28:2660). Axes: N scenes, O orders of deletion as in `ORDERS`, S shares of the cells as in `SHARES`.
@@ -30,7 +30,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class DeletionSheet:
-    """What deletion changes in the score, log-odds [N, O, S]; groups of the N scenes; which attacker and scenes."""
+    """Changes of the score by deletion, log-odds [N, O, S]; groups of the N scenes; a note on attacker and scenes."""
 
     changes_NOS: np.ndarray
     groups: list[str]

@@ -106,7 +106,7 @@ def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str)
 
 
 def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
-    """The sheet, drawn anew where there is one; otherwise the one that an earlier report left, if any."""
+    """The figure of attacker's maps, drawn if there is input; else the one of an earlier report, if any."""
     return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, galleries.sheet_figure)
 
 
@@ -118,12 +118,12 @@ def deleted(folder: Path, sheet: deletion.DeletionSheet | None) -> list[Figure]:
 
 
 def losses(folder: Path, sheet: galleries.LossSheet | None) -> list[Figure]:
-    """The sheet of losses, as `cam` does."""
+    """The figure of losses, as `cam`."""
     return _new_or_kept(Figure(folder / "losses", "Where the model knows better", LOSSES), sheet, galleries.loss_figure)
 
 
 def segmentation(folder: Path, sheet: galleries.SegmentationSheet | None) -> list[Figure]:
-    """The sheet of predictions, as `cam` does."""
+    """The figure of predictions, as `cam`."""
     made = Figure(folder / SEGMENTATIONS, "Predictions behind each defense", SEGMENTATION)
     return _new_or_kept(made, sheet, galleries.segmentation_figure)
 

@@ -1,4 +1,4 @@
-"""The report of a folder of results: which pages are still those of their results, and which are drawn again."""
+"""Drawing the report of a folder of results: only pages whose results changed are drawn again."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

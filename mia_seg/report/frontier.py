@@ -1,4 +1,4 @@
-"""Every setting of every defense against the attack that hurts it most: AUC, mIoU, and what is worth having of them."""
+"""Every setting of every defense under its strongest attack: AUC, mIoU, and which settings are dominated."""
 
 from dataclasses import dataclass, replace
 

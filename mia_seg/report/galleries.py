@@ -1,4 +1,4 @@
-"""Sheets of scenes: where an attacker looks (thesis figure 7.9), what the model lost where, what it predicts (7.10)."""
+"""Figures of scenes: where an attacker looks (thesis figure 7.9), the model's loss maps, its predictions (7.10)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ SATURATES = 0.995
 
 @dataclass(frozen=True)
 class LossSheet:
-    """What the sheet of losses shows: scenes as rows, and whether the victim was trained on them.
+    """The input of the figure of losses: scenes as rows, and whether the victim was trained on them.
 
     images, labels, classes: as in `CamSheet`. losses: the victim's -log p of the label [h, w] at the answer's size, 0
     where ignored. outside: the mean of the same over the shadows of a fleet that left the scene out; None without a
@@ -71,7 +71,7 @@ class SegmentationSheet:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheets:
-    """The sheets of one victim; None for those that cannot be drawn anew."""
+    """The inputs of one victim's figures of scenes; None for those that cannot be drawn."""
 
     cam: "CamSheet | None" = None
     deletion: DeletionSheet | None = None

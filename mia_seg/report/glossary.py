@@ -1,4 +1,4 @@
-"""What the attacks and defenses of a report are: the first line of each component's own file."""
+"""The glossary of a report: terms, and the first line of each attack's and defense's file."""
 
 import ast
 from collections.abc import Iterable

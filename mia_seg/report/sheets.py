@@ -1,6 +1,7 @@
-"""Sheets from the store: where one attacker, trained on undefended answers, looks under each defense (thesis, figure
-7.9), where the victim knows a scene better than a fleet's shadows that were not trained on it, and what it predicts
-behind each defense (7.10).
+"""Inputs of figures of scenes, from the store.
+
+Where an attacker that was trained on undefended answers looks under each defense (thesis figure 7.9); where the victim
+has less loss than a fleet's shadows that were not trained on the scene; what it predicts behind each defense (7.10).
 """
 
 import io
@@ -47,7 +48,7 @@ SMALL, WIDTH = 12, 128  # thumbnails of a victim, and their pixels
 def sheets(
     results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool = False
 ) -> dict[str, Sheets]:
-    """The sheets of every victim, from the store; predictions only with `thumbnails`."""
+    """The inputs of figures of every victim, from the store; predictions only with `thumbnails`."""
     at = store, data_root
     maps, losses = attacker_sheets(results, *at), loss_sheets(results, *at)
     predicted = segmentation_sheets(results, *at) if thumbnails else {}
@@ -61,7 +62,7 @@ def sheets(
 def attacker_sheets(
     results: Sequence[Result], store: Store, data_root: Path | None
 ) -> dict[str, tuple[CamSheet, DeletionSheet]]:
-    """By victim, the attacker's maps and their test; where the store lacks something, a line says so and both stay."""
+    """By victim, the attacker's maps and their test. If the store lacks something, a line says so, old figures stay."""
     sheets = {}
     for victim in sorted({r.victim for r in results}):
         shown = _shown([r for r in results if r.victim == victim])

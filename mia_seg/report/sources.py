@@ -1,4 +1,4 @@
-"""Where the leak sits: in which labels the model predicts, or in how sure it is of them."""
+"""Where the leak is: in the predicted labels, or in the confidences."""
 
 from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, strongest, strongest_like
 from mia_seg.report.tables import Table

@@ -43,7 +43,7 @@ class Look:
 
 
 def look(defenses: Iterable[str]) -> Look:
-    """A hue a family, the strongest setting in full and weaker ones paler; markers tell them apart without colour."""
+    """One hue for each defense, paler for weaker settings; markers distinguish them without colour."""
     ordered = sorted({UNDEFENDED, *defenses}, key=by_strength)
     families = list(dict.fromkeys(name.partition(":")[0] for name in ordered[1:]))
     palette = sns.color_palette("colorblind").as_hex()

@@ -1,4 +1,4 @@
-"""What one audit comes to: a sentence with its bound, what was not shown, and how the controls stand."""
+"""The verdict on one audit: a sentence with its bound, what was not shown, and the state of the controls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ UNTESTED = "that the split is sound, for its controls are incomplete"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was measured in sentences, and what was not shown in their ends.
+    """The verdict in sentences: what was measured, and what was not shown.
 
     state: a key of HEADLINES. controls: as `control_state` has it. best: the strongest attack on the undefended model.
     worth: what its accusations are worth where members are rare, '' where that is not known.

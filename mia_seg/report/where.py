@@ -1,4 +1,4 @@
-"""Where in the scenes it leaks: AUC of the loss on each class, band, size of object and region of the image alone."""
+"""Where in the scenes the leak is: AUC of the loss on each class, band, object size and image region alone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Segmenters: image in, logits out, with a cut inside the backbone. One architecture is one file."""
+"""Segmenters: image in, logits out, with a *cut* inside the backbone where SynFeat works. One file an architecture."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,18 +36,18 @@ class Network(nn.Module):
         return self.finish(decoded, image_N3HW)
 
     def finish(self, logits_NKHW: Tensor, image_N3HW: Tensor) -> Tensor:
-        """The last step, which may look at the image again: the logits as they are, where an architecture has none."""
+        """The last step, which may use the image again; by default logits are returned unchanged."""
         del image_N3HW
         return logits_NKHW
 
     def heads(self, feature_NCHW: Tensor, size: tuple[int, int]) -> list[tuple[float, Tensor]]:
-        """What training compares with the labels: logits as `decode` gives them, then others, with their weights."""
+        """(weight, logits [N, K, *size]) that training compares with labels: `decode`'s first, then auxiliary ones."""
         return [(1.0, self.decode(feature_NCHW, size))]
 
     def loss(self, image_N3HW: Tensor, labels_NHW: Tensor, drawn: "Drawn | None" = None) -> tuple[Tensor, Tensor]:
-        """The training loss (a scalar) and the logits [N, K, H, W] it came from.
+        """The training loss (scalar) and the logits [N, K, H, W] it came from.
 
-        drawn: synthetic features that pass the decoder in the same batch; they teach the decoder alone (thesis 6.1).
+        drawn: synthetic features that pass the decoder in the same batch and train only the decoder (thesis 6.1).
         """
         size = (image_N3HW.shape[-2], image_N3HW.shape[-1])
         return self.compare(self.heads(self.joined(image_N3HW, drawn), size), image_N3HW, labels_NHW, drawn=drawn)
@@ -60,7 +60,7 @@ class Network(nn.Module):
     def compare(
         self, heads: list[tuple[float, Tensor]], image_N3HW: Tensor, labels_NHW: Tensor, *, drawn: "Drawn | None"
     ) -> tuple[Tensor, Tensor]:
-        """What `loss` says where these are the heads of what `joined` gave."""
+        """What `loss` returns, given the heads of `joined` features."""
         count, judged = len(image_N3HW), self._finished(heads, image_N3HW)
         terms = [(weight, cross_entropy(logits, labels_NHW)) for weight, logits in judged]
         total = sum((weight * term for weight, term in terms), torch.zeros((), device=judged[0][1].device))
@@ -69,7 +69,7 @@ class Network(nn.Module):
         return total, judged[0][1]
 
     def outputs(self, image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
-        """The logits [N, K, H, W] that training compares with targets, the answer's first, with their weights."""
+        """(weight, logits [N, K, H, W]) that training compares with targets, the answer's first."""
         size = (image_N3HW.shape[-2], image_N3HW.shape[-1])
         return self._finished(self.heads(self.encode(image_N3HW), size), image_N3HW)
 
@@ -79,37 +79,37 @@ class Network(nn.Module):
         return [(weight, self.finish(main[:count], image_N3HW)), *((w, logits[:count]) for w, logits in others)]
 
     def fit(self, crops: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """What is learnt of the members before the first step, without gradients, into buffers; here nothing.
+        """Learn buffers from the members before the first step, without gradients; by default nothing.
 
-        crops: of each member an image, float [3, H, W] in 0..1, and its labels, int64 [H, W].
+        crops: (image float [3, H, W] in 0..1, labels int64 [H, W]) of each member.
         """
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """What trains at the base rate; everything else at `head_lr` times that."""
+        """Parameters that train at the base rate; all others train at `head_lr` times that."""
         raise NotImplementedError
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Those of the layer that classifies, which trains alone where [train] trains = "head".
+        """Parameters of the classifying layer, which trains alone with [train] trains = "head".
 
-        Raises MiaSegError where the architecture names none.
+        Raises MiaSegError if the architecture names none.
         """
         raise MiaSegError("[train] trains = 'head': this [segmenter] names no layer that classifies. Use 'all'.")
 
     def undecayed_parameters(self) -> list[nn.Parameter]:
-        """Those that weight decay leaves alone, as they are places and no weights; they train at the base rate."""
+        """Parameters without weight decay, because they are positions, not weights; they train at the base rate."""
         return []
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Synthetic features at the cut [M, C, h, w] and the layouts [M, H, W] that they were drawn for, all labelled."""
+    """Synthetic features at the cut [M, C, h, w] and their layouts [M, H, W], completely labelled."""
 
     feature_MCHW: Tensor
     layout_MHW: Tensor
     smoothing: float  # epsilon of equation 6.3
 
     def loss(self, heads: Sequence[tuple[float, Tensor]], first: int) -> Tensor:
-        """M times the mean loss of the features, which are the batch's from `first` on, their labels smoothed."""
+        """M times the mean loss of the features, the batch's entries from `first` on, with smoothed labels."""
         terms = [
             weight * F.cross_entropy(logits[first:].float(), self.layout_MHW, label_smoothing=self.smoothing)
             for weight, logits in heads
@@ -129,14 +129,14 @@ class Segmenter(Component):
         raise NotImplementedError
 
     def files(self) -> tuple[Path, ...]:
-        """Files on this machine whose weights a backbone begins with; none where they come from timm's hub."""
+        """Local files of weights that the backbone begins with; () if they come from timm's hub."""
         if not getattr(self, "pretrained", False):
             return ()
         file = local_file(getattr(self, "backbone", ""))
         return () if file is None else (file,)
 
     def fetch(self) -> None:
-        """Have the weights that a backbone begins with on this machine. Raises MiaSegError where they cannot be had."""
+        """Download the weights that the backbone begins with, if missing. Raises MiaSegError if that fails."""
         if getattr(self, "pretrained", False):
             obtain(getattr(self, "backbone", ""))
 

@@ -26,8 +26,8 @@ def learn_codes(labels: Iterable[Tensor], codes: int, *, classes: int, cell: int
         seen.update(_patches(labels_HW, cell))
     if not seen:
         raise MiaSegError(
-            f"[segmenter] cell = {cell}: no {cell} x {cell} cell of the label maps is labelled whole, and a codebook "
-            f"is learnt of such cells. Lower cell, or take another segmenter."
+            f"[segmenter] cell = {cell}: no {cell} x {cell} cell of the label maps is completely labelled, and a "
+            f"codebook is learnt from such cells. Lower cell, or take another segmenter."
         )
     common = sorted(seen.items(), key=lambda one: (-one[1], one[0]))[:MOST]
     patch_PU = np.frombuffer(b"".join(patch for patch, _ in common), np.uint8).reshape(len(common), cell**2)

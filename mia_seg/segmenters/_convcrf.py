@@ -19,10 +19,10 @@ WEIGHT = 0.2  # of the message; the unary has the rest
 
 
 class Affinity:
-    """How much each pixel of an image speaks for the label of those around it.
+    """The kernel of a CRF: how much each pixel of an image influences the labels around it.
 
     image_N3HW: RGB in 0..1, the guide; it gets no gradient. window: pixels along a side, odd. blur: kernels and
-    messages are on means of blur x blur pixels, and enlarged bilinearly. known_NHW: pixels that are False say nothing.
+    messages are computed on means of blur x blur pixels, and enlarged bilinearly. known_NHW: False pixels send nothing.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Affinity:
         self.kernel_NDHW = kernel(_shrunk(image.to(_wide(image)), blur), window, blur)
 
     def message(self, q_NKHW: Tensor) -> Tensor:
-        """What the neighbours say: the sum of their probabilities [N, K, H, W], weighted by the kernel."""
+        """The message of the neighbours: the sum of their probabilities [N, K, H, W], weighted by the kernel."""
         size = q_NKHW.shape[-2:]
         if self.known_NHW is not None:
             q_NKHW = q_NKHW * self.known_NHW[:, None]

@@ -31,8 +31,8 @@ class EncoderDecoder(Segmenter):
     batch_norm_momentum: Part | None = Field(
         default=None,
         gt=0,
-        description="how fast the statistics for test time follow; default: as published, 0.0003 (0.05 in ResNets), "
-        "which wants tens of thousands of steps. Shorter trainings need about 0.1",
+        description="momentum of the statistics of batch norms; default: as published, 0.0003 (0.05 in ResNets), "
+        "which needs tens of thousands of steps. Shorter trainings need about 0.1",
     )
 
     def around(self, context: type[nn.Module], classes: int) -> "DecoderNetwork":

@@ -1,4 +1,4 @@
-"""What several heads are built of."""
+"""Layers that several heads share."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def present(labels_NHW: Tensor, classes: int) -> Tensor:
-    """Bool [N, K]: whether a pixel of a scene is labelled so. IGNORE is no class."""
+    """Whether each class has a labelled pixel in each scene: bool [N, K]."""
     return torch.stack([(labels_NHW == k).flatten(1).any(1) for k in range(classes)], 1)
 
 

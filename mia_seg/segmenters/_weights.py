@@ -34,7 +34,7 @@ Pretrained = Annotated[
 
 
 def create(name: str, pretrained: bool, **settings: Any) -> Any:
-    """A timm network, random or with the weights `WEIGHTS[name]`. Raises MiaSegError where they are not to be had."""
+    """A timm network, random or with the weights `WEIGHTS[name]`. Raises MiaSegError if they cannot be had."""
     if not pretrained:
         return timm.create_model(name, num_classes=0, **settings)
     # With its classifier, which no segmenter reads: timm then refuses weights that lack a layer or have one too many.
@@ -42,9 +42,9 @@ def create(name: str, pretrained: bool, **settings: Any) -> Any:
 
 
 def obtain(backbone: str) -> Path:
-    """The file of a backbone's weights: in the folder that is named, in the hub's cache, or fetched there now.
+    """The file of a backbone's weights: in the folder of MIA_SEG_WEIGHTS, in the hub's cache, or downloaded now.
 
-    Raises MiaSegError, within seconds, where there is no way to the hub.
+    Raises MiaSegError, within seconds, if the hub cannot be reached.
     """
     wanted = WEIGHTS[backbone]
     return _file(wanted) or _cached(wanted) or _fetched(wanted)

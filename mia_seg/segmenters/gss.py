@@ -1,8 +1,8 @@
 """Generative semantic segmentation (Chen et al., CVPR 2023), re-created with a codebook of label patches.
 
-The paper codes a label map by a trained autoencoder of images, and a network tells the codes from the photograph. Here
-k-means over the training scenes' label patches stands in for the autoencoder: a class posterior then follows from the
-codes' probabilities, which the paper's own decoder does not give.
+The paper encodes a label map by a trained autoencoder of images; a network predicts its codes from the photograph. Here
+k-means over the training scenes' label patches replaces the autoencoder. The codes' probabilities then give a posterior
+of classes, which the paper's decoder does not.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ FLOOR = 1e-6  # of a posterior, shared out over the classes: what no code shows 
 
 
 class GSS(PSPNet):
-    """PSPNet that tells, for every cell of pixels, which label patch of a codebook it shows.
+    """PSPNet that predicts, for every cell of pixels, which label patch of a codebook it shows.
 
     The codebook is learnt from the training scenes' labels, before the first step, and is part of the weights.
     """
@@ -40,7 +40,7 @@ class GSS(PSPNet):
 
 
 class GSSNetwork(PSPNetwork):
-    """The network: both heads of PSPNet answer with codes. codebook: float32 [V, K, s, s], which sums to 1 over K."""
+    """The network: both heads of PSPNet predict codes. codebook: float32 [V, K, s, s], sums to 1 over K."""
 
     codebook: Tensor
 
@@ -49,7 +49,7 @@ class GSSNetwork(PSPNetwork):
         self.register_buffer("codebook", codebook_VKss)
 
     def fit(self, crops: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Learn the codebook of the crops' labels. Raises MiaSegError where no cell is labelled whole."""
+        """Learn the codebook from the crops' labels. Raises MiaSegError if no cell is completely labelled."""
         codes, classes, cell, _ = self.codebook.shape
         self.codebook.copy_(learn_codes((labels for _, labels in crops), codes, classes=classes, cell=cell))
 
@@ -61,7 +61,7 @@ class GSSNetwork(PSPNetwork):
         return [(weight, self.posterior(token, size)) for weight, token in self._heads(feature_NCHW, size)]
 
     def loss(self, image_N3HW: Tensor, labels_NHW: Tensor, drawn: Drawn | None = None) -> tuple[Tensor, Tensor]:
-        """0.8 of the codes' cross-entropy and 0.2 of the classes'; synthetic features know the classes' alone."""
+        """0.8 of the codes' cross-entropy plus 0.2 of the classes'; synthetic features have only the latter."""
         count, size = len(image_N3HW), (image_N3HW.shape[-2], image_N3HW.shape[-1])
         feature = self.encode(image_N3HW)
         if drawn is not None:

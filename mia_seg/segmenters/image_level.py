@@ -25,7 +25,9 @@ REMOVED = -1e4
 class ImageLevel(PSPNet):
     """PSPNet whose answer has the classes alone that an image-level head finds; that head learns beside it."""
 
-    threshold: Part = Field(default=0.25, description="image-level probability from which a class stays; 0: all do")
+    threshold: Part = Field(
+        default=0.25, description="least image-level probability of a class that is kept; 0 keeps all"
+    )
 
     def build(self, classes: int) -> "ImageLevelNetwork":
         return ImageLevelNetwork(self.trunk(), classes, self.dropout, threshold=self.threshold)
@@ -61,9 +63,9 @@ class ImageLevelNetwork(PSPNetwork):
         return total + tag_loss(tags_NK, shown_NK), logits
 
     def outputs(self, image_N3HW: Tensor) -> list[tuple[float, Tensor]]:
-        """None that could be compared: a class that is wrongly removed teaches nothing. Raises MiaSegError."""
+        """Raises MiaSegError: a wrongly removed class has an infinite loss, so no target can be compared."""
         raise MiaSegError(
-            "[segmenter] image_level learns what an image shows by its own loss, and this [objective] has another. "
+            "[segmenter] image_level learns an image's classes by its own loss, which this [objective] replaces. "
             "Use 'supervised' or one that adds to it, as 'reconstruction' does, or [segmenter] pspnet."
         )
 

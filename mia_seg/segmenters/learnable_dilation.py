@@ -12,7 +12,9 @@ from mia_seg.values import Factor
 class LearnableDilation(PSPNet):
     """PSPNet whose dilated convolutions learn how far each input channel looks; it may begin with PSPNet's weights."""
 
-    dilation_lr: Factor = Field(default=1.0, description="rate of the dilations, times the backbone's")
+    dilation_lr: Factor = Field(
+        default=1.0, description="learning rate of the dilations, as a multiple of the backbone's"
+    )
 
     def build(self, classes: int) -> "LearnableDilationNetwork":
         return LearnableDilationNetwork(self.trunk(), classes, self.dropout, factor=self.dilation_lr)

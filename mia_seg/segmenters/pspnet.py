@@ -29,7 +29,9 @@ class PSPNet(Segmenter):
     @model_validator(mode="after")
     def _inside_conv4(self) -> Self:
         if self.cut is not None and self.cut > BLOCKS[self.backbone]:
-            raise ValueError(f"cut = {self.cut}, and conv4 of {self.backbone} has {BLOCKS[self.backbone]} blocks")
+            raise ValueError(
+                f"cut = {self.cut}: give 1 to {BLOCKS[self.backbone]}, the blocks in conv4 of {self.backbone}"
+            )
         return self
 
     def build(self, classes: int) -> "PSPNetwork":

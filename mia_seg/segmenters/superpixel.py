@@ -17,7 +17,7 @@ class Superpixel(PSPNet):
     """PSPNet whose logits are averaged within superpixels of the image, in training and when it is asked."""
 
     pixels: Whole = Field(
-        default=64, ge=1, le=10**6, description="pixels of a superpixel, on average: 64 are 192 regions at 96 x 128"
+        default=64, ge=1, le=10**6, description="mean pixels of a superpixel: 64 make 192 regions at 96 x 128"
     )
 
     def build(self, classes: int) -> "SuperpixelNetwork":

@@ -1,4 +1,4 @@
-"""Serving a trained victim, defended or not, by the Open Inference Protocol v2: what an attacker outside would meet."""
+"""Serving a trained victim, with or without a defense, by the Open Inference Protocol v2."""
 
 import hmac
 import secrets
@@ -15,10 +15,10 @@ INPUT, OUTPUT = "image", "posterior"
 
 
 class Noise(StrEnum):
-    """What the noise of a defense comes from.
+    """The source of a defense's noise.
 
-    image: the server's secret and the image, so that asking again tells nothing new. fresh: anew for each request.
-    client: the request's parameter `key`, for experiments; the image where a request has none.
+    image: the server's secret and the image, so that asking again tells nothing new. fresh: new for each request.
+    client: the request's parameter `key`, for experiments; without one, as image.
     """
 
     IMAGE = "image"
@@ -28,9 +28,9 @@ class Noise(StrEnum):
 
 @dataclass(frozen=True)
 class Service:
-    """A model that can be asked. version: what tells its weights and its defense apart.
+    """A served model. version: identifies its weights and its defense.
 
-    batch: images of one size that are answered at once at most; above 1 the oracle is `Batched`.
+    batch: the most images of one size that are answered at once; above 1 the oracle is `Batched`.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Service:
         return self.oracle(image_HWC, self._key(image_HWC, key)).numpy()[None]
 
     def answers(self, images: Sequence[np.ndarray], keys: Sequence[int | None]) -> list[np.ndarray]:
-        """Those for images of one size; of several at once the last bits depend on who else is asking."""
+        """The posteriors for images of one size. Of several at once, last bits depend on the other images."""
         if len(images) == 1:
             return [self.answer(images[0], keys[0])]
         known = [self._key(image, key) for image, key in zip(images, keys, strict=True)]
@@ -69,7 +69,7 @@ def image_key(secret: bytes, image_HWC: np.ndarray) -> int:
 
 @dataclass(frozen=True)
 class Rules:
-    """What clients may do. limit: requests a client and minute; key: what they must show."""
+    """Rules for clients. limit: requests per client and minute. key: the key that they must send."""
 
     limit: int | None = None
     key: str | None = field(default=None, repr=False)

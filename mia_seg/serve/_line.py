@@ -1,4 +1,4 @@
-"""Requests that wait for the one worker, which takes several at once where the service may answer so."""
+"""A queue of requests for one worker, which takes several at once if the service allows batches."""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +12,7 @@ Answer = tuple[bytes, dict[str, str]]  # body and headers
 
 
 class Line:
-    """First come, first served; those of one size that stand in it come along, up to `Service.batch` of them."""
+    """First come, first served. Waiting requests of the same size are answered together, up to `Service.batch`."""
 
     def __init__(self, service: Service) -> None:
         self.service, self.waiting = service, dict[Future[Answer], Query]()  # in the order in which they came

@@ -1,4 +1,4 @@
-"""A request taken apart: the image in it, and how its answer is wanted."""
+"""Parsing a request, and encoding its answer."""
 
 from dataclasses import dataclass
 from typing import Any

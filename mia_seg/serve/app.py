@@ -1,4 +1,4 @@
-"""The service as an ASGI application. One batch computes at a time; other requests wait in line, or are sent away."""
+"""The service as an ASGI application. One batch is computed at a time; other requests wait, or get an error."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger("uvicorn.error")
 
 
 def build(service: Service, rules: Rules) -> FastAPI:
-    """The application; what it computes with ends with it."""
+    """The application. Its worker thread ends with it."""
     desk = Desk(service, rules)
 
     @asynccontextmanager
@@ -55,7 +55,7 @@ class Desk:
         self.line = Line(service)
 
     async def metadata(self, request: Request) -> dict[str, Any]:
-        """What the model takes and gives."""
+        """Names, types and shapes of the model's input and output."""
         self._admit(request)
         batch = self.service.batch
         batched = {"parameters": {"batch": batch, "note": BATCHED}} if batch > 1 else {}

@@ -19,7 +19,7 @@ SECRET, BYTES = "serve.secret", 32
 
 
 def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise: Noise, batch: int = 1) -> Service:
-    """The service. Raises MiaSegError naming the command that trains what is missing, and for batches of what draws."""
+    """The service. Raises MiaSegError if it is not trained, and for batches with a defense inside the network."""
     chosen = plugins.select(defenses, Defense, defense)
     if batch > 1 and isinstance(chosen.component, NetworkDefense):
         raise MiaSegError(
@@ -36,7 +36,7 @@ def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise:
 
 
 def secret_of(store: Store) -> bytes:
-    """What keys the noise of every service from this store: drawn once, so that a restart draws no other noise."""
+    """The secret key of the noise of all services from this store: drawn once, so a restart gives the same noise."""
     path = store.root / SECRET
     with writing(store.root):
         try:

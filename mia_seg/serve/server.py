@@ -1,4 +1,4 @@
-"""The process that serves: one port, until Ctrl-C or SIGTERM; what was begun is answered first."""
+"""The server process: one port, until Ctrl-C or SIGTERM. Requests in progress are answered first."""
 
 import signal
 import socket
@@ -16,7 +16,7 @@ LAST = 10  # seconds for what is being answered when the server is stopped
 
 
 class Server(uvicorn.Server):
-    """Says when it can be asked. A signal ends it with exit code 0: uvicorn would raise the signal once more."""
+    """Calls back once it is ready. A signal ends it with exit code 0; uvicorn would raise the signal again."""
 
     def __init__(self, service: Service, rules: Rules, ready: Callable[[], None]) -> None:
         # A client on this machine could give itself any address by X-Forwarded-For, and so pass the limit.

@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 class Stage(ABC, Generic[T]):
-    """One step: what shapes it, how it is made into a folder, and what is read back from there.
+    """One step of an audit: its inputs, how it is made into a folder, and what is read back from there.
 
-    `kind` is the store's folder. `inputs` are JSON values or other stages, whose digests stand for them: two stages of
-    equal inputs are the same artefact. `device`: it computes on the accelerator. `joint`: several devices share it.
+    kind: the folder in the store. inputs: JSON values or other stages, which enter by their digests. Two stages with
+    equal inputs are the same artefact. device: it computes on the accelerator. joint: several devices may share it.
     """
 
     kind: ClassVar[str]
@@ -26,7 +26,7 @@ class Stage(ABC, Generic[T]):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What a reader of the store knows it by; the digest follows it."""
+        """The name of its folder in the store, before the digest."""
 
     @abstractmethod
     def inputs(self) -> dict[str, Any]:
@@ -34,20 +34,20 @@ class Stage(ABC, Generic[T]):
 
     @abstractmethod
     def make(self, draft: Draft, workspace: Workspace) -> None:
-        """Write the content into `draft.folder`; what it needs is whole. State for resuming goes to `draft.scratch`."""
+        """Write the content into `draft.folder`. Its inputs are made. State to resume from goes to `draft.scratch`."""
 
     @abstractmethod
     def load(self, folder: Path) -> T:
-        """What a whole folder holds."""
+        """The content of a finished folder."""
 
     def check(self, workspace: Workspace) -> None:
-        """Raise MiaSegError for what this machine cannot do; asked of all that is missing before the first is made."""
+        """Raise MiaSegError if this machine cannot make it. Called for all missing stages before the first is made."""
         if self.device:
             workspace.check()
 
     @property
     def title(self) -> str:
-        """What a line on the screen calls it."""
+        """Its name on the screen."""
         return self.name
 
     @property
@@ -68,7 +68,7 @@ class Stage(ABC, Generic[T]):
 
     @property
     def built_on(self) -> tuple["Stage[Any]", ...]:
-        """The stages among the inputs as they were given: no digest is asked for, which would ask for theirs."""
+        """The stages among the inputs, found without computing any digest."""
         return tuple(_stages(self._given))
 
     @cached_property
@@ -90,7 +90,7 @@ class Stage(ABC, Generic[T]):
         return store.artefact(self.kind, self.name, self.settled)
 
     def value(self, store: Store) -> T:
-        """What it came to. Raises MiaSegError where a file of it was altered, or it was never made."""
+        """Its content, loaded. Raises MiaSegError if one of its files was altered, or if it was not made."""
         folder = self.artefact(store).check()
         with reading(folder):
             return self.load(folder)

@@ -23,11 +23,11 @@ from mia_seg.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class AskedModel(Stage[Answers]):
-    """What a model answered. scenes, part: whose scenes, and which; they need not be the model's own.
+    """Answers of a model to one part of some scenes, which need not be the model's own.
 
     repeats: how often each scene is asked about; the mean is kept.
-    transform: what is asked about in place of the scenes as they are (`mia_seg.query.transforms`).
-    own: what it predicts for a scene as it is stands in for the scene's labels.
+    transform: ask about transformed scenes instead (`mia_seg.query.transforms`).
+    own: the model's prediction for the untransformed scene replaces its labels.
     """
 
     kind = "answers"
@@ -90,7 +90,7 @@ class AskedModel(Stage[Answers]):
 
     @classmethod
     def make_together(cls, stages: Sequence[Self], drafts: Sequence[Draft], workspace: Workspace) -> None:
-        """Ask once about each scene; every defense keeps what it makes of the answer."""
+        """Ask once about each scene; every defense stores its own version of the answer."""
         first = stages[0]
         dataset, ids = first.ids(workspace.store)
         called = ", ".join(stage.defense.label for stage in stages)
@@ -121,7 +121,7 @@ class AskedModel(Stage[Answers]):
         return defense.release if isinstance(defense, AnswerDefense) else as_is
 
     def service(self, workspace: Workspace) -> Oracle:
-        """The model as its users meet it: behind a defense of either kind."""
+        """The model behind its defense, as users see it."""
         oracle, defense = self._oracle(workspace), self.defense.component
         return defense.wrap(oracle) if isinstance(defense, AnswerDefense) else oracle
 

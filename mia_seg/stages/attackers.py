@@ -36,7 +36,7 @@ class Seen:
     classes: CommonClasses | None = None
 
     def inputs(self) -> dict[str, Any]:
-        """What is there of it."""
+        """The stages that are set, by name."""
         given = {
             "audited": self.audited, "transforms": dict(self.transforms), "population": self.population,
             "difficulty": self.difficulty, "classes": self.classes,
@@ -47,11 +47,11 @@ class Seen:
 
     @property
     def asked(self) -> list[AskedModel]:
-        """Each pass over scenes that the model is asked about."""
+        """All stages for which the model is asked."""
         return [self.audited, *self.transforms.values(), *([self.population] if self.population else [])]
 
     def whole(self, store: Store) -> Answers:
-        """The answers with what stands beside them, in all classes."""
+        """The answers in all classes, with transforms, population and difficulty."""
         return replace(
             self.audited.value(store),
             transforms={name: asked.value(store).statistics for name, asked in self.transforms.items()},
@@ -60,9 +60,9 @@ class Seen:
         )
 
     def value(self, store: Store) -> Answers:
-        """What the attack is given: the whole, in the classes that both sides show; scenes without any are left out.
+        """What the attack is given: the answers in the classes of both sides, without scenes that show none of them.
 
-        Where no scene has labels none is: an attack that sees them needs none.
+        If no scene has labels, no scene is left out: the attack then needs no labels.
         """
         answers = self.whole(store)
         if self.audited.scenes.cut.unlabelled:
@@ -72,7 +72,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class FittedAttacker(Stage[Attacker]):
-    """An attack that has learnt from shadows. seen: one for each shadow, which is one or a whole fleet."""
+    """An attack fitted on shadows. seen: what it sees of each shadow, one or a whole fleet."""
 
     kind = "attackers"
     device = True

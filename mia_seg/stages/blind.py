@@ -1,4 +1,4 @@
-"""The blind control of a victim's split: what an attacker finds out who never sees the model."""
+"""The blind control of a victim's split: how well an attacker does who never sees the model."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FILE = "blind.json"
 
 @dataclass(frozen=True, eq=False)
 class BlindControl(Stage[dict[str, Any]]):
-    """As `controls.blind.blind` returns it. The victim says whose scenes; its weights are not needed."""
+    """The result of `controls.blind.blind` on the victim's scenes; its weights are not needed."""
 
     kind = "controls"
 

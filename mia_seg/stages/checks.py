@@ -1,4 +1,4 @@
-"""Whether what is asked for exists, is spelt right and belongs together: said before the first hour of training."""
+"""Checks of a request before any training: its names exist, and its parts fit together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ NO_POOL = (
     "attack out."
 )
 NO_LABELS = (
-    "Attack '{}' reads how well labels are predicted, and the scenes have none. Give their labels, or leave the attack "
+    "Attack '{}' compares predictions with labels, and the scenes have none. Give their labels, or leave the attack "
     "out."
 )
 CONTROL = "labels"  # what the patch attack's control sees: no model, and so no defense
@@ -40,7 +40,7 @@ CONTROL = "labels"  # what the patch attack's control sees: no model, and so no 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, read and checked: names of recipes, defenses and attacks."""
+    """A checked request: names of recipes, defenses and attacks."""
 
     victim: str
     shadow: str | None  # None: the screen, which asks the victim alone
@@ -49,7 +49,7 @@ class Request:
     repeats: int = 1
 
     def at(self, precision: Precision | None) -> "Request":
-        """The same with attackers that train in this precision, as far as they can; None: in that of the recipe."""
+        """The request with attackers that train in this precision, if they can; None: in the recipe's."""
         if precision is None:
             return self
         found = (replace(attack, component=_at(attack.component, precision)) for attack in self.attacks)
@@ -76,7 +76,7 @@ class Request:
 
 
 def screen(victim: str, defended: Sequence[str], *, attacked: Sequence[str], repeats: int = 1) -> Request:
-    """The request to look at a victim without a shadow, checked likewise."""
+    """The checked request of an audit without a shadow."""
     ours = victim_of(victim)
     found = Request(
         victim, None, _defenses(defended), tuple(plugins.select(attacks, Attack, a) for a in attacked), repeats
@@ -84,7 +84,7 @@ def screen(victim: str, defended: Sequence[str], *, attacked: Sequence[str], rep
     for attack in found.attacks:
         if not isinstance(attack.component, StatisticAttack):
             raise MiaSegError(
-                f"Attack '{attack.called}' learns from a shadow, and the screen has none. Leave it out, or run "
+                f"Attack '{attack.called}' learns from a shadow, and this audit has none. Leave it out, or run "
                 f"'mia-seg run {victim} SHADOW'."
             )
     if isinstance(ours, DoorRecipe):
@@ -93,13 +93,13 @@ def screen(victim: str, defended: Sequence[str], *, attacked: Sequence[str], rep
 
 
 def has_pool(attack: Selected[Attack], parts: Partition) -> None:
-    """What the attack compares with is there, as the data set was cut."""
+    """Raise MiaSegError if the attack needs a pool and the split has none."""
     if attack.component.needs_population and not parts.pool:
         raise MiaSegError(NO_POOL.format(attack.called))
 
 
 def has_labels(attack: Selected[Attack], cut: Cut) -> None:
-    """The scenes have the labels that the attack reads."""
+    """Raise MiaSegError if the attack needs labels and the scenes have none."""
     if attack.component.needs_labels and cut.unlabelled:
         raise MiaSegError(NO_LABELS.format(attack.called))
 
@@ -109,7 +109,7 @@ def _defenses(texts: Sequence[str]) -> tuple[Selected[Defense], ...]:
 
 
 def request(victim: str, shadow: str, defended: Sequence[str], *, attacked: Sequence[str], repeats: int = 1) -> Request:
-    """The request, once all that it names is known to be there, spelt right and of one piece."""
+    """The checked request. Raises MiaSegError for names that do not exist and for parts that do not fit together."""
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise MiaSegError(
             f"repeats = {plugins.shown(repeats)} is no number of times to ask about a scene. Give 1 or more."
@@ -134,7 +134,7 @@ def request(victim: str, shadow: str, defended: Sequence[str], *, attacked: Sequ
 
 
 def victim_of(name: str) -> VictimRecipe | DoorRecipe:
-    """A victim's recipe, once what it names as components is known to be there and spelt right."""
+    """A victim's recipe. Raises MiaSegError if it names a component or setting that does not exist."""
     found, path = recipes.load_victim(name), recipes.find("victim", name)
     if isinstance(found, DoorRecipe):
         door = plugins.from_section(doors, Door, found.door, where=f"{path}: [door]")
@@ -167,18 +167,18 @@ def recipe_of(kind: Kind, name: str) -> AuditedRecipe:
 
 
 def same_members(name: str, own: Partition, base: str, *, others: Partition) -> None:
-    """A training with synthetic features goes on with the scenes of the victim that they come from."""
+    """Raise MiaSegError if a training with synthetic features has other members than the victim it continues."""
     if own.members != others.members:
         raise MiaSegError(
-            f"'{name}' and '{base}', of which it has its features ([synthetic] of), train on other scenes. Give "
-            f"both the same [data] and [split]."
+            f"'{name}' goes on from '{base}' ([synthetic] of), but they train on different scenes. Give both the same "
+            f"[data] and [split]."
         )
 
 
 def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, victim: VictimRecipe | DoorRecipe) -> None:
-    """A shadow that asked a victim attacks that one, and both know the same classes. Raises MiaSegError.
+    """Raise MiaSegError if a shadow was made by asking another victim, or if both have other classes.
 
-    A fleet asked nobody: it attacks any victim of the same data, whose scenes `same_scenes` compares once they are cut.
+    A fleet asked no victim, so it attacks any victim of the same data; `same_scenes` compares their scenes later.
     """
     # Tuning with synthetic features goes on from a victim: the attacker may have asked that one.
     synthetic = victim.synthetic if isinstance(victim, VictimRecipe) else None
@@ -193,36 +193,36 @@ def check_match(shadow_name: str, shadow: ShadowRecipe, victim_name: str, *, vic
     own, others = shadow.dataset().classes(), victim.dataset().classes()
     if own != others:
         raise MiaSegError(
-            f"Shadow '{shadow_name}' knows {_few(own)} and victim '{victim_name}' {_few(others)}: the attack compares "
-            f"class by class. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
+            f"Shadow '{shadow_name}' has {_few(own)} and victim '{victim_name}' {_few(others)}. The attack needs the "
+            f"same classes. Merge the labels of both in [data], for street scenes into the 19 of Cityscapes."
         )
 
 
 def _check_data(name: str, shadow: ShadowRecipe, victim_name: str, *, victim: AuditedRecipe) -> None:
     if _unsized(shadow.dataset()) != _unsized(victim.dataset()):
         raise MiaSegError(
-            f"Fleet '{name}' is on other data than victim '{victim_name}'. Give both the same [data], but for size, or "
+            f"Fleet '{name}' has other data than victim '{victim_name}'. Give both the same [data], but for size, or "
             f"write a fleet for this victim."
         )
 
 
 def same_scenes(name: str, own: Partition, victim: str, *, others: Partition) -> None:
-    """A fleet's halves are of the scenes on which the victim is audited, whoever of them is its member."""
+    """Raise MiaSegError if the fleet's scenes, pool or groups differ from the victim's. Members may differ."""
     for part, what in (("audited", "audited scenes"), ("pool", "pool")):
         if strays := sorted({*getattr(own, part)} ^ {*getattr(others, part)}):
             raise MiaSegError(
-                f"Fleet '{name}' and victim '{victim}' differ in their {what}: {len(strays)} are of one alone "
-                f"('{strays[0]}' is one). Give both a [split] of the same scenes; who is a member may differ."
+                f"Fleet '{name}' and victim '{victim}' differ in their {what}: only one of them has {len(strays)} "
+                f"scenes ('{strays[0]}', for one). Give both a [split] of the same scenes; members may differ."
             )
     if strays := [i for i in own.audited if own.group[i] != others.group[i]]:
         raise MiaSegError(
-            f"Fleet '{name}' and victim '{victim}' group scenes otherwise ('{strays[0]}' is one): halves would take "
-            f"apart what belongs together. Give both the same [split] rule and block."
+            f"Fleet '{name}' and victim '{victim}' group scenes differently ('{strays[0]}', for one), so halves would "
+            f"divide groups. Give both the same [split] rule and block."
         )
 
 
 def same_canaries(name: str, own: Dataset, victim: str, *, others: Dataset) -> None:
-    """A fleet's models learn of a canary what the victim does."""
+    """Raise MiaSegError if the fleet has other canaries than the victim."""
     if own.origin().get("canaries") != others.origin().get("canaries"):
         raise MiaSegError(
             f"Fleet '{name}' and victim '{victim}' have other canaries. Give both the same [split] canaries and canary."
@@ -265,14 +265,14 @@ def _check_door(name: str, victim: DoorRecipe, asked: Request) -> None:
 
 
 def labels_only(recipe: AuditedRecipe) -> bool:
-    """Whether a victim answers labels, and no posterior can be had. Some doors know what they answer."""
+    """Whether a victim answers labels alone. Some doors know what they answer."""
     if not isinstance(recipe, DoorRecipe):
         return False
     return plugins.from_section(doors, Door, recipe.door, where="[door]").answers == "labels"
 
 
 def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
-    """Which of these attacks so many shadows are too few for, and what each says of it."""
+    """Attack -> error, for those that need more shadows than `models`."""
     found = {}
     for text in texts:
         method = plugins.parse(attacks, Attack, text)
@@ -285,12 +285,12 @@ def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
 
 
 def without_pool(texts: Sequence[str]) -> dict[str, str]:
-    """Which of these attacks compare with scenes that nobody trained on, and the sentence for where there are none."""
+    """Attack -> error, for those that need a pool."""
     return {text: NO_POOL.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_population}
 
 
 def needs_no_aid(name: str, objective: Objective) -> None:
-    """Members that are chosen by asking are known too late for an objective with teachers or scenes beside them."""
+    """Raise MiaSegError if an objective needs teachers or other scenes: members chosen by asking are known too late."""
     if objective.reference() or objective.taught_by(["a", "b"], {"a": "a", "b": "b"}, seed=0):
         raise MiaSegError(
             f"Shadow '{name}': its [objective] takes teachers or other scenes, and its members are known only once its "
@@ -299,16 +299,16 @@ def needs_no_aid(name: str, objective: Objective) -> None:
 
 
 def same_labels(cut: Cut, victim: str) -> None:
-    """What an attack has learnt on labelled scenes it cannot read of others."""
+    """Raise MiaSegError if the victim's scenes have no labels: attacks fitted on a shadow need them."""
     if cut.unlabelled:
         raise MiaSegError(
-            f"The scenes of victim '{victim}' have no labels, and what a shadow teaches reads them. Name them in its "
-            f"table, or look at it alone: mia-seg audit {victim}."
+            f"The scenes of victim '{victim}' have no labels, and attacks with a shadow need them. Name label files "
+            f"in its table, or audit it without a shadow: mia-seg audit {victim}."
         )
 
 
 def without_labels(texts: Sequence[str]) -> dict[str, str]:
-    """Which of these attacks read labels, and the sentence for where there are none."""
+    """Attack -> error, for those that need labels."""
     return {text: NO_LABELS.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_labels}
 
 

@@ -16,7 +16,7 @@ FILE = "classes.json"
 
 @dataclass(frozen=True, eq=False)
 class CommonClasses(Stage[list[int]]):
-    """The classes that occur in the labels of both sides: of the others an independent attacker cannot have learnt."""
+    """The classes that occur in the labels of both victim and shadow; adversary A2 cannot learn of any other."""
 
     kind = "classes"
 

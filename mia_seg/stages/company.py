@@ -1,4 +1,4 @@
-"""What an objective reads beside the members, as stages: its teachers, and scenes of no part of the split."""
+"""An objective's further inputs, as stages: its teachers, and scenes outside the split."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from mia_seg.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class Accompanied:
-    """teachers: trained before. reference: scenes that join each batch, or are trained on `instead` of the members."""
+    """teachers: trained before. reference: scenes that join each batch, or `instead` replace the members."""
 
     teachers: tuple[TrainedModel, ...]
     reference: Cut | None

@@ -1,4 +1,4 @@
-"""Models that exist already, behind a door: looked at closely before anything is concluded from what they answer."""
+"""Models that exist already, behind a door. Their answers are checked on ten scenes before any attack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ FILE = "verified.json"
 
 @dataclass(frozen=True, eq=False)
 class ExistingModel(ModelStage[Verified]):
-    """A victim behind a door; making it asks about ten of its scenes and refuses what cannot be right.
+    """A victim behind a door. Making this stage asks about ten scenes, and raises MiaSegError for wrong answers.
 
     content: hashes of the files behind the door.
     """

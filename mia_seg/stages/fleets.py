@@ -1,4 +1,4 @@
-"""What a fitted attack on a fleet holds of the fleet itself: read, measured and kept."""
+"""A fleet's audit of its own recipe: from a fitted attack's readings to files in reports."""
 
 import json
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ from mia_seg.store import Store, digest, replace, shortened, writing
 def request(
     name: str, attacked: Sequence[str], models: int | None = None, *, defended: Sequence[str] = (UNDEFENDED.label,)
 ) -> Request:
-    """What a fleet's own audit asks for, checked.
+    """The checked request of a fleet's own audit.
 
-    models: how many of its models are looked at; None: all. Raises MiaSegError for one shadow and for attacks that need
-    no fleet.
+    models: how many of its models to use; None: all. Raises MiaSegError for a single shadow and for attacks that use no
+    fleet.
     """
     adversary = checks.shadow_of(name).adversary
     if not isinstance(adversary, Fleet):
@@ -47,15 +47,15 @@ def request(
     for attack in found.attacks:
         if not isinstance(attack.component, FleetAttack):
             raise MiaSegError(
-                f"Attack '{attack.called}' does not compare with many shadows, so a fleet says nothing of it. Choose "
-                f"one that does: base, calibration, lira, rmia."
+                f"Attack '{attack.called}' does not use many shadows, so a fleet cannot measure it. Choose one that "
+                f"does: base, calibration, lira, rmia."
             )
         attack.component.check_shadows(models or adversary.models)
     return found
 
 
 def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
-    """Each model of the fleet the victim in turn; with what it was made from."""
+    """The audit in which each model of the fleet is the victim in turn, with digests of what it was made from."""
     stage = one.fitted
     attacker, answers = stage.value(store), stage.seen[0].value(store)
     assert isinstance(attacker, FleetAttacker), "refused before"
@@ -70,10 +70,10 @@ def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
 
 
 def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared]:
-    """A fleet as arms, by the defense that its models answer behind; attacks are the same behind each.
+    """Defense -> the fleet to be compared, with an arm for each attack.
 
-    Whoever has whole answers can do to them what a defense of answers does. So without a defense all that was rehearsed
-    behind such ones is within an attacker's reach, and behind one what was rehearsed behind it.
+    An attacker who has undefended answers can apply to them any defense that changes only the answer. So without a
+    defense all attacks behind such defenses are within reach, and behind a defense those that were run behind it.
     """
     by_defense: dict[str, list[Rehearsed]] = {}
     for one in rehearsed:
@@ -130,16 +130,16 @@ def _arms(alike: Sequence[Rehearsed], store: Store, *, canaries: bool = False) -
 
 
 def write_compared(reports: Path, facts: dict[str, Any]) -> list[Path]:
-    """How trainings compare at equal gaps: `reports/arms.[<defense>.]<attack>[+<attack>].s<seed>.fleet.json`, a PNG."""
+    """Write a comparison of trainings: `reports/arms.[<defense>.]<attack>[+<attack>].s<seed>.fleet.json`, and a PNG."""
     first = facts["plain"][0]
     attacks = shortened("+".join(slug(attack) for attack in first["digests"]["attackers"]))
     return _put(reports / _name("arms", first, attacks), facts, png=arms_png(facts))
 
 
 def write(reports: Path, found: FleetAudit) -> list[Path]:
-    """The facts as JSON, a line a group as CSV, a figure.
+    """Write an audit's facts as JSON, its groups as CSV, and a figure.
 
-    They are `reports/<victim>/<shadow>.[<defense>.]<attack>.s<seed>.fleet.json` and so on.
+    Files: `reports/<victim>/<shadow>.[<defense>.]<attack>.s<seed>.fleet.json` and so on.
     """
     facts = found.facts
     name = _name(shortened(facts["shadow"]), facts, slug(facts["attack"]))

@@ -16,7 +16,7 @@ from mia_seg.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class TrainedGenerator(Stage[Path]):
-    """The generator of a model. recipe: the model's, with the `[generator]` that is asked for."""
+    """The generator of a model. recipe: the model's, with the requested `[generator]`."""
 
     kind = "generators"
     device = True
@@ -64,7 +64,7 @@ class TrainedGenerator(Stage[Path]):
         return gan.set_aside(parts.members, parts.group, share, seed=self.model.seed)
 
     def paired(self, store: Store) -> WithGenerator:
-        """The trained network with its generator; what the service draws is keyed by the generator's digest."""
+        """The trained network with its generator, whose digest is the key of z."""
         network, model = self.model.network(store), self.model
         drawn = gan.load(self.recipe, network, model.classes, path=self.value(store), model=model.digest)
         return WithGenerator(network, drawn, self.digest)

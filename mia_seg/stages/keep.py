@@ -1,4 +1,4 @@
-"""What a run drops once it has served: shadows' weights and answers, so that a large fleet fits a disk."""
+"""Deleting shadows' weights and answers during a run, so that a large fleet fits on a disk."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ Keep = Literal["all", "answers", "statistics"]
 
 
 class Dropping:
-    """Told of stages as they are made, it drops those of fleets that nothing in the plan needs any more.
+    """Called with each stage that is made, it deletes those of fleets that nothing in the plan needs any more.
 
-    keep: 'answers' drops shadows' weights; 'statistics' their answers too, once attackers have read what they need. The
-    first shadow's answers stay, because every result tells its utility.
+    keep: 'answers' deletes shadows' weights; 'statistics' also their answers, once attackers have read them. The first
+    shadow's answers stay, because every result gives its mIoU.
     """
 
     def __init__(self, plan: Plan, keep: Keep, say: Say) -> None:
@@ -55,7 +55,7 @@ def _is_fleet(result: Measured) -> bool:
 
 
 def anew(plan: Plan) -> str:
-    """What was made before, is not kept and is needed again; '' for nothing."""
+    """A sentence on stages that were made, deleted and are needed again; '' for none."""
     again = [step for step in plan.steps() if step.state == "missing" and step.exact]
     if not again:
         return ""

@@ -1,4 +1,4 @@
-"""The labels of a cut's scenes, looked at once before anything is trained: what has none is left out by name."""
+"""Checks of the labels of all scenes before training; scenes without a label are left out by name."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,9 +19,9 @@ SEVERAL = 5  # names in a sentence
 def labelled(cut: Cut, workspace: Workspace) -> Cut:
     """The cut without the scenes that have no labelled pixel at the recipe's size: they have no loss.
 
-    Where there are no labels at all it is the whole cut. Reads every label file once in a store's life. Raises
-    MiaSegError where too many values mean nothing to the data set, where the members' labels show one class, and where
-    a part is left without scenes.
+    If there are no labels at all, the whole cut is returned. Each label file is read once, and remembered in the store.
+    Raises MiaSegError for too many values without a class, if the members' labels show only one class, and if a part
+    is left without scenes.
     """
     if not cut.content or not any(cut.content.values()):  # scenes that are made have the labels that they are made with
         return cut

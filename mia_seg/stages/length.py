@@ -1,7 +1,7 @@
-"""How long a plan takes at the very least: a run of months is asked about before it begins.
+"""A lower bound on the time of a plan: a run of months needs confirmation before it begins.
 
-What earlier runs took counts where the journal tells it. For the rest steps, questions and pixels are counted, at
-rates that no device of today reaches.
+Times of earlier runs come from the store's journal. Otherwise steps, queries and pixels are counted, at rates that no
+device reaches today.
 """
 
 from collections.abc import Hashable, Iterator
@@ -35,14 +35,14 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True)
 class Work:
-    """So many steps, questions or patches, and the pixels of each."""
+    """A number of steps, queries or patches, and the pixels of each."""
 
     count: int
     noun: str
     pixels: int
 
     def seconds(self, device: str) -> float:
-        """At the least, on --device."""
+        """A lower bound on the seconds it takes on a device."""
         accelerated = device != "cpu" and torch.accelerator.is_available()
         a_count, a_pixel = ON_DEVICE if accelerated else ON_CPU
         return self.count * (a_count + self.pixels * a_pixel)
@@ -55,7 +55,7 @@ def check(plan: Plan, workspace: Workspace, *, yes: bool) -> None:
 
 
 def warning(plan: Plan, workspace: Workspace) -> str:
-    """How long a plan takes, and what of it takes longest; '' for one of less than a month."""
+    """A sentence on how long a plan takes, and which stage takes longest; '' for less than a month."""
     found = list(_costs(plan, workspace))
     total = sum(seconds for seconds, _, _ in found)
     if total <= MOST_DAYS * DAY:

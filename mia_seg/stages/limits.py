@@ -1,4 +1,4 @@
-"""What a training or an attack would refuse, what no memory holds and no budget pays: said before the first hour."""
+"""Checks before a run: batches and patches fit, the memory suffices, a service's budget pays for the queries."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ from mia_seg.workspace import Workspace
 
 
 def check(plan: Plan, workspace: Workspace) -> None:
-    """Raise MiaSegError for the first stage to be made that can not be."""
+    """Raise MiaSegError for the first missing stage that cannot be made."""
     for stage in plan.missing:
         if isinstance(stage, TrainedModel):
             check_training(stage.title, stage.recipe, len(scenes_of(stage.scenes, "members")), classes=stage.classes)
@@ -41,7 +41,7 @@ def check(plan: Plan, workspace: Workspace) -> None:
 
 
 def held(stage: Stage[Any], workspace: Workspace) -> int:
-    """Bytes of memory that a process takes at the least to make a stage."""
+    """A lower bound on the bytes of memory to make a stage."""
     if isinstance(stage, TrainedModel):
         scenes, dataset = scenes_of(stage.scenes, "members"), stage.dataset
         decoded = memory.of_scenes(dataset.shape(workspace.data_root, scenes[0]), len(scenes))
@@ -56,7 +56,7 @@ def held(stage: Stage[Any], workspace: Workspace) -> int:
 
 
 def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_root: Path | None) -> None:
-    """Raise MiaSegError for what keeps a recipe from being run as it is, once its scenes are known to be there."""
+    """Raise MiaSegError if a recipe whose scenes exist cannot be run: batches, patches, memory."""
     if not isinstance(recipe, Recipe):
         return
     dataset = recipe.dataset()
@@ -74,7 +74,7 @@ def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_roo
 
 
 def check_training(title: str, recipe: Recipe, scenes: int, *, classes: int) -> None:
-    """So many scenes fill a batch, and the memory holds it."""
+    """Raise MiaSegError if the scenes do not fill a batch, or if a step does not fit into memory."""
     train = recipe.train
     Steps(scenes, train).check(title)
     what = f"{title}: [train] batch = {train.batch} and crop = {list(train.crop)}, in {classes} classes,"
@@ -84,7 +84,7 @@ def check_training(title: str, recipe: Recipe, scenes: int, *, classes: int) -> 
 def check_patches(
     method: PatchResNet50, dataset: Dataset, ids: Sequence[str], *, stride: int, data_root: Path | None
 ) -> None:
-    """Every answer holds a patch, and the memory holds those that are looked at together."""
+    """Raise MiaSegError if an answer is smaller than a patch, or if a batch of patches does not fit into memory."""
     for scene_id in ids:
         cells = tuple(-(-side // stride) for side in dataset.shape(data_root, scene_id))
         if cells[0] < method.patch[0] or cells[1] < method.patch[1]:

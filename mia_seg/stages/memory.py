@@ -1,6 +1,6 @@
-"""Bytes that must be there at the very least, against those that this machine has.
+"""Lower bounds on memory, compared with what this machine has.
 
-A part of what is really needed is counted: what is refused could not run, and what is not may still be too much.
+Only a part of the real need is counted: what is refused cannot run, but what passes may still be too much.
 """
 
 from functools import cache
@@ -27,7 +27,7 @@ def room() -> int:
 
 
 def check(what: str, held: int, fix: str) -> None:
-    """Raise MiaSegError where so many bytes are more than there are."""
+    """Raise MiaSegError if `held` bytes are more than there are. what, fix: the error's beginning and end."""
     if held > room():
         raise MiaSegError(
             f"{what} takes {held / 1e9:,.1f} GB of memory at the least, and this machine has {room() / 1e9:,.1f} GB. "
@@ -36,7 +36,7 @@ def check(what: str, held: int, fix: str) -> None:
 
 
 def lacking(error: Exception, title: str) -> str:
-    """The sentence for an allocation that failed, on the processor or a device; '' for any other error."""
+    """The error message for a failed allocation, on the CPU or a device; '' for any other error."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
     if not known:
         return ""

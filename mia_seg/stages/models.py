@@ -31,21 +31,21 @@ CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one ep
 
 
 class Teacher(Protocol):
-    """What a training with synthetic features takes beside its scenes: `mia_seg.stages.synthetic` has it."""
+    """What a training with synthetic features needs besides its scenes; `mia_seg.stages.synthetic` implements it."""
 
     @property
     def base(self) -> "TrainedModel":
         """The model whose weights it begins with."""
 
     def inputs(self) -> dict[str, Any]:
-        """What shapes the features that are drawn."""
+        """The inputs that shape the drawn features."""
 
     def source(self, workspace: Workspace, fabric: Fabric) -> train.Source | None:
-        """Where features come from; None for the control that draws none."""
+        """The source of features; None for the control that draws none."""
 
 
 class ModelStage(Stage[T]):
-    """A model that is asked, with the scenes whose membership it settles. seed: that of its recipe and of queries."""
+    """A model that can be asked, with scenes that it did or did not train on. seed: of its recipe and of queries."""
 
     recipe_name: str
     recipe: Recipe | DoorRecipe
@@ -70,7 +70,7 @@ class ModelStage(Stage[T]):
         """It as a service. scenes: the scene that each key is of."""
 
     def partition(self, store: Store) -> Partition:
-        """Who is who among its scenes."""
+        """Its members, non-members and pool."""
         return self.scenes.partition(store)
 
 
@@ -78,7 +78,7 @@ Model = ModelStage[Any]
 
 
 class Aids(Protocol):
-    """What an objective reads beside the members: `mia_seg.stages.company` has it."""
+    """An objective's inputs besides the members; `mia_seg.stages.company` implements it."""
 
     @property
     def teachers(self) -> "Sequence[TrainedModel]":
@@ -96,10 +96,10 @@ class Aids(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel(ModelStage[Path]):
-    """A segmenter trained on the members of its scenes. seed: the recipe's; weight_seed: that of its own weights.
+    """A segmenter trained on the members of its scenes. seed: of the recipe. weight_seed: of its first weights.
 
-    start: a model whose weights it begins with. pretrained: hashes of files that its backbone begins with. aids: what
-    its objective reads beside the members.
+    start: a model whose weights it begins with. pretrained: hashes of the backbone's weight files. aids: its
+    objective's inputs besides the members.
     """
 
     device = True
@@ -118,12 +118,12 @@ class TrainedModel(ModelStage[Path]):
 
     @property
     def kind(self) -> str:  # type: ignore[override]
-        """Victims and shadows lie apart."""
+        """ "victims" or "shadows": the folder in the store."""
         return self.role
 
     @property
     def classes(self) -> int:
-        """How many classes it tells apart."""
+        """The number of its classes."""
         return len(self.dataset.classes())
 
     def inputs(self) -> dict[str, Any]:
@@ -188,18 +188,18 @@ class TrainedModel(ModelStage[Path]):
 
     @property
     def special(self) -> dict[str, Any]:
-        """What of its training is not the plain one: [objective] and [update], where they are given."""
+        """[objective] and [update], if the recipe gives them: {} for plain training."""
         shaping = self.recipe.shaping()
         return {section: shaping[section] for section in ("objective", "update") if section in shaping}
 
     def spent(self) -> Spent | None:
-        """What is proven of its training; of a shadow whose members are yet to be chosen, nothing."""
+        """The privacy proven of its training; None if nothing is, or if a shadow's members are not chosen yet."""
         return train.update_of(self.recipe).spent(self._terms()) if isinstance(self.scenes, Cut) else None
 
     def seconds(self, store: Store) -> float | None:
-        """How long the steps of its training took, those of its teachers included, by their logs.
+        """Seconds of the steps of its training and its teachers', by their logs; None if a log is not kept.
 
-        None where one of these is not kept. Waiting between a kill and the next run is not counted.
+        Waiting between a kill and the next run is not counted.
         """
         made = self.artefact(store)
         rows = train.read_log(made.path) if made.whole else [{}]

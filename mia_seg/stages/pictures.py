@@ -1,4 +1,4 @@
-"""What the images of a cut show: each is decoded once, before anything is trained."""
+"""Hashes of the images of a cut. Each image is decoded once, before anything is trained."""
 
 from dataclasses import replace
 
@@ -17,10 +17,10 @@ READER = f"{VERSION} pillow-{PIL.__version__} imagehash-{imagehash.__version__}"
 
 
 def seen(cut: Cut, workspace: Workspace) -> Cut:
-    """The cut with its pictures told by what they show at the size that their files have, whatever files these are.
+    """The cut with its pictures identified by their pixels at stored size, in whatever files they are.
 
-    Decodes every image once in a store's life. Raises MiaSegError for one that cannot be read, or changes meanwhile.
-    Scenes that are made and not read stay as they are.
+    Each image is decoded once and remembered in the store. Generated scenes stay as they are. Raises MiaSegError for an
+    image that cannot be read, or changes meanwhile.
     """
     read = [i for i, content in cut.content.items() if content]
     rows = Memo(workspace.store.root / "fingerprints.json").of(

@@ -15,7 +15,7 @@ State = Literal["whole", "missing", "unused"]
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of a plan, and what an earlier run says of its cost: seconds and bytes, None where none was like it."""
+    """A stage of a plan, and its cost in an earlier run, seconds and bytes; None if no earlier stage was like it."""
 
     stage: Stage[Any]
     state: State
@@ -26,7 +26,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a request comes to in a store."""
+    """All stages of a request, and which of them exist in a store."""
 
     targets: tuple[Stage[Any], ...]
     store: Store
@@ -48,11 +48,11 @@ class Plan:
 
     @property
     def missing(self) -> list[Stage[Any]]:
-        """What is to be made, in order."""
+        """The stages to be made, in order."""
         return [stage for stage in self.stages if self.states[key(stage)] == "missing"]
 
     def is_whole(self, stage: Stage[Any]) -> bool:
-        """Whether a stage of the plan was there when the plan was made."""
+        """Whether a stage existed when the plan was made."""
         return self.states[key(stage)] == "whole"
 
     def steps(self) -> list[Step]:
@@ -69,7 +69,7 @@ class Costs:
 
     @classmethod
     def of(cls, journal: Sequence[dict[str, Any]]) -> "Costs":
-        """The latest row of each stage stands for it; the latest of a name or kind for its likes."""
+        """From a journal. The latest row counts for each stage, and for stages of the same name or kind."""
         rows = {}
         for row in journal:
             for place in _places(row["kind"], row["name"], row["digest"]):
@@ -77,9 +77,9 @@ class Costs:
         return cls(rows)
 
     def like(self, stage: Stage[Any]) -> tuple[float | None, int | None, bool]:
-        """Seconds, bytes, and whether they are this very stage's.
+        """Seconds and bytes, and whether they are of this very stage.
 
-        What computes on a device costs what its own recipe makes it cost: another one's says nothing of it.
+        The cost of a stage that computes on a device depends on its recipe, so other recipes do not count.
         """
         places = _places(stage.kind, stage.name, stage.digest)[: 2 if stage.device else 3]
         found = next((place for place in places if place in self.rows), None)
@@ -87,14 +87,14 @@ class Costs:
 
 
 def key(stage: Stage[Any]) -> str:
-    """What tells stages apart: two recipes may say the same, and each has its own folder by its own name."""
+    """The identity of a stage: digest and name. Two recipes with equal content each have a folder."""
     return f"{stage.kind}/{stage.name}-{stage.digest}"
 
 
 def in_order(targets: Sequence[Stage[Any]]) -> Iterator[Stage[Any]]:
-    """The targets and all that they need, depth first; no recursion, because a graph may be deeper than the stack.
+    """The targets and all stages that they need, depth first; no recursion, as a graph may be deeper than the stack.
 
-    A stage is asked for its digest once those that it was given have theirs.
+    A stage's digest is computed after those of its inputs.
     """
     entered: set[int] = set()  # by identity: two equal stages are told apart until their digests are known
     done: set[str] = set()

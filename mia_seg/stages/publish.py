@@ -1,4 +1,4 @@
-"""What a request leaves below reports/: a copy of every result, and the scores of the generators that it used."""
+"""Copying results, and the scores of generators that they used, from the store to reports/."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from mia_seg.workspace import Workspace
 
 
 def publish(stages: Sequence[Measured], workspace: Workspace) -> tuple[tuple[Result, ...], tuple[Path, ...]]:
-    """The results that are whole and their files, in order; a file that says the same already is left as it is."""
+    """The results that exist, and their files, in order; unchanged files are not written again."""
     plan = Plan(tuple(stages), workspace.store)
     for stage in plan.stages:
         if isinstance(stage, TrainedGenerator) and stage.model.role == "victims" and plan.is_whole(stage):

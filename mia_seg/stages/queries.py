@@ -1,4 +1,4 @@
-"""What models behind doors will be asked: counted, and held against a service's budget, before anything is sent."""
+"""The queries of a plan to models behind doors, counted and compared with a budget before any is sent."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -20,7 +20,7 @@ from mia_seg.workspace import Workspace
 
 @dataclass(frozen=True)
 class Question:
-    """One image under one key. scene: None for an example of the owner's; windows: queries that it takes."""
+    """One image under one key. scene: None for an example of the owner's. windows: how many queries it takes."""
 
     scene: str | None
     key: int
@@ -29,7 +29,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Queries:
-    """What a plan asks of one model at most. door: its name; kept: what it keeps of answers that were paid for."""
+    """The most queries of a plan to one model. door: its name. kept: the answers that were paid for."""
 
     door: str
     questions: Sequence[Question]
@@ -37,12 +37,12 @@ class Queries:
 
     @property
     def count(self) -> int:
-        """All of them, without repeats of what gets no answer."""
+        """The number of queries, without retries after failures."""
         return sum(question.windows for question in self.questions)
 
     @cached_property
     def there(self) -> int:
-        """How many need not be sent again: they were answered under the same key."""
+        """How many are answered already, under the same key."""
         if self.kept is None:
             return 0
         answered = self.kept.answered()
@@ -61,7 +61,7 @@ class Queries:
 
 
 def queries(plan: Plan, data_root: Path | None) -> list[Queries]:
-    """One for every model behind a door that is asked. What a door keeps is asked once, all else each time."""
+    """The queries of a plan, for each model behind a door. Answers that a door keeps count once, others each time."""
     found: dict[Hashable, tuple[str, list[Question], Kept | None]] = {}
     for model, questions in _asked(plan, data_root):
         kept = model.door.kept(plan.store.root / ASKED)
@@ -71,7 +71,7 @@ def queries(plan: Plan, data_root: Path | None) -> list[Queries]:
 
 
 def check(plan: Plan, workspace: Workspace) -> None:
-    """Raise MiaSegError for a budget that cannot pay for all that is still to be sent."""
+    """Raise MiaSegError if a budget does not pay for all queries that are still to be sent."""
     for found in queries(plan, workspace.data_root):
         kept, lacking = found.kept, found.count - found.there
         if kept and kept.left is not None and lacking > kept.left:

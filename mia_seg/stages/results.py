@@ -1,4 +1,4 @@
-"""Results: what an attacker's scores come to once the victim's membership is joined back."""
+"""Results: an attacker's scores, joined with the victim's membership and measured."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -46,9 +46,9 @@ PAIRS = 10  # near twins that a result names
 
 @dataclass(frozen=True, eq=False)
 class Measured(Stage[Result]):
-    """One cell of the grid, measured. seen: what the attacker sees of the victim.
+    """The result of one attack on one defense. seen: what the attacker sees of the victim.
 
-    adversary: what the attacker knows, and how it came by its shadow. undefended: what a defended victim answers
+    adversary: what the attacker knows, and how it chose its shadow's members. undefended: answers of a defended victim
     without its defense.
     """
 
@@ -115,7 +115,7 @@ class Measured(Stage[Result]):
 
     @property
     def queries(self) -> int:
-        """Scenes that the attacker asked the victim about, those included that its members were chosen from."""
+        """The number of scenes that the attacker asked the victim about, also to choose its shadow's members."""
         chosen = self.shadow.scenes
         choosing = _count(chosen.answers) if isinstance(chosen, ShadowMembers) else 0
         return choosing + sum(asked.questions * _count(asked) for asked in self.seen.asked)

@@ -1,4 +1,4 @@
-"""Running a plan: the one place that says what is ready, tells of it, and knows of other processes."""
+"""Running a plan: which stages can be made next, here or by an engine, and what became of each."""
 
 import time
 from abc import ABC, abstractmethod
@@ -20,13 +20,13 @@ POLL = 1.0  # seconds
 
 
 def silent(did: str, stage: Stage[Any]) -> None:
-    """Tell nobody."""
+    """Ignore what became of a stage."""
     del did, stage
 
 
 @dataclass
 class Outcome:
-    """What became of a plan. failed: what each stage that failed said, by key; left: keys of those that need one."""
+    """The outcome of a run. failed: key -> error of each failed stage. left: keys of stages that need a failed one."""
 
     plan: Plan
     first: bool = True  # whether this is the first of several processes, which alone has all in hand
@@ -34,7 +34,7 @@ class Outcome:
     left: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raise MiaSegError saying what failed, if anything did."""
+        """Raise MiaSegError naming what failed, if anything did."""
         if not self.failed:
             return
         sentences = list(dict.fromkeys(self.failed.values()))
@@ -49,7 +49,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a batch ended. made: digests of what was made there. said: why it failed. again: another try is worth it."""
+    """How a batch ended. made: digests of the stages made. said: why it failed. again: whether to try once more."""
 
     made: frozenset[str] = frozenset()
     said: str = ""
@@ -57,7 +57,7 @@ class Ending:
 
 
 class Engine(ABC):
-    """Where batches of stages are made. width: how many at once. elsewhere: in processes that show nothing here."""
+    """Makes batches of stages. width: how many at once. elsewhere: in other processes, which print nothing here."""
 
     width: float = 1
     elsewhere: ClassVar[bool] = True
@@ -68,13 +68,13 @@ class Engine(ABC):
             stage.check(workspace)
 
     def takes(self, batch: Batch) -> bool:
-        """Whether there is room for a batch beside those that are made now; always where there are none."""
+        """Whether a batch can start beside the running ones; always True if there are none."""
         del batch
         return True
 
     @abstractmethod
     def start(self, batch: Batch) -> None:
-        """Begin with stages of which all that they need is whole."""
+        """Start making a batch; all its inputs exist."""
 
     @abstractmethod
     def ended(self) -> tuple[Batch, Ending]:
@@ -102,11 +102,11 @@ class Here(Engine):
 
 
 def run(plan: Plan, workspace: Workspace, say: Say = silent, *, engine: Engine | None = None) -> Outcome:
-    """Make what is missing; where a stage fails, go on with those that do not need it.
+    """Make all missing stages. If a stage fails, go on with those that do not need it.
 
-    engine: where; None: in this process. Raises MiaSegError before the first where the machine cannot do one of them,
-    Stopped where a scheduler asks to, and Unwritable where the store takes no more. Of several processes that share a
-    training the first makes all; the others join what several devices share.
+    engine: makes the stages; None: this process. Raises MiaSegError, before the first, if this machine cannot make one;
+    Stopped if a scheduler asks to stop; Unwritable if the store cannot be written. Of several processes that share a
+    training, the first makes all stages, and the others join those that several devices share.
     """
     outcome, missing, engine = Outcome(plan, rank() == 0), plan.missing, engine or Here(workspace, say)
     engine.check(missing, workspace)
@@ -186,7 +186,7 @@ def _note(batch: Batch, ending: Ending, outcome: Outcome, *, say: Say) -> None:
 
 
 def make(batch: Batch, workspace: Workspace, say: Say = silent) -> Ending:
-    """Make stages that share a pass, in this process. Raises Stopped, Unwritable, and what is no user's mistake."""
+    """Make stages that share a pass, in this process. Raises Stopped, Unwritable, and errors in mia-seg itself."""
     store = workspace.store
     by_place = {stage.artefact(store).path: stage for stage in batch}
 

@@ -1,4 +1,4 @@
-"""Scenes as inputs: which ones, and what is in their files. A folder's path and a file's name are no content."""
+"""Scenes as inputs of stages: ids and contents of files. Paths of folders and names of files do not count."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,30 +20,30 @@ Part = Literal["members", "audited", "pool", "membership"]
 
 
 class Divided(Protocol):
-    """Scenes divided into members, non-members and a pool, now (`Cut`) or by a stage (`ShadowMembers`)."""
+    """Scenes divided into members, non-members and pool: already (`Cut`), or by a later stage (`ShadowMembers`)."""
 
     @property
     def dataset(self) -> Dataset:
-        """The data set that they are of."""
+        """The data set of the scenes."""
 
     @property
     def cut(self) -> "Cut":
-        """Where they were cut from a data set."""
+        """The cut of a data set that they come from."""
 
     def given(self, part: Part) -> Any:
-        """What stands for a part among the inputs of a stage."""
+        """The value that represents a part among a stage's inputs."""
 
     def partition(self, store: Store) -> Partition:
-        """Who is who; a stage must have settled it."""
+        """The members, non-members and pool; a stage that decides them must be made."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A partition of some scenes. content: what a scene's files hold, by id; pictures: what its image alone shows.
+    """A partition of some scenes.
 
-    looks: that coarsely (`Fingerprint.look`), of scenes that are read; those that are made have none.
-    labels: what their label values came to. left_out: scenes of each part that have no labelled pixel, and so no loss.
-    unlabelled: no scene has labels, by what the data set says.
+    content: id -> hash of a scene's files. pictures: id -> what identifies its image. looks: id -> `Fingerprint.look`,
+    for scenes that are read. labels: counts of their label values. left_out: part -> scenes without a labelled pixel,
+    which have no loss. unlabelled: the data set has no labels.
     """
 
     dataset: Dataset
@@ -61,7 +61,7 @@ class Cut:
         return self
 
     def given(self, part: Part) -> str:
-        """A digest: of settings, ids and content for scenes; of ids, sides and groups for "membership"."""
+        """A digest: of settings, ids and contents for a part; of ids, sides and groups for "membership"."""
         return self._digests[part]
 
     def partition(self, store: Store) -> Partition:
@@ -69,23 +69,23 @@ class Cut:
         return self.parts
 
     def pictures_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """What tells pictures apart, by id."""
+        """id -> what identifies its picture."""
         return {i: self.pictures[i] for i in ids}
 
     def with_parts(self, parts: Partition) -> "Cut":
-        """The same scenes, divided otherwise."""
+        """The cut with another partition."""
         return replace(self, parts=parts)
 
     def with_twins_together(self) -> "Cut":
-        """The same scenes, those that show one picture in one group.
+        """The cut with scenes of the same picture in one group.
 
-        Groups are drawn whole: a model that trains on some of these scenes has no picture on both its sides.
+        Groups are drawn whole, so a model that trains on some of these scenes has no picture on both sides.
         """
         return self.with_parts(replace(self.parts, group=_joined(self.parts.group, self.pictures)))
 
     @cached_property
     def near_twins(self) -> list[tuple[str, str]]:
-        """The members that look like a non-member, each with the one most like it; the pairs most alike first."""
+        """Pairs of a member and the non-member that looks most like it; the most similar pairs first."""
         members, others = (self._looks_of(ids) for ids in (self.parts.members, self.parts.nonmembers))
         return near_twins(members, others)
 
@@ -120,9 +120,9 @@ def _sides(parts: Partition) -> list[list[Any]]:
 
 
 def read_cut(dataset: Dataset, parts: Partition, data_root: Path | None, *, content: Content) -> Cut:
-    """The cut with what its files hold, each file read once and no more than that ever, while it stays as it is.
+    """The cut with hashes of its files. Each file is read once, and again only when it has changed.
 
-    Its pictures are told by their files; `stages.pictures.seen` tells them by what they show.
+    Pictures are identified by their files; `stages.pictures.seen` identifies them by their pixels.
     """
     ids = [*parts.members, *parts.nonmembers, *parts.pool]
     files = [dataset.files(data_root, i) for i in ids]
@@ -133,10 +133,10 @@ def read_cut(dataset: Dataset, parts: Partition, data_root: Path | None, *, cont
 
 
 def check_parts(cut: Cut, whose: str) -> None:
-    """No picture lies in two parts of a split, whatever its files are called. Raises MiaSegError naming some.
+    """Raise MiaSegError if a picture is in two parts of a split, under whatever names; it names some.
 
-    Within one part a picture may lie twice: a member that was trained on twice is a member. Models that are to train on
-    some of a part have it in one group (`Cut.with_twins_together`).
+    A picture may be twice in one part: a member that was trained on twice is a member. Models that train on some scenes
+    of a part have both in one group (`Cut.with_twins_together`).
     """
     pictures = {name: cut.pictures_of(getattr(cut.parts, name)) for name in PARTS}
     found = {(a, b): exact_twins(pictures[a], pictures[b]) for a, b in combinations(PARTS, 2)}
@@ -149,7 +149,7 @@ def check_parts(cut: Cut, whose: str) -> None:
 
 
 def check_apart(mine: dict[str, str], theirs: dict[str, str], what: str) -> None:
-    """Two lists of pictures (by id) have none in common, whatever they call it. Raises MiaSegError naming some."""
+    """Raise MiaSegError if two lists (id -> picture) share a picture, under whatever ids; it names some."""
     both = exact_twins(mine, theirs)
     if both:
         raise MiaSegError(f"{what} share {_told(both)}. Make the lists disjoint.")

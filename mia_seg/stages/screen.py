@@ -1,4 +1,4 @@
-"""Attackers without a shadow: what a model gives away by itself, found out by someone who knows its members."""
+"""Attacks without a shadow: the auditor knows the members of the own model, and chooses thresholds on them."""
 
 import json
 from dataclasses import dataclass, replace
@@ -25,10 +25,9 @@ VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class CrossFitted(Stage[Attacker]):
-    """A statistic of the victim's answers, with the threshold of each scene chosen on the other half of the scenes.
+    """A statistic of the victim's answers. The threshold of each scene is chosen on the other half of the scenes.
 
-    Whoever audits a model of their own knows its members and needs no shadow to choose a threshold by. No scene's
-    threshold knows its own membership.
+    So no scene's threshold depends on its own membership.
     """
 
     kind = "attackers"
@@ -48,17 +47,17 @@ class CrossFitted(Stage[Attacker]):
 
     @property
     def shadow_name(self) -> str:
-        """What stands in a shadow's place in results."""
+        """The word that replaces a shadow's name in results."""
         return "screen"
 
     @property
     def shadows(self) -> tuple[Model, ...]:
-        """What thresholds are chosen on."""
+        """The models on which thresholds are chosen: the victim."""
         return (self.victim,)
 
     @property
     def seen(self) -> tuple[Seen, ...]:
-        """What is known of that."""
+        """What is seen of these models."""
         return (self.told,)
 
     def inputs(self) -> dict[str, Any]:
@@ -97,10 +96,10 @@ class CrossFittedAttacker(Attacker):
 
 
 def crossed(scores_N: np.ndarray, known: Membership, seed: int) -> np.ndarray:
-    """The threshold of each scene [N]: the best one on the other half. Halves hold whole groups of both sides alike.
+    """The threshold of each scene [N]: the best one on the other half. Halves hold whole groups of both sides evenly.
 
-    Where a side is a single group there is no other half to learn from: every scene takes the median of all scores,
-    which knows no membership.
+    If a side is a single group, there is no other half: every scene gets the median of all scores, which depends on no
+    membership.
     """
     first_N, rng = np.zeros(len(scores_N), bool), np.random.default_rng(seed)
     for side in (known.members_N, ~known.members_N):

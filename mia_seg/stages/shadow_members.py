@@ -28,7 +28,7 @@ VERSION = 1
 class ShadowMembers(Stage[Partition]):
     """Adversary A1's members: the scenes of its pool that the victim is surest of, `count` of them.
 
-    It makes members easier than non-members; `choose = "random"` is the control. answers: the victim's to the pool.
+    Such members are easier than non-members; `choose = "random"` is the control. answers: the victim's to the pool.
     """
 
     kind = "shadow_members"
@@ -45,7 +45,7 @@ class ShadowMembers(Stage[Partition]):
 
     @property
     def cut(self) -> Cut:
-        """The pool with what else was cut."""
+        """The cut that the pool belongs to."""
         return self.pool
 
     @property
@@ -67,16 +67,16 @@ class ShadowMembers(Stage[Partition]):
         return Partition(**json.loads((folder / FILE).read_text(encoding="utf-8")))
 
     def given(self, part: Part) -> Any:
-        """The stage itself with the part's name: what it settles is known once it is made."""
+        """The stage itself with the part's name, because the ids are known only once it is made."""
         return {"of": self, "part": part}
 
     def partition(self, store: Store) -> Partition:
-        """The members, and the non-members that the rest of the pool are."""
+        """The members, and the rest of the pool as non-members."""
         return self.value(store)
 
 
 def scenes_of(scenes: Divided, part: Part) -> list[str]:
-    """The ids of a part. Of members that are yet to be chosen: as many of the pool, of which they are part."""
+    """The ids of a part. If members are not chosen yet: as many ids of the pool."""
     if isinstance(scenes, ShadowMembers):
         pool = scenes.pool.parts.pool
         return pool[: scenes.count] if part == "members" else pool
@@ -85,7 +85,7 @@ def scenes_of(scenes: Divided, part: Part) -> list[str]:
 
 
 def check_room(shadow: str, cut: Partition, adversary: A1) -> None:
-    """Refuse to choose so many members that no non-members are left."""
+    """Raise MiaSegError if so many members are chosen that no non-members are left."""
     block = max(Counter(cut.group[i] for i in cut.pool).values(), default=1)
     if isinstance(adversary.members, int) and adversary.members + block > len(cut.pool):
         raise MiaSegError(
@@ -106,7 +106,7 @@ def drawn(cut: Partition, count: int, seed: int) -> Partition:
 
 
 def kept_apart(ranking: Sequence[str], cut: Partition, count: int) -> Partition:
-    """Members from the front of a ranking of the pool's groups, and who is left as a non-member."""
+    """Members from the front of a ranking of the pool's groups, and the rest as non-members."""
     return _rest(fill(ranking, cut, cut.pool, count=count), cut)
 
 
@@ -125,7 +125,8 @@ def halves(cut: Partition, models: int, seed: int) -> list[Partition]:
     groups = sorted({cut.group[i] for i in audited})
     if len(groups) < 2:
         raise MiaSegError(
-            f"A fleet trains on halves, and the audited scenes are {len(groups)} group. Give more scenes."
+            f"A fleet trains on halves of the audited scenes, and these are {len(groups)} group. Raise [split] "
+            f"members and nonmembers, or make its groups smaller."
         )
     found = []
     for pair in range(models // 2):

@@ -1,4 +1,4 @@
-"""What a graph begins with: scenes and weights on disk, by what is in their files."""
+"""The inputs of the graph from disk: scenes and weights, by the content of their files."""
 
 from collections.abc import Callable, Hashable
 from functools import wraps
@@ -25,7 +25,7 @@ R = TypeVar("R", bound=AuditedRecipe)
 
 
 def once(build: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """A method that builds a thing only once for the same arguments, as long as its object lives."""
+    """Decorate a method to cache its results for the lifetime of its object."""
 
     @wraps(build)
     def found(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -62,9 +62,9 @@ class Sources:
         return found
 
     def more(self, base: Cut, name: str, settings: Synthetic) -> Cut:
-        """Scenes with layouts beyond a victim's members: of none of its parts, or of another data set.
+        """Scenes for further layouts: outside all parts of a victim's split, or of another data set.
 
-        Those that an audit asks about would be half members by their labels.
+        The labels of audited scenes would make these half members.
         """
         dataset, parts = base.dataset, base.parts
         # Of another data set too: [synthetic.data] may name the same one, resized.
@@ -121,4 +121,6 @@ class Sources:
 
 def _check_labelled(cut: Cut, whose: str) -> None:
     if cut.unlabelled:
-        raise MiaSegError(f"The data of {whose} have no labels, and training needs them. Name them in the table.")
+        raise MiaSegError(
+            f"The data of {whose} have no labels, and training needs them. Name label files in the table."
+        )

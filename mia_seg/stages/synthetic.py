@@ -1,4 +1,4 @@
-"""Training with synthetic features (thesis 6.2): where a model's stage has them from."""
+"""Training with synthetic features (thesis 6.2): the stages that they come from."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from mia_seg.workspace import Workspace
 
 @dataclass(frozen=True, eq=False)
 class Taught:
-    """What training with synthetic features takes: the generator that draws them, and scenes with more layouts."""
+    """The inputs of training with synthetic features: the generator that draws them, and scenes with more layouts."""
 
     settings: Synthetic
     generator: TrainedGenerator
@@ -30,13 +30,13 @@ class Taught:
         return self.generator.model
 
     def inputs(self) -> dict[str, Any]:
-        """What shapes the features that are drawn."""
+        """The inputs that shape the drawn features."""
         settings = self.settings.model_dump(mode="json", exclude_defaults=True, exclude={"of", "data"})
         more = None if self.more is None else self.more.given("audited")
         return {"synthetic": settings, "generator": self.generator, "more": more}
 
     def source(self, workspace: Workspace, fabric: Fabric) -> Source | None:
-        """Where features come from; None for the control that draws none."""
+        """The source of features; None for the control that draws none."""
         if not self.settings.share:
             return None
         base, store = self.base, workspace.store

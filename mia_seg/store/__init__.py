@@ -1,7 +1,7 @@
-"""Artefacts on disk: folders whose names hold the digest of all that shaped them, whole from the moment they appear.
+"""The store: artefacts on disk, in folders named by the digest of their inputs. A folder that exists is complete.
 
-An artefact is written into a sibling folder under a name of its own, brought to the disk, and renamed into place; who
-finds the place taken uses what is there. `made.json` keeps the inputs, and size and SHA-256 of every file.
+An artefact is written into a temporary folder beside its place, flushed to the disk, and renamed. A process that finds
+the place taken uses what is there. `made.json` keeps the inputs, and size and SHA-256 of every file.
 """
 
 import errno
@@ -57,7 +57,7 @@ def digest(parts: object) -> str:
 
 
 def seed_of(seed: int, epoch: int, what: str) -> int:
-    """48 bits for one use of the seed in one epoch."""
+    """A 48-bit seed for one use of the seed in one epoch."""
     return int(digest([seed, epoch, what]), 16)
 
 
@@ -67,7 +67,7 @@ def _canonical(parts: object) -> str:
 
 @dataclass(frozen=True)
 class Artefact:
-    """A folder of a store and what shapes its content (JSON)."""
+    """A folder of a store, with the inputs that shape its content (JSON)."""
 
     store: "Store"
     kind: str
@@ -81,12 +81,12 @@ class Artefact:
 
     @property
     def path(self) -> Path:
-        """Where it lies, whether or not it is there."""
+        """Its folder, whether or not it exists."""
         return self.store.root / self.kind / f"{shortened(self.name)}-{self.digest}"
 
     @property
     def whole(self) -> bool:
-        """Whether it is there. Raises MiaSegError where what lies there was made from something else."""
+        """Whether it exists. Raises MiaSegError if its folder was made from other inputs."""
         self.store.check_format()
         try:
             made = self._made()
@@ -100,9 +100,9 @@ class Artefact:
         return True
 
     def check(self) -> Path:
-        """The folder, once every file in it is known to be as it was written. Raises MiaSegError naming another.
+        """The folder, after comparing every file with its hash. Raises MiaSegError naming an altered file.
 
-        A file is read for that once a process, and again when it has changed.
+        Each file is read for this once a process, and again when it has changed.
         """
         if not self.whole:
             raise MiaSegError(f"{self.path} is not there. Run the command that makes it again.")
@@ -120,7 +120,7 @@ class Artefact:
 
     @property
     def scratch(self) -> Path:
-        """Where state to resume from lies while it is made."""
+        """The folder of the state to resume from, while it is made."""
         return self.store.root / WORK / f"{self.kind}-{self.digest}"
 
     def _made(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Draft:
 
     @property
     def scratch(self) -> Path:
-        """A folder for state to resume from, which survives a kill and goes once the artefact is whole."""
+        """A folder for state to resume from. It survives a kill, and is removed once the artefact is complete."""
         self.artefact.scratch.mkdir(parents=True, exist_ok=True)
         return self.artefact.scratch
 
@@ -161,16 +161,16 @@ class Store:
     root: Path
 
     def artefact(self, kind: str, name: str, inputs: dict[str, Any]) -> Artefact:
-        """Where `kind` keeps what `inputs` shape, whether or not it exists yet."""
+        """The artefact of a kind that these inputs shape, whether or not it exists."""
         return Artefact(self, kind, name, inputs)
 
     def make(
         self, artefacts: Sequence[Artefact], build: Build, waiting: Callable[[Artefact], None] | None = None
     ) -> list[Artefact]:
-        """Let `build` fill the drafts of those that are not whole, put each in its place, and say which were made here.
+        """Make the artefacts that do not exist: `build` fills their drafts. Returns those that were made here.
 
-        waiting: called where another process is at work on one. Raises Unwritable where the disk takes no more. A store
-        that has all of them is not written to.
+        waiting: called if another process is making one. Raises Unwritable if the disk cannot be written. If all exist,
+        nothing is written.
         """
         self.check_format()
         lacking = _lacking(artefacts)
@@ -186,7 +186,7 @@ class Store:
             return self._fill(drafts, build) if drafts else []
 
     def journal(self) -> list[dict[str, Any]]:
-        """What each artefact cost that was made here: {kind, name, digest, seconds, bytes}, the oldest first."""
+        """The cost of each artefact made in this store: {kind, name, digest, seconds, bytes}, the oldest first."""
         try:
             lines = (self.root / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -194,7 +194,7 @@ class Store:
         return [row for row in map(_row, lines) if row]
 
     def check_format(self) -> None:
-        """Refuse a store that a later version wrote."""
+        """Raise MiaSegError for a store that a later version wrote."""
         if self._format > FORMAT:
             raise MiaSegError(
                 f"{self.root} was written by a later version of mia-seg (format {self._format}; this one knows "
@@ -262,7 +262,7 @@ def _clear(artefact: Artefact) -> None:
 
 
 def stale_drafts(kind: Path, name: str = "") -> list[Path]:
-    """Drafts below a kind's folder (of one artefact) whose process, one of this host, is no more."""
+    """Drafts below a kind's folder (or of one artefact) whose process on this host has ended."""
     found = []
     for folder in kind.glob(f".{glob.escape(name) if name else '*'}.{_host()}.*.part"):
         pid = folder.name.split(".")[-3]
@@ -316,8 +316,8 @@ def _check_free(target: Path) -> None:
     """Refuse what lies in the place of an artefact, before hours go into making it."""
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise MiaSegError(
-            f"{target} is in the way: it has no {MADE}, so that it is no artefact. Remove it and run the same command "
-            f"again."
+            f"{target} is in the way: it has no {MADE}, so it is no artefact of mia-seg. Remove it and run the "
+            f"same command again."
         )
 
 
@@ -356,7 +356,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def upkeep_command(what: str, root: Path) -> str:
-    """'mia-seg store rm victims/a-0123' as it has to be typed for this store, wherever it lies."""
+    """'mia-seg store rm victims/a-0123', with the option --store if this store needs it."""
     return f"mia-seg store {what}" + ("" if root == USUAL else f" --store {shlex.quote(str(root))}")
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: hashes, replacement in one step, the sentence for a disk that takes no more."""
+"""Writing files atomically, hashing them, and errors for disks that cannot be written."""
 
 import errno
 import hashlib
@@ -22,10 +22,9 @@ UNMADE = {errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP}  # a folder that cannot
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk, or a file where a folder should be, into one sentence.
+    """Raise Unwritable for a full or read-only disk, or a file where a folder should be.
 
-    path: what is written, a file or a folder with all below it. An error that names a file elsewhere passes: a list of
-    scenes that may not be read says nothing of the store.
+    path: the file or folder that is written. Errors that name a file elsewhere pass, as they do not concern the store.
     """
     try:
         yield
@@ -41,7 +40,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """Turn what a damaged artefact makes its readers raise into one sentence."""
+    """Turn errors of reading a damaged artefact into a MiaSegError that names its folder."""
     try:
         yield
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, SafetensorError) as error:
@@ -67,9 +66,9 @@ def _about(error: OSError, path: Path) -> bool:
 
 
 def shortened(name: str) -> str:
-    """A name for files of at most 100 bytes; of a longer one the beginning and eight hex digits that tell it apart.
+    """A name of at most 100 bytes: a longer one is cut, and eight hex digits keep it distinct.
 
-    A file system takes 255 bytes, and more than one name goes into some of a file's. A short name stays as it is.
+    File systems allow 255 bytes, and some file names contain several names.
     """
     raw = name.encode()
     if len(raw) <= LONGEST:
@@ -78,7 +77,7 @@ def shortened(name: str) -> str:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one."""
+    """Write JSON atomically: a reader sees the old file or the complete new one."""
     replace(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -102,7 +101,7 @@ def hash_of(path: Path) -> str:
 
 
 def settle(path: Path) -> None:
-    """Bring a file or folder to the disk itself: a rename that comes later never shows it empty."""
+    """Flush a file or folder to the disk, so that a later rename never shows it empty."""
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

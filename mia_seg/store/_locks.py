@@ -1,4 +1,4 @@
-"""Locks that save double work. No artefact rests on one: without one, the same is made twice and dropped once."""
+"""Locks that avoid double work. Without them an artefact may be made twice, and one copy is dropped."""
 
 import errno
 import time

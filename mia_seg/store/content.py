@@ -1,4 +1,4 @@
-"""What is in files: SHA-256 of each, read once and remembered for as long as the file stays as it is."""
+"""SHA-256 of files, read once and remembered until the file changes."""
 
 import json
 import os
@@ -19,7 +19,7 @@ Key = tuple[int, int, int, int]  # size, times of change of content and of state
 
 
 class Content:
-    """Hashes of files. cache: the JSON file that keeps them from one process to the next; None: nothing is kept."""
+    """Hashes of files. cache: the JSON file that keeps them between processes; None: nothing is kept."""
 
     def __init__(self, cache: Path | None) -> None:
         self.cache, self._fresh = cache, False
@@ -40,7 +40,7 @@ class Content:
         return [str(found[path]) for path in paths]
 
     def save(self) -> None:
-        """Keep what was found. A store that takes no more loses nothing but time."""
+        """Write the hashes to the cache. If that fails, only time is lost."""
         if self.cache is None or not self._fresh:
             return
         both = _read(self.cache) | self._known  # another process may have kept other files meanwhile

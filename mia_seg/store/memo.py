@@ -1,4 +1,4 @@
-"""What was once found out about files, kept from one process to the next."""
+"""Findings about files, kept between processes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ MANY = 100  # from so many on there is a bar
 
 
 class Memo:
-    """Findings by the digest of what they are about. cache: the JSON file that keeps them."""
+    """digest -> finding. cache: the JSON file that keeps them."""
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
         self._known = _read(cache)
 
     def of(self, keys: Sequence[str], find: Callable[[int], Any], title: str) -> list[Any]:
-        """What is known by each key, JSON; the k-th that is not is found by `find(k)`, in threads, and kept."""
+        """The finding of each key, as JSON. Unknown ones are found by `find(place in keys)`, in threads, and kept."""
         lacking = [k for k, key in enumerate(keys) if key not in self._known]
         with ThreadPoolExecutor(THREADS) as pool:
             found = pool.map(find, lacking)

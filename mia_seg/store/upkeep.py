@@ -1,4 +1,4 @@
-"""Upkeep of a store: what lies there, whether it is as it was written, and what nothing needs any more."""
+"""Upkeep of a store: list its folders, verify them, and find what is no longer needed."""
 
 import json
 import os
@@ -52,14 +52,14 @@ class Entry:
 
     @property
     def lock(self) -> Path:
-        """The lock of who makes it."""
+        """The lock of the process that makes it."""
         name = self.path.name if self.state == "scratch" else f"{self.kind}-{self.digest}"
         return self.path.parents[1] / LOCKS / f"{name}.lock"
 
 
 @dataclass(frozen=True)
 class Needless:
-    """What may go: folders, and files of locks. spared: why every whole artefact stays; empty where only some do."""
+    """What may be removed: folders, and lock files. spared: why all finished artefacts stay; empty if they need not."""
 
     entries: list[Entry]
     locks: list[Path]
@@ -75,7 +75,7 @@ def entries(store: Store) -> list[Entry]:
 
 
 def damaged(store: Store) -> Iterator[tuple[Entry, str]]:
-    """Each whole artefact that is not as it was written, and what is wrong; every file is read."""
+    """Each finished artefact with an altered file, and the error; every file is read."""
     whole = [entry for entry in entries(store) if entry.state == "whole"]
     for entry in track(whole, "reading artefacts", len(whole)):
         if sentence := _fault(store, entry):
@@ -83,10 +83,10 @@ def damaged(store: Store) -> Iterator[tuple[Entry, str]]:
 
 
 def needless(store: Store, reports: Path, older_than: float = 0.0) -> Needless:
-    """What no result needs and no process works on, left alone for so many days.
+    """What no result needs, no process works on, and nobody changed for `older_than` days.
 
-    Needed is what a result below `reports` names or came from, and state to resume from for what is not there yet.
-    Raises MiaSegError for a file below `reports` that cannot be read, because it may name more.
+    Needed are artefacts that a result below `reports` was made from, and state of unfinished ones. Raises MiaSegError
+    for a file below `reports` that cannot be read, because it may need more.
     """
     found, published = entries(store), _published(reports)
     whole = {entry.digest for entry in found if entry.state == "whole"}
@@ -107,9 +107,9 @@ def needless(store: Store, reports: Path, older_than: float = 0.0) -> Needless:
 
 
 def remove(store: Store, entries: Sequence[Entry], locks: Sequence[Path] = ()) -> list[Entry]:
-    """Take folders and files of locks away, but for what a process works on by now; the folders that went.
+    """Remove folders and lock files, unless a process works on them; returns the removed folders.
 
-    A folder is gone from its place before anything in it is touched.
+    A folder is renamed away before anything in it is deleted.
     """
     with writing(store.root):
         gone = [entry for entry in entries if _remove(entry)]
@@ -121,13 +121,13 @@ def remove(store: Store, entries: Sequence[Entry], locks: Sequence[Path] = ()) -
 
 
 def drop(store: Store, artefact: Artefact) -> None:
-    """Take an artefact away if it is there and no process works on it."""
+    """Remove an artefact if it exists and no process works on it."""
     if artefact.path.is_dir():
         remove(store, [_entry(artefact.kind, artefact.path)])
 
 
 def named(store: Store, names: Sequence[str]) -> list[Entry]:
-    """The entries `<kind>/<folder>`. Raises MiaSegError for one that is not there, or that a process works on."""
+    """The entries named `<kind>/<folder>`. Raises MiaSegError if one does not exist, or if a process works on it."""
     there = {entry.label: entry for entry in entries(store)}
     wanted = list(dict.fromkeys(name.rstrip("/") for name in names))
     for name in wanted:

@@ -80,10 +80,10 @@ def train(
 ) -> None:
     """Train the recipe's segmenter on `scenes`; write weights and `log.csv` into `folder`.
 
-    scratch: where the state to resume from lies until then; None: `folder`. start: weights to begin with. company: what
-    the objective takes beside the scenes. Resumes from the last saved step; on the CPU a resumed run ends with the same
-    bits as an unbroken one. Raises MiaSegError where the scenes do not fill a batch, where devices cannot share one,
-    and, with the state saved, Stopped where a scheduler asks the job to stop. Of several processes the first writes.
+    scratch: folder of the state to resume from; None: `folder`. workers: reading processes. start: weights to begin
+    with. company: the objective's inputs besides the scenes. Resumes from the last saved step; on the CPU a resumed run
+    ends with the same bits as an uninterrupted one. Raises MiaSegError if the scenes do not fill a batch, or if devices
+    cannot share one; Stopped, with the state saved, if a scheduler asks to stop. Of several processes the first writes.
     """
     place = scratch or folder
     training = Training(
@@ -116,7 +116,7 @@ def load_network(recipe: Recipe, classes: int, path: Path) -> Network:
 
 
 class Training:
-    """What one training works on, and how far it has come."""
+    """One training: its network, data and optimisers, and how far it is."""
 
     def __init__(
         self, recipe: Recipe, scenes: Scenes, *, seed: int, folder: Path, fabric: Fabric, workers: int, title: str,
@@ -142,7 +142,7 @@ class Training:
         )  # fmt: skip
 
     def prepare(self, start: Path | None) -> None:
-        """Draw or load the weights, go to where the last run stopped, place all on the device."""
+        """Draw or load the weights, restore the saved state if there is one, and move all to the device."""
         self.network = _made.fresh_network(self.recipe, self.classes, self.seed)
         if start is not None:
             take_weights(
@@ -173,7 +173,7 @@ class Training:
         self.optimizers: Optimizers = dict(zip(optimizers, wrapped, strict=True))
 
     def epoch(self, asked: list[str]) -> dict[str, Any]:
-        """What is left of the running epoch; its row of the log. `asked`: signals that ask to stop."""
+        """Train the rest of the running epoch; returns its row of the log. asked: signals that ask to stop."""
         done, epoch = self.done, self.done.epochs
         self.crops.epoch, self.shares.epoch, self.shares.first = epoch, epoch, done.steps
         start_noise(self.seed, epoch)
@@ -201,7 +201,9 @@ class Training:
         faults = [part for part in parts if isinstance(part, MiaSegError)]
         # One that left alone would let the others wait for it.
         if self.plan.world > 1 and self._sum(torch.tensor(float(len(faults)), device=self.fabric.device)).item():
-            faults.append(MiaSegError(f"{self.title}: another process cannot read a scene, and says which."))
+            faults.append(
+                MiaSegError(f"{self.title}: another process cannot read a scene. Its own error names the file.")
+            )
         if faults:
             raise faults[0]
         placed = [
@@ -294,7 +296,7 @@ class Training:
 
     @torch.no_grad()
     def check_answer(self) -> None:
-        """Raise MiaSegError where the trained network answers with no numbers: no loss follows the last step."""
+        """Raise MiaSegError if the trained network's answers are not finite, as no loss follows the last step."""
         self.network.eval()
         broken = self.last is not None and not bool(self.network(self.last).isfinite().all())
         self._stop_all(broken, "the network's answer is not finite")
@@ -357,7 +359,7 @@ class Training:
 
 
 def seconds_a_step(recipe: Recipe, classes: int, fabric: Fabric) -> float:
-    """Seconds that a training step takes here, without the reading of scenes: the second of two on black images."""
+    """Seconds of a training step on this machine, without reading scenes: the second of two steps on black images."""
     goal = _made.goal_of(recipe, _made.fresh_network(recipe, classes, 0).train(), classes, ids=["black"])
     run, *optimizers = fabric.setup(goal, *optimizers_of(goal, recipe.train).values())
     shape = (recipe.train.batch // recipe.train.accumulate, *recipe.train.crop)

@@ -1,4 +1,4 @@
-"""What a training takes beside its scenes: teachers, scenes of no part of the split, synthetic features."""
+"""A training's inputs besides its scenes: teachers, scenes outside the split, synthetic features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from mia_seg.train._source import Source
 
 @dataclass(frozen=True)
 class Company:
-    """teachers: in the order of the objective's lists. beside: scenes of which as many join each batch. source: of
+    """teachers: in the order of the objective's lists. beside: scenes, as many of which join each batch. source: of
     synthetic features that join it.
     """
 
@@ -32,7 +32,7 @@ class Company:
         return self.teachers
 
     def drawn(self, settings: Train, count: int, key: tuple[int, int, str]) -> Part | None:
-        """So many crops of scenes beside, drawn by the key alone, with replacement; None where there are none."""
+        """`count` crops of scenes beside, drawn with replacement by the key; None if there are no such scenes."""
         if self.beside is None:
             return None
         stream = torch.Generator().manual_seed(seed_of(*key))

@@ -14,7 +14,7 @@ BLACK = (0, 0, 0)
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented crops; the draw of each depends on seed, epoch and scene alone, whatever the number of workers."""
+    """Augmented crops. Each draw depends only on seed, epoch and scene, not on the number of workers."""
 
     def __init__(self, scenes: Scenes, settings: Train, seed: int) -> None:
         self.scenes, self.settings, self.seed, self.epoch = scenes, settings, seed, 0
@@ -33,7 +33,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 def crop(scene: Scene, settings: Train) -> tuple[Tensor, Tensor]:
     """A randomly scaled, cropped and mirrored view: float [3, *crop] in 0..1 and int64 [*crop].
 
-    What a scene lacks below and to the right has the colour `fill` and the label IGNORE.
+    A scene smaller than the crop is padded below and to the right by the colour `fill` and the label IGNORE.
     """
     factor = settings.scale[0] + (settings.scale[1] - settings.scale[0]) * torch.rand(()).item()
     stored = scene.labels_HW.shape

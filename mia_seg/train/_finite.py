@@ -1,4 +1,4 @@
-"""A training that blows up ends at the step that shows it, before anything of it is kept."""
+"""Checks that end a diverging training at the step that shows it, before any weights are kept."""
 
 import math
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ SMALLEST_SCALE = 1e-4
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training stands. section: of the recipe, whose lr is to be lowered."""
+    """The step at which a training is. section: of the recipe, whose lr the error says to lower."""
 
     title: str
     step: int  # counted from 1

@@ -1,4 +1,4 @@
-"""Crops read beside the training, in processes of their own; what goes wrong there is said here in one sentence."""
+"""Reading crops in worker processes during training, and turning their failures into MiaSegError."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ class _Told(Dataset[tuple[Tensor, Tensor, int] | MiaSegError]):
 
 
 def load_crops(crops: Crops, shares: Shares, *, workers: int, pinned: bool) -> DataLoader[Any]:
-    """Batches of crops, and the first MiaSegError in place of a batch with a scene that cannot be read."""
+    """A loader of batches of crops. A batch with a scene that cannot be read is replaced by its MiaSegError."""
     # A generator of its own: what a loader draws for its workers is not to shift the dropout noise.
     return DataLoader(
         _Told(crops), batch_sampler=shares, num_workers=workers, generator=torch.Generator(), pin_memory=pinned,
@@ -41,7 +41,7 @@ def load_crops(crops: Crops, shares: Shares, *, workers: int, pinned: bool) -> D
 
 @contextmanager
 def reading_scenes(loader: DataLoader[Any], title: str) -> Iterator[Iterator[Any]]:
-    """A pass over the batches, whose processes end with it. Raises MiaSegError where one ends before its time."""
+    """A pass over the batches; its worker processes end with it. Raises MiaSegError if one dies."""
     batches = iter(loader)
     try:
         yield batches

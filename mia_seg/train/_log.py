@@ -1,4 +1,4 @@
-"""What a training says of itself while it runs."""
+"""What a training logs while it runs."""
 
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""What a recipe's sections make: network, goal and update."""
+"""Building network, goal and update from a recipe's sections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ def goal_of(recipe: Recipe, network: Network, classes: int, *, ids: Sequence[str
 
 
 def update_of(recipe: Recipe) -> Update:
-    """How the recipe's gradients become a step."""
+    """The recipe's `[update]`: how gradients become a step."""
     return plugins.from_section(updates, Update, recipe.update, where="[update]")
 
 

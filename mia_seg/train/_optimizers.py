@@ -1,4 +1,4 @@
-"""What takes the steps: SGD for the segmenter, an Adam for each helper, all under the poly schedule."""
+"""Optimisers: SGD for the segmenter, Adam for each helper, all under the poly schedule."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -32,21 +32,21 @@ def optimizers_of(goal: Goal, settings: Train) -> Optimizers:
 
 
 def keep_statistics(network: Network) -> None:
-    """Batch norms go on with the statistics that they have."""
+    """Freeze the statistics of all batch norms."""
     for module in network.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
 
 
 def set_rate(optimizers: Optimizers, rate: float) -> None:
-    """The segmenter's base rate; others are multiples of it."""
+    """Set the learning rate of all optimisers from the segmenter's base rate, of which others are multiples."""
     for optimizer in optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
 
 
 def train_alone(stage: Stage, modules: Mapping[str, nn.Module]) -> None:
-    """From here on gradients reach what the stage trains, and nothing else."""
+    """Let gradients reach what the stage trains, and nothing else."""
     for name, module in modules.items():
         module.requires_grad_(name in stage.trains)
 
@@ -66,7 +66,7 @@ def state_of(goal: Goal, optimizers: Optimizers) -> dict[str, Tensor]:
 
 
 def load_state_of(goal: Goal, optimizers: Optimizers, tensors: dict[str, Tensor]) -> None:
-    """Bring weights and moments to where `state_of` found them."""
+    """Load what `state_of` returned."""
     goal.network.load_state_dict(below(tensors, "model."))
     goal.helpers.load_state_dict(below(tensors, "helper."))
     for name, parameter in goal.network.named_parameters():
@@ -82,7 +82,7 @@ def load_state_of(goal: Goal, optimizers: Optimizers, tensors: dict[str, Tensor]
 
 
 def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names begin with the prefix, without it."""
+    """The tensors whose names begin with the prefix, under names without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -1,4 +1,4 @@
-"""Which scenes a step takes: one order for every number of devices, and each device's share of it."""
+"""The order of scenes in training, the same for any number of devices, and each device's share of it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ Drawing = Callable[[tuple[int, int, str]], Iterator[list[int]] | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How many steps a training has, and how the `batch` scenes of each are dealt out.
+    """How many steps a training has, and how the `batch` scenes of each are divided among devices.
 
-    A last batch of few scenes would break batch normalisation of a 1x1 bin: what does not fill a batch waits for
-    another epoch. Where the recipe counts steps, the last epoch may be cut short.
+    A last batch of few scenes would break batch normalisation of a 1x1 bin, so scenes that do not fill a batch are left
+    to other epochs. If the recipe counts steps, the last epoch may be shorter.
     """
 
     scenes: int

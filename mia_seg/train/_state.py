@@ -1,4 +1,4 @@
-"""What a training leaves on disk while it runs: its state, to go on from, and its log."""
+"""Files of a running training: the state to resume from, and the log."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ STOPPING = (signal.SIGTERM, signal.SIGUSR1)  # what schedulers send before they 
 
 @dataclass
 class Done:
-    """How far a training has come: whole epochs with their log, and the sums of the running one."""
+    """Progress of a training: the log of finished epochs, and the sums of the running one."""
 
     classes: int
     epochs: int = 0
@@ -66,7 +66,7 @@ def save_state(folder: Path, goal: Goal, optimizers: Optimizers, *, done: Done, 
 
 
 def restore(folder: Path, goal: Goal, optimizers: Optimizers, *, done: Done, fabric: Fabric) -> None:
-    """Bring all to the point where the last state was saved, if there is one."""
+    """Load the last saved state, if there is one."""
     if not (folder / STATE).is_file():
         return
     with safe_open(folder / STATE, "pt") as file:
@@ -83,7 +83,7 @@ def restore(folder: Path, goal: Goal, optimizers: Optimizers, *, done: Done, fab
 
 
 def resume_noise(done: Done, fabric: Fabric) -> None:
-    """Set the generators to where the saved state found them."""
+    """Restore the random number generators from the saved state."""
     if "cpu" in done.noise:
         torch.set_rng_state(done.noise["cpu"])
     if "cuda" in done.noise and fabric.device.type == "cuda":
@@ -105,7 +105,7 @@ def write_log(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_weights(folder: Path, network: nn.Module, recipe: Recipe, *, seed: int) -> None:
-    """The weights, with the settings that made them beside."""
+    """Write the weights, with the settings that made them in the file's metadata."""
     shaping = recipe.shaping()
     shaping["train"].pop("start", None)  # a name; the same weights under another one are the same
     # One entry, because safetensors writes several in random order.

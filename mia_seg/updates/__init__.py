@@ -1,4 +1,4 @@
-"""How gradients become a step: of the whole batch at once, or scene by scene. One way is one file."""
+"""Updates: how gradients become a step, of the whole batch at once or scene by scene. One update is one file."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from mia_seg.plugins import Component
 
 @dataclass(frozen=True)
 class Step:
-    """One update that is due.
+    """The inputs of one update.
 
-    run: the goal under Fabric's strategy. shares: of each part the weight that makes the sum over parts and devices the
-    mean over all labelled pixels. parameters: what the stage trains. key: seed, epoch and step, for what is drawn.
+    run: the goal under Fabric's strategy. shares: the weight of each part; weighted so, the sum over parts and devices
+    is the mean over all labelled pixels. parameters: what the stage trains. key: (seed, epoch, step), for random draws.
     """
 
     run: Any
@@ -31,10 +31,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Training:
-    """What a way of updating is checked against.
+    """Facts of a training, for checks of an update.
 
     batch: scenes of a step on all devices. drawn: whether synthetic features join it. frozen: whether batch norms keep
-    the statistics that they begin with.
+    their first statistics.
     """
 
     title: str
@@ -50,9 +50,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Spent:
-    """What is proven of a training: epsilon at delta, for adding or removing one scene, and by which accountant.
+    """The proven privacy of a training: epsilon at delta for adding or removing one scene, and the accountant.
 
-    epsilon: None where it is infinite, because there is no noise.
+    epsilon: None if it is infinite, because there is no noise.
     """
 
     epsilon: float | None
@@ -63,12 +63,12 @@ class Spent:
 
 
 class Update(Component):
-    """Settings; VERSION rises with what changes the trained weights."""
+    """Settings of an update. Raise VERSION with any change of the trained weights."""
 
     VERSION: ClassVar[int] = 1
 
     def check(self, goal: Goal, training: Training) -> None:
-        """Raise MiaSegError where the goal or its training cannot be updated so."""
+        """Raise MiaSegError if this update does not fit the goal or its training."""
 
     def lists(self, training: Training, key: tuple[int, int, str]) -> Iterator[list[int]] | None:
         """The scenes of each step of an epoch, without end; None: each epoch takes every scene once, in whole batches.
@@ -79,10 +79,10 @@ class Update(Component):
         return None
 
     def gradients(self, step: Step) -> list[Judged]:
-        """Fill the gradients of the step's parameters; what was made of each part, its loss weighted by its share."""
+        """Fill the gradients of the step's parameters; returns each part's result, its loss weighted by its share."""
         raise NotImplementedError
 
     def spent(self, training: Training) -> Spent | None:
-        """What is proven of the training; None where nothing is."""
+        """The proven privacy of the training; None if nothing is proven."""
         del training
         return None

@@ -31,10 +31,16 @@ class DPSGD(Update):
     et al., CCS 2024); epsilon says which it is. The noise is drawn from the seed: who knows the seed can remove it.
     """
 
-    noise: Finite | None = Field(default=None, ge=0, le=MOST_NOISE, description="deviation of the noise, in clips")
-    epsilon: Factor | None = Field(default=None, description="in place of noise: what the whole training may spend")
-    delta: Finite | None = Field(default=None, gt=0, lt=1, description="default: 1 / (10 scenes)")
-    clip: Factor = Field(default=1.0, description="the longest gradient of a scene")
+    noise: Finite | None = Field(
+        default=None, ge=0, le=MOST_NOISE, description="standard deviation of the noise, in multiples of clip"
+    )
+    epsilon: Factor | None = Field(
+        default=None, description="instead of noise: the privacy budget of the whole training"
+    )
+    delta: Finite | None = Field(
+        default=None, gt=0, lt=1, description="delta of the privacy guarantee; default: 1 / (10 x number of scenes)"
+    )
+    clip: Factor = Field(default=1.0, description="largest norm of a scene's gradient")
     views: Whole = Field(default=1, ge=1, le=64, description="crops of a scene that share its gradient")
 
     @model_validator(mode="after")

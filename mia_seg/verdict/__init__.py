@@ -1,1 +1,1 @@
-"""Verdicts that a machine acts on: is what is deployed below a limit, and do two audits differ by more than noise."""
+"""Verdicts for machines: is a deployed model's leak below a limit, and do two audits differ by more than noise?"""

@@ -1,4 +1,4 @@
-"""Two audits side by side, A and B: what changed, by how much, and what of that is noise."""
+"""Comparing two audits, A and B: differences, with intervals that say which are more than noise."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def reading(self) -> Reading:
-        """What the interval of the difference says by itself."""
+        """The reading of the difference's own interval."""
         return read(self.change)
 
     def dump(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows, and sentences about what they rest on and come to."""
+    """Rows of a comparison, with sentences on their basis and their outcome."""
 
     rows: list[Row]
     notes: list[str]
@@ -67,7 +67,7 @@ class Comparison:
 
 
 def compared(a: Sequence[Result], b: Sequence[Result]) -> Comparison:
-    """B against A. Raises MiaSegError where they measure nothing in common."""
+    """Compare B with A. Raises MiaSegError if they measure nothing in common."""
     matched = loosely(a, b)
     if not matched.pairs:
         raise MiaSegError(

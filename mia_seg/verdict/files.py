@@ -1,4 +1,4 @@
-"""What other programs show of a verdict: JUnit's XML for a CI, and a badge as an SVG without any file beside it."""
+"""Verdicts for other programs: JUnit XML for a CI, and a badge as a self-contained SVG."""
 
 import unicodedata
 from collections.abc import Sequence

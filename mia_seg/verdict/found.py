@@ -1,4 +1,4 @@
-"""Results as somebody points to them: files, and folders with all below."""
+"""Finding results by paths of files and folders."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,8 +15,8 @@ SAME = ("victim", "shadow", "defense", "attack", "representation", "adaptive", "
 def gathered(places: Sequence[Path]) -> list[Result]:
     """Every result in files and below folders, each file once.
 
-    Raises MiaSegError for a place without any, a file that is none or of a newer schema, and two files that measure
-    the same: nobody knows which of them counts.
+    Raises MiaSegError for a place without results, for a file that is no result or of a newer schema, and for two files
+    that measure the same.
     """
     paths = {path.resolve(): path for place in places for path in _files(place)}
     found: dict[tuple[object, ...], tuple[Path, Result]] = {}
@@ -32,7 +32,7 @@ def gathered(places: Sequence[Path]) -> list[Result]:
 
 
 def identity(result: Result) -> tuple[object, ...]:
-    """What no two results of one audit share."""
+    """The key that identifies a result within an audit."""
     return tuple(getattr(result, name) for name in SAME)
 
 
@@ -47,7 +47,7 @@ def seeing(found: Iterable[Result]) -> list[Result]:
 
 
 def victims_of(found: Sequence[Result], asked: Sequence[str]) -> list[str]:
-    """Those asked for, or the only one. Raises MiaSegError where it is not said which of several."""
+    """The victims asked for, or the only one. Raises MiaSegError if there are several and none is named."""
     there = sorted({result.victim for result in found})
     if asked or len(there) == 1:
         return list(dict.fromkeys(asked)) or there

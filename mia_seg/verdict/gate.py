@@ -47,7 +47,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Tried:
-    """What an attack achieved. for_all: with an interval that allows for all that were tried beside it."""
+    """What an attack achieved. for_all: the same with an interval widened for all attacks that were tried."""
 
     result: Result
     rate: Interval
@@ -55,7 +55,7 @@ class Tried:
 
     @property
     def allowing(self) -> "Tried":
-        """Itself, told by that interval."""
+        """Itself with the widened interval."""
         return replace(self, rate=self.for_all)
 
 
@@ -73,7 +73,7 @@ def judged(found: Sequence[Result], victim: str, defense: str, *, limits: Sequen
 
 
 def lacking(found: Sequence[Result], victim: str, defense: str) -> str:
-    """Why there is nothing to judge among results of all victims; empty where there is."""
+    """Why no result can be judged; empty if one can."""
     there: dict[str, set[str]] = {result.victim: set() for result in found}
     for result in seeing(found):
         there[result.victim].add(result.defense)

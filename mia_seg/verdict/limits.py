@@ -1,4 +1,4 @@
-"""Limits of what may leak: the most that an attack's AUC, or its TPR at a low FPR, may be."""
+"""Limits of the leak: the largest AUC, or TPR at a low FPR, that any attack may reach."""
 
 import math
 from dataclasses import dataclass
@@ -39,18 +39,19 @@ class Limit:
 
     @property
     def chance(self) -> float:
-        """What somebody reaches who guesses."""
+        """The value that guessing reaches."""
         return float(self.at) if self.at else CHANCE
 
     def backwards(self, result: Result) -> bool:
-        """Whether the attack tells non-members from members, and so finds members once it is turned around.
+        """Whether the attack ranks non-members higher, so that turning it around finds members.
 
-        An AUC below 0.5 may be so by chance, which costs an AUC little and a TPR all: that is turned where it is sure.
+        An AUC is turned around if below 0.5. That may be chance, which matters little to an AUC and much to a TPR, so a
+        TPR is turned only if the AUC's whole interval is below 0.5.
         """
         return surely_backwards(result) if self.at else result.levels["image"].auc < CHANCE
 
     def of(self, result: Result) -> Interval | str:
-        """The measure of whole images, of the attacker who turns a backward ranking around; or why it is not known."""
+        """The measure on whole images, with a backward ranking turned around; or a text why it is not known."""
         level, turned = result.levels["image"], self.backwards(result)
         if not self.at:
             ends = Interval(level.auc, level.auc_low, level.auc_high)
@@ -79,13 +80,13 @@ def surely_backwards(result: Result) -> bool:
 
 
 def limits(auc: float | None, tprs: list[str]) -> list[Limit]:
-    """The limits of --max-auc 0.6 and --max-tpr 0.05@0.01. Raises MiaSegError for what no model could keep or miss."""
+    """The limits of --max-auc 0.6 and --max-tpr 0.05@0.01. Raises MiaSegError for limits outside (chance, 1)."""
     found = [] if auc is None else [_checked(Limit(auc), f"--max-auc {auc:g}")]
     return found + [_checked(_tpr(text), f"--max-tpr {text}") for text in tprs]
 
 
 def digits(value: float) -> str:
-    """Three digits after the point: limits have two, and a verdict hangs on which side of them a number lies."""
+    """A number with three digits after the point, one more than limits have, so that it is seen on which side it is."""
     return f"{value:.3f}"
 
 

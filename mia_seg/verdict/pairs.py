@@ -1,4 +1,4 @@
-"""Results of two audits held against each other: which measure the same, and on which scenes."""
+"""Pairing results of two audits that measure the same, and their scenes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Pair = tuple[Result, Result]  # before, after
 
 @dataclass(frozen=True)
 class Matched:
-    """Pairs, and what of either audit has no counterpart."""
+    """Pairs of results, and the results of either audit without a counterpart."""
 
     pairs: list[Pair]
     before: list[Result]
@@ -20,21 +20,21 @@ class Matched:
 
 
 def strictly(before: Sequence[Result], after: Sequence[Result]) -> Matched:
-    """By all that tells the results of one audit apart."""
+    """Pair results that are equal in everything that identifies a result."""
     return _matched(before, after, SAME)
 
 
 def loosely(before: Sequence[Result], after: Sequence[Result]) -> Matched:
-    """The same but for what each side has one of: two files are a pair, whatever they measure."""
+    """Pair results, ignoring fields of which each side has only one value: two single files are always a pair."""
     several = (name for name in SAME if any(len({getattr(r, name) for r in side}) > 1 for side in (before, after)))
     return _matched(before, after, tuple(several))
 
 
 def common(pair: Pair) -> Common | None:
-    """The scores of the scenes of both, those of the later result first; None where they cannot be paired.
+    """The scores of the scenes of both, those of the later result first; None if they cannot be paired.
 
-    Scenes of two data sets may have a name in common by chance: they are the same where all names are.
-    Raises MiaSegError for two splits of the same scenes.
+    Scenes of two data sets may share an id by chance, so ids count as the same scenes only if all are equal. Raises
+    MiaSegError for two splits of the same scenes.
     """
     before, after = pair
     if before.scores is None or after.scores is None:

@@ -1,4 +1,4 @@
-"""What an audit must have for its numbers to be believed: each rule returns a sentence where it is broken, else ''."""
+"""Conditions for believing an audit's numbers. Each rule returns a sentence if it is broken, else ''."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,12 +13,12 @@ Found = Sequence[Result]
 
 
 def unreadable(found: Found) -> str:
-    """Why the numbers of a victim's results are no measure of a leak, whatever they are."""
+    """Why a victim's numbers do not measure a leak, whatever they are; '' if they do."""
     return next(filter(None, (rule(found) for rule in (_two_models, _uncontrolled, _confounded))), "")
 
 
 def unproven(found: Found) -> str:
-    """Why low numbers of a victim under one defense do not clear it."""
+    """Why low numbers under one defense do not allow a pass; '' if they do."""
     rules: tuple[Callable[[Found], str], ...] = (_unaware, _left_out, _near_twins)
     return next(filter(None, (rule(found) for rule in rules)), "")
 

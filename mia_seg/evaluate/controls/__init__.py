@@ -1,7 +1,7 @@
-"""Controls: what makes a membership result evidence. They stand in every result, under "controls".
+"""Controls: could the attack's result come from something else than the model? Every result has them.
 
 blind: an attacker who sees images and labels but never the model, once a split (`controls.blind`).
-shuffle, halves: the attack's own scores under memberships that mean nothing (`controls.nulls`).
+shuffle, halves: the attack's own scores under meaningless memberships (`controls.nulls`).
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ from mia_seg.metrics import membership
 def controls(scores_N: np.ndarray, known: Membership, blind: dict[str, Any], *, seed: int) -> dict[str, Any]:
     """The controls of an attack's scores [N], one for each scene of `known`, plain JSON.
 
-    {"blind": ..., "shuffle": ..., "halves": ...} as `blind.blind`, `nulls.shuffled` and `nulls.halves` return them.
-    Where the split is confounded, blind also holds `above`: the attack's AUC less the blind attacker's.
+    Returns {"blind": ..., "shuffle": ..., "halves": ...}, from `blind.blind`, `nulls.shuffled` and `nulls.halves`.
+    If the split is confounded, blind also has `above`: the attack's AUC less the blind attacker's.
     """
     split = dict(blind)
     if split.get("confounded"):

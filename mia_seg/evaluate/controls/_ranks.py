@@ -7,7 +7,7 @@ TAIL = 0.025
 
 
 def right_pairs(scores_NR: np.ndarray, members_NR: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many member/non-member pairs are ordered rightly, a tie counting half, and how many there are: both [R].
+    """The number of member/non-member pairs in the right order, ties counting half, and of all pairs: both [R].
 
     scores_NR: finite, [N, R] or [N, 1] for the same scores in each column. members_NR: bool [N, R].
     """
@@ -19,11 +19,11 @@ def right_pairs(scores_NR: np.ndarray, members_NR: np.ndarray) -> tuple[np.ndarr
 
 
 def p_value(observed: float, null_R: np.ndarray) -> float:
-    """(1 + k) / (1 + R), k of R draws as large as what was observed (Phipson & Smyth, 2010); rounding is no draw."""
+    """(1 + k) / (1 + R), where k of R draws are as large as observed, up to rounding (Phipson & Smyth, 2010)."""
     return float((1 + np.count_nonzero(null_R >= observed - 1e-12)) / (1 + len(null_R)))
 
 
 def central(null_R: np.ndarray) -> tuple[float, float]:
-    """Where 95% of the draws lie."""
+    """The ends of the middle 95% of the draws."""
     low, high = np.quantile(null_R, (TAIL, 1 - TAIL))
     return float(low), float(high)

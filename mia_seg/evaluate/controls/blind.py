@@ -25,16 +25,16 @@ PENALTIES = np.array([0.01, 0.1, 1.0, 10.0])  # a training scene
 def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, *, seed: int) -> dict[str, Any]:
     """AUC of features [N, F] for memberships [N] (bool), cross-validated by groups [N], and its p-value.
 
-    Folds hold whole groups and are drawn without a look at memberships, `FOLDINGS` times; pairs of one fold alone are
-    compared, and all of these together are the AUC. Under the null the groups are exchangeable: memberships are
-    shuffled among them and every shuffle goes through the same foldings, which makes p exact. What a fold has too many
-    of the others have too few of, so that the null's mean lies a little below 0.5 where groups are few.
-    The classifier is scikit-learn's ridge regression on -1/+1, as in its RidgeClassifierCV: one factorisation serves
-    all shuffles. Leaving one training scene out chooses the penalty, for each shuffle as for the truth: one difference
-    in colour that scenes hardly vary in wants a small penalty, many small differences want a large one.
+    Folds hold whole groups. They are drawn `FOLDINGS` times, without regard to memberships. The AUC counts pairs within
+    a fold, over all folds. Under the null hypothesis groups are exchangeable: memberships are shuffled among them, and
+    every shuffle goes through the same foldings, which makes p exact. A fold with more members leaves fewer to the
+    others, so the null's mean is a little below 0.5 if groups are few.
+    The classifier is scikit-learn's ridge regression on -1/+1, as in its RidgeClassifierCV; one factorisation serves
+    all shuffles. Leave-one-out chooses the penalty, for each shuffle as for the truth. One difference in a colour that
+    hardly varies needs a small penalty, many small differences need a large one.
 
     Returns {"auc", "low", "high" (95% of the null), "p", "confounded", "alpha", "folds", "features"}, or
-    {"untested": why} where no arrangement of so few groups could give p <= alpha, or a group is on both sides.
+    {"untested": why} if there are too few groups for any p <= alpha, or if a group is on both sides.
     """
     names_U, group_N = np.unique(groups_N, return_inverse=True)
     members_U = np.bincount(group_N, members_N, len(names_U)) / np.bincount(group_N)

@@ -1,4 +1,4 @@
-"""What a scene looks like to someone without the model: some tens of cheap numbers of image and labels."""
+"""Features of a scene without the model: some tens of cheap numbers of image and labels."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""What an attack's scores say under memberships that mean nothing: shuffled ones, and halves of the non-members."""
+"""An attack's scores under meaningless memberships: shuffled ones, and halves of the non-members."""
 
 from typing import Any
 
@@ -27,10 +27,9 @@ def shuffled(scores_N: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, 
 def halves(scores_N: np.ndarray, groups_N: np.ndarray, seed: int) -> dict[str, Any]:
     """AUC between two halves of the non-members' groups [N], whose scores [N] stand in the order of their ids.
 
-    Halves drawn at random 1,000 times (`distance`: mean |AUC - 0.5|; `low`, `high`: their middle 95%) differ by chance
-    alone, whatever the scores are tied to: they are the yardstick. The first half of the ids against the second
-    (`by_order`) is what is measured by it; `p_order` is two-sided. A small one says that scores drift along the ids,
-    which is harmless where members and non-members spread over the ids alike.
+    1,000 random halves differ by chance alone: `distance` is the mean |AUC - 0.5|, `low` and `high` their middle 95%.
+    `by_order` is the AUC of the first half of the ids against the second, and `p_order` its two-sided p-value. A small
+    one says that scores drift along the ids, which is harmless if members and non-members spread over them alike.
     Returns {"untested": why} for fewer than two groups.
     """
     group_N = np.unique(groups_N, return_inverse=True)[1]

@@ -13,7 +13,7 @@ Decode = Callable[[Tensor], Tensor]
 
 
 class Objective:
-    """A generator and what it is trained with, an Adam each. A file adds `step`.
+    """A generator and the networks that train it, each with an Adam optimiser. A subclass defines `step`.
 
     networks: by name, the generator among them. decode: the frozen segmenter's logits [N, K, h, w] of standardised
     features, for the decoding term.
@@ -49,7 +49,7 @@ class Objective:
         return tensors
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Bring weights and moments to where `state` found them."""
+        """Load what `state` returned."""
         for name, network in self.networks.items():
             network.load_state_dict({k: tensors[f"{name}.{k}"] for k in network.state_dict()})
         for name, parameter, moments in self._moments():

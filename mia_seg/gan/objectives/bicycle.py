@@ -46,8 +46,8 @@ class Bicycle(Objective):
     def step(self, layout_NKHW: Tensor, feature_NCHW: Tensor) -> dict[str, float]:
         """One update of each on an even batch, standardised features; the value of every term, unweighted.
 
-        The first half of the batch is encoded and reconstructed, the second is what generated features are to pass for.
-        Order: generator and encoder together, with what the latent term adds to the generator alone; then the
+        The first half of the batch is encoded and reconstructed. The second half is the real data of the second
+        discriminator. Order: generator and encoder together, the latent term reaching the generator alone; then the
         discriminators.
         """
         half = len(layout_NKHW) // 2

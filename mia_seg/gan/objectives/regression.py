@@ -1,7 +1,7 @@
-"""Stochastic regression (thesis, chapter 5): of the generator's codes, a target teaches the one that comes nearest.
+"""Stochastic regression (thesis, chapter 5): each target trains the generator's code that comes nearest to it.
 
-No discriminator and no encoder. With `neighbours`, the features of scenes whose layouts are near are targets, too, each
-of another code: one layout is to have several answers.
+There is no discriminator and no encoder. With `neighbours`, features of scenes with similar layouts are targets too,
+each for another code, so that one layout gets several answers.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Regression(Objective):
 
     @torch.no_grad()
     def assigned(self, layout_NKHW: Tensor, feature_NCHW: Tensor) -> tuple[list[int], list[int], list[int]]:
-        """Scenes, and for each of their targets whose feature it is and the code that is to draw it: three lists."""
+        """Three lists, one entry a target: the scene that is drawn, the scene whose feature is the target, the code."""
         targets = near(layout_NKHW, self.near, most=len(self.codes))
         scene_P = [scene for scene, others in enumerate(targets) for _ in others]
         target_P = [target for others in targets for target in others]
@@ -75,9 +75,9 @@ class Regression(Objective):
 
 
 def near(layout_NKHW: Tensor, apart: float, *, most: int) -> list[list[int]]:
-    """For each layout itself and the others less than `apart` from it, the nearest first: at most so many.
+    """For each layout, itself and others at a distance below `apart`, the nearest first; at most `most` in all.
 
-    How far two are apart: the share of the area that differs, by the shares of the classes in 5 x 5 cells. 0 to 1.
+    Distance, 0 to 1: the share of the area that differs, by the shares of the classes in 5 x 5 cells.
     """
     shares_NKS = F.adaptive_avg_pool2d(layout_NKHW, CELLS).flatten(2)
     apart_NN = (shares_NKS[:, None] - shares_NKS).abs().sum(2).mean(2) / 2
@@ -86,9 +86,10 @@ def near(layout_NKHW: Tensor, apart: float, *, most: int) -> list[list[int]]:
 
 
 def assign(loss_TB: Tensor) -> list[int]:
-    """A code for each of at most as many targets (equation 5.5): the first takes its best.
+    """A code for each target, of which there are at most as many (equation 5.5). loss_TB: of each target and code.
 
-    Of the others each asks for its best of what is left. Of those that ask for one the nearest gets it, the rest again.
+    The first target takes its best code. The others ask for their best remaining code, and the nearest one that asks
+    gets it; the rest ask again.
     """
     code = {0: int(loss_TB[0].argmin())}
     while len(code) < len(loss_TB):

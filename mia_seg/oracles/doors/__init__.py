@@ -1,7 +1,7 @@
 """Doors: ways to ask a model that exists already. One door is one file.
 
-A door hands an image over as the model wants it and gives back what it answers, raw. What that means is said by the
-door's settings and never guessed; `mia_seg.oracles.door` makes posteriors of it and refuses what cannot be one.
+A door gives an image to the model and returns its raw answer. The door's settings say what the answer means; it is
+never guessed. `mia_seg.oracles.door` turns raw answers into posteriors and refuses what cannot be one.
 """
 
 from collections import Counter
@@ -36,32 +36,36 @@ class Input(Settings):
 
     size: tuple[Side, Side] | None = Field(default=None, description="resize to (height, width); none: as it is")
     resize: Literal["bilinear", "bicubic", "nearest"] = Field(
-        default="bilinear", description="rule of the resizing; nearest as OpenCV and PyTorch have it"
+        default="bilinear", description="interpolation; nearest as in OpenCV and PyTorch"
     )
     antialias: bool = Field(default=True, description="smooth before shrinking, as Pillow does and OpenCV does not")
     multiple: int = Field(default=1, ge=1, description="pad below and to the right to a multiple of this")
     fill: tuple[Byte, Byte, Byte] = Field(default=(0, 0, 0), description="RGB of the padding")
     channels: Literal["RGB", "BGR"] = Field(default="RGB", description="order of the channels")
-    scale: float | None = Field(default=None, gt=0, description="divide by this (255: 0 to 1); none: bytes stay")
-    mean: Three | None = Field(default=None, description="subtract from each channel after scaling, in that order")
+    scale: float | None = Field(default=None, gt=0, description="divide by this (255: 0 to 1); none: no division")
+    mean: Three | None = Field(
+        default=None, description="subtract from each channel, after scale; in the order of `channels`"
+    )
     std: tuple[Positive, Positive, Positive] | None = Field(
-        default=None, description="divide each channel by this after that"
+        default=None, description="divide each channel by this, after mean"
     )
     layout: Layout = Field(default="HWC", description="axes of the image; N is a batch of one")
 
     @property
     def scales(self) -> bool:
-        """Whether it makes floats of the bytes."""
+        """Whether bytes become floats."""
         return any(setting is not None for setting in (self.scale, self.mean, self.std))
 
 
 class Output(Settings):
     """What the model answers for one image."""
 
-    layout: Layout = Field(default="CHW", description="axes of scores; labels are H and W, with N before or without")
-    stride: int = Field(default=1, ge=1, description="the answer has a cell for so many pixels a side (SegFormer: 4)")
+    layout: Layout = Field(default="CHW", description="axes of scores; labels have only H and W, with or without N")
+    stride: int = Field(
+        default=1, ge=1, description="pixels of the image along a side of one cell of the answer (SegFormer: 4)"
+    )
     enlarge: Literal["logits", "posterior"] = Field(
-        default="logits", description="what is brought to the image's size (bilinear): logits, or their softmax"
+        default="logits", description="enlarge logits, or their softmax, to the image's size (bilinear)"
     )
     normalise: bool = Field(
         default=False, description="scores that do not sum to one (Mask2Former's) are divided by their sum"
@@ -88,7 +92,7 @@ class Door(Component):
     by_name: ClassVar[bool] = False  # it answers by a scene's name, whatever image it is given
 
     answers: Form = Field(description="logits, posterior, or labels (one class a pixel)")
-    input: Input = Field(default=Input(), description="what it is given of an image")
+    input: Input = Field(default=Input(), description="how an image is prepared for the model")
     output: Output = Field(default=Output(), description="what its answer means")
     examples: str | None = Field(
         default=None,
@@ -104,22 +108,22 @@ class Door(Component):
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
         """The model, ready to be asked. Raises MiaSegError with the fix.
 
-        base: what paths are relative to. scenes: the scene that a key is of, for a door that answers by names.
+        base: folder that paths are relative to. scenes: key -> scene id, for doors that answer by a scene's name.
         """
         raise NotImplementedError
 
     def open_with(self, base: Path, scenes: Mapping[int, str], scratch: Path) -> Ask:
-        """`open`, with a folder that outlives this process, for a door that keeps there what it paid for."""
+        """As `open`. scratch: a folder that outlives this process, for doors that keep answers that were paid for."""
         del scratch
         return self.open(base, scenes)
 
     def kept(self, scratch: Path) -> Kept | None:
-        """What it keeps in that folder of answers that it pays for; None: it asks anew each time, at no price."""
+        """The answers kept in `scratch`; None for doors that keep none, because asking costs nothing."""
         del scratch
         return None
 
     def files(self, base: Path) -> tuple[Path, ...]:
-        """The files that make the model what it is: their content is its identity."""
+        """The files of the model. Their content is its identity: other content is another model."""
         del base
         return ()
 

@@ -1,4 +1,4 @@
-"""What a door that pays for its answers keeps on disk: every answer, how many requests it sent, and a log of them."""
+"""Answers of a paid service on disk: every answer, the number of requests sent, and a log of them."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""What doors to models in this process share: finding their files, importing a toolkit, and asking."""
+"""Shared by doors to models in this process: finding files, importing a toolkit, asking a network."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -23,20 +23,20 @@ class Batched(Input):
 class BatchedOutput(Output):
     """Scores as PyTorch's models give them."""
 
-    layout: Layout = Field(default="NCHW", description="axes of scores; labels are H and W, with N before or without")
+    layout: Layout = Field(default="NCHW", description="axes of scores; labels have only H and W, with or without N")
 
 
 class Program(Door):
-    """A door to a file that is a program and not only weights: it is opened only where the recipe says so."""
+    """A door to a file that holds code, not only weights. It opens only with `trust = true` in the recipe."""
 
-    path: str = Field(description="the file, from the working directory on")
-    trust: bool = Field(default=False, description="run the program that the file holds: true where you know its maker")
-    part: str | None = Field(default=None, description="key of the scores, where the model answers a dictionary")
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    path: str = Field(description="the file, relative to the working directory")
+    trust: bool = Field(default=False, description="allow the code in the file to run: only if you know who made it")
+    part: str | None = Field(default=None, description="key of the scores, if the model returns a dictionary")
+    input: Batched = Field(default=Batched(), description="how an image is prepared for the model")
     output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def trusted(self, base: Path, why: str) -> Path:
-        """The file, where it may be run. why: what opening it does."""
+        """The file, if the recipe trusts it; else raises MiaSegError. why: what opening it does."""
         (path,) = self.files(base)
         if not self.trust:
             name = type(self).__module__.rpartition(".")[2]
@@ -48,19 +48,19 @@ class Program(Door):
         return path
 
     def scores(self, answer: Any) -> Any:
-        """What is meant of an answer."""
+        """The scores within an answer."""
         return answer if self.part is None else answer[self.part]
 
 
 def existing(place: Path, door: str, holds: str) -> Path:
-    """A file or folder that must be there. holds: what, and how it is written."""
+    """A path that must exist, else MiaSegError. holds: what it should hold, for the error."""
     if not place.exists():
         raise MiaSegError(f"Door '{door}': {place} does not exist. Let [door] path name {holds}.")
     return place
 
 
 def toolkit(module: str, door: str) -> ModuleType:
-    """A module that an extra of mia-seg brings, imported."""
+    """Import a module that an extra of mia-seg installs. Raises MiaSegError if it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -70,12 +70,12 @@ def toolkit(module: str, door: str) -> ModuleType:
 
 
 def fault(error: Exception, words: str | None = None) -> str:
-    """A library's complaint on one line. words: the part of it that matters."""
+    """A library's error message on one line. words: the relevant part of it."""
     return " ".join((str(error) if words is None else words).split()).rstrip(".")[:300] or type(error).__name__
 
 
 def scaled(door: Door, takes: str = "floats") -> None:
-    """Refuse bytes for a model of floats: whether they go from 0 to 255 or to 1 is for the recipe to say."""
+    """Raise MiaSegError if a model of floats would get bytes: the recipe has to say whether they go up to 255 or 1."""
     if not door.input.scales:
         raise MiaSegError(
             f"Door '{type(door).__module__.rpartition('.')[2]}': the model takes {takes}, and [door.input] does not "
@@ -84,9 +84,9 @@ def scaled(door: Door, takes: str = "floats") -> None:
 
 
 def network(module: torch.nn.Module, door: str, pick: Callable[[Any, np.ndarray], Any]) -> Ask:
-    """A module as a door asks it, on the GPU where there is one. pick: (what it returns, what it was given) -> scores.
+    """An nn.Module as an `Ask`, on the GPU if there is one. pick: (output, input) -> scores.
 
-    Not in half precision, which would be another model than its owner's.
+    It runs in its own precision: half precision would be another model than its owner's.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     module = module.eval().to(device)
@@ -98,7 +98,7 @@ def network(module: torch.nn.Module, door: str, pick: Callable[[Any, np.ndarray]
 
 
 def asked(function: Callable[[Any], Any], door: str, name: str) -> Ask:
-    """A function as a door asks it: the key says nothing to it."""
+    """A function as an `Ask`; it does not get the key."""
 
     def ask(given: np.ndarray, key: int) -> np.ndarray:
         del key
@@ -116,7 +116,7 @@ def asked(function: Callable[[Any], Any], door: str, name: str) -> Ask:
 
 
 def array(answer: Any, door: str, name: str) -> np.ndarray:
-    """A tensor or an array as an array of numbers; which of several is meant is not guessed."""
+    """A tensor or array as a numpy array. Raises MiaSegError for several, since none is guessed."""
     if isinstance(answer, torch.Tensor):
         answer = answer.detach().cpu()
         return (answer.float() if answer.dtype == torch.bfloat16 else answer).numpy()

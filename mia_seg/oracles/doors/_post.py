@@ -1,4 +1,4 @@
-"""Sending a request with manners: counted before it goes, paced, repeated where that may help, never redirected."""
+"""Sending HTTP requests: counted before they are sent, at a limited rate, with retries, without redirects."""
 
 import time
 import weakref

@@ -1,4 +1,4 @@
-"""A Python function: image in, answer out. Any toolkit's model is one with a few lines around it."""
+"""A Python function: image in, answer out. A few lines around any toolkit's model make one."""
 
 import importlib
 import importlib.util
@@ -20,7 +20,7 @@ from mia_seg.oracles.doors._models import asked, fault
 
 
 class Held:
-    """A function that Python handed over. It can be asked as long as whoever handed it over keeps this object."""
+    """A function passed to `mia.audit`. It can be asked as long as the caller keeps this object."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -37,12 +37,12 @@ class Callable(Door):
 
     outside: ClassVar[frozenset[str]] = Door.outside | {"loads"}
 
-    target: str | None = Field(default=None, description="package.module:function")
+    target: str | None = Field(default=None, description="the function, as package.module:function")
     held: str | None = Field(
-        default=None, description="in place of target: digest of a function that Python has in hand (mia.audit)"
+        default=None, description="instead of target: digest of a function that mia.audit was given"
     )
     loads: tuple[str, ...] = Field(
-        default=(), description="files that its module loads, as weights: changed ones are another model"
+        default=(), description="files that its module loads, such as weights; a changed file is another model"
     )
 
     @model_validator(mode="after")
@@ -81,8 +81,8 @@ class Callable(Door):
         held = HELD.get(str(self.held))
         if held is None:
             raise MiaSegError(
-                "Door 'callable': the function that Python had in hand is not there now. Call mia.audit(predict, ...) "
-                "again, or name the function in [door] target = 'module:function'."
+                "Door 'callable': this process does not have the function that mia.audit was given. Call "
+                "mia.audit(predict, ...) again, or name the function in [door] target = 'module:function'."
             )
         return held.function
 

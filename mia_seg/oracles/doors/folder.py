@@ -21,7 +21,7 @@ class Folder(Door):
 
     by_name: ClassVar[bool] = True
 
-    path: str = Field(description="folder, from the working directory on")
+    path: str = Field(description="folder of answers, relative to the working directory")
 
     @field_validator("examples")
     @classmethod

@@ -29,25 +29,33 @@ class Http(Door):
     outside: ClassVar[frozenset[str]] = OUTSIDE
 
     url: str = Field(description="http(s)://host[:port][/path] of the service, without /v2; no key in it")
-    model: str = Field(min_length=1, description="the model's name there")
-    version: str | None = Field(default=None, min_length=1, description="its version; none: what the service takes")
+    model: str = Field(min_length=1, description="the model's name at the service")
+    version: str | None = Field(
+        default=None, min_length=1, description="the model's version; none: the service's default"
+    )
     input_name: str = Field(min_length=1, description="the input's name")
     output_name: str = Field(min_length=1, description="the output's name")
     key_env: str | None = Field(default=None, description="NAME of the environment variable that holds the key")
     key_header: str = Field(
         default="Authorization", pattern=r"^[A-Za-z][A-Za-z0-9-]*$",
-        description="header of the key; under Authorization it is sent as a bearer token, else as it is",
+        description="header of the key; in Authorization it is sent as a bearer token",
     )  # fmt: skip
-    budget: int | None = Field(default=None, ge=1, description="requests in all runs together, repeated ones counted")
-    rate: float | None = Field(default=None, gt=0, description="requests a second at most")
-    timeout: float = Field(default=60, gt=0, description="seconds until an answer must be whole")
-    retries: int = Field(default=4, ge=0, description="how often a request is repeated that got no answer")
-    patience: float = Field(default=300, ge=0, description="seconds that the service may ask to wait before a repeat")
+    budget: int | None = Field(
+        default=None, ge=1, description="most requests in all runs together, repeated ones included"
+    )
+    rate: float | None = Field(default=None, gt=0, description="most requests a second")
+    timeout: float = Field(default=60, gt=0, description="most seconds for a complete answer")
+    retries: int = Field(default=4, ge=0, description="most repeats of a request without an answer")
+    patience: float = Field(
+        default=300, ge=0, description="most seconds to wait before a repeat if the service asks to"
+    )
     noise_parameter: str | None = Field(
         default=None, min_length=1,
         description="request parameter that carries the key of the noise (mia-seg serve --noise client: key)",
     )  # fmt: skip
-    fresh: bool = Field(default=False, description="two answers to one image differ: the service draws noise")
+    fresh: bool = Field(
+        default=False, description="answers to the same image may differ, because the service adds fresh noise"
+    )
 
     @model_validator(mode="after")
     def _no_secrets(self) -> "Http":
@@ -71,13 +79,13 @@ class Http(Door):
         return Kept(scratch / self.identity, self.budget)
 
     def files(self, base: Path) -> tuple[Path, ...]:
-        """None: what is behind an address is not seen. Its version stands for it."""
+        """(): the model behind an address cannot be seen. Its version identifies it."""
         del base
         return ()
 
     @property
     def identity(self) -> str:
-        """Twelve hex digits over what shapes an answer as it comes; the image itself is known by its SHA-256."""
+        """Twelve hex digits over the settings that change an answer. The image is identified by its own SHA-256."""
         left_out = OUTSIDE | AFTER | {"input"}
         return digest({name: value for name, value in settings_of(self).items() if name not in left_out})
 

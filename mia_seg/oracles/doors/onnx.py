@@ -1,7 +1,7 @@
-"""A model in an ONNX file, run by onnxruntime: no code of the model's, and no toolkit.
+"""A model in an ONNX file, run by onnxruntime. It runs no code of the model, and needs no toolkit.
 
-An export can be wrong without a word: PSPNet's, for one, answers rightly at the size that it was exported at only.
-Give `examples`, answers of the model that was exported.
+An export can be wrong without an error: PSPNet's, for example, is right only at the size of the export.
+Give `examples`, answers of the original model.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +23,10 @@ PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 class Onnx(Door):
     """`path` is an ONNX file with one input, the image. By default it takes NCHW and gives NCHW."""
 
-    path: str = Field(description="the .onnx file, from the working directory on; its external data lies beside it")
+    path: str = Field(description="the .onnx file, relative to the working directory; its external data lies beside it")
     output_name: str | None = Field(default=None, description="the output to read; default: the only one")
     threads: int = Field(default=1, ge=1, description="threads of onnxruntime on the CPU")
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    input: Batched = Field(default=Batched(), description="how an image is prepared for the model")
     output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:

@@ -21,9 +21,9 @@ LOGITS = (None, "identity", "logsoftmax")  # what leaves logits logits
 class Smp(Door):
     """`path` is that folder. Most of these models want sides that are multiples of 32: [door.input] multiple."""
 
-    path: str = Field(description="folder with config.json and model.safetensors, from the working directory on")
+    path: str = Field(description="folder with config.json and model.safetensors, relative to the working directory")
     answers: Form = Field(default="logits", description="logits, unless the model has an activation of its own")
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    input: Batched = Field(default=Batched(), description="how an image is prepared for the model")
     output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:

@@ -24,9 +24,9 @@ class Torchvision(Door):
     """Answers what the model gives under "out"; the second head, "aux", is for its training."""
 
     architecture: str = Field(description="a name of torchvision.models.segmentation, such as deeplabv3_resnet50")
-    path: str = Field(description="its state_dict as .safetensors, or as torch.save wrote it, of tensors alone")
+    path: str = Field(description="file of its state_dict: .safetensors, or torch.save of tensors alone")
     answers: Form = Field(default="logits", description="logits: what these models give")
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    input: Batched = Field(default=Batched(), description="how an image is prepared for the model")
     output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:

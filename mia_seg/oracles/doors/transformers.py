@@ -27,9 +27,9 @@ class Transformers(Door):
     """
 
     path: str = Field(
-        description="folder with config.json and its weights as safetensors, from the working directory on"
+        description="folder with config.json and weights as safetensors, relative to the working directory"
     )
-    input: Batched = Field(default=Batched(), description="what it is given of an image")
+    input: Batched = Field(default=Batched(), description="how an image is prepared for the model")
     output: BatchedOutput = Field(default=BatchedOutput(), description="what its answer means")
 
     def open(self, base: Path, scenes: Mapping[int, str]) -> Ask:
