@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 import mia_seg as mia
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
+from mia_seg.report.arms import names
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -230,6 +231,53 @@ def trainings(folder: str) -> str:
     return markdown(head, (_training_row(one, attacks) for one in (*facts["plain"], *facts["others"])))
 
 
+def protective(folder: str) -> str:
+    """Trainings that protect: what each is worth to the strongest attack, with and without whole answers."""
+    facts = next(facts for facts in _comparisons(folder) if "frontier" in facts)
+    named, hidden = names(facts), _by_title(facts, "argmax")
+    head = (
+        "training",
+        "mIoU, members",
+        "others",
+        "AUC, strongest",
+        "behind `argmax`",
+        "canaries, `base`",
+        "dominated by",
+    )
+    every = [*facts["plain"], *facts["others"]]
+    rows = [
+        (
+            f"`{named[one['title']]}`",
+            *(f"{one['miou'][side]:.3f}" for side in ("members", "others")),
+            *(_leak(each["strongest"]) for each in (one, hidden[one["title"]])),
+            _leak(one["canaries"]["base"]["auc"]),
+            ", ".join(f"`{named[title]}`" for title in one["dominated_by"]),
+        )
+        for one in sorted(every, key=lambda one: -one["miou"]["others"])
+    ]
+    return markdown(head, rows)
+
+
+def behind(folder: str, training: str) -> str:
+    """One training behind every defense."""
+    facts = next(facts for facts in _comparisons(folder) if "frontier" in facts)
+    points = [one for one in facts["frontier"] if one["title"] == training]
+    rows = ((f"`{one['defense']}`", f"{one['miou']['others']:.3f}", _leak(one["strongest"])) for one in points)
+    return markdown(("defense", "mIoU, others", "AUC, strongest"), rows)
+
+
+def _comparisons(folder: str) -> Iterable[dict[str, Any]]:
+    return (json.loads(file.read_text("utf-8")) for file in sorted((ROOT / "reports" / folder).glob("arms.*.json")))
+
+
+def _by_title(facts: dict[str, Any], defense: str) -> dict[str, dict[str, Any]]:
+    return {one["title"]: one for one in facts["frontier"] if one["defense"] == defense}
+
+
+def _leak(auc: dict[str, Any]) -> str:
+    return f"{auc['value']:.3f}" + ("" if auc["low"] is None else f" [{auc['low']:.3f}, {auc['high']:.3f}]")
+
+
 def kinds(folder: str, fleet: str, attack: str) -> str:
     """The kinds of scenes that a training tells apart, in its fleet's own audit."""
     (file,) = (ROOT / "reports" / folder).glob(f"*/{fleet}.{attack}.s0.fleet.json")
@@ -279,6 +327,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet": partial(fleet, "labelmefacade_small"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings"),
+    "protective": partial(protective, "protective"),
+    "behind": partial(behind, "protective", "protect_none"),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
 }
 
