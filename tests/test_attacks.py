@@ -523,7 +523,7 @@ def test_what_is_held_out_depends_on_the_draw() -> None:
 
 @pytest.mark.parametrize(
     ("members", "nonmembers", "block", "what"),
-    [(1, 9, 1, "1 member groups"), (9, 1, 1, "1 non-member"), (5, 20, 5, "1 member"), (0, 9, 1, "0 member")],
+    [(1, 9, 1, "1 of members"), (9, 1, 1, "1 of non-members"), (5, 20, 5, "1 of members"), (0, 9, 1, "0 of members")],
 )
 def test_too_few_units_are_refused(members: int, nonmembers: int, block: int, what: str) -> None:
     with pytest.raises(MiaSegError, match=f"{what}.*Give the shadow more scenes"):

@@ -402,7 +402,7 @@ def test_one_shadow_of_each_kind_has_a_fixed_variance_and_none_of_its_own() -> N
 
 def test_a_fleet_of_one_pair_cannot_rehearse() -> None:
     with pytest.raises(
-        MiaSegError, match=r"'calibration' needs 4 shadows: .*There are 2: give \[adversary\] models = 4"
+        MiaSegError, match=r"'calibration' needs 4 shadows: .*There are 2. Set \[adversary\] models = 4"
     ):
         Calibration().fit_fleet(World(LEAK, 10).fleet(2))
 

@@ -213,7 +213,7 @@ def test_mapillary_shrinks_the_longer_side_and_never_enlarges(data_template: Pat
     [
         (NAMES["v2.0"], "lists 124 labels, and v1.2 has 66: it looks like v2.0. Extract the config"),
         (NAMES["v1.2"][:-1], "lists 65 labels, and v1.2 has 66: it looks like no known version"),
-        (["Street" if merge(name, "v1.2") == "road" else name for name in NAMES["v1.2"]], "no label means road"),
+        (["Street" if merge(name, "v1.2") == "road" else name for name in NAMES["v1.2"]], "no label is road"),
     ],
 )
 def test_mapillary_config_of_another_version_is_refused(data_root: Path, names: list[str], says: str) -> None:

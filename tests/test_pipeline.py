@@ -230,7 +230,7 @@ def test_an_independent_shadow_on_its_victims_scenes_is_refused(workspace: Works
 
 def test_another_label_space_is_refused_before_anything_is_trained(workspace: Workspace, workdir: Path) -> None:
     independent_shadow(workdir, PHOTOGRAPHS)
-    says = r"'tiny_a2' knows 8 classes \(building, car, door ...\) and victim 'tiny' 19 .*Merge the labels of both"
+    says = r"'tiny_a2' has 8 classes \(building, car, door ...\) and victim 'tiny' 19 .*Merge the labels of both"
     with pytest.raises(MiaSegError, match=says):
         audit_of(workspace, "tiny", "tiny_a2").plan()
     assert not workspace.store.root.exists()

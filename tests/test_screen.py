@@ -180,7 +180,7 @@ def test_without_labels_what_needs_none_is_tried_and_the_rest_left_out_by_name(o
 def test_what_needs_labels_is_refused_without_them(owner: Path) -> None:
     without_labels(owner)
     assert_refused(
-        call(*described(owner), "--attack", "image_loss"), "'image_loss' reads how well labels", "Give their"
+        call(*described(owner), "--attack", "image_loss"), "'image_loss' compares predictions with labels", "Give their"
     )
     refused = call(*described(owner), "--shadows", "4")
     assert_refused(refused, "--shadows: the scenes of 'mine' have no labels to train on")
