@@ -66,7 +66,7 @@ COMMANDS = {
         "results", "--max-auc", "--max-tpr", "--baseline", "--victim", "--defense", "--junit", "--badge", "--json",
     ],
     "fleet": [
-        "names", "--attack", "--defense", "--curve", "--curve-defense", "--models", "--seed", "--rounds", "--grid",
+        "names", "--attack", "--defense", "--curve", "--also", "--models", "--seed", "--rounds", "--grid",
         *PLACES, *MACHINE, *MAKING,
     ],
     "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],

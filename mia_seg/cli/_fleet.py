@@ -60,13 +60,9 @@ Defenses = Annotated[
         autocompletion=complete.DEFENSES,
     ),
 ]
-CurveDefenses = Annotated[
+Also = Annotated[
     list[str] | None,
-    typer.Option(
-        "--curve-defense",
-        help="Further defense, only of the models of --curve; repeatable.",
-        autocompletion=complete.DEFENSES,
-    ),
+    typer.Option("--also", help="FLEET=DEFENSE: one more defense, of one fleet alone; repeatable."),
 ]
 Models = Annotated[
     int | None,
@@ -80,7 +76,7 @@ def fleet(
     defense: Defenses = None,
     *,
     curve: Curve = None,
-    curve_defense: CurveDefenses = None,
+    also: Also = None,
     models: Models = None,
     seed: Seeds = None,
     rounds: Rounds = None,
@@ -96,7 +92,7 @@ def fleet(
     workspace = work.opened(places, machine)
     given = {
         "names": names, "attacks": attack, "defenses": defense, "curve": curve,
-        "curve_defenses": curve_defense, "models": models, "seeds": seed, "rounds": rounds,
+        "also": also and _by_fleet(also), "models": models, "seeds": seed, "rounds": rounds,
     }  # fmt: skip
     asked = _asked({name: value for name, value in given.items() if value is not None}, grid)
     pipeline = Pipeline(workspace)
@@ -140,19 +136,32 @@ def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
         if given:
             raise MiaSegError(
                 f"--grid {grid} says what is compared, and how. Leave out the fleets, --attack, --defense, --curve, "
-                f"--curve-defense, --models, --seed and --rounds."
+                f"--also, --models, --seed and --rounds."
             )
         return grids.load_fleets(grid)
     if not given.get("names") and not given.get("curve"):
         raise MiaSegError(
             "No fleet is named. Name a shadow recipe with [adversary] choose = 'halves', or VICTIM_fleet."
         )
-    if given.get("curve_defenses") and not given.get("curve"):
-        raise MiaSegError("--curve-defense is for models of --curve, and none is named. Name one, or say --defense.")
+    if unknown := [
+        name for name in given.get("also", {}) if name not in (*given.get("names", ()), *given.get("curve", ()))
+    ]:
+        raise MiaSegError(f"--also {unknown[0]}=...: that fleet is not among those of the command. Name it too.")
     if given.get("models", 0) % 2:
         raise MiaSegError(f"--models {given['models']}: models come in pairs. Give an even number.")
     listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return (grids.Fleets.model_validate(listed),)
+
+
+def _by_fleet(also: Sequence[str]) -> dict[str, list[str]]:
+    """Defenses by fleet, of texts "FLEET=DEFENSE". Raises MiaSegError for another text."""
+    found: dict[str, list[str]] = {}
+    for text in also:
+        name, equals, defense = text.partition("=")
+        if not (name and equals and defense):
+            raise MiaSegError(f"--also {text}: write FLEET=DEFENSE, as protect_none_fleet=synfeat:0.75.")
+        found.setdefault(name, []).append(defense)
+    return found
 
 
 def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
@@ -161,9 +170,8 @@ def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
 
     others = [name for name in one.names if name not in one.curve]
     attacked, defended = list(dict.fromkeys(one.attacks)), list(dict.fromkeys(one.defenses))
-    more = list(dict.fromkeys([*defended, *one.curve_defenses]))
     requests = [
-        fleets.request(name, attacked, one.models, defended=more if name in one.curve else defended)
+        fleets.request(name, attacked, one.models, defended=list(dict.fromkeys([*defended, *one.also.get(name, ())])))
         for name in dict.fromkeys([*others, *one.curve])
     ]
     return [
@@ -182,15 +190,16 @@ def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") ->
     found = []
     for alike in by_fleet.values():
         told = {name: fleets.compared(mine, store) for name, mine in alike.items()}
-        mine = []
-        for defense in told[plain[0]]:
-            others, curve = (
-                [told[name][defense] for name in told if (name in plain) == side and defense in told[name]]
-                for side in (False, True)
-            )
+        mine, more = list[dict[str, Any]](), list[Any]()
+        for defense in dict.fromkeys(defense for each in told.values() for defense in each):
+            met = {name: each[defense] for name, each in told.items() if defense in each}
+            if len(met) < len(told):  # a defense of single fleets
+                more += met.values()
+                continue
+            others, curve = ([one for name, one in met.items() if (name in plain) == side] for side in (False, True))
             mine.append(arms.compared(others, curve))
-        if len(mine) > 1:
-            mine[0]["frontier"] = arms.frontier(mine)
+        if mine[1:] or more:
+            mine[0]["frontier"] = arms.frontier(mine, more)
         found += mine
     return found
 

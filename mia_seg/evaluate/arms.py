@@ -54,13 +54,10 @@ def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str,
     return told
 
 
-def frontier(by_defense: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def frontier(by_defense: Sequence[Mapping[str, Any]], more: Sequence[Compared] = ()) -> list[dict[str, Any]]:
     """Every training behind every defense, from the facts of one comparison a defense: who dominates whom of all."""
-    points = [
-        {key: one[key] for key in ("title", "defense", "strongest", "miou", "minutes")}
-        for facts in by_defense
-        for one in (*facts["plain"], *facts["others"])
-    ]
+    every = [one for facts in by_defense for one in (*facts["plain"], *facts["others"])] + [_told(one) for one in more]
+    points = [{key: one[key] for key in ("title", "defense", "strongest", "miou", "minutes")} for one in every]
     for one in points:
         better = [other for other in points if dominates(other, one)]
         one["dominated_by"] = [{key: other[key] for key in ("title", "defense")} for other in better]

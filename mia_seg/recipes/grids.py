@@ -34,9 +34,7 @@ class Fleets(Section):
     # Members can only score higher with BASE. An attack that learns the sign too takes more models to tell a scene.
     attacks: tuple[str, ...] = Field(default=("base",), min_length=1, description="attacks on a fleet")
     defenses: tuple[str, ...] = Field(default=("none",), min_length=1, description="that all models answer behind")
-    curve_defenses: tuple[str, ...] = Field(
-        default=(), description="more of them, that those of the curve answer behind"
-    )
+    also: dict[str, tuple[str, ...]] = Field(default={}, description="more defenses, of single fleets by name")
     rounds: Annotated[Whole, Field(ge=99, le=10**5)] = Field(default=999, description="shuffles of memberships")
 
 

@@ -15,6 +15,7 @@ from mia_seg.report.audits import Inputs
 from mia_seg.report.galleries import Sheets
 from mia_seg.report.lines import FORMS
 from mia_seg.report.render import page, put
+from mia_seg.report.worth import worth_png
 from mia_seg.store import replace, writing
 
 Results = Sequence[Result]
@@ -58,12 +59,15 @@ def write_page(reports: Path, victim: str, results: Results, *, digest: str = ""
 
 
 def write_comparison(reports: Path, path: Path, digest: str = "") -> list[Path]:
-    """The page and the figure of a comparison of trainings, beside its file somewhere below `reports`."""
+    """The page and the figures of a comparison of trainings, beside its file somewhere below `reports`."""
     facts, depth = arms_.read(path), len(path.relative_to(reports).parts) - 1
     content = trainings.content(facts, name=path.stem, depth=depth)
+    drawn = {".png": arms_png(facts)} | ({".frontier.png": worth_png(facts)} if "frontier" in facts else {})
+    pictures = {path.with_suffix(suffix): picture for suffix, picture in drawn.items()}
     with writing(path):
-        replace(path.with_suffix(".png"), arms_png(facts))
-    return [path.with_suffix(".png"), put(path.with_suffix(".html"), page("trainings.html.j2", content), digest)]
+        for place, picture in pictures.items():
+            replace(place, picture)
+    return [*pictures, put(path.with_suffix(".html"), page("trainings.html.j2", content), digest)]
 
 
 def write_index(

@@ -113,10 +113,14 @@ def command(facts: Facts) -> str:
     words = ["mia-seg", "fleet", *(one["shadow"] for one in facts["others"])]
     words += [word for one in facts["plain"] for word in ("--curve", one["shadow"])]
     words += [word for attack in first["digests"]["attackers"] for word in ("--attack", attack)]
-    points, others = facts.get("frontier", [first]), {one["title"] for one in facts["others"]}
-    met = {one["defense"] for one in points if one["title"] in others or not others}
-    for defense in dict.fromkeys(one["defense"] for one in points):
-        words += ["--defense" if defense in met else "--curve-defense", defense]
+    points, fleets = facts.get("frontier", [first]), {one["title"]: one["shadow"] for one in _every(facts)}
+    by_defense = {
+        one["defense"]: [other["title"] for other in points if other["defense"] == one["defense"]] for one in points
+    }
+    for defense, met in by_defense.items():
+        alone = [f"{fleets[title]}={defense}" for title in met]
+        all_of_them = len(met) == len(fleets) or "frontier" not in facts
+        words += ["--defense", defense] if all_of_them else [word for one in alone for word in ("--also", one)]
     words += ["--models", str(first["models"]), "--seed", str(first["seed"])]
     return shlex.join(words)
 
