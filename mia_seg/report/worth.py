@@ -40,6 +40,7 @@ def worth_png(facts: Facts) -> bytes:
             )  # fmt: skip
         for defense in dict.fromkeys(one["defense"] for one in points):
             ax.plot([], [], look.markers[defense], color=look.colours[defense], label=defense_name(defense))
+        ax.margins(0.12)
         ax.set(xlabel="AUC of the strongest attack (left is better)", ylabel="mIoU on others (more is better)")
         drawn.legend(loc="outside right upper")
         stairs = _stairs(facts)
