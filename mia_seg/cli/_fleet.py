@@ -143,10 +143,6 @@ def _asked(given: dict[str, Any], grid: str | None) -> "tuple[Comparison, ...]":
         raise MiaSegError(
             "No fleet is named. Name a shadow recipe with [adversary] choose = 'halves', or VICTIM_fleet."
         )
-    if unknown := [
-        name for name in given.get("also", {}) if name not in (*given.get("names", ()), *given.get("curve", ()))
-    ]:
-        raise MiaSegError(f"--also {unknown[0]}=...: that fleet is not among those of the command. Name it too.")
     if given.get("models", 0) % 2:
         raise MiaSegError(f"--models {given['models']}: models come in pairs. Give an even number.")
     listed = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
@@ -165,9 +161,14 @@ def _by_fleet(also: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
-    """All attacks on all fleets of a comparison, those of plain training last."""
+    """All attacks on all fleets of a comparison, those of plain training last.
+
+    Raises MiaSegError where a further defense is of a fleet that is not compared.
+    """
     from mia_seg.stages import fleets
 
+    if unknown := [name for name in one.also if name not in (*one.names, *one.curve)]:
+        raise MiaSegError(f"--also, or also in a grid: fleet '{unknown[0]}' is not among those compared. Name it too.")
     others = [name for name in one.names if name not in one.curve]
     attacked, defended = list(dict.fromkeys(one.attacks)), list(dict.fromkeys(one.defenses))
     requests = [
@@ -225,6 +226,9 @@ def _show_arms(facts: dict[str, Any]) -> None:
     screen.table(by_attack, [row for one in every for row in _by_attack(one)])
     for text in _remarks(facts):
         screen.out().print(text, markup=False)
+    if "frontier" in facts:
+        head = ("training", "defense", "mIoU on others", "AUC of the strongest [95%]", "dominated")
+        screen.table(head, [_point(one) for one in facts["frontier"]])
 
 
 def _remarks(facts: dict[str, Any]) -> Iterator[str]:
@@ -244,6 +248,12 @@ def _worth(one: dict[str, Any]) -> list[str]:
     chosen = ", ".join(dict.fromkeys(best["chosen"]))
     minutes = "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
     return [one["title"], str(one["models"]), *miou, _bounded(best), chosen, minutes, ", ".join(one["dominated_by"])]
+
+
+def _point(one: dict[str, Any]) -> list[str]:
+    """A training behind a defense, of all of them."""
+    numbers = f"{one['miou']['others']:.3f}", _bounded(one["strongest"])
+    return [one["title"], one["defense"], *numbers, "yes" if one["dominated_by"] else ""]
 
 
 def _by_attack(one: dict[str, Any]) -> list[list[str]]:

@@ -13,6 +13,7 @@ HALO = [withStroke(linewidth=2.5, foreground="white")]
 # Where a label may stand beside its point, in points of type; the first that is free is taken.
 PLACES = ((6, 5), (6, -11), (-6, 5), (-6, -11), (0, 9), (0, -15), (12, -3), (-12, -3))
 WIDE, HIGH = 5.6, 9.0  # of a character
+FAR = 1e4
 
 
 def write_beside(
@@ -28,6 +29,8 @@ def write_beside(
     )
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
     taken += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(corners)]
+    left, _, right, _ = scale * ax.bbox.extents  # beyond them stand the legend and the numbers of the axis
+    taken += [Bbox.from_extents(-FAR, -FAR, left, FAR), Bbox.from_extents(right, -FAR, FAR, FAR)]
     for point, (x, y), text, colour in zip(np.asarray(points), spots, texts, colours, strict=True):
         if not text:
             continue
