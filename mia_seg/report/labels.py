@@ -29,7 +29,7 @@ def write_beside(
     )
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
     taken += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(corners)]
-    left, _, right, _ = scale * ax.bbox.extents  # beyond them stand the legend and the numbers of the axis
+    left, right = scale * ax.bbox.x0, scale * ax.bbox.x1  # beyond them stand the legend and the numbers of the axis
     taken += [Bbox.from_extents(-FAR, -FAR, left, FAR), Bbox.from_extents(right, -FAR, FAR, FAR)]
     for point, (x, y), text, colour in zip(np.asarray(points), spots, texts, colours, strict=True):
         if not text:
