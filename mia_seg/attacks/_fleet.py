@@ -1,6 +1,7 @@
 """Attacks that compare a model with many shadows. Thresholds and settings are tuned on the shadows alone."""
 
 import json
+from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,16 +33,16 @@ class FleetAttack(Attack):
 
     needs_fleet: ClassVar[bool] = True
 
+    @abstractmethod
     def signal(self, statistics: Statistics) -> np.ndarray:
         """What is read of each scene: [N], or [N, D] for several values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         """One score a scene of the target [N], finite; higher = more likely a member. `fleet` has the same readings.
 
         Raises MiaSegError where the fleet cannot be compared with.
         """
-        raise NotImplementedError
 
     def tuned(self, fleet: Readings) -> Self:
         """The attack with the settings that do best in rehearsals."""

@@ -1,5 +1,6 @@
 """Attacks that compare a scene with scenes that the model never saw; a shadow serves to choose the threshold alone."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -15,13 +16,13 @@ class PopulationAttack(StatisticAttack):
 
     needs_population: ClassVar[bool] = True
 
+    @abstractmethod
     def read(self, statistics: Statistics) -> np.ndarray:
         """What is read of each scene: [N, D]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, target: Signals) -> np.ndarray:
         """One score a scene [N], finite; higher = more likely a member."""
-        raise NotImplementedError
 
     def signal(self, answers: Answers) -> np.ndarray:
         target = read_target(answers, self.read)

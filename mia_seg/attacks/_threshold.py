@@ -1,6 +1,7 @@
 """Attacks that score a scene by one number. Only the threshold is learned."""
 
 import json
+from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from mia_seg.query.answers import Answers
 class StatisticAttack(Attack):
     """A subclass defines `signal`, the number."""
 
+    @abstractmethod
     def signal(self, answers: Answers) -> np.ndarray:
         """One number a scene [N], finite; higher = more likely a member."""
-        raise NotImplementedError
 
     def scores(self, answers: Answers) -> Scores:
         """The number of every scene, and other scores if a subclass has them."""
