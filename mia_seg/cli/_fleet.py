@@ -284,20 +284,11 @@ def _next(written: list[Path], reports: Path) -> str:
 def _show(facts: dict[str, Any]) -> None:
     """Two tables and one sentence, two where something is proven of the training."""
     pooled, null = facts["pooled"], facts["pooled"]["null"]
-    columns = (
-        "fleet",
-        "defense",
-        "attack",
-        "seed",
-        "models",
-        "scenes",
-        "AUC [95%]",
-        "after shuffles",
-        *(f"{t} [95%]" for t in TARGETS.values()),
-    )
+    columns = ("fleet", "defense", "attack", "seed", "models", "scenes", "AUC [95%]", "after shuffles")
     rates = [pooled["tpr_at_fpr"][target] for target in TARGETS]
     row = [str(facts[key]) for key in ("shadow", "defense", "attack", "seed", "models", "scenes")]
-    screen.table(columns, [[*row, _bounded(pooled["auc"]), _band(null), *map(_bounded, rates)]])
+    targets = (f"{target} [95%]" for target in TARGETS.values())
+    screen.table((*columns, *targets), [[*row, _bounded(pooled["auc"]), _band(null), *map(_bounded, rates)]])
     screen.table(
         ("scenes that show", "", "groups", "mean AUC", "after shuffles", "p", "above their band", "exposed"),
         [_part(part) for part in facts["parts"]],
