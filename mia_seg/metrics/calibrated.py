@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import stdtr
 
 from mia_seg.metrics._ranking import Booleans
-from mia_seg.metrics.in_turn import DRAWS, Bounded, bounded
+from mia_seg.metrics.in_turn import DRAWS, Bounded, bounded, over_pairs
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.membership import TARGETS
 from mia_seg.metrics.per_scene import Estimate, divided
@@ -86,10 +86,7 @@ def _over_units(called_FMN: Booleans, inside_MN: Booleans, units_N: Integers, *,
 
 
 def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:
-    """The jackknife's variance [F] over pairs; NaN where too few would be left."""
-    pairs = np.arange(len(inside_MN)) // 2
-    if pairs[-1] < LEAST_PAIRS:
+    """The TPRs' variance [F] over pairs; NaN where too few would be left."""
+    if len(inside_MN) // 2 <= LEAST_PAIRS:
         return np.full(len(TARGETS), np.nan)
-    kept = [np.flatnonzero(pairs != pair) for pair in range(pairs[-1] + 1)]
-    found_PF = np.stack([_share(_called(estimate(m, inside_MN[m]), inside_MN[m]), inside_MN[m]) for m in kept])
-    return np.asarray((len(kept) - 1) * found_PF.var(0))
+    return over_pairs(estimate, inside_MN, lambda scores_MN, side_MN: _share(_called(scores_MN, side_MN), side_MN))

@@ -3,7 +3,7 @@
 Axes: M models in pairs, N scenes in U units as in `per_scene`; B bootstrap rounds; 4 rates: AUC and three TPRs.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,12 +83,20 @@ def _over_units(scores_MN: Floats, inside_MN: Booleans, units_N: Integers, *, se
 
 
 def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:
-    """The jackknife's variance of the rates [4] over pairs (Efron & Tibshirani 1993, chapter 11); NaN below three."""
-    pairs = np.arange(len(inside_MN)) // 2
-    if pairs[-1] < 2:
+    """The variance of the rates [4] over pairs; NaN below three."""
+    if len(inside_MN) < 6:
         return np.full(1 + len(TARGETS), np.nan)
+    return over_pairs(estimate, inside_MN, lambda scores_MN, members_MN: _rates(*_called(scores_MN, members_MN)))
+
+
+def over_pairs(estimate: Estimate, inside_MN: Booleans, rates: Callable[[Floats, Booleans], Floats]) -> Floats:
+    """The jackknife's variance, over pairs left out, of what `rates` makes of scores and memberships [M, N].
+
+    Efron & Tibshirani 1993, chapter 11.
+    """
+    pairs = np.arange(len(inside_MN)) // 2
     kept = [np.flatnonzero(pairs != pair) for pair in range(pairs[-1] + 1)]
-    found_PT = np.stack([_rates(*_called(estimate(models, inside_MN[models]), inside_MN[models])) for models in kept])
+    found_PT = np.stack([rates(estimate(models, inside_MN[models]), inside_MN[models]) for models in kept])
     return np.asarray((len(kept) - 1) * found_PT.var(0))
 
 
