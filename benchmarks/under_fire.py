@@ -1,8 +1,11 @@
 """The store under fire: kills, two processes at once, flipped bytes. Products must equal an undisturbed run's.
 
 Run: python benchmarks/under_fire.py [--kills 20] [--pairs 10] [--seed 0]        (twenty to forty minutes on two cores)
-Each kill run is stopped two or three times by SIGKILL, at random moments, the whole group of processes at once, and
-then run to its end. Products are all files of the store but logs of times: log.csv, journal.jsonl and their hashes.
+     python benchmarks/under_fire.py --engine jobs --kills 20 --pairs 0 --flips 0
+Each kill run is hit by SIGKILL two or three times, at random moments, and then run to its end. A run in one process is
+hit as a whole, with its group of processes. One of another engine is hit as a whole, or its driver alone, or one of the
+processes that the driver started: a worker, or with Ray a part of the node. Who goes on after a hit is let go on.
+Products are all files of the store but logs of times: log.csv, journal.jsonl and their hashes.
 """
 
 import argparse
@@ -16,8 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 RECIPE = """\
 # {name}: one epoch on made-up streets.
@@ -56,12 +63,16 @@ REQUEST = [
     "run", "tiny", "tiny_a1", "--defense", "none", "--defense", "argmax", "--attack", "image_loss",
     "--attack", "predictability_error", "--attack", "patch_resnet50:loss", "--device", "cpu",
 ]  # fmt: skip
+ENGINES = {"one": [], "jobs": ["--jobs", "2"], "ray": ["--on", "ray"]}
+ORPHANS = 60  # seconds in which processes must notice that their driver is gone
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--kills", type=int, default=20, help="runs that are killed two or three times each")
     options.add_argument("--pairs", type=int, default=10, help="times that two processes work on one request")
+    options.add_argument("--flips", type=int, default=1, help="0: no byte is flipped")
+    options.add_argument("--engine", choices=list(ENGINES), default="one", help="of the runs that are killed")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -71,13 +82,17 @@ def main() -> None:
         expect(run(folder, "whole"), 0)
         seconds, whole = time.monotonic() - started, products(folder / "whole")
         print(f"undisturbed: {len(whole)} files in {seconds:.0f} s", flush=True)
-        draw = random.Random(given.seed)
-        kills = sum(killed(folder, f"kill{k}", draw, seconds=seconds, whole=whole) for k in range(given.kills))
-        print(f"{given.kills} runs with {kills} kills in all: products equal, nothing left over", flush=True)
+        draw, hits = random.Random(given.seed), Counter[str]()
+        for k in range(given.kills):
+            hits += killed(folder, f"kill{k}", draw, engine=given.engine, seconds=seconds, whole=whole)
+        said = ", ".join(f"{count} times {aim}" for aim, count in sorted(hits.items()))
+        print(f"{given.kills} runs, killed {said}: products equal, nothing left over", flush=True)
         for k in range(given.pairs):
             together(folder, f"pair{k}", draw, whole=whole)
         print(f"{given.pairs} times two processes at once: products equal, nothing left over", flush=True)
-        print(f"{flipped(folder, draw, whole)} kinds of file with a byte flipped: each refused by its name", flush=True)
+        if given.flips:
+            kinds = flipped(folder, draw, whole)
+            print(f"{kinds} kinds of file with a byte flipped: each refused by its name", flush=True)
 
 
 def write_recipes(folder: Path) -> None:
@@ -86,8 +101,9 @@ def write_recipes(folder: Path) -> None:
         (folder / kind / f"{name}.toml").write_text(RECIPE.format(name=name) + text)
 
 
-def start(folder: Path, store: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mia_seg", *REQUEST, "--store", store, "--reports", f"reports_{store}"]
+def start(folder: Path, store: str, engine: str = "one") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "mia_seg", *REQUEST, *ENGINES[engine]]
+    command += ["--store", store, "--reports", f"reports_{store}"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True, start_new_session=True, stdout=subprocess.DEVNULL,
@@ -95,8 +111,8 @@ def start(folder: Path, store: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def run(folder: Path, store: str) -> tuple[int, str]:
-    process = start(folder, store)
+def run(folder: Path, store: str, engine: str = "one") -> tuple[int, str]:
+    process = start(folder, store, engine)
     _, said = process.communicate()
     return process.returncode, said
 
@@ -107,21 +123,41 @@ def expect(ran: tuple[int, str], code: int) -> str:
     return ran[1]
 
 
-def killed(folder: Path, store: str, draw: random.Random, *, seconds: float, whole: dict[str, str]) -> int:
-    """Kill a run two or three times, then let it end; how often it was alive to be killed."""
-    count = 0
+def killed(
+    folder: Path, store: str, draw: random.Random, *, engine: str, seconds: float, whole: dict[str, str]
+) -> Counter[str]:  # fmt: skip
+    """Hit a run two or three times, then let it end; how often what was hit."""
+    hits = Counter[str]()
     for _ in range(draw.choice((2, 3))):
-        process = start(folder, store)
+        process = start(folder, store, engine)
         try:
             process.wait(draw.uniform(0, 0.9 * seconds))
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            count += 1
+            hits[hit(process, draw, engine)] += 1
         process.communicate()
-    expect(run(folder, store), 0)
+    expect(run(folder, store, engine), 0)
     check(folder / store, whole)
-    return count
+    return hits
+
+
+def hit(process: subprocess.Popen[str], draw: random.Random, engine: str) -> str:
+    """Kill the whole, the driver alone, or one process that it started; which."""
+    others = psutil.Process(process.pid).children(recursive=True)
+    aim = draw.choice(["the whole", *(["the driver", "another"] if engine != "one" and others else [])])
+    if aim == "another":
+        one = draw.choice(others)
+        aim = next((word for word in one.cmdline()[:2] if "ray" in word), "a worker").rpartition("/")[2]
+        one.kill()
+        return aim
+    os.kill(process.pid, signal.SIGKILL)
+    if aim == "the whole":
+        for one in others:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+    _, left = psutil.wait_procs(others, ORPHANS)
+    if left:
+        raise SystemExit(f"{aim} was killed, and {ORPHANS} s later there still is {left[0].cmdline()}")
+    return aim
 
 
 def together(folder: Path, store: str, draw: random.Random, *, whole: dict[str, str]) -> None:
