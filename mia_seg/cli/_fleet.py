@@ -309,12 +309,9 @@ def apart(rates: dict[str, Any]) -> str:
 
 
 def worst(canaries: dict[str, Any]) -> str:
-    """How well scenes with wrong labels are told, in one sentence."""
+    """How well canaries are told from one another, in one sentence."""
     rates = ", ".join(f"{said} {_bounded(canaries['tpr_at_fpr'][target])}" for target, said in TARGETS.items())
-    return (
-        f"Of the {canaries['scenes']} canaries, which have wrong labels and count nowhere else: AUC "
-        f"{_bounded(canaries['auc'])}, {rates}."
-    )
+    return f"Of the {canaries['scenes']} canaries, which count nowhere else: AUC {_bounded(canaries['auc'])}, {rates}."
 
 
 def proven(privacy: dict[str, Any]) -> str:

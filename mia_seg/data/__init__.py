@@ -45,6 +45,10 @@ class Dataset(Component):
         """Read one scene. Raises MiaSegError naming the file for a bad image, label or size."""
         raise NotImplementedError
 
+    def trained(self, ids: Sequence[str]) -> list[str]:
+        """The scenes that an epoch of a training on `ids` goes through."""
+        return list(ids)
+
     def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
         """The image alone, uint8 RGB [H, W, 3], at the size that its file has, whatever size the settings ask for.
 

@@ -1,6 +1,7 @@
-"""Canaries: scenes with wrong labels, which a model can only learn by heart. They are the worst case of an audit."""
+"""Canaries: scenes that a model is likely to learn by heart. They are the worst case of an audit."""
 
 import random
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -9,14 +10,27 @@ import numpy as np
 
 from mia_seg.data import IGNORE, Dataset, Scene
 
-Kind = Literal["swapped", "mirrored", "permuted"]
+Kind = Literal["swapped", "mirrored", "permuted", "pasted", "duplicated"]
+SAID: dict[Kind, str] = {
+    "swapped": "scenes with the labels of another one",
+    "mirrored": "scenes with mirrored labels",
+    "permuted": "scenes with permuted classes",
+    "pasted": "scenes with a rare object of another one pasted in",
+    "duplicated": "scenes that are trained on twice",
+}
+FEW = 0.01  # share of the labelled pixels that an object needs to be pasted, unless all have less
 
 
 class WithCanaries(Dataset):
-    """A data set in which some scenes keep their image and have wrong labels.
+    """A data set in which some scenes are canaries.
 
-    sources: (canary, scene whose label map it gets). kind: what is done to that map. swapped: nothing, as it is another
-    scene's. mirrored: left and right exchanged. permuted: class k becomes (k + c) mod K, c drawn by the id.
+    sources: (canary, the scene from which it gets something; for most kinds itself). kind: what a canary is.
+
+    * swapped: its labels are the source's.
+    * mirrored: left and right of its labels are exchanged.
+    * permuted: class k becomes (k + c) mod K, c drawn by the id.
+    * pasted: the source's rarest object lies over its image and its labels, which are right, then.
+    * duplicated: a training sees it twice.
     """
 
     of: Dataset
@@ -39,9 +53,16 @@ class WithCanaries(Dataset):
 
     def scene(self, data_root: Path | None, scene_id: str) -> Scene:
         scene = self.of.scene(data_root, scene_id)
-        if scene_id not in self._source:
+        if scene_id not in self._source or self.kind == "duplicated":
             return scene
+        if self.kind == "pasted":
+            return _pasted(scene, self.of.scene(data_root, self._source[scene_id]))
         return Scene(scene_id, scene.image_HWC, self.labels_of(data_root, scene_id)[0])
+
+    def trained(self, ids: Sequence[str]) -> list[str]:
+        if self.kind != "duplicated":
+            return list(ids)
+        return [*ids, *(scene_id for scene_id in ids if scene_id in self._source)]
 
     def image(self, data_root: Path | None, scene_id: str) -> np.ndarray:
         return self.of.image(data_root, scene_id)
@@ -50,15 +71,20 @@ class WithCanaries(Dataset):
         return self.of.shape(data_root, scene_id)
 
     def files(self, data_root: Path | None, scene_id: str) -> tuple[Path, ...]:
-        """The scene's image, its own label file, and the label file that it gets instead."""
+        """The scene's image, its own label file, and the source's files from which it gets something."""
         found = self.of.files(data_root, scene_id)
         source = self._source.get(scene_id, scene_id)
-        return found if source == scene_id else (*found, *self.of.files(data_root, source)[1:])
+        if source == scene_id:
+            return found
+        others = self.of.files(data_root, source)
+        return (*found, *(others if self.kind == "pasted" else others[1:]))
 
     def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
         source = self._source.get(scene_id)
+        if source is not None and self.kind == "pasted":
+            return self.scene(data_root, scene_id).labels_HW, self.of.labels_of(data_root, scene_id)[1]
         labels_HW, unknown = self.of.labels_of(data_root, scene_id if source is None else source)
-        if source is None:
+        if source is None or self.kind == "duplicated":
             return labels_HW, unknown
         return _stretched(self._wrong(labels_HW, scene_id), self.shape(data_root, scene_id)), unknown
 
@@ -88,7 +114,23 @@ class WithCanaries(Dataset):
         return self.of.group(scene_id)
 
 
-def _stretched(labels_HW: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Labels at another size: each pixel's is the nearest one's."""
-    rows, columns = ((np.arange(n) * m // n) for n, m in zip(shape, labels_HW.shape, strict=True))
-    return labels_HW[rows][:, columns]
+def _stretched(map_HW: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Labels or an image at another size: each pixel's is the nearest one's."""
+    rows, columns = ((np.arange(n) * m // n) for n, m in zip(shape, map_HW.shape[:2], strict=True))
+    return map_HW[rows][:, columns]
+
+
+def _pasted(scene: Scene, source: Scene) -> Scene:
+    """The scene under all pixels of the rarest class of the source that has a FEW pixels, image and labels."""
+    shape = scene.labels_HW.shape
+    labels_HW, image_HWC = _stretched(source.labels_HW, shape), _stretched(source.image_HWC, shape)
+    classes, counts = np.unique(labels_HW[labels_HW != IGNORE], return_counts=True)
+    if not len(classes):
+        return scene
+    seen = counts >= min(FEW * counts.sum(), counts.max())
+    object_HW = labels_HW == classes[seen][counts[seen].argmin()]
+    return Scene(
+        scene.id,
+        np.where(object_HW[..., None], image_HWC, scene.image_HWC),
+        np.where(object_HW, labels_HW, scene.labels_HW),
+    )

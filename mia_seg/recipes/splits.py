@@ -78,9 +78,12 @@ class SplitRule(BaseModel):
         default=None, description="a list of all ids that the rule cuts, so that missing ones are named"
     )
     canaries: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0, description="share of members and non-members that get wrong labels and are audited apart"
+        default=0, description="share of members and non-members that are made easy to memorise, and audited apart"
     )
-    canary: Kind = Field(default="swapped", description="their wrong labels: swapped, mirrored or permuted")
+    canary: Kind = Field(
+        default="swapped",
+        description="labels that are swapped, mirrored or permuted; a rare object pasted in; or a scene duplicated",
+    )
     sha256: dict[Part, str] = Field(
         default_factory=dict, description="SHA-256 of a published part: of its bare file names, sorted, one a line"
     )
@@ -128,7 +131,7 @@ class SplitRule(BaseModel):
         return Partition(members, nonmembers, pool, groups)
 
     def planted(self, dataset: Dataset, parts: Partition, seed: int) -> Dataset:
-        """The data set with wrong labels for a share of the audited scenes, drawn by `seed` from members and others.
+        """The data set with canaries: a share of the audited scenes, drawn by `seed` from members and others.
 
         Raises MiaSegError for so few canaries that a side might have less than two.
         """
@@ -141,8 +144,8 @@ class SplitRule(BaseModel):
                 f"{FEWEST_CANARIES} are the fewest that can be audited apart. Raise it, or leave it out."
             )
         drawn = random.Random(f"canaries {seed}").sample(parts.audited, count)
-        # Each takes the next one's labels: no map is lost, none stands beside its own image.
-        sources = drawn if self.canary != "swapped" else [*drawn[1:], drawn[0]]
+        # Each takes the next one's labels or object: no map is lost, none stands beside its own image.
+        sources = [*drawn[1:], drawn[0]] if self.canary in ("swapped", "pasted") else drawn
         return WithCanaries(of=dataset, kind=self.canary, sources=tuple(zip(drawn, sources, strict=True)))
 
     def _check_says(self, stated: bool) -> None:

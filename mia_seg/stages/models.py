@@ -153,7 +153,12 @@ class TrainedModel(ModelStage[Path]):
         company = self.aids.company(workspace) if self.aids else train.Company()
         train.train(
             self.recipe,
-            Scenes(self.dataset, workspace.data_root, members if instead is None else instead, room=CACHE_BYTES),
+            Scenes(
+                self.dataset,
+                workspace.data_root,
+                self.dataset.trained(members) if instead is None else instead,
+                room=CACHE_BYTES,
+            ),
             seed=self.weight_seed,
             folder=draft.folder,
             scratch=draft.scratch,
@@ -211,10 +216,12 @@ class TrainedModel(ModelStage[Path]):
     def _terms(self) -> Terms:
         """What its updates are checked against, as far as the recipe and known members say."""
         assert isinstance(self.scenes, Cut), "members are known"
-        count, settings = len(self.scenes.parts.members), self.recipe.train
+        members, settings = self.scenes.parts.members, self.recipe.train
+        count = len(self.dataset.trained(members))
         return Terms(
             self.title, count, settings.batch, Plan(count, settings).steps, settings.accumulate,
-            drawn=self.taught is not None, frozen=settings.trains == "head", precision=settings.precision,
+            drawn=self.taught is not None, frozen=settings.trains == "head", repeated=count > len(members),
+            precision=settings.precision,
         )  # fmt: skip
 
     def network(self, store: Store) -> Network:

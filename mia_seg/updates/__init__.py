@@ -34,7 +34,7 @@ class Training:
     """Facts of a training, for checks of an update.
 
     batch: scenes of a step on all devices. drawn: whether synthetic features join it. frozen: whether batch norms keep
-    their first statistics.
+    their first statistics. repeated: whether some scene is listed twice.
     """
 
     title: str
@@ -45,6 +45,7 @@ class Training:
     devices: int = 1
     drawn: bool = False
     frozen: bool = False
+    repeated: bool = False
     precision: str = "32-true"
 
 

@@ -54,6 +54,7 @@ class DPSGD(Update):
         _check_goal(goal, training)
         for wrong, says in (
             (training.drawn, "synthetic features are drawn from what members look like. Leave out [synthetic]"),
+            (training.repeated, "a duplicated scene counts twice, epsilon is of one. Choose another [split] canary"),
             (training.devices > 1, "scenes are drawn on one device. Train with --devices 1"),
             (training.accumulate > 1, "scenes are taken one by one already. Leave out [train] accumulate"),
             (training.precision == "16-mixed", "16-mixed scales losses, and clipping would see it. Use bf16-mixed"),
