@@ -29,7 +29,7 @@ from mia_seg.stages.scenes import Cut, Divided, Part, check_apart
 from mia_seg.stages.screen import CrossFitted
 from mia_seg.stages.shadow_members import ShadowMembers, check_room, drawn, halves, listed, trained
 from mia_seg.stages.sources import Sources, once
-from mia_seg.stages.synthetic import Taught
+from mia_seg.stages.synthetic import SyntheticFeatures
 from mia_seg.workspace import Workspace
 
 # A shadow starts from weights of its own: no attacker knows those that its victim started from.
@@ -114,13 +114,13 @@ class Pipeline:
         self, name: str, recipe: Recipe, scenes: Divided, *, seed: int, weight_seed: int, role: Role
     ) -> TrainedModel:
         start = self.trained_victim(recipe.train.start, START_SEED) if recipe.train.start else None
-        taught, files = self._taught(name, recipe, seed), self.sources.pretrained(recipe)
+        features, files = self._features(name, recipe, seed), self.sources.pretrained(recipe)
         if start and "update" in recipe.shaping():  # what is proven holds for scenes that the start never saw
             cut, whose = scenes.cut, (start.recipe_name, START_SEED)
             ids = cut.parts.audited or cut.parts.pool
             self._check_apart(f"Scenes of '{name}'", cut, ids, victim=whose, part="members")
         aids = self._aids(name, recipe, scenes, seed=seed, weight_seed=weight_seed, role=role)
-        return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, taught, files, aids)
+        return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, features, files, aids)
 
     def _aids(
         self, name: str, recipe: Recipe, scenes: Divided, *, seed: int, weight_seed: int, role: Role
@@ -143,7 +143,7 @@ class Pipeline:
         reference = self.sources.left(scenes, name) if reads else None
         return Accompanied(teachers, reference, reads == "instead") if teachers or reference else None
 
-    def _taught(self, name: str, recipe: Recipe, seed: int) -> Taught | None:
+    def _features(self, name: str, recipe: Recipe, seed: int) -> SyntheticFeatures | None:
         """The victim whose weights and generator a training with synthetic features begins with."""
         settings = recipe.synthetic if isinstance(recipe, VictimRecipe) else None
         if settings is None:
@@ -151,7 +151,7 @@ class Pipeline:
         _, cut = self._victim(settings.of, seed)
         checks.same_members(name, self.sources.cut(recipe, seed).parts, settings.of, others=cut.parts)
         more = None if settings.masks == "members" else self.sources.more(cut, settings.of, settings)
-        return Taught(settings, self.generator(self.trained_victim(settings.of, seed)), more)
+        return SyntheticFeatures(settings, self.generator(self.trained_victim(settings.of, seed)), more)
 
     def _chosen(self, name: str, adversary: A1, cut: Cut, *, seed: int) -> Divided:
         """Adversary A1's members out of its pool."""

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
 from mia_seg.objectives import Batch
-from mia_seg.objectives.adversarial import Adversarial, AdversarialGoal, Discriminator, one_hot
+from mia_seg.objectives._targets import one_hot
+from mia_seg.objectives.adversarial import Adversarial, AdversarialGoal, Discriminator
 from mia_seg.segmenters import cross_entropy
 from mia_seg.segmenters._convcrf import Affinity, mean_field
 

@@ -55,6 +55,12 @@ def labels_or_zero(labels_NHW: Tensor) -> Tensor:
     return labels_NHW.masked_fill(labels_NHW == IGNORE, 0)
 
 
+def one_hot(labels_NHW: Tensor, classes: int) -> Tensor:
+    """Labels as float [N, K, H, W]; an ignored pixel has zeros alone."""
+    known_NHW1 = (labels_NHW != IGNORE)[..., None]
+    return (F.one_hot(labels_or_zero(labels_NHW), classes) * known_NHW1).movedim(-1, 1).float()
+
+
 def plain(logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
     """-log p of the label, 0 where ignored: [N, H, W]."""
     return F.cross_entropy(logits_NKHW, labels_NHW, ignore_index=IGNORE, reduction="none")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
 from mia_seg.objectives import Batch, Goal, Helper, Judged, Objective, Stage
-from mia_seg.objectives._targets import labels_or_zero, over_labelled
+from mia_seg.objectives._targets import one_hot, over_labelled
 from mia_seg.segmenters import Network
 from mia_seg.segmenters._convcrf import BLUR, Affinity, ConvCRF
 from mia_seg.values import Rate, Side, Weight, Whole, Width
@@ -114,9 +114,3 @@ class AdversarialGoal(Goal):
         if wanted.crf:
             affinity = Affinity(batch.image_N3HW, wanted.crf_window, wanted.crf_blur, known_NHW=known)
         return self.helpers["discriminator"](map_NKHW, affinity, known)
-
-
-def one_hot(labels_NHW: Tensor, classes: int) -> Tensor:
-    """Labels as float [N, K, H, W]; an ignored pixel has zeros alone."""
-    known_NHW1 = (labels_NHW != IGNORE)[..., None]
-    return (F.one_hot(labels_or_zero(labels_NHW), classes) * known_NHW1).movedim(-1, 1).float()

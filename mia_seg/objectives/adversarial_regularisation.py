@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mia_seg.data import IGNORE
 from mia_seg.objectives import NETWORK, Batch, Goal, Helper, Judged, Objective, Stage
-from mia_seg.objectives._targets import at_rest, labels_or_zero
+from mia_seg.objectives._targets import at_rest, one_hot
 from mia_seg.segmenters import Network
 from mia_seg.values import Rate, Weight, Width
 
@@ -72,6 +72,6 @@ class RegularisedGoal(Goal):
 
     def _says(self, logits_NKHW: Tensor, labels_NHW: Tensor) -> Tensor:
         classes, known_N1HW = logits_NKHW.shape[1], (labels_NHW != IGNORE)[:, None]
-        labels = F.one_hot(labels_or_zero(labels_NHW), classes).movedim(-1, 1).float()
-        told: Tensor = self.helpers[ATTACKER](torch.cat([logits_NKHW.float().softmax(1), labels], 1) * known_N1HW)
+        seen = torch.cat([logits_NKHW.float().softmax(1) * known_N1HW, one_hot(labels_NHW, classes)], 1)
+        told: Tensor = self.helpers[ATTACKER](seen)
         return told[:, 0]

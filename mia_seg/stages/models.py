@@ -30,7 +30,7 @@ NAMED = 5  # scenes that a line names
 CACHE_BYTES = 1 << 30  # decoded training scenes that stay in memory from one epoch to the next
 
 
-class Teacher(Protocol):
+class Features(Protocol):
     """What a training with synthetic features needs besides its scenes; `mia_seg.stages.synthetic` implements it."""
 
     @property
@@ -112,7 +112,7 @@ class TrainedModel(ModelStage[Path]):
     scenes: Divided
     role: Role
     start: "TrainedModel | None" = None
-    taught: Teacher | None = None
+    features: Features | None = None
     pretrained: tuple[str, ...] = ()
     aids: Aids | None = None
 
@@ -132,7 +132,7 @@ class TrainedModel(ModelStage[Path]):
         given = {"scenes": self.scenes.given("members"), "seed": self.weight_seed, "version": train.VERSION}
         begun = {"start": self.start} if self.start else {}
         read = {"pretrained": list(self.pretrained)} if self.pretrained else {}
-        beside = (self.taught.inputs() if self.taught else {}) | (self.aids.inputs() if self.aids else {})
+        beside = (self.features.inputs() if self.features else {}) | (self.aids.inputs() if self.aids else {})
         return settings | given | begun | read | beside
 
     def check(self, workspace: Workspace) -> None:
@@ -166,7 +166,7 @@ class TrainedModel(ModelStage[Path]):
             workers=workspace.workers,
             title=self.title,
             start=self._beginning.value(store) if self._beginning else None,
-            company=replace(company, source=self.taught.source(workspace, fabric) if self.taught else None),
+            company=replace(company, source=self.features.source(workspace, fabric) if self.features else None),
         )
 
     def _say_labels(self) -> None:
@@ -180,7 +180,7 @@ class TrainedModel(ModelStage[Path]):
 
     @property
     def _beginning(self) -> "TrainedModel | None":
-        return self.taught.base if self.taught else self.start
+        return self.features.base if self.features else self.start
 
     def load(self, folder: Path) -> Path:
         """The file of its weights."""
@@ -220,7 +220,7 @@ class TrainedModel(ModelStage[Path]):
         count = len(self.dataset.trained(members))
         return Terms(
             self.title, count, settings.batch, Plan(count, settings).steps, settings.accumulate,
-            drawn=self.taught is not None, frozen=settings.trains == "head", repeated=count > len(members),
+            drawn=self.features is not None, frozen=settings.trains == "head", repeated=count > len(members),
             precision=settings.precision,
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ from mia_seg.workspace import Workspace
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class SyntheticFeatures:
     """The inputs of training with synthetic features: the generator that draws them, and scenes with more layouts."""
 
     settings: Synthetic
