@@ -1,0 +1,59 @@
+"""Defenses at the same AUC: how many points of mIoU one leaves more than another, seed by seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mia_seg.metrics.paired import over_seeds
+from mia_seg.report.cells import UNDEFENDED, Estimate, Row, defense_name
+from mia_seg.report.changes import signed
+from mia_seg.report.frontier import Point
+from mia_seg.report.tables import Table
+
+READING = (
+    "Each row compares one setting with another defense at the AUC that this setting has. The settings of the other "
+    "defense, and the model without any, are joined by straight lines, and its mIoU is read off there. This is done "
+    "in each seed. The interval is Student's over the seeds' differences. A setting is left out if its AUC lies beyond "
+    "the other defense's on some seed, or if there is one seed."
+)
+
+
+def equal_table(found: Sequence[Point]) -> list[Table]:
+    """A row a setting and other defense that reaches its AUC on every seed; none where no pair does."""
+    plain = next((one for one in found if one.defense == UNDEFENDED), None)
+    settings = [one for one in found if one.defense != UNDEFENDED]
+    if plain is None or len(plain.cell.seeds) < 2:
+        return []
+    families = {one.family: [plain, *(other for other in settings if other.family == one.family)] for one in settings}
+    rows, anchors = [], []
+    for one in settings:
+        for family, others in families.items():
+            gain = above(one, others) if family != one.family else None
+            if gain is not None:
+                seeds = ", ".join(map(str, one.cell.seeds))
+                rows.append([defense_name(one.defense), defense_name(family), str(one.auc), signed(gain, 100, 1), seeds])
+                anchors.append(one.cell.anchor)
+    columns = ["Defense", "Beside", "AUC [95%]", "mIoU more than there, points [95%]", "Seeds"]
+    return [Table("Defenses at the same AUC", READING, columns, rows, texts=2, anchors=anchors)] if rows else []
+
+
+def above(one: Point, others: Sequence[Point]) -> Estimate | None:
+    """By how much its mIoU exceeds that of `others` at its AUC; None if they do not reach that AUC on some seed.
+
+    The value is the mean over seeds of the difference to the line through the others' points (AUC, mIoU). The interval
+    is `over_seeds` of these differences, without an error of their own.
+    """
+    gains = []
+    for seed in one.cell.seeds:
+        auc, miou = _place(one, seed)
+        line = sorted(_place(other, seed) for other in others)
+        if not line[0][0] <= auc <= line[-1][0]:
+            return None
+        gains.append(miou - float(np.interp(auc, *zip(*line, strict=True))))
+    pooled = over_seeds([{"value": gain, "low": gain, "high": gain} for gain in gains])
+    return Estimate(pooled["value"], pooled["low"], pooled["high"])
+
+
+def _place(point: Point, seed: int) -> tuple[float, float]:
+    run: Row = next(run for run in point.cell.runs if run["seed"] == seed)
+    return run["auc"], run["miou_nonmembers"]
