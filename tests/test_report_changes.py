@@ -79,7 +79,7 @@ def test_only_scenes_of_both_are_compared_and_two_splits_are_not() -> None:
         auc(mine.scores_N[10:-5], MEMBERS[10:-5]) - auc(other.scores_N[10:-5], MEMBERS[10:-5])
     )
     assert less.above(SceneScores(["elsewhere"], MEMBERS[:1], ["elsewhere"], HARD[:1])) is None
-    with pytest.raises(MiaSegError, match="results of two splits"):
+    with pytest.raises(MiaSegError, match="come from different splits"):
         mine.above(SceneScores(mine.ids, ~MEMBERS, mine.groups, mine.scores_N))
 
 
