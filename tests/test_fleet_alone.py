@@ -125,4 +125,4 @@ def test_the_figure_shows_every_group_once(models: int, kinds: list[str]) -> Non
     assert list(drawn) == kinds
     assert sorted(np.concatenate(list(drawn.values()))) == sorted(one.found.auc_U)
     assert len(drawn.get("exposed", [])) == (one.facts["parts"][0]["exposed"] or 0)
-    assert ax.get_xlabel() == "scenes, by AUC"
+    assert ax.get_xlabel() == "scenes, sorted by AUC"

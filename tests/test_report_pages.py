@@ -293,7 +293,7 @@ def test_two_victims_in_one_folder_are_refused(tmp_path: Path) -> None:
 def test_the_folder_of_one_victim_is_no_report(tmp_path: Path) -> None:
     results.write(tmp_path, result(1.0, **QUICK))
     ran = call("report", "--reports", tmp_path / "village", "--format", "html")
-    assert_refused(ran, "lies in no folder of its victim 'village'", "the folder above")
+    assert_refused(ran, "does not lie in a folder named after its victim 'village'", "the folder above")
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
