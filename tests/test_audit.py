@@ -110,7 +110,7 @@ def test_a_bound_says_how_it_came_about_and_its_absence_why() -> None:
     }  # fmt: skip
     assert 0 < found["mu"] < found["low"]
     assert bound("random", 0, 4.0) == {
-        "low": None, "reason": "[split] rule 'random' is no fair coin for each scene, as rule 'coin' is"
+        "low": None, "reason": "[split] rule 'random' tosses no fair coin for each scene; rule 'coin' does"
     }  # fmt: skip
 
 

@@ -227,7 +227,7 @@ def test_a_result_tells_them_apart_from_natural_scenes(audited_tiny: tuple[Ran, 
     assert len(found.scores.ids) == 14
     assert found.left_out is not None
     assert found.left_out.members == found.left_out.nonmembers == []
-    assert worst.epsilon.reason == "[split] rule 'random' is no fair coin for each scene, as rule 'coin' is"
+    assert worst.epsilon.reason == "[split] rule 'random' tosses no fair coin for each scene; rule 'coin' does"
 
 
 def test_pages_and_screens_tell_them_apart(audited_tiny: tuple[Ran, Path]) -> None:

@@ -324,7 +324,7 @@ def test_two_splits_are_no_baseline_of_each_other() -> None:
     assert other.scores is not None
     turned = SceneScores(other.scores.ids, ~MEMBERS, other.scores.groups, other.scores.scores_N)
     found = against([scored(0.3)], [told(0.5, 0.4, 0.6).with_scores(turned)])
-    assert (found.state, "results of two splits" in found.said) == ("cannot tell", True)
+    assert (found.state, "come from different splits" in found.said) == ("cannot tell", True)
 
 
 def test_the_baseline_is_judged_from_files(tmp_path: Path) -> None:

@@ -352,4 +352,4 @@ def test_coins_of_victim_and_shadow_end_in_a_bound_on_epsilon(workdir: Path) -> 
     assert image.n_members + image.n_nonmembers == epsilon.guesses == 12
     # Twelve right guesses of twelve would show log(q / (1 - q)) with q = 0.05 ** (1 / 12), 1.26.
     assert 0 <= (-1 if epsilon.low is None else epsilon.low) < 1.27
-    assert "What it says of differential privacy" in (workdir / "reports" / "tiny" / "index.html").read_text("utf-8")
+    assert "Lower bounds on differential privacy" in (workdir / "reports" / "tiny" / "index.html").read_text("utf-8")

@@ -79,7 +79,7 @@ def test_only_scenes_of_both_are_compared_and_two_splits_are_not() -> None:
         auc(mine.scores_N[10:-5], MEMBERS[10:-5]) - auc(other.scores_N[10:-5], MEMBERS[10:-5])
     )
     assert less.above(SceneScores(["elsewhere"], MEMBERS[:1], ["elsewhere"], HARD[:1])) is None
-    with pytest.raises(MiaSegError, match="results of two splits"):
+    with pytest.raises(MiaSegError, match="come from different splits"):
         mine.above(SceneScores(mine.ids, ~MEMBERS, mine.groups, mine.scores_N))
 
 
@@ -133,7 +133,7 @@ def test_the_strongest_of_several_is_given_a_wider_interval() -> None:
     others = [told(0.5, name, None if name == "none" else -0.03, attack="image_loss", representation="")
               for name in ("none", "argmax")]  # fmt: skip
     assert "allows for" not in defended(*found)
-    assert "The interval allows for the strongest of 2." in defended(*found, *others)
+    assert "The interval allows for choosing the strongest of 2 attacks." in defended(*found, *others)
 
 
 def test_a_defense_that_changes_nothing_is_said_to() -> None:

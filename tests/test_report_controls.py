@@ -41,7 +41,7 @@ def said(*found: Result) -> str:
 
 def test_a_sound_split_is_said_in_a_sentence() -> None:
     one = controlled(SOUND)
-    assert "An attacker who never sees the model: AUC 0.52 (p 0.31): nothing in the split" in said(one)
+    assert "An attacker who never sees the model reaches AUC 0.52 (p 0.31). Simple features" in said(one)
     assert glance(enriched([one])).rows[0][1:3] == ["leaks", "sound"]
 
 
@@ -50,7 +50,7 @@ def test_a_confounded_split_is_said_first_and_calls_nothing_a_leak() -> None:
     above = one.levels["image"].auc - 0.81
     text = str(verdict(enriched([one])))
     assert text.startswith("Not resolved: members and non-members differ")
-    assert f"reaches AUC 0.81 by images and labels alone. The attack is {above:+.2f} from there." in text
+    assert f"reaches AUC 0.81 by images and labels alone. The attack's AUC differs from that by {above:+.2f}." in text
     assert "AUC 0.81 (p 0.001): CONFOUNDED" in said(one)
     assert glance(enriched([one])).rows[0][1] == "confounded"
 
@@ -67,7 +67,7 @@ def test_where_scenes_have_no_labels_nobody_is_said_to_have_seen_any(tmp_path: P
     text = f"{verdict(enriched([controlled(FLAGGED, **bare)]))} {said(controlled(FLAGGED, **bare))}"
     seen = "images and labels" if labelled else "images"
     assert f"by {seen} alone" in text
-    assert f"beyond what {seen} give away alone" in text
+    assert f"beyond what {seen} alone give away" in text
     assert f"{seen.capitalize()} alone tell members" in text
 
 
@@ -75,7 +75,7 @@ def test_the_table_on_the_screen_says_so_above_itself(tmp_path: Path) -> None:
     for one in (controlled(FLAGGED), controlled(SOUND, victim="sound")):
         results.write(tmp_path, one)
     lines = call("results", "--reports", tmp_path).out.splitlines()
-    assert lines[0].startswith("village: An attacker who never sees the model: AUC 0.81 (p 0.001): CONFOUNDED")
+    assert lines[0].startswith("village: An attacker who never sees the model reaches AUC 0.81 (p 0.001): CONFOUNDED")
     assert lines[1].split()[:2] == ["victim", "shadow"]
 
 
@@ -88,8 +88,9 @@ def test_one_confounded_seed_of_two_is_enough() -> None:
 def test_what_was_not_tested_is_said() -> None:
     assert "was not tested: 3 groups on one side" in said(controlled(UNTESTED))
     assert "(1 of 2 seeds not tested)" in said(controlled(SOUND, seed=1), controlled(UNTESTED, seed=2))
-    assert "from before that was tested" in said(result(1.8))
-    assert "never sees the model: AUC 0.52 (p 0.31): nothing" in said(controlled(SOUND), result(1.8, defense="argmax"))
+    assert "older than that control" in said(result(1.8))
+    both = said(controlled(SOUND), result(1.8, defense="argmax"))
+    assert "never sees the model reaches AUC 0.52 (p 0.31). Simple" in both
 
 
 def test_flat_rows_hold_the_controls_or_none() -> None:

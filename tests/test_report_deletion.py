@@ -72,14 +72,14 @@ def test_the_score_of_a_planted_attacker_drops_as_soon_as_what_it_reads_is_gone(
     assert highest[:, covered] == pytest.approx(highest[:, -1:].repeat(sum(covered), 1), abs=1e-5)
     assert lowest[:, :-1] == pytest.approx(0, abs=1e-5), "the corner goes last"
     assert sheet.gap.low > 0
-    assert deletion.finding(sheet).endswith("log-odds: the map shows what the score rests on.")
+    assert deletion.finding(sheet).endswith("log-odds: the map shows what the score depends on.")
 
 
 def test_a_map_of_noise_does_no_better_than_chance_and_one_turned_round_does_worse() -> None:
     noise = put_to_test(lambda _, draw: draw.normal(size=(SIDE, SIDE)), scenes=60)
     assert noise.gap.low < 0 < noise.gap.high
     assert abs(noise.gap.value) < 0.02
-    assert deletion.finding(noise).endswith("whether the map means anything was not shown.")
+    assert deletion.finding(noise).endswith("this does not show whether the map means anything.")
     turned = put_to_test(lambda one, _: -activation_maps(planted(), [one])[0])
     assert turned.gap.high < 0
     assert deletion.finding(turned).endswith("the map misleads.")

@@ -147,7 +147,7 @@ def test_defenses_are_compared_by_the_attacks_that_all_of_them_met() -> None:
     assert [(one.defense, one.auc.value) for one in frontier.points(weak + strong)] == [
         ("none", 0.9), ("argmax", 0.8), ("gaussian:1.0", 0.85)
     ]  # fmt: skip
-    assert frontier.remark(weak + strong) == "All settings met: image loss."
+    assert frontier.remark(weak + strong) == "Tried on all settings: image loss."
     # Of two attacks as widely tried the first says which settings are compared.
     other = [cell("none", 0.9, adaptive=False, attack="lira"), cell("dropout:0.9", 0.7, attack="lira")]
     assert [one.defense for one in frontier.points([*weak[:2], *other])] == ["none", "argmax"]
@@ -159,7 +159,8 @@ def test_defenses_are_compared_by_the_attacks_that_all_of_them_met() -> None:
 def test_defenses_without_an_attacker_who_adapts_are_named() -> None:
     tried = [cell("none", 0.9, adaptive=False), cell("argmax", 0.8), cell("gaussian:1.0", 0.6, adaptive=False)]
     assert (
-        frontier.remark(tried) == "Left out, because no such attacker who adapts met them on every seed: gaussian 1.0."
+        frontier.remark(tried)
+        == "Left out, because these attacks were not adapted to them on every seed: gaussian 1.0."
     )
     assert frontier.remark(tried[:2]) == ""
 
@@ -177,7 +178,7 @@ def test_points_are_compared_on_the_seeds_that_all_have() -> None:
     assert none.cell.seeds == [0, 1]
     assert none.miou.value == argmax.miou.value == pytest.approx(0.35)
     assert argmax.dominates(none)
-    assert frontier.remark(tried) == "Here over what all settings have: seed 0, 1."
+    assert frontier.remark(tried) == "Only over what all settings share: seed 0, 1."
     whole = [seeded(cell("gaussian:1.0", 0.7), s0=0.3, s1=0.3, s2=0.3), *tried]
     assert [(one.defense, one.cell.seeds) for one in frontier.points(whole)] == [
         ("none", [0, 1, 2]), ("gaussian:1.0", [0, 1, 2])
@@ -185,7 +186,7 @@ def test_points_are_compared_on_the_seeds_that_all_have() -> None:
     assert frontier.remark(whole).endswith("on every seed: argmax.")
     apart = [plain, seeded(cell("argmax", 0.8), s7=0.4)]
     assert [one.cell.seeds for one in frontier.points(apart)] == [[0, 1, 2], [7]]
-    assert "no seed in common" in frontier.remark(apart)
+    assert "share no seed" in frontier.remark(apart)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_the_page_shows_what_weighs_the_defenses(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "elsewhere").exists()
     for page in ("index.html", "README.md"):
         text = (tmp_path / "village" / page).read_text()
-        for title in ("Generators of features", "Defenses at their worst", "Labels and confidences"):
+        for title in ("Generators of features", "Each defense under its strongest attack", "Labels and confidences"):
             assert title in text
         assert "Predicted labels alone (AUC" in text
 
@@ -311,9 +312,9 @@ def test_labels_and_confidences_are_set_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("aucs", "says"),
     [
-        ((0.9, 0.7, 0.5), ["0.75]) give members away;", "0.55]) were not shown to", "labels alone say less."]),
-        ((0.9, 0.88, 0.7), ["takes from that does not show."]),
-        ((0.6, 0.5, 0.3), ["Predicted labels alone (AUC 0.50 [0.45, 0.55]) were not shown", "away backwards"]),
+        ((0.9, 0.7, 0.5), ["0.75]) give members away;", "0.55]) were not shown to", "labels alone leak less."]),
+        ((0.9, 0.88, 0.7), ["no effect of hiding the confidences is shown."]),
+        ((0.6, 0.5, 0.3), ["Predicted labels alone (AUC 0.50 [0.45, 0.55]) were not shown", "gives them away too"]),
     ],
 )
 def test_the_sentence_on_labels_and_confidences_follows_the_intervals(
@@ -373,7 +374,7 @@ def test_more_shadows_are_drawn_beside_the_loss_and_their_gain_has_a_table(
     told = f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
     for page in ("index.html", "README.md"):
         text = (tmp_path / "village" / page).read_text()
-        assert "What more shadows buy" in text
+        assert "What more shadows add" in text
         assert told in text
 
 

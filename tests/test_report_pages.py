@@ -97,7 +97,7 @@ def test_every_form_has_the_same_numbers(drawn: Path) -> None:
     flat = list(csv.DictReader(io.StringIO((drawn / "report.csv").read_text())))
     tex = [line for line in (drawn / "report.tex").read_text().splitlines() if line.startswith(("village &", "alps &"))]
     board = rows_of((drawn / "index.html").read_text(), "Leaderboard")
-    village = rows_of((drawn / "village" / "index.html").read_text(), "Every attack, photograph by photograph")
+    village = rows_of((drawn / "village" / "index.html").read_text(), "Every attack, image by image")
     assert len(lines) == len(flat) == len(tex) == 8
     assert len(board) == 7, "the control is no attack"
     assert len(village) == 7
@@ -177,7 +177,7 @@ def test_trainings_are_compared_on_a_page_of_their_own(drawn: Path) -> None:
         rows_of(text, "Each attack")
     )
     assert f"{other['canaries']['rmia']['auc']['value']:.3f} [" in "".join(rows_of(text, "Canaries"))
-    assert "AUC shown above plain training with the same gap: other (by image loss and rmia)." in text
+    assert "AUC is shown to be above plain training with the same gap: other (by image loss and rmia)." in text
     assert '<img src="data:image/png;base64,' in text
     index_page = (drawn / "index.html").read_text("utf-8")
     assert 'href="below/arms.rmia.s0.fleet.html">3 trainings, by image loss and rmia, seed 0<' in index_page
@@ -200,7 +200,7 @@ def test_trainings_behind_several_defenses_have_one_frontier() -> None:
     assert len(rows) == 7
     assert [pair for pair, row in rows.items() if row[2] == "–"] == [("other", "argmax")]
     assert rows["other", "no defense"][2] == "other, argmax"
-    said = "Over all defenses too, not dominated are, from the least leak: with argmax other."
+    said = "Over all defenses, these are not dominated, from the smallest leak: with argmax other."
     assert page["measured"][0] == said
     assert len(worth_png(told)) > 5000
     assert "--defense none --defense argmax --also short_fleet=synfeat:0.75" in trainings.command(told)
@@ -212,7 +212,7 @@ def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -
     assert sorted(worse.values()) == [False, True, True]
     (best,) = (title for title, lost in worse.items() if not lost)
     assert trainings.said(told) == (
-        f"By the numbers {best} leaks least for its mIoU; the other 2 are dominated: another leaks no more and "
+        f"By the numbers {best} leaks least for its mIoU; the other 2 are dominated, as another leaks no more and "
         f"segments no worse."
     )
     for one in (*told["plain"], *told["others"]):
@@ -238,7 +238,7 @@ def test_a_comparison_alone_is_a_report_of_any_age_or_refused(tmp_path: Path) ->
     path.write_text(json.dumps(told))
     draw(tmp_path, Store(tmp_path / "none"), None, forms=["html"])
     text = path.with_suffix(".html").read_text()
-    assert "the one that was named stands for it" in text
+    assert "the requested attack stands in for it" in text
     assert "|rmia|8|" in "".join(rows_of(text, "What each training is worth"))
     path.write_text('{"plain": []}')
     assert_refused(call("report", "--reports", tmp_path), path.name, "is not a comparison of trainings", "Delete it")
@@ -293,7 +293,7 @@ def test_two_victims_in_one_folder_are_refused(tmp_path: Path) -> None:
 def test_the_folder_of_one_victim_is_no_report(tmp_path: Path) -> None:
     results.write(tmp_path, result(1.0, **QUICK))
     ran = call("report", "--reports", tmp_path / "village", "--format", "html")
-    assert_refused(ran, "lies in no folder of its victim 'village'", "the folder above")
+    assert_refused(ran, "does not lie in a folder named after its victim 'village'", "the folder above")
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -370,8 +370,8 @@ def test_groups_say_how_many_of_their_scenes_are_found() -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ({"defense": "argmax", "adaptive": True}, "Nothing was measured without a defense."),
-        ({"representation": "labels"}, "Nothing was measured without a defense."),
+        ({"defense": "argmax", "adaptive": True}, "No attack was measured on the undefended model."),
+        ({"representation": "labels"}, "No attack was measured on the undefended model."),
         ({"adversary": "screen", "choose": "", **QUICK}, "No shadow was trained."),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_folder_of_results_is_compared_one_by_one(tmp_path: Path) -> None:
     assert "of 2 results better than 1, worse than 0, not told apart from 1." in ran.out
     assert_refused(
         call("score", tmp_path / "mine.csv", "--against", tmp_path, "--defense", "synfeat"),
-        "those there are of argmax, none",
+        "It holds those of argmax, none",
     )
 
 
@@ -98,7 +98,7 @@ def test_groups_of_the_table_count_where_they_are_coarser(tmp_path: Path) -> Non
     assert outside.measured(coarse, [reference])["own"] == membership.ranked(MINE, MEMBERS, groups=coarse.groups)
     finer = {scene: f"{score!r},{scene}" for scene, (score, _) in rows.items()}
     with pytest.raises(
-        Exception, match=r"line \d+: scene '.*' is in another group than '.*' of line \d+.*Leave the col"
+        Exception, match=r"line \d+: scene '.*' is in another group than scene '.*' of line \d+.*Leave the col"
     ):
         outside.joined(submitted.read(table(tmp_path, finer, "id,score,group")), reference)
 
@@ -116,7 +116,7 @@ LINES = {
     "infinite": ("\ns37,", "\ns37,inf\ns37,", "line 4: the score 'inf' is no finite number"),
     "cells": ("\ns37,", "\ns37,1,2,", "line 4: there are 4 cells and 2 columns (id,score)"),
     "header": ("id,score\n", "", "line 1 is 's39,"),
-    "semicolons": ("id,score", "id;score", "line 1 is 'id;score'. It is a table of commas"),
+    "semicolons": ("id,score", "id;score", "line 1 is 'id;score'. It must be a table with commas"),
 }
 
 
@@ -145,11 +145,11 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     empty = write(tmp_path / "empty.csv", "id,score\n")
     assert_refused(call("score", empty, "--against", place), "holds no scores below its first line")
     bare = results.write(tmp_path / "bare", result())
-    assert_refused(call("score", file, "--against", bare), "has no scores of its scenes beside it")
+    assert_refused(call("score", file, "--against", bare), "has no file of scores beside it")
     alone = SceneScores(SCENES, np.ones(40, bool), SCENES, THEIRS)
     sided = results.write(tmp_path / "sided", result().with_scores(alone))
     assert_refused(call("score", file, "--against", sided), "holds members alone")
     written(tmp_path / "one", seed=2)
     other = SceneScores(SCENES, ~MEMBERS, SCENES, THEIRS)
     results.write(tmp_path / "one", result(seed=3).with_scores(other))
-    assert_refused(call("score", file, "--against", tmp_path / "one"), "divided otherwise. Name one result")
+    assert_refused(call("score", file, "--against", tmp_path / "one"), "which of these are members. Name one result")

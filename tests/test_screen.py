@@ -103,7 +103,7 @@ def test_what_the_readme_says_to_a_newcomer_is_true(workdir: Path) -> None:
     assert "trained shadow" not in ran.out + ran.err
     said = " ".join(ran.out.split())
     assert re.search(r"The strongest attack, [a-z ]+, reaches AUC 0\.\d\d", said)
-    assert "Tried: 4 attacks, 1 seed. No defenses. 12 training images and 12 others a seed." in said
+    assert "Tried: 4 attacks, 1 seed. No defenses. 12 training images and 12 others per seed." in said
     assert re.search(r"mia-seg audit mine --shadows 8 --data-root \. trains 8 shadows .* about \d+ minutes here", said)
     found = [json.loads(path.read_text()) for path in sorted((workdir / "reports" / "mine").glob("screen.*.json"))]
     assert [(one["attack"], one["shadow"], one["adversary"], one["segmenters"]["victim"]) for one in found] == [
@@ -113,7 +113,7 @@ def test_what_the_readme_says_to_a_newcomer_is_true(workdir: Path) -> None:
     for one in found:
         assert (one["levels"]["image"]["n_members"], one["levels"]["image"]["n_nonmembers"]) == (12, 12)
     page = (workdir / "reports" / "mine" / "README.md").read_text(encoding="utf-8")
-    assert "mine, looked at alone" in page
+    assert "mine, attacked without a shadow" in page
     assert "at the threshold that is best on the other half of the scenes" in page
     again = call("audit", "mine", "--data-root", ".", "--dry-run")
     assert "0 missing" in again.out
@@ -172,7 +172,7 @@ def test_without_labels_what_needs_none_is_tried_and_the_rest_left_out_by_name(o
         assert (one["utility"], one["levels"]["image"]["n_members"]) == (None, 12)
         assert one["queries"] == (24 if one["attack"] == "image_confidence" else 24 + 4 * 2 * 24)
     page = (workdir / "reports" / "mine" / "README.md").read_text(encoding="utf-8")
-    assert "mine, looked at alone" in page
+    assert "mine, attacked without a shadow" in page
     assert "--shadows" not in ran.out, "shadows would have nothing to learn from"
     assert "0 missing" in call("audit", "mine", "--data-root", owner, "--dry-run").out
 

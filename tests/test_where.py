@@ -144,7 +144,7 @@ def test_the_figure_shows_every_part_that_was_measured(tmp_path: Path) -> None:
     assert texts[8].startswith("0.63\n[")
     (made,) = figures.parts(tmp_path / "village", rows)
     assert 0 < made.files[0].stat().st_size < SMALL
-    assert "not corrected for being many" in made.reading
+    assert "not corrected for their number" in made.reading
 
 
 def test_a_figure_of_little_is_drawn() -> None:
@@ -187,4 +187,4 @@ def test_the_page_shows_where_it_leaks_and_old_results_show_nothing(
     assert "Whole scenes: AUC" in (tmp_path / "new" / "village" / "README.md").read_text()
     report.write(tmp_path / "old", [result(1.0, attack="image_loss", representation="")], {})
     assert not [*(tmp_path / "old").rglob("where.png"), *(tmp_path / "old").rglob("losses.png")]
-    assert "do not tell the parts of scenes apart" in (tmp_path / "old" / "village" / "index.html").read_text()
+    assert "hold no AUC of single parts" in (tmp_path / "old" / "village" / "index.html").read_text()

@@ -1,1 +1,1 @@
-"""Evaluation of an attack: metrics of its scores and the victim's membership, controls, and result files."""
+"""Evaluation of an attack: metrics of its scores and the victim's memberships, controls, and result files."""

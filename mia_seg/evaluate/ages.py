@@ -7,12 +7,12 @@ from mia_seg.evaluate.schema import SCHEMA
 
 # What schema 1 called a group of scenes.
 RENAMED = {"unit": "group", "n_member_units": "n_member_groups", "n_nonmember_units": "n_nonmember_groups"}
-# Absent from levels that were measured before there were any.
+# Keys that levels of schema 1 lack.
 LATER = ("tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "ppv")
 
 
 def upgrade(raw: dict[str, Any]) -> dict[str, Any]:
-    """A result's JSON of any version, in the present schema; what old versions lack is None, empty or 1.
+    """A result's JSON of any schema version, in the present schema. Values that old versions lack are None, empty or 1.
 
     Raises MiaSegError for a schema that is newer than this code.
     """

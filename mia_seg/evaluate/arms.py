@@ -1,4 +1,4 @@
-"""Fleets of several trainings against plain ones: who leaks more than overfitting alone explains?"""
+"""Compares fleets of several trainings with plain ones: which training leaks more than overfitting alone explains?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,10 +20,11 @@ IMAGE_LOSS = "image_loss"
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A fleet behind a defense, to be compared with others: an arm (`equal_gap.Arm`) for each attack, by name.
+    """A fleet behind a defense, to be compared with other fleets. arms: an `equal_gap.Arm` for each attack, by name.
 
-    within_reach: arms of all attacks that its attacker can try; the strongest is one of them. canaries: arms of the
-    scenes with wrong labels, which no other arm includes; empty if there are none.
+    facts: JSON values that name the fleet in a report. within_reach: arms of all attacks that the fleet's attacker can
+    try; the strongest attack is chosen among them. canaries: arms of the scenes with wrong labels, which no other arm
+    includes; empty if there are none.
     """
 
     facts: Mapping[str, Any]
@@ -33,7 +34,7 @@ class Compared:
 
 
 def image_loss(loss_MN: Floats) -> Estimate:
-    """Scores of the attack that needs no other model: the smaller the loss, the likelier a member."""
+    """The scores of the image-loss attack, which needs no other model: the negative losses [M, N]."""
 
     def estimate(models: Integers, inside_MN: np.ndarray) -> Floats:
         del inside_MN
@@ -43,9 +44,10 @@ def image_loss(loss_MN: Floats) -> Estimate:
 
 
 def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str, Any]:
-    """JSON facts of all fleets. `others` also have their distance above the curve of plain fleets, by attack.
+    """JSON facts of all fleets: {"plain": [...], "others": [...]}. curve: the plain fleets.
 
-    Raises MiaSegError if fleets differ in scenes or halves.
+    `others` also have `above`: for each attack, their AUC minus that of plain training at the same gap. Raises
+    MiaSegError if fleets differ in scenes or halves.
     """
     told = {"plain": [_told(one) for one in curve], "others": [_told(one) | _above(one, curve) for one in others]}
     every = [*told["plain"], *told["others"]]
@@ -55,7 +57,10 @@ def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str,
 
 
 def frontier(by_defense: Sequence[Mapping[str, Any]], more: Sequence[Compared] = ()) -> list[dict[str, Any]]:
-    """Every training behind every defense, from the facts of one comparison a defense: who dominates whom of all."""
+    """Every training behind every defense, each with the list of those that dominate it.
+
+    by_defense: the facts of `compared`, one for each defense. more: further fleets that stand in none of them.
+    """
     every = [one for facts in by_defense for one in (*facts["plain"], *facts["others"])] + [_told(one) for one in more]
     points = [{key: one[key] for key in ("title", "defense", "strongest", "miou", "minutes")} for one in every]
     for one in points:
@@ -65,20 +70,23 @@ def frontier(by_defense: Sequence[Mapping[str, Any]], more: Sequence[Compared] =
 
 
 def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether training `one` leaks no more to its strongest attack and segments no worse, and is better in one."""
+    """Whether training `one` is as good as `other` in both the strongest attack's AUC and mIoU, and better in one.
+
+    mIoU is on the scenes that models did not train on.
+    """
     mine, theirs = ((-each["strongest"]["value"], each["miou"]["others"]) for each in (one, other))
     return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
 
 def files(root: Path) -> list[Path]:
-    """The files of all comparisons in the tree below `root`, sorted."""
+    """The files of all comparisons of trainings in the tree below `root`, sorted."""
     return files_below(root, "**/arms.*.fleet.json")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A comparison of any schema version. Raises MiaSegError for any other file.
+    """The facts of a comparison in a file of any schema version. Raises MiaSegError for any other file.
 
-    Old files did not choose the strongest attack on other models: it is the attack that was asked for.
+    Old files did not choose the strongest attack on one half of the models. For them the requested attack stands in.
     """
     try:
         facts: dict[str, Any] = read_json(path)
@@ -97,7 +105,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _upgrade(one: dict[str, Any]) -> None:
-    """Give a training what files from before have not."""
+    """Add the keys that old files lack."""
     if "strongest" not in one:
         named = one.pop("attack")
         one["strongest"] = {"value": one["auc"][named], "low": None, "high": None, "chosen": [named]}
@@ -120,7 +128,7 @@ def _told(one: Compared) -> dict[str, Any]:
 
 
 def _worst(canaries: Mapping[str, Arm]) -> dict[str, Any]:
-    """How well each attack tells canaries; nothing where there are none."""
+    """The pooled rates of each attack on the canaries; {} if there are none."""
     found = {
         attack: asdict(in_turn.pooled(arm.estimate, arm.inside_MN, groups=arm.groups, seed=arm.seed))
         for attack, arm in canaries.items()

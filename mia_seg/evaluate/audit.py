@@ -1,4 +1,4 @@
-"""Measure an attack: join the victim's membership to its scores; metrics with intervals, counts, utility."""
+"""Measures an attack: joins its scores with the victim's memberships, and computes metrics, counts and utility."""
 
 import platform
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ from mia_seg.recipes.splits import Partition
 
 BINS = 20
 FALSE_DISCOVERIES = 0.1
-# What hangs on a threshold, and not on the order of scores alone.
+# The metrics that depend on a threshold, and not on the order of the scores alone.
 AT_THRESHOLD = (
     "tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high", "balanced_accuracy", "balanced_accuracy_low",
     "balanced_accuracy_high", "ppv",
 )  # fmt: skip
-LEVEL = 0.95  # of confidence, one-sided, in the bound on epsilon
+LEVEL = 0.95  # the one-sided confidence of the bound on epsilon
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model, victim or shadow, with the scenes that it did or did not train on."""
+    """A model, victim or shadow, with the partition of its scenes into members, non-members and pool."""
 
     name: str
     recipe: AuditedRecipe
@@ -38,38 +38,38 @@ class Subject:
     parts: Partition
 
     def known(self) -> Membership:
-        """The membership of the scenes that the model was asked about, in their order."""
+        """The memberships of the scenes that the model was asked about, in their order."""
         return membership_of(self.parts)
 
 
 def membership_of(parts: Partition) -> Membership:
-    """The membership and groups of `parts.audited`, in its order."""
+    """The memberships and groups of `parts.audited`, in its order."""
     ids = parts.audited
     return Membership(np.isin(ids, parts.members), np.array([parts.group[i] for i in ids]))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the grid of an audit: a defense and an attack on it."""
+    """One cell in the grid of an audit: a defense and an attack on the model behind it."""
 
     defense: Selected[Defense]
     attack: Selected[Attack]
     adaptive: bool
-    repeats: int = 1  # how often each scene is asked about; the attacker averages the answers
+    repeats: int = 1  # queries a scene; the attacker averages the answers
 
     def unaware(self, undefended: Selected[Defense]) -> "Cell":
-        """The cell for which an attacker trains who does not know of the defense."""
+        """The cell on which an attacker trains who does not know about the defense."""
         return replace(self, defense=undefended, repeats=1)
 
 
 def tuned(method: Attack, attacker: Attacker) -> dict[str, Any]:
-    """Settings of the fitted attacker that differ from those asked for: the tuned ones."""
+    """The settings that tuning changed: those of the fitted attacker that differ from the attack's."""
     asked = method.model_dump(mode="json")
     return {key: value for key, value in attacker.settings.model_dump(mode="json").items() if value != asked[key]}
 
 
 def classes_of(victim: Answers, shadow: Answers, names: Sequence[str]) -> dict[str, list[str]]:
-    """Which classes occur in the labels of both sides, of the victim's alone and of the shadow's alone."""
+    """The names of the classes in the labels of both sides, of the victim's alone and of the shadow's alone."""
     sides = victim.occurring(), shadow.occurring()
     found = {"both": sides[0] & sides[1], "victim": sides[0] - sides[1], "shadow": sides[1] - sides[0]}
     return {side: [names[k] for k in sorted(classes)] for side, classes in found.items()}
@@ -92,10 +92,11 @@ def measured(
     victim_answers: Answers,
     shadow_answers: Answers,
 ) -> dict[str, Any]:
-    """Metrics of the scores by image and, if there are any, by group and by patch.
+    """The metrics of an attack as JSON values: of images, and of groups and patches if there are any.
 
-    Scores are in the order of the scenes that the victim was asked about. A group of several scenes (a block, a drive)
-    has their mean score and is judged at the threshold for images.
+    scores: in the order of the scenes that the victim was asked about. The score of a group (a block, a drive) is the
+    mean of its scenes' scores, and its threshold is that of images. Other keys: exposed members, the bound on epsilon,
+    utility of both models, confidences, and the leak of each part of the scenes.
     """
     known, threshold = victim.known(), attacker.thresholds.image
     measure, own_N = membership.measure, scores.threshold_N
@@ -127,7 +128,7 @@ def measured(
 def at_own(
     scores_N: np.ndarray, members_N: np.ndarray, threshold_N: np.ndarray | None, *, groups: np.ndarray | None, seed: int
 ) -> dict[str, Any]:
-    """Metrics that depend on the threshold, if each scene has its own; {} if all share one."""
+    """The metrics at a threshold, if each scene or group has its own [N]; {} if threshold_N is None."""
     if threshold_N is None:
         return {}
     found = asdict(membership.measure(scores_N - threshold_N, members_N, threshold=0.0, groups=groups, seed=seed))
@@ -135,9 +136,9 @@ def at_own(
 
 
 def by_group(scores_N: np.ndarray, known: Membership) -> tuple[np.ndarray, np.ndarray]:
-    """The mean score of each group [U], the groups sorted by name, and whether it is a member [U].
+    """The mean score of each group [U], and whether the group is a member, bool [U]; groups are sorted by name.
 
-    scores_N: finite, one a scene. No group lies on both sides: splits draw groups whole.
+    scores_N: finite, one a scene. No group has members and non-members, because splits draw whole groups.
     """
     _, first_U, group_N, count_U = np.unique(known.groups_N, return_index=True, return_inverse=True, return_counts=True)
     members_U = known.members_N[first_U]
@@ -146,18 +147,18 @@ def by_group(scores_N: np.ndarray, known: Membership) -> tuple[np.ndarray, np.nd
 
 
 def _grouped(known: Membership) -> bool:
-    """Whether several scenes are one group anywhere."""
+    """Whether any group has several scenes."""
     return len(np.unique(known.groups_N)) < len(known.groups_N)
 
 
 def epsilon(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[str, Any]:
-    """Lower bounds on epsilon (delta = 0) and mu from image scores, or the reason why this split allows none.
+    """Lower bounds on epsilon (at delta = 0) and mu from scores of images, or the reason why the split allows none.
 
-    There are as many guesses as scenes, rounded down to an even number: fixed before any score is seen.
+    All scenes are guessed, or all but one if their number is odd. The number is thus fixed before any score is seen.
     """
     rule = victim.recipe.split.rule
     if rule != "coin":
-        return {"low": None, "reason": f"[split] rule '{rule}' is no fair coin for each scene, as rule 'coin' is"}
+        return {"low": None, "reason": f"[split] rule '{rule}' tosses no fair coin for each scene; rule 'coin' does"}
     guesses = len(scores_N) // 2 * 2
     low, mu = (
         bound(scores_N, known.members_N, guesses=guesses, randomised=True, level=LEVEL, seed=victim.seed)
@@ -167,10 +168,11 @@ def epsilon(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[st
 
 
 def many_shadows(scores: Scores, victim: Subject, victim_answers: Answers) -> dict[str, Any]:
-    """For an attack on a fleet: what it achieves by the number of shadows, and how far it is above the image loss.
+    """Further metrics of an attack that uses a fleet of shadows, as JSON values.
 
-    The image loss is that of the same answers. trained: the number of shadows trained; compared: the number that a
-    scene is compared with.
+    by_shadows: its metrics with some of the shadows. trained: the number of these shadows; compared: the number that
+    each scene is compared with. image_loss: the metrics of the image-loss attack on the same answers. above_loss: the
+    attack's AUC and TPRs minus those of the image loss.
     """
     known, loss_N = victim.known(), -victim_answers.statistics.mean_loss()
     members_N, groups_N = known.members_N, known.groups_N
@@ -186,23 +188,24 @@ def many_shadows(scores: Scores, victim: Subject, victim_answers: Answers) -> di
 
 
 def confidence(answers: Answers, members_N: np.ndarray) -> dict[str, list[int]]:
-    """How many cells have their largest posterior in each of 20 equal bins of [0, 1] (thesis figure 7.7).
+    """Histograms of the largest posterior of each cell, in 20 equal bins of [0, 1] (thesis figure 7.7).
 
-    members_N: bool, one a scene. Counts every stored cell, labelled or not; 1 falls into the last bin. Reads scene
-    after scene.
+    members_N: bool, one a scene. Every stored cell counts, labelled or not; 1 falls into the last bin. Scenes are read
+    one at a time.
     """
     counts = np.zeros((2, BINS), np.int64)
     for answer, member in zip(answers, members_N, strict=True):
-        # Stored as float16, a posterior may come back a little above 1.
+        # A posterior that was stored as float16 may be a little above 1.
         largest = np.clip(answer.posterior_KHW.max(0), 0, 1)
         counts[int(member)] += np.histogram(largest, BINS, (0, 1))[0]
     return {"members": counts[1].tolist(), "nonmembers": counts[0].tolist()}
 
 
 def _exposed(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[str, Any] | None:
-    """The members that stand out from the victim's own non-members, the most exposed first.
+    """The members whose scores stand out from those of the victim's own non-members, the most exposed first.
 
-    None where several scenes are one group: scenes that look alike stand out together, and nothing is controlled.
+    None if any group has several scenes. Scenes that look alike then stand out together, and the share of false
+    discoveries is not controlled.
     """
     if _grouped(known):
         return None
@@ -212,7 +215,7 @@ def _exposed(scores_N: np.ndarray, victim: Subject, known: Membership) -> dict[s
 
 
 def _where(scores: Scores, victim: Subject, known: Membership) -> list[dict[str, Any]]:
-    """The leak of each part of the scenes alone; empty for attacks that do not look at parts."""
+    """The leak of each part of the scenes alone; empty for attacks without scores of parts."""
     classes = victim.recipe.dataset().classes()
     return [
         {"cut": cut, "part": classes[part] if isinstance(part, int) else part} | _part(scores_N, known)
@@ -221,9 +224,9 @@ def _where(scores: Scores, victim: Subject, known: Membership) -> list[dict[str,
 
 
 def _part(scores_N: np.ndarray, known: Membership) -> dict[str, float | int | None]:
-    """AUC and interval over the scenes that have the part (not NaN), and how many these are on either side.
+    """The AUC with its interval over the scenes that have the part (score not NaN), and their numbers on each side.
 
-    None where a side has fewer than two groups with it: no interval can be told from them.
+    auc, low and high are None if a side has fewer than two groups with the part: no interval can be made of them.
     """
     has_N = ~np.isnan(scores_N)
     members_N, groups_N = known.members_N[has_N], known.groups_N[has_N]
@@ -235,13 +238,13 @@ def _part(scores_N: np.ndarray, known: Membership) -> dict[str, float | int | No
 
 
 def canaries(scores_N: np.ndarray, of: Subject, kind: str) -> dict[str, Any]:
-    """The leak of the canaries alone: AUC with its interval, epsilon, counts. of: the victim with only these scenes."""
+    """The leak of the canaries alone: AUC with its interval, epsilon, counts. of: the victim with only the canaries."""
     known = of.known()
     return {"kind": kind, "epsilon": epsilon(scores_N, of, known)} | _part(scores_N, known)
 
 
 def _utility(answers: Answers, known: Membership) -> dict[str, dict[str, float]] | None:
-    """None where no scene has labels."""
+    """The utility on members and on non-members, with intervals; None if no scene has labels."""
     if not answers.statistics.pixels_NK.any():
         return None
     sides: dict[Literal["members", "nonmembers"], np.ndarray] = {
@@ -264,7 +267,7 @@ def _with_interval(confusion_NKK: np.ndarray, groups_N: np.ndarray) -> dict[str,
 def utility_change(
     defended: Answers, undefended: Answers, known: Membership, *, seed: int
 ) -> dict[str, dict[str, float]]:
-    """The change of mIoU by a defense, for members and non-members, on the same scenes."""
+    """The defended model's mIoU minus the undefended model's on the same scenes, for members and for non-members."""
     found = {}
     for side, rows in (("members", known.members_N), ("nonmembers", ~known.members_N)):
         mine, before = (answers.statistics.confusion_NKK[rows] for answers in (defended, undefended))
@@ -274,12 +277,12 @@ def utility_change(
 
 
 def scores_of(scores: Scores, victim: Subject) -> SceneScores:
-    """The score of every scene that the victim was asked about."""
+    """The scores of all scenes that the victim was asked about, with their memberships and groups."""
     known = victim.known()
     return SceneScores(victim.parts.audited, known.members_N, known.groups_N.tolist(), scores.image_N)
 
 
 def data_name(settings: AuditedRecipe) -> str:
-    """The name of the data set as a reader knows it: 'labelmefacade', 'camvid', 'streets (night)'."""
+    """The name of the data set in reports: 'labelmefacade', 'camvid', 'streets (night)'."""
     name = str(settings.data.get("path", settings.data["name"]))
     return f"{name} ({settings.data['style']})" if "style" in settings.data else name

@@ -1,4 +1,4 @@
-"""A fleet's audit of its own recipe, without a victim: each model is the victim in turn, its partner left out."""
+"""Audits a fleet's own recipe, without a victim: each model is the victim in turn, and its pair partner is left out."""
 
 import csv
 import io
@@ -18,15 +18,15 @@ from mia_seg.metrics.calibrated import calibrated
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
-RARE = 0.25  # of the groups at the most show an under-represented class
+RARE = 0.25  # a class is under-represented if at most this share of the groups shows it
 COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed")
 
 
 @dataclass(frozen=True, eq=False)
 class Described:
-    """Facts of N scenes: the group of each, and which of K classes it shows, bool [N, K].
+    """Facts of N scenes: the group of each, and which of K classes its labels show, bool [N, K].
 
-    kinds: name -> bool [N], for trainings that learn differently from some scenes. canaries: bool [N], the scenes with
+    kinds: for trainings that treat some scenes differently, name -> bool [N]. canaries: bool [N], whether a scene has
     wrong labels; empty if there are none.
     """
 
@@ -37,7 +37,7 @@ class Described:
     canaries: Sequence[bool] = ()
 
     def apart(self) -> tuple[Integers, Integers]:
-        """Positions of the natural scenes, and of the canaries."""
+        """The positions of the natural scenes, and those of the canaries."""
         canary_N = np.array(self.canaries or [False] * len(self.groups))
         return np.flatnonzero(~canary_N), np.flatnonzero(canary_N)
 
@@ -48,26 +48,29 @@ class Described:
 
     @cached_property
     def scenes(self) -> Counter[str]:
-        """How many scenes each group has, in the order of their first ones."""
+        """The number of scenes in each group; groups are in the order of their first scenes."""
         return Counter(self.groups)
 
     @cached_property
     def shows_UK(self) -> Booleans:
-        """Which classes a group shows in any of its scenes."""
+        """Which classes occur in any scene of a group, bool [U, K]."""
         groups_N = np.array(self.groups)
         return np.stack([self.shows_NK[groups_N == unit].any(0) for unit in self.scenes])
 
 
 @dataclass(frozen=True, eq=False)
 class FleetAudit:
-    """facts: JSON values. found: each group's AUC over victims and its null band; a scene may be its own group."""
+    """The result of a fleet's own audit.
+
+    facts: JSON values. found: the AUC of each group over victims, with its null band. A scene may be its own group.
+    """
 
     facts: dict[str, Any]
     described: Described
     found: PerScene
 
     def text(self) -> str:
-        """A CSV: a line a group, the smallest p-value first."""
+        """A CSV with one line a group, the smallest p-value first."""
         found = self.found
         above, exposed = (self._told(kinds_U) for kinds_U in (_above(found), found.exposed_U()))
         numbers = (column.tolist() for column in (found.auc_U, *found.band_U, found.p_U))
@@ -77,7 +80,7 @@ class FleetAudit:
         return file.getvalue()
 
     def _told(self, kinds_U: Booleans | None) -> list[object]:
-        """1 or 0 a group; nothing where there are too few models to say."""
+        """1 or 0 for each group; empty cells if there are too few models to decide."""
         return [""] * len(self.described.scenes) if kinds_U is None else kinds_U.astype(int).tolist()
 
     def _sizes(self) -> tuple[list[str], list[int]]:
@@ -87,9 +90,10 @@ class FleetAudit:
 def audited(
     fleet: Readings, method: FleetAttack, described: Described, *, seed: int = 0, rounds: int = per_scene.ROUNDS
 ) -> FleetAudit:
-    """Pooled AUC and TPRs, TPRs with a threshold for each scene, and each group's AUC with its null band, by class.
+    """The audit of a fleet by one attack: pooled AUC and TPRs, TPRs with a threshold for each scene, AUCs of groups.
 
-    method: untuned; its settings are tuned anew after every shuffle of memberships. Canaries count only in
+    fleet: the readings of all models. method: the attack, untuned; it is tuned anew after every shuffle of memberships.
+    described: the facts of the scenes. seed: of all draws. rounds: the number of shuffles. Canaries count only in
     `facts["canaries"]`. Raises MiaSegError if there are too few models.
     """
     method.check_shadows(len(fleet))
@@ -111,7 +115,7 @@ def audited(
 
 
 def _worst(fleet: Readings, method: FleetAttack, groups: Sequence[str], *, seed: int) -> dict[str, Any]:
-    """How well canaries are told, pooled over models; nothing where there are none."""
+    """The rates of the canaries alone, pooled over models; {} if there are none."""
     if not groups:
         return {}
     found = in_turn.pooled(rehearsing(fleet, method), fleet.members_MN, groups=groups, seed=seed)
@@ -119,7 +123,7 @@ def _worst(fleet: Readings, method: FleetAttack, groups: Sequence[str], *, seed:
 
 
 def rehearsing(fleet: Readings, method: FleetAttack) -> Estimate:
-    """A function from memberships to the scores of a fleet's models, each in the victim's place."""
+    """The attack on a fleet as a function from memberships to scores, each model the victim in turn."""
 
     def estimate(models: Integers, inside_MN: Booleans) -> Floats:
         said = Readings(fleet.ids, fleet.scenes_MN[models], fleet.population_MZ[models], inside_MN)
@@ -129,7 +133,11 @@ def rehearsing(fleet: Readings, method: FleetAttack) -> Estimate:
 
 
 def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
-    """All groups; those of each kind; those that show an under-represented class, and the others; each class's."""
+    """The parts that a report shows: name, whether the part is under-represented, and its groups as bool [U].
+
+    All groups; those of each kind; those that show an under-represented class, and the others; those that show each
+    class.
+    """
     shows_UK = described.shows_UK
     counts_K, every_U = shows_UK.sum(0), np.ones(len(shows_UK), np.bool_)
     rare_K = (counts_K > 0) & (counts_K <= RARE * len(shows_UK))
@@ -142,19 +150,19 @@ def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
             yield name, False, kept_U
     if minority_U.any() and not minority_U.all():
         yield "an under-represented class", True, minority_U
-        yield "none of these", False, ~minority_U
+        yield "no under-represented class", False, ~minority_U
     for k in np.argsort(counts_K, kind="stable"):
         if 0 < counts_K[k] < len(shows_UK):
             yield described.classes[k], bool(rare_K[k]), shows_UK[:, k]
 
 
 def _part(found: PerScene, kept_U: Booleans) -> dict[str, Any]:
-    """The mean AUC of some groups with its null band, how many are above their own, how many are exposed."""
+    """The mean AUC of some groups with its null band; how many lie above their own band, and how many are exposed."""
     counted = {"above": _above(found), "exposed": found.exposed_U()}
     counts = {name: None if kinds_U is None else int(kinds_U[kept_U].sum()) for name, kinds_U in counted.items()}
     return {"groups": int(kept_U.sum()), **asdict(found.together(kept_U)), **counts}
 
 
 def _above(found: PerScene) -> Booleans | None:
-    """Which groups lie above their band; None where no group could."""
+    """Which groups lie above their null band; None if there are too few pairs for any."""
     return found.above_U if found.pairs >= BAND_PAIRS else None

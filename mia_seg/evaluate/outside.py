@@ -1,4 +1,4 @@
-"""Scores of somebody else's attack: joined with a result's membership, and compared with the result's scores."""
+"""Scores of somebody else's attack: joined with a result's memberships, and compared with the result's own scores."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores, beside
-from mia_seg.evaluate.submitted import Submitted
+from mia_seg.evaluate.submitted import GROUP, Submitted
 from mia_seg.metrics import membership, paired
 
 NAMED = 3  # scenes that a sentence names
@@ -19,7 +19,7 @@ NAMED = 3  # scenes that a sentence names
 
 @dataclass(frozen=True)
 class Reference:
-    """A result with its file of scores."""
+    """A result, its path, and the scores and memberships of its scenes."""
 
     path: Path
     result: Result
@@ -27,7 +27,7 @@ class Reference:
 
 
 def references(place: Path, defense: str = "none") -> list[Reference]:
-    """The result at `place`; or every result in that folder of the model behind `defense`.
+    """The result at `place`; or, if it is a folder, all results in it of the model behind `defense`.
 
     Raises MiaSegError for results without scores, for a folder without results, and for results of several splits.
     """
@@ -37,18 +37,19 @@ def references(place: Path, defense: str = "none") -> list[Reference]:
     found = [_scored(path, result) for path, result in every if result.defense == defense]
     if not found:
         others = sorted({result.defense for _, result in every})
-        there = f"those there are of {', '.join(others)}: choose by --defense" if others else "there is none"
-        raise MiaSegError(f"{place} holds no result of the defense '{defense}'; {there}.")
+        there = f"It holds those of {', '.join(others)}: choose one by --defense" if others else "It holds none at all"
+        raise MiaSegError(f"{place} holds no result of the defense '{defense}'. {there}.")
     for other in found[1:]:
         _check_one_split(found[0], other)
     return found
 
 
 def joined(mine: Submitted, reference: Reference) -> SceneScores:
-    """The submitted scores in the order of the result's scenes, with its membership.
+    """The submitted scores in the order of the result's scenes, with the result's memberships.
 
-    Groups are the result's, or the table's if these are as coarse or coarser: finer groups would make intervals too
-    narrow. Raises MiaSegError for unknown scenes, missing scenes and finer groups.
+    Groups are those of the table if it has any, else those of the result. The table's groups may be coarser than the
+    result's, but not finer, which would make intervals too narrow. Raises MiaSegError for unknown scenes, missing
+    scenes and finer groups.
     """
     ids = reference.known.ids
     _check_scenes(mine, reference)
@@ -57,10 +58,11 @@ def joined(mine: Submitted, reference: Reference) -> SceneScores:
 
 
 def measured(scores: SceneScores, against: Sequence[Reference], threshold: float | None = None) -> dict[str, Any]:
-    """What the scores achieve, and by how much they exceed each result's own: JSON values.
+    """The metrics of the submitted scores, and their differences from each result's own scores, as JSON values.
 
-    `own`: what `metrics.membership.measure` says (auc, tpr_at_fpr; at a threshold the rates there too). `against`: for
-    each result its auc and tpr_at_fpr, and under `above` the paired differences (`metrics.paired.above`).
+    own: metrics of `metrics.membership.measure`: auc and tpr_at_fpr, and with a threshold the rates there too. against:
+    for each result its auc and tpr_at_fpr, and under `above` the submitted scores' minus these
+    (`metrics.paired.above`).
     """
     return {
         "scenes": len(scores.ids), "members": int(scores.members_N.sum()), "own": _own(scores, threshold),
@@ -69,7 +71,7 @@ def measured(scores: SceneScores, against: Sequence[Reference], threshold: float
 
 
 def _compared(scores: SceneScores, reference: Reference) -> dict[str, Any]:
-    """A row: what the result's own scores achieve on the same scenes and groups, and the difference."""
+    """The metrics of a result's own scores on the same scenes and groups, and the differences."""
     result, theirs_N = reference.result, reference.known.scores_N
     facts = {name: getattr(result, name) for name in ("attack", "representation", "defense", "adaptive", "seed")}
     above = paired.above(scores.scores_N, theirs_N, scores.members_N, groups=scores.groups, seed=result.seed)
@@ -95,13 +97,13 @@ def _reference(path: Path) -> Reference:
 def _scored(path: Path, result: Result) -> Reference:
     if result.scores is None:
         raise MiaSegError(
-            f"{path} has no scores of its scenes beside it ({beside(path).name}), so nobody's membership is known. Run "
-            f"the attack again, which writes them."
+            f"{path} has no file of scores beside it ({beside(path).name}), so the memberships of its scenes are not "
+            f"known. Run the attack again, which writes this file."
         )
     if len(np.unique(result.scores.members_N)) < 2:
         kind = "members" if result.scores.members_N.all() else "non-members"
         raise MiaSegError(
-            f"{beside(path)} holds {kind} alone, and an attack is measured on both kinds. Run the attack again."
+            f"{beside(path)} holds {kind} alone, but metrics need both members and non-members. Run the attack again."
         )
     return Reference(path, result, result.scores)
 
@@ -110,8 +112,8 @@ def _check_one_split(first: Reference, other: Reference) -> None:
     sides = [dict(zip(one.known.ids, one.known.members_N.tolist(), strict=True)) for one in (first, other)]
     if sides[0] != sides[1]:
         raise MiaSegError(
-            f"{first.path} and {other.path} are of different scenes, or of members and non-members divided otherwise. "
-            f"Name one result instead of the folder."
+            f"{first.path} and {other.path} differ in their scenes, or in which of these are members. Name one result "
+            f"instead of the folder."
         )
 
 
@@ -120,7 +122,7 @@ def _check_scenes(mine: Submitted, reference: Reference) -> None:
     for scene, line in mine.lines.items():
         if scene not in wanted:
             raise MiaSegError(
-                f"{mine.path}, line {line}: scene '{scene}' is none of the {len(wanted)} of {reference.path}. "
+                f"{mine.path}, line {line}: scene '{scene}' is none of the {len(wanted)} scenes of {reference.path}. "
                 f"'mia-seg score --ids {reference.path}' lists them."
             )
     if lacking := [scene for scene in reference.known.ids if scene not in mine.lines]:
@@ -136,8 +138,9 @@ def _coarser(mine: Submitted, reference: Reference) -> list[str]:
         other = first.setdefault(group, scene)
         if mine.groups[other] != mine.groups[scene]:
             raise MiaSegError(
-                f"{mine.path}, line {mine.lines[scene]}: scene '{scene}' is in another group than '{other}' of line "
-                f"{mine.lines[other]}, and {reference.path} has both in one. Leave the column out, or join the groups."
+                f"{mine.path}, line {mine.lines[scene]}: scene '{scene}' is in another group than scene '{other}' of "
+                f"line {mine.lines[other]}, but {reference.path} has both in one group. Leave the column '{GROUP}' "
+                f"out, or join the groups."
             )
     return [mine.groups[scene] for scene in ids]
 

@@ -1,4 +1,4 @@
-"""Results: one small JSON each; the flat list that scripts, CI and the report read."""
+"""Result files: one small JSON file for each result, and the flat table that scripts, CI and the report read."""
 
 import json
 import re
@@ -30,12 +30,12 @@ CURVES = {"roc_points", "pr_points"}
 
 
 def slug(text: str) -> str:
-    """A name for files: 'gaussian:0.5' -> 'gaussian-0.5', 'synfeat:0.75,z=fresh' -> 'synfeat-0.75-z-fresh'."""
+    """A text for a file's name: 'gaussian:0.5' -> 'gaussian-0.5', 'synfeat:0.75,z=fresh' -> 'synfeat-0.75-z-fresh'."""
     return text.translate(str.maketrans(":,=", "---"))
 
 
 def path_of(reports: Path, result: Result) -> Path:
-    """`reports/<victim>/<shadow>.<defense>.<attack>[.adaptive][.x<repeats>].s<seed>.json`."""
+    """The path of a result's file: `<victim>/<shadow>.<defense>.<attack>[.adaptive][.x<repeats>].s<seed>.json`."""
     attack = result.attack + (f"-{slug(result.representation)}" if result.representation else "")
     parts = [shortened(result.shadow), slug(result.defense), attack]
     parts += ["adaptive"] if result.adaptive else []
@@ -44,21 +44,21 @@ def path_of(reports: Path, result: Result) -> Path:
 
 
 def write(reports: Path, result: Result) -> Path:
-    """Store a result at its place in the grid, scores beside it; a file that holds the same bytes is left as it is."""
+    """Write a result's file, with its scores beside it. A file that holds the same bytes already is not touched."""
     path = _put(path_of(reports, result), result.dump())
     beside = scores.beside(path)
     if result.scores is not None:
         _put_text(beside, result.scores.text())
     else:
         with writing(beside):
-            beside.unlink(missing_ok=True)  # those of another result that was there
+            beside.unlink(missing_ok=True)  # scores of an earlier result at this path
     return path
 
 
 def read(path: Path) -> Result:
-    """One result of any age, with its scores where they lie beside it.
+    """One result of any schema version, with its scores if their file lies beside it.
 
-    Raises MiaSegError for a file that is none, or of a newer schema.
+    Raises MiaSegError for a file that is no result, and for a newer schema.
     """
     beside = scores.beside(path)
     try:
@@ -79,29 +79,29 @@ def _upgraded(path: Path, raw: Any) -> Any:
 
 
 def files(root: Path) -> list[Path]:
-    """The files of all results in the tree below `root`, sorted; generators' scores and what is hidden are none."""
+    """The files of all results in the tree below `root`, sorted; without scores of generators and hidden files."""
     named = (path for path in files_below(root, "**/*.json") if re.search(r"\.s\d+\.json$", path.name))
     return [path for path in named if path.parent.name != GENERATORS]
 
 
 def read_all(root: Path, victim: str | None = None) -> list[Result]:
-    """Every result in the tree below `root` (of one victim), in the order of their paths."""
+    """All results in the tree below `root`, or those of one victim there, in the order of their paths."""
     paths = [path for path in files(root) if victim in (None, path.parent.name)]
     return [read(path) for path in progress.track(paths, "reading results", len(paths))]
 
 
 def write_generator(reports: Path, score: dict[str, Any]) -> Path:
-    """Store the score of a generator beside its victim's results; its settings are part of the file's name."""
+    """Write the score of a generator into its victim's folder. The generator's settings are part of the file's name."""
     settings = dict(score["generator"])
     name = slug(",".join([settings.pop("name"), *(f"{key}={value}" for key, value in sorted(settings.items()))]))
     return _put(reports / score["victim"] / GENERATORS / f"{name}.s{score['seed']}.json", score)
 
 
 def read_generators(reports: Path) -> list[dict[str, Any]]:
-    """The scores of every generator under `reports` (`<victim>/generators/<generator>.s<seed>.json`), in that order.
+    """The scores of all generators under `reports` (`<victim>/generators/<generator>.s<seed>.json`), by their paths.
 
-    Each holds `real` and, epoch after epoch, generated `utility` on held-out layouts. Raises MiaSegError for a file
-    that does not.
+    Each has `real`, the utility on real features, and `epochs`, the utility on generated features after each epoch;
+    both are of held-out layouts. Raises MiaSegError for any other file.
     """
     return [_read_generator(path) for path in files_below(reports, f"*/{GENERATORS}/*.s*.json")]
 
@@ -121,14 +121,14 @@ def _read_generator(path: Path) -> dict[str, Any]:
 
 
 def frame(results: Sequence[Result]) -> "pd.DataFrame":
-    """One row a result and level, the columns of `row`."""
+    """One row for each result and level, with the columns of `row`."""
     import pandas as pd  # noqa: PLC0415 (takes longer to load than all the rest)
 
     return pd.DataFrame(rows(results))
 
 
 def rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
-    """One flat row a result and level; every row has the same keys."""
+    """One flat row for each result and level; all rows have the same keys."""
     for result in results:
         for level in LEVELS:
             if level in result.levels:
@@ -136,7 +136,7 @@ def rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
 
 
 def material(labelled: bool) -> str:
-    """What the blind attacker sees, in words. labelled: whether the scenes have labels."""
+    """The data that the blind attacker sees, in words. labelled: whether the scenes have labels."""
     return "images and labels" if labelled else "images"
 
 
@@ -168,7 +168,10 @@ def row(result: Result, level: LevelName) -> dict[str, Any]:
 
 
 def _controls(result: Result, level: LevelName) -> dict[str, Any]:
-    """None for what was not tested, and in results from before; what is of the split is that of every level."""
+    """The columns of controls and epsilon: None if not tested, and in old results.
+
+    The blind control belongs to the split, so all levels have it. Shuffles and epsilon belong to images alone.
+    """
     blind = result.controls.blind if result.controls else None
     split = {f"blind_{name}": getattr(blind, name, None) for name in ("auc", "p")}
     split["confounded"] = getattr(blind, "confounded", None)
@@ -189,7 +192,7 @@ def _put_text(path: Path, text: str) -> Path:
 
 
 def _fault(error: Exception) -> str:
-    """What is wrong in one line, with the key."""
+    """The error in one line, with the key that is wrong."""
     if not isinstance(error, ValidationError):
         return repr(error)
     first = error.errors()[0]

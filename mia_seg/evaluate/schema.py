@@ -28,7 +28,7 @@ class Rate(Part):
 
 
 class RateAtFpr(Part):
-    """An operating point, as `metrics.membership` defines it; in old results its FPR has no bounds."""
+    """The TPR at a target FPR, as `metrics.membership.RateAtFpr` defines it. fpr_low, fpr_high: None in old results."""
 
     tpr: Share
     low: Share
@@ -40,7 +40,7 @@ class RateAtFpr(Part):
 
 
 class Ranked(Part):
-    """Metrics of the order of scores, which need no threshold."""
+    """Metrics that depend on the order of scores alone and need no threshold."""
 
     auc: Share
     auc_low: Share
@@ -49,7 +49,7 @@ class Ranked(Part):
 
 
 class Level(Ranked):
-    """What an attack achieved on images, groups or patches: see `metrics.membership.Measurement`.
+    """The metrics of an attack on images, groups or patches, as `metrics.membership.Measurement` defines them.
 
     Rates at the attacker's threshold and predictive values are None in old results.
     """
@@ -77,7 +77,7 @@ class Level(Ranked):
 
 
 class Utility(Part):
-    """Quality of the predictions on one side of a split: shares in [0, 1] with 95% intervals."""
+    """The quality of predictions on one side of a split: shares in [0, 1] with 95% intervals."""
 
     pix_acc: Share
     cls_acc: Share
@@ -94,7 +94,7 @@ class Utility(Part):
 
 
 class Utilities(Part):
-    """Quality on the scenes that a model was trained on, and on others."""
+    """The quality of predictions on the scenes that a model was trained on, and on the others."""
 
     members: Utility
     nonmembers: Utility
@@ -108,14 +108,14 @@ class Sides(Part):
 
 
 class LeftOut(Part):
-    """Numbers of scenes left out, as no labelled pixel of theirs is seen by the attack: they have no loss."""
+    """Ids of the scenes that were left out: the attack sees no labelled pixel of them, so they have no loss."""
 
     members: list[str]
     nonmembers: list[str]
 
 
 class Classes(Part):
-    """Names of the classes in the labels of both sides, of the victim's alone, of the shadow's alone."""
+    """The names of the classes in the labels of both sides, of the victim's alone and of the shadow's alone."""
 
     both: list[str]
     victim: list[str]
@@ -139,7 +139,7 @@ class Untested(Part):
 
 
 class Blind(Part):
-    """The result of `controls.blind`. above: if the split is confounded, attack's AUC less the blind attacker's."""
+    """The result of `controls.blind`. above: for confounded splits, the attack's AUC minus the blind attacker's."""
 
     auc: Share
     low: Share
@@ -180,7 +180,7 @@ class Controls(Part):
 
 
 class Epsilon(Part):
-    """A lower bound on epsilon, or None and the reason why there is none. mu: the same of Gaussian privacy."""
+    """A lower bound on epsilon, or None and the reason why there is none. mu: a bound on the mu of Gaussian privacy."""
 
     low: Annotated[float, Field(ge=0)] | None
     mu: Annotated[float, Field(ge=0)] | None = None
@@ -192,7 +192,10 @@ class Epsilon(Part):
 
 
 class Exposed(Part):
-    """Members that stand out from the non-members, most exposed first. fdr: bound on the mean share of false ones."""
+    """Members that stand out from the non-members, the most exposed first.
+
+    fdr: a bound on the expected share of false discoveries. tested: the number of members.
+    """
 
     fdr: Share
     tested: Count
@@ -200,14 +203,14 @@ class Exposed(Part):
 
 
 class Confidence(Part):
-    """Histogram of the largest posterior of each cell, in equal bins of [0, 1]."""
+    """Histograms of the largest posterior of each cell, in equal bins of [0, 1]."""
 
     members: list[Count]
     nonmembers: list[Count]
 
 
 class PartOfScenes(Part):
-    """The leak of one part of the scenes alone; None if too few groups have the part."""
+    """The leak of one part of the scenes alone; auc, low and high are None if too few groups have the part."""
 
     cut: str
     part: str
@@ -219,7 +222,7 @@ class PartOfScenes(Part):
 
 
 class Canaries(Part):
-    """The leak of the scenes with wrong labels alone; None if a side has fewer than two groups of them."""
+    """The leak of the scenes with wrong labels alone. auc, low and high: None if a side has fewer than two groups."""
 
     kind: str
     auc: Share | None
@@ -231,24 +234,27 @@ class Canaries(Part):
 
 
 class BySize(Ranked):
-    """What an attack achieves with some of the shadows. compared: how many shadows a scene is compared with."""
+    """The metrics of an attack with some of the shadows.
+
+    trained: the number of these shadows. compared: the number of shadows that each scene is compared with.
+    """
 
     trained: Count
     compared: Count
 
 
 class Alike(Part):
-    """A member and the non-member that looks most like it."""
+    """The ids of a member and of the non-member that looks most like it."""
 
     member: str
     nonmember: str
 
 
 class NearTwins(Part):
-    """Members that look nearly like a non-member: no attack can be expected to tell such two apart.
+    """Members that look nearly like a non-member: no attack can be expected to tell the two apart.
 
-    members: how many do, of how many. distance: the most bits of 256 in which perceptual hashes of near twins differ.
-    pairs: the first ones, the most similar before others.
+    members: the number of such members among `of`. distance: perceptual hashes of near twins differ in at most so many
+    of 256 bits. pairs: the most similar pairs.
     """
 
     members: Annotated[int, Field(ge=1)]
@@ -266,23 +272,23 @@ class Difference(Part):
 
 
 class AboveLoss(Part):
-    """The attack's AUC and TPRs less those of the image loss on the same answers."""
+    """The attack's AUC and TPRs minus those of the image-loss attack on the same answers."""
 
     auc: Difference
     tpr_at_fpr: dict[str, Difference | str]
 
 
 class Change(Part):
-    """The defended model's mIoU less the undefended one's, on the same scenes."""
+    """The defended model's mIoU minus the undefended model's, on the same scenes."""
 
     members: Difference
     nonmembers: Difference
 
 
 class Privacy(Part):
-    """The proven privacy of the victim's training: epsilon at delta for adding or removing one scene; None: infinite.
+    """The proven privacy of the victim's training: epsilon at delta for adding or removing one scene; None if infinite.
 
-    noise: its standard deviation, in clips. clip: the largest norm of a scene's gradient.
+    clip: the largest norm of a scene's gradient. noise: the standard deviation of the noise, as a multiple of clip.
     """
 
     epsilon: Annotated[float, Field(ge=0)] | None
@@ -295,13 +301,18 @@ class Privacy(Part):
 class Result(Part):
     """The result of one attack on one defense at one seed: a JSON file of numbers, seeds, digests and versions.
 
-    controls, epsilon, confidence, left_out: None in old results. exposed: None also if scenes come in groups.
-    by_shadows, image_loss, above_loss: only for attacks that compare with a fleet. near_twins: None if no member has
-    one, for generated scenes, and in old results. where: the leak of each part of the scenes. tuned: settings of the
-    attacker that differ from those asked for. utility, shadow_utility: None if the scenes have no labels.
-    utility_change: only for defended models; None also without labels and in old results. knows: whether the attacker
-    trains as the victim does; only for victims whose training is not plain. privacy: only for trainings with a proof.
-    canaries: only for victims that trained on some; canaries count nowhere else.
+    These values may be None:
+
+    - controls, epsilon, confidence, left_out: in old results. exposed: there, and if scenes come in groups.
+    - by_shadows, image_loss, above_loss: for attacks that compare with no fleet of shadows.
+    - near_twins: if no member has one, for generated scenes, and in old results.
+    - utility, shadow_utility: if the scenes have no labels. utility_change: there, for undefended models, and in old
+      results.
+    - knows (whether the attacker trains as the victim does): if the victim's training is plain.
+    - privacy: if the victim's training has no privacy proof.
+    - canaries: if the victim trained on none. Canaries count nowhere else in a result.
+
+    where: the leak of each part of the scenes. tuned: the settings of the attack that tuning changed.
     """
 
     _scores: SceneScores | None = PrivateAttr(None)
@@ -347,24 +358,24 @@ class Result(Part):
     @model_validator(mode="after")
     def _of_images(self) -> "Result":
         if "image" not in self.levels:
-            raise ValueError("levels holds no 'image', which every attack is measured on")
+            raise ValueError("levels holds no 'image', but every attack is measured on images")
         return self
 
     @property
     def scores(self) -> SceneScores | None:
-        """The attack's score of every scene; None where no file of them lies beside the result's."""
+        """The attack's score of every scene; None if no file of scores lies beside the result's file."""
         return self._scores
 
     def with_scores(self, scores: SceneScores | None) -> "Result":
-        """Itself, with scores."""
+        """The result itself, with its scores set."""
         self._scores = scores
         return self
 
     def dump(self) -> dict[str, Any]:
-        """The JSON of its file."""
+        """The JSON value of the result's file."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a result's file."""
+    """The JSON schema of result files."""
     return Result.model_json_schema(by_alias=True, mode="serialization")

@@ -1,4 +1,4 @@
-"""An attack's score of every scene, as a CSV beside its result: what two results are compared by, scene by scene."""
+"""An attack's score of every scene, in a CSV beside its result. Two results are compared by these, scene by scene."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ COLUMNS = ("id", "member", "group", "score")
 
 @dataclass(frozen=True, eq=False)
 class SceneScores:
-    """Scores of N scenes, higher = more likely a member; members_N bool, groups as the split drew them."""
+    """An attack's scores [N], higher = more likely a member; members_N bool [N], groups as the split drew them."""
 
     ids: list[str]
     members_N: np.ndarray
@@ -26,7 +26,7 @@ class SceneScores:
     scores_N: Floats
 
     def text(self) -> str:
-        """The CSV: id, member (1 or 0), group, score."""
+        """The CSV's text, with the columns id, member (1 or 0), group and score."""
         file = io.StringIO()
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
@@ -35,7 +35,7 @@ class SceneScores:
         return file.getvalue()
 
     def above(self, other: "SceneScores") -> Rate | None:
-        """The AUC less the other's, on the scenes of both; None if they share no members or no non-members.
+        """This attack's AUC minus the other's on the scenes of both; None if they share no members or no non-members.
 
         Raises MiaSegError as `common` does.
         """
@@ -45,9 +45,9 @@ class SceneScores:
         return auc_above(both.scores_N, both.others_N, both.members_N, groups=both.groups)
 
     def common(self, other: "SceneScores") -> "Common | None":
-        """The scores of the scenes of both; None if they share no members or no non-members.
+        """Both attacks' scores of the scenes that both have; None if these lack members or non-members.
 
-        Raises MiaSegError if a scene is a member in only one of them: these are two splits.
+        Raises MiaSegError if a scene is a member in only one of them: the results then come from different splits.
         """
         place = {scene: k for k, scene in enumerate(other.ids)}
         mine = [k for k, scene in enumerate(self.ids) if scene in place]
@@ -56,8 +56,8 @@ class SceneScores:
         if not np.array_equal(members_N, other.members_N[theirs]):
             wrong = self.ids[mine[int(np.flatnonzero(members_N != other.members_N[theirs])[0])]]
             raise MiaSegError(
-                f"Scene '{wrong}' is a member in only one of both results: these are results of two splits. Compare "
-                f"results of one."
+                f"Scene '{wrong}' is a member in only one of the two results, so they come from different splits. "
+                f"Compare results of one split."
             )
         if members_N.all() or not members_N.any():
             return None
@@ -66,7 +66,7 @@ class SceneScores:
 
 @dataclass(frozen=True, eq=False)
 class Common:
-    """The scores of two results on the N scenes of both."""
+    """The scores of two results on the N scenes that both have."""
 
     scores_N: Floats
     others_N: Floats
@@ -75,12 +75,12 @@ class Common:
 
 
 def beside(result: Path) -> Path:
-    """The file of scores of a result's file."""
+    """The path of the scores that belong to a result's file."""
     return result.with_suffix(".scores.csv")
 
 
 def read(path: Path) -> SceneScores:
-    """The scores in a file. Raises MiaSegError naming it where it holds none."""
+    """The scores in a file. Raises MiaSegError that names the file if it holds none."""
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(path))))
         values = [float(row["score"]) for row in rows]

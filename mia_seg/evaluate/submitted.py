@@ -1,4 +1,4 @@
-"""A table of scores from somebody else's attack: one line a scene."""
+"""A table of scores from somebody else's attack: one line for each scene."""
 
 import csv
 import io
@@ -14,14 +14,14 @@ from mia_seg.texts import read_text
 
 NEEDED = ("id", "score")
 GROUP = "group"
-FORM = "It is a table of commas whose first line is id,score or id,score,group"
+FORM = "It must be a table with commas whose first line is id,score or id,score,group"
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A table of scores: each scene's line, score (finite, higher = more likely a member) and group.
+    """A table of scores. lines: the line of each scene. scores: finite, higher = more likely a member.
 
-    groups: empty if the table has no such column.
+    groups: the group of each scene; empty if the table has no such column.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class Submitted:
 
 
 def read(path: Path) -> Submitted:
-    """The table of scores in a file. Raises MiaSegError naming the line that is at fault."""
+    """The table of scores in a file. Raises MiaSegError that names the line at fault."""
     lines: dict[str, int] = {}
     scores: dict[str, float] = {}
     groups: dict[str, str] = {}
@@ -39,12 +39,12 @@ def read(path: Path) -> Submitted:
         scene = row["id"]
         if scene in lines:
             raise MiaSegError(
-                f"{path}, line {line}: scene '{scene}' has a score in line {lines[scene]} already. Keep one of both."
+                f"{path}, line {line}: scene '{scene}' has a score in line {lines[scene]} already. Keep one of the two."
             )
         lines[scene], scores[scene] = line, _number(path, line, row["score"])
         groups |= {scene: row[GROUP]} if GROUP in row else {}
     if not lines:
-        raise MiaSegError(f"{path} holds no scores below its first line. Give one line a scene.")
+        raise MiaSegError(f"{path} holds no scores below its first line. Write one line for each scene.")
     return Submitted(path, lines, scores, groups)
 
 

@@ -1,4 +1,4 @@
 """Metrics: numbers from answers and scores. `segmentation` measures the model's quality, `membership` the leak.
 
-Both return plain numbers with intervals. Tables and figures are in `mia_seg.report`.
+All modules here return plain numbers with intervals. Tables and figures are in `mia_seg.report`.
 """

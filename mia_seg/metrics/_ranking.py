@@ -1,7 +1,7 @@
-"""Scores in their order, and how many of each kind are called as the threshold falls.
+"""Ranks scores and counts how many members and non-members are called members as the threshold falls.
 
-Axes: N scores, from the highest down; S steps (distinct scores, because nobody can be called between equal ones).
-tp and fp are how many members and non-members are called members; entry 0 calls nobody.
+Axes: N scores, from the highest down; S steps, one for each distinct score, because no threshold separates equal
+scores. tp and fp count the members and the non-members that are called members; entry 0 calls nobody.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -16,13 +16,17 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics.intervals import Floats, Integers
 
 Booleans = npt.NDArray[np.bool_]
-# Weights of scores that are summed at once, so that a cache holds their sums.
+# How many weights of scores are summed at once: the sums then fit into a processor's cache.
 SUMMED = 2**18
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Scores from the highest down: order_N their places in the input, ends_S the last position of each step."""
+    """Scores from the highest down.
+
+    order_N: the place of each ranked score in the input. members_N: whether each ranked score is a member's. ends_S:
+    the position of the last score of each step. scores_S: the score of each step.
+    """
 
     order_N: npt.NDArray[np.intp]
     members_N: Booleans
@@ -32,7 +36,11 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Groups:
-    """slots_N: the group of each ranked score; member groups have the first numbers, non-member groups the rest."""
+    """The groups of ranked scores.
+
+    slots_N: the number of each score's group; groups of members have the first numbers. members, nonmembers: the number
+    of groups on each side.
+    """
 
     slots_N: Integers
     members: int
@@ -44,18 +52,21 @@ class Groups:
 
     @cached_property
     def slots(self) -> tuple[Integers, Integers]:
-        """The groups of members and of non-members, each from 0."""
+        """The group of each member and of each non-member, numbered from 0 on either side."""
         members_N = self.slots_N < self.members
         return self.slots_N[members_N], self.slots_N[~members_N] - self.members
 
     def draws(self, seed: int, rounds: int) -> Iterator[Integers]:
-        """How often each group is drawn [rounds, groups], members and non-members apart; some rounds after others."""
+        """Bootstrap draws, a few rounds at a time: how often each group is drawn, int [rounds, groups].
+
+        Groups of members and of non-members are drawn separately.
+        """
         rng, few = np.random.default_rng(seed), max(1, SUMMED // len(self.slots_N))
         for start in range(0, rounds, few):
             yield np.stack([self._drawn(rng) for _ in range(min(few, rounds - start))])
 
     def _drawn(self, rng: np.random.Generator) -> Integers:
-        # Counting who is drawn takes a ninth of the time of a multinomial of equal chances, and is the same.
+        # The counts of random group numbers follow the multinomial law of equal chances, in a ninth of its time.
         sides = self.members, self.nonmembers
         return np.concatenate([np.bincount(rng.integers(n, size=n, dtype=np.int32), minlength=n) for n in sides])
 
@@ -70,7 +81,11 @@ def rank(scores: npt.ArrayLike, members: npt.ArrayLike) -> Ranking:
 
 
 def checked(scores_N: Floats, members_N: npt.NDArray[Any]) -> tuple[Floats, Booleans]:
-    """Scores and memberships [N] as they must be. Raises MiaSegError for all else."""
+    """The scores [N], and the memberships [N] as bool.
+
+    Raises MiaSegError for unlike shapes, scores that are not finite, memberships other than 0 and 1, and a missing
+    side.
+    """
     if scores_N.ndim != 1 or scores_N.shape != members_N.shape:
         raise MiaSegError(
             f"Scores are {scores_N.shape} and memberships {members_N.shape}; two lists of one length are needed."
@@ -98,33 +113,36 @@ def groups_of(ranking: Ranking, groups: Iterable[Hashable] | None) -> Groups:
 
 
 def called(ranking: Ranking) -> tuple[Integers, Integers]:
-    """tp and fp [S + 1] as the threshold falls."""
+    """tp and fp, int [S + 1], as the threshold falls."""
     everyone, members = np.append(0, ranking.ends_S + 1), np.append(0, np.cumsum(ranking.members_N)[ranking.ends_S])
     return members, everyone - members
 
 
 def called_again(draws_RU: Integers, groups: Groups, points: tuple[Integers, Integers]) -> tuple[Integers, Integers]:
-    """tp and fp [R, P] of groups drawn so often. points: tp and fp [P] of the scores themselves, each drawn once."""
+    """tp and fp, int [R, P], in each bootstrap round at P operating points.
+
+    draws_RU: how often each round draws each group. points: tp and fp [P] when every score is drawn once.
+    """
     sides = draws_RU[:, : groups.members], draws_RU[:, groups.members :]
     tp, fp = (_summed(*side)[:, count] for *side, count in zip(sides, groups.slots, points, strict=True))
     return tp, fp
 
 
 def _summed(draws_RU: Integers, slots_N: Integers) -> Integers:
-    """How often the first 0, 1, ..., N scores of one side are drawn: [R, N + 1]."""
+    """How many draws fall on the first 0, 1, ..., N scores of one side: [R, N + 1]."""
     sums = np.zeros((len(draws_RU), len(slots_N) + 1), np.int64)
     np.cumsum(draws_RU.take(slots_N, axis=1), axis=1, out=sums[:, 1:])
     return sums
 
 
 def placements(ranking: Ranking, tp: Integers, fp: Integers) -> tuple[Floats, Floats]:
-    """The share of non-members below each member and of members above each non-member, ranked; ties count half."""
+    """The share of non-members below each ranked member, and of members above each non-member; ties count half."""
     steps_N = np.repeat(np.arange(len(ranking.ends_S)), np.diff(ranking.ends_S, prepend=-1))
     below_S, above_S = 1 - (fp[1:] + fp[:-1]) / (2 * fp[-1]), (tp[1:] + tp[:-1]) / (2 * tp[-1])
     return below_S[steps_N[ranking.members_N]], above_S[steps_N[~ranking.members_N]]
 
 
 def area_under(tp: Integers, fp: Integers) -> Floats:
-    """Trapezoids under the ROC, summed in integers: exact, and a tie's slanted edge is its half."""
+    """The area under the ROC by trapezoids, so a tie counts half. It is exact, because only integers are summed."""
     doubled = np.sum(np.diff(fp) * (tp[..., 1:] + tp[..., :-1]), axis=-1)
     return np.asarray(doubled / (2 * tp[..., -1] * fp[..., -1]))

@@ -1,8 +1,8 @@
 """Bounds on differential privacy from an attack's scores, and lists of exposed scenes.
 
-An epsilon is a statement about an algorithm whose members were drawn at random. If members were chosen in another way
-(a published split, a year, a city), scores may tell members from non-members for other reasons. Every function that
-returns an epsilon then raises MiaSegError. By `randomised=True` the caller vouches for the draw.
+A bound on epsilon holds only if members were drawn at random. If members were chosen in another way (a published split,
+a year, a city), scores may tell members from non-members for reasons other than training. Every function that returns
+an epsilon or mu raises MiaSegError unless the caller states, with `randomised=True`, that members were drawn at random.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ LARGEST_MU = 12.0
 
 @dataclass(frozen=True)
 class Exposed:
-    """p_values [N], one a tested scene; `found`: places of the exposed ones, the smallest p-value first."""
+    """p_values: [N], one for each tested scene. found: places of the exposed scenes, the smallest p-value first."""
 
     p_values: list[float]
     found: list[int]
@@ -38,17 +38,17 @@ def epsilon_bound(
     level: float = 0.95,
     seed: int = 0,
 ) -> float:
-    """A lower bound on epsilon: an (epsilon, delta)-private algorithm exceeds it by chance with 1 - level at most.
+    """A lower bound on epsilon from independent training runs.
 
-    scores [N] finite, members [N] bool or 0/1: one pair for each *independent* trial, that is a training run of its own
-    with one scene that a coin put in or left out. Scores of many scenes of one run are not independent; take
-    `epsilon_one_run` for them.
+    It exceeds the true epsilon with probability 1 - level at most. scores: [N], finite; members: [N], bool or 0/1. Each
+    of the N trials is *independent*: a training run of its own, with one scene that a fair coin put in or left out.
+    Scores of many scenes of one run are not independent; use `epsilon_one_run` for them.
 
-    Privacy implies TPR <= e^eps FPR + delta and TNR <= e^eps FNR + delta (Kairouz, Oh & Viswanath, ICML 2015). A half
-    of the trials, drawn by the seed, chooses the threshold. On the other half Clopper & Pearson bound TPR and FPR at
-    (1 - level) / 2 each, and these two bounds serve both ratios (Jagielski, Ullman & Oprea, NeurIPS 2020). 0 where
-    nothing is shown. Raises MiaSegError where membership was not drawn at random, for a delta or level that is none,
-    fewer than two trials of either kind, and scores as `measure` does.
+    (epsilon, delta)-privacy implies TPR <= e^eps FPR + delta and TNR <= e^eps FNR + delta (Kairouz, Oh & Viswanath,
+    ICML 2015). A random half of the trials chooses the threshold. On the other half Clopper-Pearson bounds TPR and FPR,
+    each with an error of (1 - level) / 2, and these two bounds serve both ratios (Jagielski, Ullman & Oprea, NeurIPS
+    2020). Returns 0 if the scores show nothing. Raises MiaSegError if membership was not drawn at random, for a delta
+    or level out of range, for fewer than two members or non-members, and for scores as `membership.measure` does.
     """
     _require(randomised, delta, level)
     scores_N, members_N = checked(np.asarray(scores, np.float64), np.asarray(members))
@@ -69,16 +69,19 @@ def epsilon_one_run(
     level: float = 0.95,
     seed: int = 0,
 ) -> float:
-    """The same from one run: each of the N scenes was put in or left out by a fair coin of its own.
+    """A lower bound on epsilon from one training run, in which a fair coin put each of the N scenes in or left it out.
 
-    The highest guesses / 2 scores are guessed members, the lowest guesses / 2 non-members; `guesses` must be chosen
-    before looking, all N where nothing speaks for fewer. Ties fall in an order drawn by the seed: the scenes' own might
-    know who is a member. Under (epsilon, delta)-privacy v or more of r guesses are right with probability at most
-    beta + 2 N delta alpha, where W ~ Bin(r, e^eps / (1 + e^eps)), beta = P(W >= v), alpha = max_i P(v > W >= v - i) / i
-    (Steinke, Nasr & Jagielski, NeurIPS 2023). The largest epsilon that this rejects is returned, 0 where none is.
+    scores: [N], finite; members: [N], bool or 0/1. The highest guesses / 2 scores are guessed members, the lowest
+    guesses / 2 non-members. `guesses` must be chosen before the scores are seen; take all N unless there is a reason
+    for fewer. The seed draws the order of equal scores, because the order of the scenes may depend on membership.
 
-    Raises MiaSegError where membership was not drawn at random, for a delta or level that is none, an odd number of
-    guesses or more than scenes, and scores as `measure` does.
+    Under (epsilon, delta)-privacy v or more of r guesses are right with probability at most beta + 2 N delta alpha,
+    where W ~ Bin(r, e^eps / (1 + e^eps)), beta = P(W >= v) and alpha = max_i P(v > W >= v - i) / i (Steinke, Nasr &
+    Jagielski, NeurIPS 2023). Returns the largest epsilon that this rejects at the given level, and 0 if it rejects
+    none.
+
+    Raises MiaSegError if membership was not drawn at random, for a delta or level out of range, for a number of guesses
+    that is odd or exceeds N, and for scores as `membership.measure` does.
     """
     _require(randomised, delta, level)
     right, scenes = _right(scores, members, guesses, seed=seed)
@@ -96,11 +99,12 @@ def mu_one_run(
 ) -> float:
     """A lower bound on the mu of Gaussian differential privacy, from one run and guesses as in `epsilon_one_run`.
 
-    A mu-private algorithm leaves no test of one scene better than one of N(0, 1) against N(mu, 1) (Dong, Roth & Su,
-    JRSS B 2022), as algorithms that add Gaussian noise do. With f that trade-off, no share of guesses can be right
-    where the recursion of Mahloujifar, Melis & Chaudhuri (ICML 2025, arXiv 2410.22235, `audit_rh`) exceeds guesses / N:
-    it begins at the confidence that is asked for and widens both kinds of guesses by f. Tighter than `epsilon_one_run`,
-    and it speaks of such algorithms alone. 0 where nothing is shown. Raises MiaSegError likewise.
+    Under mu-privacy no test of one scene's membership is better than a test of N(0, 1) against N(mu, 1) (Dong, Roth &
+    Su, JRSS B 2022). Algorithms that add Gaussian noise have such a mu. The bound is the recursion `audit_rh` of
+    Mahloujifar, Melis & Chaudhuri (ICML 2025, arXiv 2410.22235) with the trade-off function of that test. It starts
+    from the error 1 - level, and a mu is rejected if the recursion exceeds guesses / N. The bound is tighter than
+    `epsilon_one_run`, but holds for Gaussian privacy alone. Returns 0 if the scores show nothing. Raises MiaSegError as
+    `epsilon_one_run` does.
     """
     _require(randomised, 0.0, level)
     right, scenes = _right(scores, members, guesses, seed=seed)
@@ -108,23 +112,29 @@ def mu_one_run(
 
 
 def exposed(scores: npt.ArrayLike, calibration: npt.ArrayLike, *, fdr: float = 0.1) -> Exposed:
-    """Which of scores [N] stand out from those of known non-members, calibration [M], with few false ones among them.
+    """The scenes whose scores stand out from those of known non-members, with a bounded share of false discoveries.
 
-    p = (1 + #{calibration >= score}) / (M + 1), a conformal p-value, ties against the scene; then the step-up rule of
-    Benjamini & Hochberg at `fdr`.
+    scores: [N], of the tested scenes; calibration: [M], of known non-members; all finite. The conformal p-value of a
+    scene is (1 + #{calibration >= score}) / (M + 1), so ties raise it. The step-up rule of Benjamini & Hochberg at
+    `fdr` then selects the scenes.
 
-    Controlled: the expected share, among the scenes found, of those whose score is exchangeable with the calibration's
-    is at most `fdr`. Sharing one calibration set leaves the p-values positively dependent, which step-up allows (Bates,
-    Candes, Lei, Romano & Sesia, Ann. Stat. 2023, 51:149). With the non-members of the *same* model as calibration, the
-    members of a random split that left no trace are exchangeable with them.
+    Controlled: the expected share, among the scenes found, of those whose score is exchangeable with the calibration
+    scores. It is at most `fdr`. All p-values share one calibration set and depend on each other positively, which the
+    step-up rule allows (Bates, Candes, Lei, Romano & Sesia, Ann. Stat. 2023, 51:149). If the split is random and the
+    calibration scores are of the *same* model's non-members, members without a trace are exchangeable with them.
 
-    Not controlled: with the non-members of a shadow, unless their scores are distributed as those of the victim's are,
-    which other data, another network or fit undo; with scenes that the attacker was fitted on; where members and
-    non-members differ without any model (see the control); where several scenes are one group, unless one of each is
-    taken; where the longest of several lists is picked. It is an average over audits, not a promise for one list.
+    Not controlled, if
 
-    No p-value is below 1 / (M + 1), so at least N / (fdr (M + 1)) scenes must outrank the whole calibration before any
-    is found. Raises MiaSegError for values that are not finite, no score or calibration, and an fdr outside (0, 1).
+    - the calibration scores are of a shadow's non-members, unless the victim's non-members have the same distribution
+      of scores. Other data, another network or another fit change it.
+    - the attacker was fitted on the tested or the calibration scenes.
+    - members and non-members differ without any model, as the blind control finds out.
+    - several scenes are one group, unless one scene of each group is taken.
+    - the longest of several lists is picked.
+
+    The bound is an average over audits, not a promise for one list. No p-value is below 1 / (M + 1), so at least N /
+    (fdr (M + 1)) scenes must score above the whole calibration before any is found. Raises MiaSegError for values that
+    are not finite, for no score or no calibration, and for an fdr outside (0, 1).
     """
     if not 0 < fdr < 1:
         raise MiaSegError(f"fdr = {fdr}; it must lie between 0 and 1.")
@@ -159,7 +169,7 @@ def _finite(values: npt.ArrayLike, what: str) -> Floats:
 
 
 def _half(members_N: Booleans, rng: np.random.Generator) -> Booleans:
-    """A random half of the members and of the non-members."""
+    """A mask of a random half of the members and a random half of the non-members."""
     half_N = np.zeros(len(members_N), np.bool_)
     for kind, places in (("member", np.flatnonzero(members_N)), ("non-member", np.flatnonzero(~members_N))):
         if len(places) < 2:
@@ -169,7 +179,7 @@ def _half(members_N: Booleans, rng: np.random.Generator) -> Booleans:
 
 
 def _best(scores_N: Floats, members_N: Booleans, delta: float, *, level: float) -> float:
-    """The threshold with the largest bound: what it promises here is not kept, only where it lies."""
+    """The threshold with the largest bound on these trials. Only the threshold is kept; the bound is too optimistic."""
     ranking = rank(scores_N, members_N)
     tp, fp = called(ranking)
     bounds_S = _epsilons(tp[1:], fp[1:], (int(tp[-1]), int(fp[-1])), delta=delta, level=level)
@@ -179,16 +189,16 @@ def _best(scores_N: Floats, members_N: Booleans, delta: float, *, level: float) 
 def _epsilons(
     hits: Iterable[int], alarms: Iterable[int], counts: tuple[int, int], *, delta: float, level: float
 ) -> Floats:
-    """The larger of both ratios' bounds for hits of counts[0] members and alarms of counts[1] non-members."""
+    """The larger of both ratios' bounds. hits: called members of counts[0]; alarms: called non-members of counts[1]."""
     tail = (1 - level) / 2
     tpr = np.array([clopper_pearson(k / counts[0], counts[0], tail)[0] for k in hits])
     fpr = np.array([clopper_pearson(k / counts[1], counts[1], tail)[1] for k in alarms])
-    # From 1 on a ratio shows something; the denominators are never 0.
+    # A ratio below 1 shows nothing. The denominators are never 0.
     return np.log(np.maximum.reduce([np.ones_like(tpr), (tpr - delta) / fpr, (1 - fpr - delta) / (1 - tpr)]))
 
 
 def _right(scores: npt.ArrayLike, members: npt.ArrayLike, guesses: int, *, seed: int) -> tuple[int, int]:
-    """How many guesses are right, and of how many scenes."""
+    """The number of right guesses, and the number of scenes."""
     scores_N, members_N = checked(np.asarray(scores, np.float64), np.asarray(members))
     if guesses % 2 or not 2 <= guesses <= len(scores_N):
         raise MiaSegError(f"guesses = {guesses} of {len(scores_N)} scenes; it must be even, from 2 to their number.")
@@ -197,7 +207,7 @@ def _right(scores: npt.ArrayLike, members: npt.ArrayLike, guesses: int, *, seed:
 
 
 def _largest(rejected: Callable[[float], bool], high: float) -> float:
-    """The largest value from 0 to `high` that is rejected, where all smaller ones are too; 0 where none is."""
+    """The largest value from 0 to `high` that is rejected, or 0. All values below a rejected one must be rejected."""
     low = 0.0
     if not rejected(low):
         return low
@@ -208,7 +218,7 @@ def _largest(rejected: Callable[[float], bool], high: float) -> float:
 
 
 def _impossible(mu: float, right: int, guesses: int, *, scenes: int, level: float) -> bool:
-    """Whether `right` of `guesses` are more than a mu-private algorithm allows at that confidence."""
+    """Whether `right` of `guesses` are more than a mu-private algorithm allows at confidence `level`."""
     told, untold = (1 - level) * right / scenes, (1 - level) * (guesses - right) / scenes
     for i in range(right - 1, -1, -1):
         wider = max(untold, float(ndtr(ndtri(told) - mu)))
@@ -219,7 +229,7 @@ def _impossible(mu: float, right: int, guesses: int, *, scenes: int, level: floa
 
 
 def _chance(epsilon: float, right: int, guesses: int, *, scenes: int, delta: float) -> float:
-    """At most how likely `right` of `guesses` are right under (epsilon, delta)-privacy."""
+    """An upper bound on the probability that `right` of `guesses` are right under (epsilon, delta)-privacy."""
     share = 1 / (1 + np.exp(-epsilon))
     just_below = np.cumsum(binom.pmf(np.arange(right - 1, -1, -1), guesses, share))
     alpha = np.max(just_below / np.arange(1, right + 1), initial=0.0)

@@ -1,8 +1,9 @@
-"""TPR where each scene has a threshold of its own, so that none is accused more often than the FPR says.
+"""TPR with a threshold for each scene, so that no scene is accused falsely more often than the target FPR.
 
-One threshold for all scenes has that FPR on average. Scenes whose scores spread widely are then accused wrongly far
-more often than others (the point is that of Jälkö, Pradhan, Räisä & Honkela, arXiv 2605.25819; the rule here is the
-textbook's interval for one further draw of a normal law). Axes: M models in pairs, N scenes in U units; F target FPRs.
+One threshold for all scenes has the target FPR on average. Scenes whose scores spread widely are then accused falsely
+far more often than others, as Jälkö, Pradhan, Räisä & Honkela (arXiv 2605.25819) point out. The threshold here is the
+textbook's prediction interval for one further draw from a normal law. Axes: M models in pairs, N scenes in U units; F
+target FPRs.
 """
 
 from collections.abc import Hashable, Sequence
@@ -18,12 +19,12 @@ from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.membership import TARGETS
 from mia_seg.metrics.per_scene import Estimate, divided
 
-LEAST_PAIRS = 3  # two scores of models that left a scene out have a deviation, beside the victim's own pair
+LEAST_PAIRS = 3  # beside the victim's own pair, two non-member scores of a scene are needed for a standard deviation
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The TPR at a target FPR, with its 95% interval, and the FPR that was realised over all scenes."""
+    """The TPR at a target FPR, with its 95% interval, and the realised FPR over all scenes."""
 
     tpr: Bounded
     fpr: float
@@ -32,11 +33,11 @@ class Calibrated:
 def calibrated(
     estimate: Estimate, inside_MN: npt.ArrayLike, *, groups: Sequence[Hashable] | None = None, seed: int = 0
 ) -> dict[str, Calibrated] | None:
-    """By target FPR ("0.1", "0.01", "0.001"), all M models in turn; None below three pairs.
+    """TPR and FPR by target FPR ("0.1", "0.01", "0.001"), each model the victim in turn; None below three pairs.
 
-    A model's score of a scene is a draw beyond those of the other pairs' models that left the scene out: its surprise
-    is Student's, if such scores are normal. A call needs no other scene, so that few scenes resolve any target. The
-    interval is that of `in_turn.pooled`. Raises MiaSegError as `per_scene.divided`.
+    inside_MN, groups: as in `per_scene.per_scene`. seed: of the bootstrap. A scene is called a member if its p-value,
+    `surprise`, is at most the target. That needs no other scene, so few scenes resolve any target. The interval is made
+    as in `in_turn.pooled`. Raises MiaSegError as `per_scene.divided` does.
     """
     inside_MN, units_N = divided(inside_MN, groups)
     pairs = len(inside_MN) // 2
@@ -52,23 +53,27 @@ def calibrated(
 
 
 def surprise(scores_MN: Floats, inside_MN: Booleans) -> Floats:
-    """How likely a model that left the scene out would score as high [M, N], by the other pairs' that did."""
+    """One-sided p-values [M, N] of a scene's score by a model, under the hypothesis that the scene is a non-member.
+
+    The score is compared with the scores of this scene by models of the other pairs that did not train on it. If such
+    scores are normal, the p-value follows from Student's law for one further draw.
+    """
     pairs, left_MN = len(scores_MN) // 2, np.where(inside_MN, 0.0, scores_MN)
-    out_PN = left_MN[0::2] + left_MN[1::2]  # of each pair the score of the one that left the scene out
+    out_PN = left_MN[0::2] + left_MN[1::2]  # in each pair, the score by the model that did not train on the scene
     others = pairs - 1
     found = np.empty_like(scores_MN)
     for pair in range(pairs):
         apart_PN = np.delete(out_PN, pair, axis=0)
         middle_N, spread_N = apart_PN.mean(0), apart_PN.std(0, ddof=1) * np.sqrt(1 + 1 / others)
         for model in (2 * pair, 2 * pair + 1):
-            with np.errstate(divide="ignore", invalid="ignore"):  # without spread: surely above, below, or as likely
+            with np.errstate(divide="ignore", invalid="ignore"):  # without spread the p-value is 0, 1 or one half
                 beyond_N = np.nan_to_num((scores_MN[model] - middle_N) / spread_N, nan=0.0)
             found[model] = stdtr(others - 1, -beyond_N)
     return found
 
 
 def _called(scores_MN: Floats, inside_MN: Booleans) -> Booleans:
-    """Whom each target calls a member: [F, M, N]."""
+    """Whether each scene is called a member at each target FPR: bool [F, M, N]."""
     return np.asarray(surprise(scores_MN, inside_MN) <= np.array(TARGETS)[:, None, None])
 
 
@@ -77,7 +82,7 @@ def _share(called_FMN: Booleans, side_MN: Booleans) -> Floats:
 
 
 def _over_units(called_FMN: Booleans, inside_MN: Booleans, units_N: Integers, *, seed: int) -> Floats:
-    """The TPRs' variance [F] over draws of the units."""
+    """The variance of the TPRs [F] over bootstrap draws of units."""
     count = int(units_N.max()) + 1
     hits_FN, size_N = (called_FMN & inside_MN).sum(1), inside_MN.sum(0)
     hits_UF = np.stack([np.bincount(units_N, row, count) for row in hits_FN], -1)
@@ -86,7 +91,7 @@ def _over_units(called_FMN: Booleans, inside_MN: Booleans, units_N: Integers, *,
 
 
 def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:
-    """The TPRs' variance [F] over pairs; NaN where too few would be left."""
+    """The variance of the TPRs [F] over pairs; NaN if too few pairs would be left."""
     if len(inside_MN) // 2 <= LEAST_PAIRS:
         return np.full(len(TARGETS), np.nan)
     return over_pairs(estimate, inside_MN, lambda scores_MN, side_MN: _share(_called(scores_MN, side_MN), side_MN))

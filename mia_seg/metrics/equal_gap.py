@@ -1,8 +1,10 @@
-"""Does a kind of training leak more than plain training that overfits as much? Fleets compared at equal gaps.
+"""Compares fleets at equal gaps: does a kind of training leak more than plain training that overfits as much?
 
-The gap of a fleet is the mean over its models of the mIoU on the scenes that a model trained on, less that on the
-others. Plain fleets of several lengths, and the untrained network (no gap, AUC 0.5), give the leak of plain training at
-every gap by straight lines between them. Axes as in `in_turn`; K classes; B bootstrap rounds.
+The gap of a model is its mIoU on the scenes that it trained on minus its mIoU on the others. The gap of a fleet is the
+mean over its models. Plain fleets of several training lengths give the leak of plain training at some gaps, and the
+untrained network has gap 0 and AUC 0.5. Straight lines between these points give the leak at every other gap: the
+curve. An arm is one fleet in such a comparison. Axes as in `in_turn`; K classes; B bootstrap rounds; S = 2 sides,
+members first.
 """
 
 from collections.abc import Hashable, Sequence
@@ -22,10 +24,12 @@ from mia_seg.metrics.segmentation import utilities
 
 @dataclass(frozen=True, eq=False)
 class Arm:
-    """A fleet: how it scores its scenes, who trained on what [M, N], and confusion counts int64 [M, N, K, K].
+    """A fleet in a comparison, with one attack on it.
 
-    groups: of the N scenes, those of one are drawn together; None: each is one. seed: of these draws. All fleets of a
-    comparison have the same. Raises MiaSegError as `per_scene.divided`.
+    estimate: the attack's scores. inside_MN: bool, whether the model trained on the scene. confusion_MNKK: confusion
+    counts of each model on each scene, int64. groups: one key a scene; scenes with the same key are drawn together, and
+    None makes each scene a unit. seed: of the draws. All fleets of a comparison have the same groups and seed. Raises
+    MiaSegError as `per_scene.divided` does.
     """
 
     estimate: Estimate
@@ -49,12 +53,12 @@ class Arm:
 
     @cached_property
     def scores_MN(self) -> Floats:
-        """Each model in the victim's place."""
+        """The scores [M, N], each model the victim in turn."""
         return self.estimate(np.arange(len(self.inside_MN)), self.inside_MN)
 
     @cached_property
     def left_out(self) -> list[tuple[Integers, Floats]]:
-        """For each pair the other models, and their scores [M - 2, N] where none is compared with that pair."""
+        """For each pair: the numbers of the other models, and their scores [M - 2, N] estimated without the pair."""
         every, found = np.arange(len(self.inside_MN)), []
         for pair in range(self.pairs):
             kept = every[every // 2 != pair]
@@ -63,19 +67,19 @@ class Arm:
 
     @cached_property
     def miou_SM(self) -> Floats:
-        """Of each model, on the scenes that it trained on and on the others."""
+        """The mIoU of each model [2, M]: on the scenes that it trained on, then on the others."""
         ones = np.ones((1, self.inside_MN.shape[1]))
         return np.stack([_miou(self, side_MN, ones)[:, 0] for side_MN in (self.inside_MN, ~self.inside_MN)])
 
     @cached_property
     def draws_BU(self) -> Integers:
-        """How often each unit is drawn: the same for all fleets, because the same scenes are easy for all."""
+        """How often each bootstrap round draws each unit. All fleets share it: the same scenes are easy for all."""
         chances = np.full(self.units, 1 / self.units)
         return np.random.default_rng(self.seed).multinomial(self.units, chances, size=DRAWS)
 
     @cached_property
     def drawn_B(self) -> tuple[Floats, Floats]:
-        """Gap and AUC where units are drawn so often."""
+        """The gap and the AUC in each bootstrap round, [B] each."""
         weights_BN = self.draws_BU[:, self.units_N]
         members_MB, others_MB = (_miou(self, side_MN, weights_BN) for side_MN in (self.inside_MN, ~self.inside_MN))
         return (members_MB - others_MB).mean(0), areas_again(self, np.arange(len(self.inside_MN)))
@@ -83,7 +87,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a fleet stands: mIoU on scenes that its models trained on and on the others, their gap, and the leak."""
+    """A fleet's mIoU on the scenes that its models trained on, that on the others, the gap of both, and the AUC."""
 
     members: float
     others: float
@@ -93,10 +97,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Above:
-    """By how much a fleet's AUC exceeds that of plain training at its gap; 95% interval, None below three pairs
-    and where nothing varies: fleets that all tell every scene are not compared by that.
+    """A fleet's AUC minus that of plain training at the same gap.
 
-    inside: whether its gap is one that plain fleets reach; beyond the widest the last line goes on.
+    plain: the AUC of plain training at that gap. value: the difference. low, high: its 95% interval; None below three
+    pairs, and if nothing varies, for example because all attacks are faultless. inside: whether plain fleets reach that
+    gap; beyond their widest gap the last line of the curve is extended.
     """
 
     plain: float
@@ -107,17 +112,18 @@ class Above:
 
 
 def place(arm: Arm) -> Place:
-    """Means over models. Raises MiaSegError where no pixel is labelled."""
+    """The place of a fleet in the comparison, as means over its models. Raises MiaSegError if no pixel is labelled."""
     members, others = arm.miou_SM.mean(1).tolist()
     return Place(members, others, members - others, area(arm.scores_MN, arm.inside_MN))
 
 
 def above(arm: Arm, curve: Sequence[Arm]) -> Above:
-    """An arm against the curve of plain fleets.
+    """The distance of an arm above the curve of plain fleets. curve: the plain fleets, in any order.
 
-    All have the same scenes and halves: each bootstrap round draws the same units for all (the same scenes are easy for
-    all), and the jackknife leaves the same pair out of all; the two variances are added, with Student's quantile for
-    Satterthwaite's degrees of freedom. Raises MiaSegError where halves differ, or as `per_scene.divided`.
+    All fleets have the same scenes, and models of the same number trained on the same halves. Each bootstrap round
+    draws the same units for all fleets, because the same scenes are easy for all. The jackknife leaves the same pair
+    out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom.
+    Raises MiaSegError if halves differ, and as `per_scene.divided` does.
     """
     arms = [arm, *curve]
     if any(not np.array_equal(arm.inside_MN, other.inside_MN) for other in curve):
@@ -130,12 +136,12 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
 
 
 def area(scores_MN: Floats, inside_MN: Booleans) -> float:
-    """The AUC of all these scores on one scale."""
+    """The AUC of all scores [M, N] pooled."""
     return float(area_under(*called(rank(scores_MN.ravel(), inside_MN.ravel()))))
 
 
 def areas_again(arm: Arm, models: Integers) -> Floats:
-    """The AUC [B] of some models' scores on one scale where units are drawn so often, each with all these scores."""
+    """The AUC [B] of some models' pooled scores in each bootstrap round; a unit is drawn with all its scores."""
     scores_MN, inside_MN = arm.scores_MN[models], arm.inside_MN[models]
     ranking = rank(scores_MN.ravel(), inside_MN.ravel())
     slots = np.tile(arm.units_N, len(models))[ranking.order_N]
@@ -150,7 +156,7 @@ def _points(places: Sequence[Place]) -> tuple[Floats, Floats]:
 
 
 def _on_curve(gap: Floats | float, gaps_P: Floats, aucs_P: Floats) -> Floats:
-    """The leak of plain training at a gap: lines from (0, 0.5) through the points by gap; the last one goes on."""
+    """The AUC of plain training at a gap: lines from (0, 0.5) through the points by gap; the last line is extended."""
     order = np.argsort(gaps_P, kind="stable")
     x, y = np.append(0.0, gaps_P[order]), np.append(0.5, aucs_P[order])
     k = np.clip(np.searchsorted(x, gap) - 1, 0, len(x) - 2)
@@ -159,7 +165,7 @@ def _on_curve(gap: Floats | float, gaps_P: Floats, aucs_P: Floats) -> Floats:
 
 
 def _over_units(arms: Sequence[Arm]) -> float:
-    """The variance of the difference over draws of the units, the same for all arms."""
+    """The variance of the difference over bootstrap draws of units, the same draws for all arms."""
     (gap_B, auc_B), *others = [arm.drawn_B for arm in arms]
     gaps_BP, aucs_BP = (np.stack(side, 1) for side in zip(*others, strict=True))
     drawn = zip(gap_B, auc_B, gaps_BP, aucs_BP, strict=True)
@@ -167,7 +173,7 @@ def _over_units(arms: Sequence[Arm]) -> float:
 
 
 def _over_pairs(arms: Sequence[Arm]) -> float:
-    """The jackknife's variance over pairs, left out of all arms; NaN below three pairs."""
+    """The jackknife variance over pairs, each left out of all arms at once; NaN below three pairs."""
     pairs = arms[0].pairs
     if pairs < 3:
         return float("nan")
@@ -179,7 +185,7 @@ def _over_pairs(arms: Sequence[Arm]) -> float:
 
 
 def _without(arm: Arm, pair: int) -> tuple[float, float]:
-    """Gap and AUC of the fleet without a pair."""
+    """The gap and the AUC of the fleet without one of its pairs."""
     kept, scores_MN = arm.left_out[pair]
     members, others = arm.miou_SM[:, kept].mean(1)
     return float(members - others), area(scores_MN, arm.inside_MN[kept])
@@ -187,7 +193,7 @@ def _without(arm: Arm, pair: int) -> tuple[float, float]:
 
 def _ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[float | None, float | None]:
     total = sum(parts)
-    if np.isnan(total) or not total:  # too few pairs; or nothing varies, as where all fleets tell every scene
+    if np.isnan(total) or not total:  # too few pairs, or nothing varies, as if all attacks are faultless
         return None, None
     freedom = total**2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
     reach = float(stdtrit(freedom, 1 - TAIL)) * float(np.sqrt(total))
@@ -195,7 +201,7 @@ def _ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[
 
 
 def _miou(arm: Arm, side_MN: Booleans, weights_BN: Integers | Floats) -> Floats:
-    """Each model's mIoU on one side's scenes, drawn so often: [M, B]."""
+    """The mIoU [M, B] of each model on the scenes of one side. weights_BN: how often each round draws each scene."""
     found = [
         utilities(np.tensordot(weights_BN[:, side_N].astype(np.float64), counts_NKK[side_N], axes=1))["miou"]
         for counts_NKK, side_N in zip(arm.confusion_MNKK, side_MN, strict=True)

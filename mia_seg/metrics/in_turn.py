@@ -1,4 +1,4 @@
-"""What a fleet says of its own training: each model plays the victim in turn, and all their scores lie on one scale.
+"""The leak of a kind of training, from a fleet: each model is the victim in turn, and all scores are pooled.
 
 Axes: M models in pairs, N scenes in U units as in `per_scene`; B bootstrap rounds; 4 rates: AUC and three TPRs.
 """
@@ -15,13 +15,13 @@ from mia_seg.metrics.intervals import TAIL, Floats, Integers, wilson
 from mia_seg.metrics.membership import NOT_RESOLVABLE, TARGETS
 from mia_seg.metrics.per_scene import SLACK, Estimate, divided
 
-DRAWS = 400  # of the bootstrap over units, for a variance
-CELLS = 2**21  # counts that are held at once
+DRAWS = 400  # rounds of the bootstrap over units, which estimates a variance
+CELLS = 2**21  # how many counts are held in memory at once
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """A rate with its 95% interval; None where there are too few pairs to tell how models differ."""
+    """A rate with its 95% interval; low and high are None if there are too few pairs to tell how models differ."""
 
     value: float
     low: float | None
@@ -30,7 +30,10 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Pooled:
-    """All models' scores on one scale. tpr_at_fpr: "not resolvable" where one unit is more than the target."""
+    """Rates of the pooled scores of all models.
+
+    tpr_at_fpr: by target FPR; "not resolvable" if a single unit is a larger share of all units than the target.
+    """
 
     auc: Bounded
     tpr_at_fpr: dict[str, Bounded | str]
@@ -39,13 +42,15 @@ class Pooled:
 def pooled(
     estimate: Estimate, inside_MN: npt.ArrayLike, *, groups: Sequence[Hashable] | None = None, seed: int = 0
 ) -> Pooled:
-    """AUC and TPR at FPR 10%, 1% and 0.1% of all M x N scores together; 95% intervals for other scenes and models.
+    """AUC and TPR at FPR 10%, 1% and 0.1% of all M x N scores together, with 95% intervals for other scenes and models.
 
-    inside_MN: who trained on what, bool. Two variances are added. That of units comes from a bootstrap that draws units
-    with all models' scores. That of pairs comes from a jackknife that leaves a pair out and estimates anew: a model is
-    the victim once, and otherwise what others are compared with. Intervals are Wilson's for as many draws as the
-    variance is worth, with Student's quantile (Satterthwaite's degrees of freedom); below three pairs there is none.
-    How often they hold the truth is in benchmarks/per_scene.md. Raises MiaSegError as `per_scene.divided`.
+    inside_MN, groups: as in `per_scene.per_scene`. seed: of the bootstrap. Two variances are added. The variance over
+    units comes from a bootstrap that draws units, each with its scores by all models. The variance over pairs comes
+    from a jackknife: each pair is left out in turn, and all scores are estimated without it. The jackknife is needed
+    because each model is a victim once and is compared with the other victims too. Intervals are Wilson's for the
+    number of independent draws that gives this variance, with Student's quantile at Satterthwaite's degrees of freedom.
+    Below three pairs there is none. benchmarks/per_scene.md measures how often the intervals include the truth. Raises
+    MiaSegError as `per_scene.divided` does.
     """
     inside_MN, units_N = divided(inside_MN, groups)
     counts = int(units_N.max()) + 1, len(inside_MN) // 2
@@ -63,7 +68,7 @@ def _called(scores_MN: Floats, inside_MN: Booleans) -> tuple[Integers, Integers]
 
 
 def _rates(tp: Integers, fp: Integers) -> Floats:
-    """AUC, and the TPR at the largest operating point with an FPR of each target at most: [..., 4]."""
+    """The AUC, and the TPR at the last operating point whose FPR is at most each target: [..., 4]."""
     rates = [area_under(tp, fp)]
     for target in TARGETS:
         point = np.count_nonzero(fp <= target * fp[..., -1:] + SLACK, axis=-1, keepdims=True) - 1
@@ -72,7 +77,7 @@ def _rates(tp: Integers, fp: Integers) -> Floats:
 
 
 def _over_units(scores_MN: Floats, inside_MN: Booleans, units_N: Integers, *, seed: int) -> Floats:
-    """Variance of the rates [4] over draws of the units, each with all its scenes' scores by all models."""
+    """The variance of the rates [4] over bootstrap draws of units, each with the scores of its scenes by all models."""
     ranking, count = rank(scores_MN.ravel(), inside_MN.ravel()), int(units_N.max()) + 1
     slots = np.tile(units_N, len(scores_MN))[ranking.order_N]
     both = Groups(np.where(ranking.members_N, slots, slots + count), count, count)
@@ -83,16 +88,16 @@ def _over_units(scores_MN: Floats, inside_MN: Booleans, units_N: Integers, *, se
 
 
 def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:
-    """The variance of the rates [4] over pairs; NaN below three."""
+    """The variance of the rates [4] over pairs; NaN below three pairs."""
     if len(inside_MN) < 6:
         return np.full(1 + len(TARGETS), np.nan)
     return over_pairs(estimate, inside_MN, lambda scores_MN, members_MN: _rates(*_called(scores_MN, members_MN)))
 
 
 def over_pairs(estimate: Estimate, inside_MN: Booleans, rates: Callable[[Floats, Booleans], Floats]) -> Floats:
-    """The jackknife's variance, over pairs left out, of what `rates` makes of scores and memberships [M, N].
+    """The jackknife variance over pairs, each left out in turn (Efron & Tibshirani 1993, chapter 11).
 
-    Efron & Tibshirani 1993, chapter 11.
+    rates: a function of scores and memberships [M, N] that returns rates [T]. Returns one variance a rate, [T].
     """
     pairs = np.arange(len(inside_MN)) // 2
     kept = [np.flatnonzero(pairs != pair) for pair in range(pairs[-1] + 1)]
@@ -101,11 +106,14 @@ def over_pairs(estimate: Estimate, inside_MN: Booleans, rates: Callable[[Floats,
 
 
 def bounded(value: float, parts: Sequence[float], counts: Sequence[int]) -> Bounded:
-    """The interval of a rate by its variances over units and over pairs, of which there are so many; NaN: none."""
+    """A rate and its interval. parts: its variances over units and over pairs; NaN gives no interval.
+
+    counts: the number of units and of pairs.
+    """
     total, widest = float(sum(parts)), value * (1 - value)
     if np.isnan(total):
         return Bounded(value, None, None)
-    if not total or not widest:  # no error shows: as sure as so many units can make it
+    if not total or not widest:  # no variance shows, so the interval is that of so many independent units
         return Bounded(value, *wilson(value, counts[0]))
     freedom = total**2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
     return Bounded(value, *wilson(value, widest / total, float(stdtrit(freedom, 1 - TAIL))))

@@ -1,11 +1,12 @@
-"""Membership metrics: how well scores tell members from non-members. A higher score = more likely a member.
+"""Membership metrics: how well an attack's scores tell members from non-members. A higher score = more likely a member.
 
-Axes: N scores, from the highest down; S steps (distinct scores, because nobody can be called between equal ones);
-R bootstrap rounds. tp and fp are how many members and non-members are called members; entry 0 calls nobody.
+Axes: N scores, from the highest down; S steps, one for each distinct score, because no threshold separates equal
+scores; R bootstrap rounds. tp and fp count the members and the non-members that are called members; entry 0 calls
+nobody.
 
-Intervals are two-sided 95% and count groups (a scene with its patches, a block of a drive), members and non-members
-separately, since an attack's test holds as many of each as its owner chose. benchmarks/coverage.md says how often they
-hold the truth.
+Intervals are two-sided, at 95%. Their samples are groups, such as a scene with its patches or a block of a drive.
+Members and non-members are two samples of fixed sizes, since the split and not chance says how many of each there are.
+benchmarks/coverage.md measures how often the intervals include the truth.
 """
 
 from collections.abc import Hashable, Iterable
@@ -41,11 +42,12 @@ from mia_seg.metrics.intervals import (
     wilson,
 )
 
-RECALL = 0.8  # where He's thesis (doi:10.22028/D291-30218, section 7.4) quotes precision
+RECALL = 0.8  # the recall at which He's thesis (doi:10.22028/D291-30218, section 7.4) reports precision
 TARGETS = (0.1, 0.01, 0.001)
 BASE_RATES = (0.5, 0.1, 0.01)
 CURVE_POINTS = 101
-# Cluster bootstraps come out too narrow with "few (five to thirty)" groups: Cameron, Gelbach & Miller, REStat 2008.
+# Intervals of cluster bootstraps are too narrow with "few (five to thirty)" groups: Cameron, Gelbach & Miller, REStat
+# 2008.
 FEW_GROUPS = 30
 
 NOT_RESOLVABLE = "not resolvable"
@@ -53,9 +55,11 @@ NOBODY_CALLED = "nobody called"
 
 
 class RateAtFpr(TypedDict):
-    """An operating point: `tpr` with `false_positives` scores called, at `realised_fpr` <= target.
+    """The TPR at a target FPR.
 
-    [low, high] bounds the TPR where the *true* FPR is the target, [fpr_low, fpr_high] the true FPR of this threshold.
+    tpr: at the largest `realised_fpr` <= target, where `false_positives` non-members are called members. [low, high]:
+    the interval of the TPR at the threshold whose *true* FPR is the target. [fpr_low, fpr_high]: the interval of the
+    true FPR of the threshold that was used.
     """
 
     tpr: float
@@ -79,8 +83,9 @@ class Rate(TypedDict):
 class Measurement:
     """What one attack achieved at one level (images, groups or patches); plain JSON through `dataclasses.asdict`.
 
-    Counts are of scores and of groups; rates are fractions; x_low and x_high bound x. See `measure` for definitions.
-    roc_points: at most 101 [fpr, tpr] pairs; pr_points: at most 101 [recall, precision] pairs; x ascends in both.
+    Rates are fractions in [0, 1]; x_low and x_high are the ends of the interval of x. `measure` defines all of them.
+    n_members, n_nonmembers: numbers of scores. n_member_groups, n_nonmember_groups: numbers of groups. roc_points: at
+    most 101 pairs [fpr, tpr]. pr_points: at most 101 pairs [recall, precision]. The first of each pair ascends.
     """
 
     n_members: int
@@ -110,9 +115,10 @@ class Measurement:
 
 
 def roc(scores: npt.ArrayLike, members: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """False and true positive rates [S + 1] and their falling thresholds, the first infinite; ties are one step.
+    """False positive rates, true positive rates and thresholds, float64 [S + 1] each. Ties are one step.
 
-    scores [N] finite; members [N] bool or 0/1. Raises MiaSegError as `measure` does.
+    Thresholds fall, and the first is infinite. scores: [N], finite; members: [N], bool or 0/1. Raises MiaSegError as
+    `measure` does.
     """
     ranking = rank(scores, members)
     tp, fp = called(ranking)
@@ -120,9 +126,10 @@ def roc(scores: npt.ArrayLike, members: npt.ArrayLike) -> tuple[Floats, Floats, 
 
 
 def precision_recall(scores: npt.ArrayLike, members: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Precision and recall [S + 1] by rising threshold, ending at precision 1 and recall 0 (nobody called).
+    """Precision and recall, float64 [S + 1], as the threshold rises.
 
-    scores [N] finite; members [N] bool or 0/1. Raises MiaSegError as `measure` does.
+    The last entry calls nobody: its precision is 1 and its recall 0. scores: [N], finite; members: [N], bool or 0/1.
+    Raises MiaSegError as `measure` does.
     """
     tp, fp = called(rank(scores, members))
     precision = np.append(1.0, tp[1:] / (tp + fp)[1:])
@@ -130,26 +137,27 @@ def precision_recall(scores: npt.ArrayLike, members: npt.ArrayLike) -> tuple[Flo
 
 
 def auc(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:
-    """Chance that a member outscores a non-member, ties counting 1/2: the Mann-Whitney statistic over its n m pairs.
+    """The chance that a member has a higher score than a non-member, in [0, 1]; ties count half.
 
-    scores [N] finite; members [N] bool or 0/1. Raises MiaSegError as `measure` does.
+    It is the Mann-Whitney statistic divided by the number of pairs. scores: [N], finite; members: [N], bool or 0/1.
+    Raises MiaSegError as `measure` does.
     """
     return float(area_under(*called(rank(scores, members))))
 
 
 def best_threshold(scores: npt.ArrayLike, members: npt.ArrayLike) -> float:
-    """The threshold t with the best balanced accuracy of "member where score >= t", to be chosen on the shadow.
+    """The threshold t with the best balanced accuracy of "member where score >= t". Attackers choose it on the shadow.
 
-    Halfway between the neighbouring scores, or the lowest score where calling everyone is best. Of equally good ones
-    the highest, which accuses the fewest. Raises MiaSegError as `measure` does.
+    It lies halfway between two neighbouring scores; if calling everyone is best, it is the lowest score. Of several
+    best thresholds the highest is taken, which accuses the fewest. Raises MiaSegError as `measure` does.
     """
     ranking = rank(scores, members)
     tp, fp = called(ranking)
-    # Youden's J times n m: in integers equally good thresholds are equal, whatever the rounding.
+    # Youden's J (TPR - FPR) times both counts: as integers, equally good thresholds compare equal without rounding.
     step = int(np.argmax(tp[1:] * fp[-1] - fp[1:] * tp[-1]))
     above, below = ranking.scores_S[step], ranking.scores_S[min(step + 1, len(ranking.scores_S) - 1)]
     middle = above / 2 + below / 2
-    # Between adjacent floats there is no middle: it may round to `below` and call that step too.
+    # Between adjacent floats there is no middle. It may round to `below`, and then call that step too.
     return float(middle if middle > below else above)
 
 
@@ -162,38 +170,44 @@ def measure(
     seed: int = 0,
     rounds: int = 1000,
 ) -> Measurement:
-    """Everything a report says about the scores [N] (finite) of members [N] (bool or 0/1); the same at every level.
+    """All membership metrics of an attack's scores at one level; the same definitions hold at every level.
 
-    groups: one key a score; scores with one key are drawn together, None = each by itself. A group with members and
-    non-members counts once on each side. threshold: member where score >= threshold, chosen elsewhere (on the shadow).
+    scores: [N], finite. members: [N], bool or 0/1. threshold: scores >= threshold are called members; it was chosen on
+    other models, the shadow for example. groups: one key a score; scores with the same key are resampled together, and
+    None makes each score its own group. A group with members and non-members counts once on each side. seed, rounds: of
+    the bootstrap.
 
-    - auc: DeLong's variance over groups, in Wilson's interval; `intervals.auc_interval` says how and why.
-    - precision_at_recall_80: the best precision of all operating points with recall >= 0.8, at these numbers of
-      members and non-members. As a maximum it errs upwards, most where nothing leaks, and its bootstrap does so
-      again. The lower end is therefore the smaller of the percentile and the reflected end (the "basic" bootstrap:
-      Davison & Hinkley 1997, section 5.2), and at least the share of members, the precision of calling everyone.
-      Where that touches 0 or 1, has no width, or a side has fewer than 30 groups, it is widened by Clopper-Pearson on
-      the false positive rate at that point: a bootstrap of faultless scores would claim [1, 1].
-    - tpr_at_fpr: at the largest realised FPR <= target. Its interval is for the threshold whose *true* FPR is the
-      target. That threshold lies between two ranks of non-members (`intervals.ranks_around`); the TPRs at these two on
-      the same ROC are its share of the error, Wilson's interval the members', joined by square-and-add. Fewer than 36,
-      368 and 3,688 non-members put no bound on it from above: the interval begins at 0, and what it may miss is all at
-      the other end. "not resolvable" where non-members count for fewer than 1 / target: one alone would exceed it.
-    - tpr, fpr, balanced_accuracy = (TPR + TNR) / 2: at `threshold`. The rates have Clopper-Pearson intervals,
-      joined by square-and-add for the last.
-    - ppv: of those called members at `threshold`, the share that would be, if 0.5, 0.1 or 0.01 of all who are asked
-      about were members: TPR b / (TPR b + FPR (1 - b)). Its ends are those of a box around both rates, each of whose
-      sides fails with chance 1.25%. "nobody called" where no score reaches the threshold.
-    - roc_points, pr_points: operating points of `roc` and `precision_recall`, never interpolated; all of them if at
-      most 101. Otherwise [0, 0] and the last point at or before each of 50 FPRs up to 0.1 (0, then logarithmic from
-      1e-4) and 50 even ones up to 1; and the first, most precise point that reaches each recall 0, 0.01, ..., 1.
+    - auc: its interval is Wilson's with DeLong's variance over groups; `intervals.auc_interval` says how and why.
+    - precision_at_recall_80: the best precision of all operating points with recall >= 0.8. It depends on the share of
+      members among the scores. A maximum errs upwards, most where nothing leaks, and its bootstrap errs upwards again.
+      The lower end is therefore the smaller of the percentile end and the reflected end (the "basic" bootstrap: Davison
+      & Hinkley 1997, section 5.2). It is at least the share of members, which is the precision of calling everyone. A
+      bootstrap of faultless scores would claim [1, 1]. The interval is therefore joined with one made from
+      Clopper-Pearson bounds of the FPR at that point if it touches 0 or 1, has no width, or a side has fewer than 30
+      groups.
+    - tpr_at_fpr: the TPR at the largest realised FPR <= target. Its interval is for the threshold whose *true* FPR is
+      the target. That threshold lies between two ranks of non-members (`intervals.ranks_around`). The TPRs at these
+      ranks give the error of the threshold, Wilson's interval that of the members, and square-and-add joins them. Fewer
+      than 36 (10%), 368 (1%) or 3,688 (0.1%) non-members put no upper bound on the threshold. The interval then begins
+      at 0, and the whole 5% lies beyond its upper end. "not resolvable" if non-members are worth fewer than 1 / target
+      independent draws: a single one would exceed the target.
+    - tpr, fpr, balanced_accuracy = (TPR + TNR) / 2: at `threshold`. Both rates have Clopper-Pearson intervals;
+      square-and-add joins these for the balanced accuracy.
+    - ppv: the share of members among scenes called members at `threshold`, if a share b of 0.5, 0.1 or 0.01 of all
+      scenes asked about were members: TPR b / (TPR b + FPR (1 - b)). Its interval combines the bounds of both rates,
+      each of which fails with probability 1.25%. "nobody called" if no score reaches the threshold.
+    - roc_points, pr_points: operating points of `roc` and `precision_recall`, never interpolated; all of them if there
+      are at most 101. Otherwise the ROC keeps [0, 0] and the last point at or before each FPR of a grid: 50 values up
+      to 0.1 (0, then logarithmic from 1e-4) and 50 evenly spaced ones up to 1. The precision-recall curve keeps the
+      first point, which is the most precise, that reaches each recall 0, 0.01, ..., 1.
 
-    Clopper-Pearson takes the scores of a group for one (`kish`): a group's share of called scores varies at most like
-    one call of 0 or 1, so that errs on the wide side. The others use how much scores of a group resemble each other.
+    Clopper-Pearson counts a group of equal size as one draw (`kish`). It errs on the wide side, because a group's share
+    of called scores varies at most as a single 0 or 1 does. The other intervals use how much scores of a group vary
+    together.
 
-    Ties are one step: nobody is called between equal scores, and a constant score has AUC 0.5, TPR 0 at any FPR below
-    1 and [0, 1] for it. With a single group on one side the AUC's interval is [0, 1].
-    Raises MiaSegError for NaN or infinite values, unlike lengths, no members or no non-members.
+    No threshold separates equal scores. A constant score has AUC 0.5, and TPR 0 with the interval [0, 1] at any FPR
+    below 1. With a single group on one side the AUC's interval is [0, 1]. Raises MiaSegError for NaN or infinite
+    values, unlike lengths, no members or no non-members.
     """
     ranking = rank(scores, members)
     drawn = groups_of(ranking, groups)
@@ -218,7 +232,10 @@ def measure(
 def ranked(
     scores: npt.ArrayLike, members: npt.ArrayLike, *, groups: Iterable[Hashable] | None = None
 ) -> dict[str, Any]:
-    """What `measure` says of the order of the scores alone: auc, auc_low, auc_high and tpr_at_fpr."""
+    """The metrics of `measure` that depend on the order of the scores alone: auc, auc_low, auc_high and tpr_at_fpr.
+
+    Arguments and errors are those of `measure`.
+    """
     ranking = rank(scores, members)
     return _ranked(ranking, *called(ranking), groups=groups_of(ranking, groups))
 
@@ -232,23 +249,23 @@ def _ranked(ranking: Ranking, tp: Integers, fp: Integers, *, groups: Groups) -> 
 
 def _precision_where_recalled(tp: Integers, fp: Integers) -> Floats:
     """Precision [..., S] of each step, 0 where recall is below 0.8."""
-    # A draw may leave the first steps empty; they have no recall, so any denominator does.
+    # The first steps may be empty in a bootstrap round. Their recall is 0, so their denominator does not matter.
     precision = tp[..., 1:] / np.maximum(tp + fp, 1)[..., 1:]
     return np.where(tp[..., 1:] / tp[..., -1:] >= RECALL, precision, 0.0)
 
 
 def _bootstrap(ranking: Ranking, groups: Groups, seed: int, *, rounds: int) -> Floats:
-    """Precision at recall 0.8 [R] with groups drawn again, members and non-members separately."""
+    """Precision at recall 0.8 in each bootstrap round [R]."""
     points = _peaks(*called(ranking))
     drawn = (called_again(draws, groups, points) for draws in groups.draws(seed, rounds))
     return np.concatenate([_precision_where_recalled(tp, fp).max(-1) for tp, fp in drawn])
 
 
 def _peaks(tp: Integers, fp: Integers) -> tuple[Integers, Integers]:
-    """Nobody called, and the points that the best precision may be at, however often each score is drawn.
+    """tp and fp at the points that can have the best precision in a bootstrap round, whatever it draws, and at 0.
 
-    Before a step without non-members, precision and recall are not higher than after it; after a step without members
-    they are not higher than before it.
+    A step that adds members alone lowers neither precision nor recall, so the point before it is not needed. A step
+    that adds non-members alone raises neither, so the point after it is not needed.
     """
     peaks = (np.diff(tp) > 0) & np.append(np.diff(fp)[1:] > 0, True)
     points = np.append(0, np.flatnonzero(peaks) + 1)
@@ -256,7 +273,7 @@ def _peaks(tp: Integers, fp: Integers) -> tuple[Integers, Integers]:
 
 
 def _widened(samples_R: Floats, exact: tuple[float, float], groups: int) -> tuple[float, float]:
-    """The percentile interval, joined with the exact one where draws cannot show the errors that would be possible."""
+    """The percentile interval, joined with the exact one if resampling cannot show all errors that are possible."""
     low, high = (float(bound) for bound in np.quantile(samples_R, (TAIL, 1 - TAIL)))
     if 0 < low < high < 1 and groups >= FEW_GROUPS:
         return low, high
@@ -264,9 +281,9 @@ def _widened(samples_R: Floats, exact: tuple[float, float], groups: int) -> tupl
 
 
 def _precision_at_recall(tp: Integers, fp: Integers, samples_R: Floats, *, groups: int) -> tuple[float, float, float]:
-    """The best precision with recall >= 0.8 and its bounds, as `measure` defines them."""
+    """The best precision with recall >= 0.8 and the ends of its interval, as `measure` defines them."""
     precision_S = _precision_where_recalled(tp, fp)
-    # Of equally precise thresholds the lowest: it calls the most members.
+    # Of equally precise thresholds the lowest is taken: it calls the most members.
     best = int(np.flatnonzero(precision_S == precision_S.max())[-1])
     hits, precision = float(tp[best + 1]), float(precision_S[best])
     fpr_low, fpr_high = clopper_pearson(fp[best + 1] / fp[-1], groups)
@@ -296,9 +313,12 @@ def _rate_at_fpr(ranking: Ranking, tp: Integers, fp: Integers, *, target: float,
 
 
 def _tpr_at_rank(tp: Integers, fp: Integers, rank: float, *, count: float, beside: bool) -> float:
-    """The TPR at a rank of the non-members, that count for so many: on a straight line between whole ranks."""
+    """The TPR at a rank of non-members that are worth `count` draws, interpolated linearly between whole ranks.
+
+    beside: whether members whose score equals that of the non-member at this rank are called too.
+    """
     whole = np.floor(rank) + np.arange(2)
-    # Of scores in groups a rank is worth several; members beside the last of these count or do not.
+    # Where scores come in groups, a rank stands for several non-members; the last of them counts.
     places = np.ceil(np.clip(whole, 1, count) * fp[-1] / count - 1e-9)
     shares = tp[np.searchsorted(fp, places) - (not beside)] / tp[-1]
     shares = np.where(whole < 1, 0, np.where(whole > count, 1, shares))
@@ -306,7 +326,7 @@ def _tpr_at_rank(tp: Integers, fp: Integers, rank: float, *, count: float, besid
 
 
 def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, *, threshold: float, groups: Groups) -> dict[str, Any]:
-    """What holds at the attacker's own threshold: both rates, balanced accuracy and predictive values."""
+    """The metrics at the attacker's own threshold: both rates, balanced accuracy and predictive values."""
     if not np.isfinite(threshold):
         raise MiaSegError(f"The threshold is {threshold}; it must be finite.")
     point = int(np.count_nonzero(ranking.scores_S >= threshold))
@@ -314,7 +334,7 @@ def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, *, threshold: fl
     counts = [kish(slots) for slots in groups.slots]
     tprs, fprs = (clopper_pearson(rate, count) for rate, count in zip(rates, counts, strict=True))
     accuracy = (rates[0] + 1 - rates[1]) / 2
-    # Half of each rate's error is what it adds to the mean of both.
+    # Each rate adds half of its error to the mean of both.
     halves = [
         (accuracy + (low - rate) / 2, accuracy + (high - rate) / 2)
         for rate, (low, high) in ((rates[0], tprs), (1 - rates[1], (1 - fprs[1], 1 - fprs[0])))
@@ -329,7 +349,7 @@ def _at_threshold(ranking: Ranking, tp: Integers, fp: Integers, *, threshold: fl
 
 
 def _predictive(rates: Interval, counts: list[float], base: float) -> Rate | str:
-    """The predictive value where a share `base` are members, from the true and the false positive rate."""
+    """The predictive value if a share `base` are members. rates: TPR and FPR; counts: the draws that each is worth."""
 
     def value(tpr: float, fpr: float) -> float:
         return tpr * base / (tpr * base + fpr * (1 - base)) if tpr > 0 else 0.0
@@ -343,14 +363,14 @@ def _predictive(rates: Interval, counts: list[float], base: float) -> Rate | str
 def _roc_points(tp: Integers, fp: Integers) -> list[list[float]]:
     fpr, tpr = fp / fp[-1], tp / tp[-1]
     grid = np.concatenate([[0.0], np.geomspace(1e-4, 0.1, 49), np.linspace(0.1, 1.0, 51)[1:]])
-    # The last point of a vertical run is its upper corner, the most that can be had at that FPR.
+    # The last point of a vertical run is its upper corner, the highest TPR at that FPR.
     kept = np.append(0, np.searchsorted(fpr, grid, side="right") - 1)
     return _pairs(fpr, tpr, kept)
 
 
 def _pr_points(tp: Integers, fp: Integers) -> list[list[float]]:
     recall, precision = tp / tp[-1], np.append(1.0, tp[1:] / (tp + fp)[1:])
-    # The first point to reach a recall has the fewest false positives of those that do.
+    # The first point to reach a recall has the fewest false positives of all that reach it.
     kept = np.searchsorted(recall, np.arange(CURVE_POINTS) / 100, side="left")
     return _pairs(recall, precision, kept)
 

@@ -1,5 +1,6 @@
-"""How much one AUC exceeds another on the same scenes. Paired: what is hard for one attack is often so for both.
+"""Differences of AUC, TPR and accuracy between two attacks on the same scenes, with paired intervals.
 
+Paired intervals are narrower than those of two separate results, because the same scenes are often hard for both.
 Axes: N scores in the order of the input; S steps and R bootstrap rounds as in `membership`.
 """
 
@@ -17,7 +18,7 @@ from mia_seg.metrics.membership import NOT_RESOLVABLE, TARGETS, Rate
 
 
 class Difference(TypedDict):
-    """By how much the first attack's AUC and TPRs exceed the second's, each with its interval; from -1 to 1."""
+    """The first attack's AUC and TPRs minus the second's, each with its 95% interval; all in [-1, 1]."""
 
     auc: Rate
     tpr_at_fpr: dict[str, Rate | str]
@@ -32,17 +33,21 @@ def above(
     seed: int = 0,
     rounds: int = 1000,
 ) -> Difference:
-    """Of scores [N] above others [N], both finite and of the same scenes; members [N] bool or 0/1, groups as `measure`.
+    """AUC and TPR of one attack's scores minus those of another's `others`, on the same scenes.
 
-    - auc: the variance is DeLong, DeLong & Clarke-Pearson's for two AUCs on the same scenes (Biometrics 1988, 44:837),
-      over groups: that of the difference between what a scene adds to the one AUC and what it adds to the other. Its
-      quantile is Student's with Welch and Satterthwaite's degrees of freedom. Where all
-      scenes add the same no error shows: rightly for scores that rank alike, wrongly for a faultless attack beside one
-      that is always wrong.
-    - tpr_at_fpr: at the largest realised FPR <= target of each, with thresholds found anew in every round of a
-      percentile bootstrap over groups, the same groups for both. "not resolvable" as in `measure`.
+    scores, others: [N], finite. members, groups: as for `membership.measure`. seed, rounds: of the bootstrap.
 
-    Ends are cut at -1 and 1, which are the interval with a single group on one side. Raises MiaSegError as `measure`.
+    - auc: the variance is that of DeLong, DeLong & Clarke-Pearson for two AUCs on the same scenes (Biometrics 1988,
+      44:837), over groups. Each scene contributes to both AUCs, and the variance is of the difference of both
+      contributions. The quantile is Student's with Welch and Satterthwaite's degrees of freedom. If all differences are
+      equal, the interval has no width. That is right if both attacks rank the scenes alike. It is wrong for a faultless
+      attack beside one that is always wrong.
+    - tpr_at_fpr: each TPR is taken at the largest realised FPR <= target. The interval is a percentile bootstrap that
+      draws the same groups for both attacks and sets both thresholds anew in every round. "not resolvable" as in
+      `membership.measure`.
+
+    Ends are cut at -1 and 1. With a single group on one side the interval is [-1, 1]. Raises MiaSegError as
+    `membership.measure` does.
     """
     first, second, both = _ranked(scores, others, members, groups=groups)
     rates = _rates(first, second, both, seed=seed, rounds=rounds)
@@ -63,7 +68,7 @@ def auc_above(
     *,
     groups: Iterable[Hashable] | None = None,
 ) -> Rate:
-    """The `auc` of `above` alone."""
+    """The difference of AUC alone, as in `above`."""
     return _areas(*_ranked(scores, others, members, groups=groups))
 
 
@@ -74,10 +79,11 @@ def accuracy_above(
     *,
     groups: Iterable[Hashable] | None = None,
 ) -> Rate:
-    """How much the balanced accuracy of calls [N] (bool: is a member) exceeds that of others [N] on the same scenes.
+    """The balanced accuracy of the calls `called` minus that of `others`, on the same scenes.
 
-    members and groups as in `above`. The variance is that of what a scene adds to the one less what it adds to the
-    other, over groups; its quantile as in `above`. Raises MiaSegError as `measure`.
+    called, others: bool [N], true if the scene is called a member. members, groups: as in `above`. The variance over
+    groups is that of the difference of each scene's two contributions; the quantile is as in `above`. Raises
+    MiaSegError as `membership.measure` does.
     """
     called_N, others_N, members_N = (np.asarray(values, np.bool_) for values in (called, others, members))
     _, _, both = _ranked(called_N, others_N, members_N, groups=groups)
@@ -87,10 +93,10 @@ def accuracy_above(
 
 
 def unpaired(first: Rate, second: Rate) -> Rate:
-    """How much the first of two independent rates exceeds the second, with an interval made of both of theirs.
+    """The first of two independent rates minus the second, with an interval made from both of their intervals.
 
-    Distances to the ends are added as squares (Zou & Donner, Stat. Med. 2008, 27:1693). Of rates on the same scenes
-    the interval errs on the wide side, as far as both find the same scenes hard.
+    Squares of the distances to the ends are added (Zou & Donner, Stat. Med. 2008, 27:1693). For two rates on the same
+    scenes the interval errs on the wide side, because the same scenes are often hard for both.
     """
     value = first["value"] - second["value"]
     below = np.hypot(first["value"] - first["low"], second["high"] - second["value"])
@@ -99,17 +105,17 @@ def unpaired(first: Rate, second: Rate) -> Rate:
 
 
 def over_seeds(found: Sequence[Rate]) -> Rate:
-    """The mean of several seeds' differences with its 95% interval, for seeds that are a random draw of seeds.
+    """The mean difference over several seeds, with its 95% interval for the mean over all possible seeds.
 
-    The spread is the larger of two: that between seeds, with Student's quantile for so few, and that which each seed
-    has within itself. How often it holds the truth is in benchmarks/over_seeds.md: 93 to 97% for three seeds and more,
-    87 to 97% for two. That of Hartung & Knapp as adjusted for few (Roever, Knapp & Friede, BMC Med. Res. Methodol.
-    2015, 15:99) is wider for three than that asks for. A single seed stays as it is: of others it says nothing.
+    The variance is the larger of two: between the seeds, with Student's quantile, and within them, from their
+    intervals. benchmarks/over_seeds.md measures how often the interval includes the truth: in 93 to 97% for three seeds
+    and more, in 87 to 97% for two. The adjusted interval of Hartung & Knapp (Roever, Knapp & Friede, BMC Med. Res.
+    Methodol. 2015, 15:99) is wider than needed for three seeds. The difference of a single seed is returned unchanged.
     """
     if len(found) == 1:
         return found[0]
     seeds, values_S = len(found), np.array([one["value"] for one in found])
-    # An interval that is wider than the normal one, for few groups, counts as so much less sure.
+    # Intervals over few groups are wider than normal ones, and count as a larger error here.
     errors_S = np.array([(one["high"] - one["low"]) / 2 / ndtri(1 - TAIL) for one in found])
     within, between = float(np.mean(errors_S**2)), float(values_S.var(ddof=1))
     quantile = stdtrit(seeds - 1, 1 - TAIL) if between > within else ndtri(1 - TAIL)
@@ -135,12 +141,12 @@ def _rate(value: float, ends: Interval) -> Rate:
 
 
 def _unranked(ranking: Ranking, values_N: Integers) -> Integers:
-    """Values of the ranked scores in the order of the input."""
+    """Reorders values of ranked scores into the order of the input."""
     return values_N[np.argsort(ranking.order_N)]
 
 
 def _added(ranking: Ranking) -> Floats:
-    """What each score adds to the AUC: of a member the share below it, of a non-member the share above it; [N]."""
+    """Each score's contribution to the AUC [N]: the share of the other side that it is ranked rightly against."""
     added_N = np.empty(len(ranking.order_N))
     above_N, below_M = placements(ranking, *called(ranking))
     added_N[ranking.order_N[ranking.members_N]], added_N[ranking.order_N[~ranking.members_N]] = above_N, below_M
@@ -160,7 +166,7 @@ def _interval(value: float, difference_N: Floats, groups: Groups) -> Interval:
 
 
 def _rates(first: Ranking, second: Ranking, groups: Groups, *, seed: int, rounds: int) -> list[tuple[float, Floats]]:
-    """For each target the difference of the TPRs, and those of groups drawn again [R]."""
+    """For each target FPR the difference of the TPRs, and the same difference in each bootstrap round [R]."""
     values = [_tpr(*called(first), target) - _tpr(*called(second), target) for target in TARGETS]
     passes = []
     ranked = [(replace(groups, slots_N=groups.slots_N[r.order_N]), _last(*called(r))) for r in (first, second)]
@@ -171,12 +177,12 @@ def _rates(first: Ranking, second: Ranking, groups: Groups, *, seed: int, rounds
 
 
 def _last(tp: Integers, fp: Integers) -> tuple[Integers, Integers]:
-    """The points after which the next calls a non-member: however often scores are drawn, a TPR is found at one."""
+    """The points whose next step calls a non-member. Whatever a bootstrap round draws, its TPR lies at one of them."""
     last = np.append(np.diff(fp) > 0, True)
     return tp[last], fp[last]
 
 
 def _tpr(tp: Integers, fp: Integers, target: float) -> Floats:
-    """The TPR [...] at the largest operating point whose FPR is at most the target."""
+    """The TPR [...] at the last operating point whose FPR is at most the target."""
     point = np.count_nonzero(fp <= target * fp[..., -1:] + 1e-9, axis=-1, keepdims=True) - 1
     return np.asarray((np.take_along_axis(tp, point, -1) / tp[..., -1:])[..., 0])

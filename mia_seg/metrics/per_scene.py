@@ -1,12 +1,11 @@
-"""What a fleet says of single scenes: each model plays the victim in turn, and a scene is in half of them.
+"""The leak of single scenes in a fleet: each model is the victim in turn, and each scene is a member of half of them.
 
-Axes: M models in pairs (2j and 2j + 1: of every scene one was trained on it and the other was not); N scenes; U units,
-the groups of scenes that are trained on together (a patient, a drive), a unit's score being the mean of its scenes'; R
-shuffles.
+Axes: M models in pairs (each scene is a member of exactly one of models 2j and 2j + 1); N scenes; U units, the groups
+of scenes that are trained on together (a patient, a drive); R shuffles. The score of a unit is the mean of its scenes'.
 
-What scores a victim learns from the other models, so scores of one scene by several victims depend on each other, and a
-scene's AUC over victims strays from 0.5 where nothing leaks (downwards, where a victim's pair is left out). Everything
-about scenes is therefore read against the same number after memberships were shuffled.
+The attack on one victim is fitted on the other models. The scores that several victims give to one scene therefore
+depend on each other. The scene's AUC over victims differs from 0.5 even if nothing leaks; it is lower if the victim's
+own pair is left out. So every number about scenes is compared with the same number after memberships were shuffled.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -22,19 +21,20 @@ from mia_seg.metrics._ranking import Booleans, area_under, called, rank
 from mia_seg.metrics.intervals import TAIL, Floats, Integers
 from mia_seg.progress import track
 
-# Of the models of these numbers [m] the scores [m, N], each in turn the victim, if these were their members [m, N].
+# An attack on each model in turn. It takes the numbers of m models and their assumed memberships [m, N], which a
+# shuffle may have changed, and returns the scores that each of these models gives to the scenes, [m, N].
 Estimate = Callable[[Integers, Booleans], Floats]
 FDR = 0.05
-ROUNDS = 999  # of shuffles: p-values are multiples of 1 / 1000
-# With p pairs no p-value is below 2^-p: below five pairs not even a list of all scenes has an FDR of 5%.
+ROUNDS = 999  # shuffles: p-values are multiples of 1 / 1000
+# With p pairs no p-value is below 2^-p. Below five pairs not even a list of all scenes has an FDR of 5%.
 LEAST_PAIRS = 5
-BAND_PAIRS = 6  # likewise: below, no unit can stand above its band
+BAND_PAIRS = 6  # for the same reason no unit can lie above its band with fewer pairs
 SLACK = 1e-9  # two sums of the same numbers may differ in their last bits
 
 
 @dataclass(frozen=True)
 class Against:
-    """A number beside the middle 95% of the same after shuffles, and the share of these that reach it (one-sided)."""
+    """A number compared with shuffles: [low, high] is the middle 95% of it after shuffles, p its one-sided p-value."""
 
     value: float
     low: float
@@ -44,7 +44,10 @@ class Against:
 
 @dataclass(frozen=True, eq=False)
 class PerScene:
-    """auc_U over victims, and shuffled_RU after each shuffle; pooled and pooled_R: the AUC of all scores together."""
+    """AUCs over victims, and the same after each shuffle; `per_scene` makes it.
+
+    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together.
+    """
 
     auc_U: Floats
     shuffled_RU: Floats
@@ -54,36 +57,37 @@ class PerScene:
 
     @cached_property
     def band_U(self) -> tuple[Floats, Floats]:
-        """The null band of each unit: the middle 95% of its AUCs after shuffles; beyond an end lie 2.5% at most."""
+        """The ends of each unit's null band, [U] each. At most 2.5% of its AUCs after shuffles lie beyond an end."""
         return _band(self.shuffled_RU)
 
     @cached_property
     def p_U(self) -> Floats:
-        """(1 + how many shuffles reach the AUC) / (1 + shuffles)."""
+        """The p-value of each unit: (1 + the number of shuffles whose AUC is as high) / (1 + all shuffles)."""
         reach_U = (self.shuffled_RU >= self.auc_U - SLACK).sum(0)
         return np.asarray((1 + reach_U) / (1 + len(self.shuffled_RU)))
 
     @property
     def above_U(self) -> Booleans:
-        """Which units lie above their band: 2.5% at most of those without a trace do; none can below `BAND_PAIRS`."""
+        """Which units lie above their null band: at most 2.5% of those without a trace. None below `BAND_PAIRS`."""
         return self.auc_U > self.band_U[1] + SLACK
 
     def exposed_U(self, fdr: float = FDR) -> Booleans | None:
-        """Which units are exposed, false ones among them `fdr` on average at most (Benjamini & Hochberg, JRSS B 1995).
+        """Which units are exposed, by the rule of Benjamini & Hochberg (JRSS B 1995).
 
-        None below five pairs, where no list could be so sure.
+        On average at most a share `fdr` of the exposed units left no trace. None below five pairs: p-values cannot be
+        small enough for any list.
         """
         if self.pairs < LEAST_PAIRS:
             return None
         return np.asarray(false_discovery_control(self.p_U, method="bh") <= fdr)
 
     def fewest(self, fdr: float = FDR) -> int:
-        """How many units must stand out at once, as far as any can, before one of them is exposed."""
+        """How many units must have the smallest possible p-value before any unit is exposed."""
         least = max(0.5**self.pairs, 1 / (1 + len(self.shuffled_RU)))
         return int(np.ceil(len(self.auc_U) * least / fdr - SLACK))
 
     def together(self, kept_U: Booleans | None = None) -> Against:
-        """The mean AUC of some units, or the pooled AUC of all scores."""
+        """The mean AUC of the units `kept_U` compared with shuffles, or the pooled AUC of all scores if it is None."""
         if kept_U is None:
             return _against(self.pooled, self.pooled_R)
         return _against(float(self.auc_U[kept_U].mean()), self.shuffled_RU[:, kept_U].mean(1))
@@ -97,11 +101,14 @@ def per_scene(
     seed: int = 0,
     rounds: int = ROUNDS,
 ) -> PerScene:
-    """Each unit's AUC over the M models in turn, and the same after shuffles; units in the order of `units`.
+    """Each unit's AUC over the M models, each the victim in turn, and the same after shuffles.
 
-    inside_MN: who trained on what, bool. A shuffle swaps, for each unit and pair by a fair coin, which of the two
-    models trained on it, and estimates all scores anew: a unit that left no trace in any model has an AUC that is a
-    draw from those. Raises MiaSegError where models are no pairs, or a unit was divided.
+    inside_MN: bool [M, N], whether the model trained on the scene. groups: one key a scene; scenes with the same key
+    are one unit, and None makes each scene a unit. Units are in the order of `units`.
+
+    A shuffle tosses a fair coin for each unit and pair. The coin says which of the two models counts as trained on the
+    unit. All scores are then estimated anew. The AUC of a unit that left no trace in any model follows the same law as
+    its AUCs after shuffles. Raises MiaSegError if models are no pairs, or if a model trained on a part of a unit.
     """
     inside_MN, units_N = divided(inside_MN, groups)
     models, rng = np.arange(len(inside_MN)), np.random.default_rng(seed)
@@ -119,14 +126,15 @@ def per_scene(
 
 
 def units(groups: Sequence[Hashable]) -> list[Hashable]:
-    """The groups, in the order of their first scenes."""
+    """The distinct groups, in the order of their first scenes."""
     return list(dict.fromkeys(groups))
 
 
 def divided(inside_MN: npt.ArrayLike, groups: Sequence[Hashable] | None) -> tuple[Booleans, Integers]:
-    """Who trained on what, bool [M, N], and each scene's unit [N], numbered as in `units`; None: each scene is one.
+    """Memberships as bool [M, N], and the number of each scene's unit, int [N], in the order of `units`.
 
-    Raises MiaSegError where models are no pairs, or a unit is divided.
+    groups None makes each scene a unit. Raises MiaSegError if models are no pairs, or if a model trained on a part of a
+    unit.
     """
     inside_MN = np.asarray(inside_MN, np.bool_)
     if len(inside_MN) % 2 or not len(inside_MN) or (inside_MN[0::2] == inside_MN[1::2]).any():
@@ -140,7 +148,7 @@ def divided(inside_MN: npt.ArrayLike, groups: Sequence[Hashable] | None) -> tupl
 
 
 def _means(values_MN: npt.NDArray[np.generic], units_N: Integers) -> Floats:
-    """The mean of each unit's scenes [M, U]."""
+    """The mean over the scenes of each unit, [M, U]."""
     sums_MU = np.stack([np.bincount(units_N, row) for row in values_MN])
     return np.asarray(sums_MU / np.bincount(units_N))
 
@@ -151,7 +159,7 @@ def _swapped(inside_MN: Booleans, units_N: Integers, rng: np.random.Generator) -
 
 
 def _areas(scores_MU: Floats, inside_MU: Booleans) -> Floats:
-    """The AUC of each column, ties counting half; half of the models trained on each."""
+    """The AUC of each unit over models, [U], ties counting half. Each unit is a member of half of the models."""
     half = len(scores_MU) // 2
     ranks_U = np.where(inside_MU, rankdata(scores_MU, axis=0), 0).sum(0)
     return np.asarray((ranks_U - half * (half + 1) / 2) / half**2)
@@ -162,7 +170,7 @@ def _area(scores_MN: Floats, inside_MN: Booleans) -> float:
 
 
 def _band(shuffled_R: Floats) -> tuple[Floats, Floats]:
-    """Ends that are among the shuffles themselves, so that no more than a tail of them lies beyond either."""
+    """The ends of the middle 95%. They are values of shuffles, so at most 2.5% of the shuffles lie beyond either."""
     ends = (
         np.quantile(shuffled_R, TAIL, axis=0, method="lower"),
         np.quantile(shuffled_R, 1 - TAIL, axis=0, method="higher"),

@@ -1,4 +1,4 @@
-"""Utility of a segmenter: PixAcc, ClsAcc, mIoU and fwIoU from confusion counts, with bootstrap intervals.
+"""The utility of a segmenter: PixAcc, ClsAcc, mIoU and fwIoU from confusion counts, with bootstrap intervals.
 
 Axes: H, W pixels; K classes; N scenes; U groups (scenes, or groups of scenes, resampled together); R rounds.
 """
@@ -18,10 +18,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def confusion(labels_HW: Integers, prediction_HW: Integers, classes: int) -> Counts:
-    """Pixel counts [K, K], int64: rows are labels, columns predictions; pixels labelled IGNORE (255) are left out.
+    """Counts of pixels, int64 [K, K]: rows are labels, columns predictions. Pixels labelled IGNORE (255) are left out.
 
-    Takes integer ids of any dtype. Raises MiaSegError for unlike shapes and for an id outside 0..classes-1, by value;
-    predictions are held to that on ignored pixels too, because a model has no way to answer "ignore".
+    labels_HW, prediction_HW: class ids 0 to classes - 1, of any integer dtype. Raises MiaSegError for unlike shapes and
+    for an id outside this range. Predictions are checked on ignored pixels too, because a model cannot answer "ignore".
     """
     if labels_HW.shape != prediction_HW.shape:
         raise MiaSegError(
@@ -37,15 +37,15 @@ def confusion(labels_HW: Integers, prediction_HW: Integers, classes: int) -> Cou
 
 
 def utility(confusion_KK: Integers) -> dict[str, float]:
-    """PixAcc, ClsAcc, mIoU and fwIoU as fractions, from pooled counts (rows = labels).
+    """PixAcc, ClsAcc, mIoU and fwIoU as fractions in [0, 1], from the confusion counts of all scenes (rows = labels).
 
     With n_ij pixels of class i predicted as j and t_i = sum_j n_ij (Long et al., CVPR 2015, section 5):
     pix_acc = sum_i n_ii / sum_i t_i; cls_acc = mean_i n_ii / t_i; IoU_i = n_ii / (t_i + sum_j n_ji - n_ii);
     miou = mean_i IoU_i; fwiou = sum_i t_i IoU_i / sum_i t_i.
 
     A class in neither labels nor predictions is left out of every mean. A class that is predicted but never labelled
-    has IoU 0 and counts in miou; it has no accuracy and is left out of cls_acc, and weighs nothing in fwiou.
-    Raises MiaSegError where no pixel is labelled.
+    has IoU 0 and counts in miou. It has no accuracy, so cls_acc leaves it out, and its weight in fwiou is 0.
+    Raises MiaSegError if no pixel is labelled.
     """
     if not confusion_KK.any():
         raise MiaSegError("No pixel is labelled, so mIoU and accuracy cannot be measured. Check the label files.")
@@ -55,12 +55,13 @@ def utility(confusion_KK: Integers) -> dict[str, float]:
 def utility_interval(
     confusion_NKK: Integers, groups: Iterable[Hashable] | None = None, seed: int = 0, *, rounds: int = 1000
 ) -> dict[str, tuple[float, float]]:
-    """95% percentile bootstrap (Efron & Tibshirani 1993, chapter 13) of every `utility`, as name -> (low, high).
+    """95% intervals of every metric of `utility`, as name -> (low, high), by a percentile bootstrap over groups.
 
-    confusion_NKK: one count matrix a scene. groups: one key a scene; scenes with one key (a drive, a city) are drawn
-    together; None = each scene by itself. Groups without a labelled pixel say nothing and are left out. From a single
-    group nothing is known about others: (0, 1). Below some thirty groups the interval tends to be too narrow.
-    Raises MiaSegError where no pixel is labelled or the keys do not match the scenes.
+    The bootstrap is that of Efron & Tibshirani 1993, chapter 13. confusion_NKK: the confusion counts of each scene.
+    groups: one key a scene; scenes with the same key (a drive, a city) are drawn together, and None makes each scene
+    its own group. Groups without a labelled pixel are left out. With a single group the interval is (0, 1). Below about
+    thirty groups intervals tend to be too narrow. Raises MiaSegError if no pixel is labelled or the numbers of keys and
+    scenes differ.
     """
     sums_UKK = _by_group(confusion_NKK, groups)
     sums_UKK = sums_UKK[sums_UKK.any(axis=(1, 2))]
@@ -76,10 +77,10 @@ def utility_above(
     confusion_NKK: Integers, others_NKK: Integers, groups: Iterable[Hashable] | None = None, *, seed: int = 0,
     rounds: int = 1000,
 ) -> dict[str, tuple[float, float, float]]:  # fmt: skip
-    """By how much every `utility` of the first exceeds the second's on the same scenes: name -> (value, low, high).
+    """Every metric of `utility` of the first minus the second's, on the same scenes, as name -> (value, low, high).
 
-    Both count matrices [N, K, K] of the same labels; groups, bootstrap and errors as `utility_interval`, the same
-    groups drawn for both. From a single group nothing is known about others: (-1, 1).
+    confusion_NKK, others_NKK: confusion counts of the same labels. groups, the bootstrap and errors are as in
+    `utility_interval`; each round draws the same groups for both. With a single group the interval is (-1, 1).
     """
     keys = None if groups is None else list(groups)
     both = [_by_group(counts, keys) for counts in (confusion_NKK, others_NKK)]
@@ -96,7 +97,7 @@ def utility_above(
 
 
 def _draws(count: int, seed: int, rounds: int) -> Floats:
-    """How often each of `count` groups is drawn [rounds, count]; float64 lets BLAS do sums, exact below 2^53 pixels."""
+    """How often each of `count` groups is drawn [rounds, count]. BLAS sums float64, and exactly below 2^53 pixels."""
     draws_RU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=rounds)
     return draws_RU.astype(np.float64)
 
@@ -108,11 +109,11 @@ def _refuse_outside(ids: Integers, classes: int, what: str) -> None:
 
 
 def utilities(confusion_KK: Floats) -> dict[str, Floats]:
-    """The formulas of `utility` over the last two axes."""
+    """The metrics of `utility` of counts [..., K, K], each [...]."""
     hits = np.diagonal(confusion_KK, axis1=-2, axis2=-1)
     labelled, predicted = confusion_KK.sum(-1), confusion_KK.sum(-2)
     union, total = labelled + predicted - hits, labelled.sum(-1)
-    # Where a class has no pixel the numerator is 0 too: dividing by 1 leaves it out of the sums without a NaN.
+    # The numerator of a class without pixels is 0 too: dividing by 1 leaves the class out of the sums without a NaN.
     accuracy, iou = hits / np.maximum(labelled, 1), hits / np.maximum(union, 1)
     return {
         "pix_acc": hits.sum(-1) / total,

@@ -1,8 +1,9 @@
-"""The strongest of several attacks on a fleet, none picked after the fact.
+"""The AUC of the strongest of several attacks on a fleet, without the error of choosing the best one afterwards.
 
-The best of many AUCs is too high by chance alone. So an attack is chosen on one half of the fleet's pairs and judged on
-the other half, and the reverse; the mean of both AUCs counts (data splitting: Cox, Biometrika 1975, 62:441). Each model
-is judged as in `equal_gap`: it is compared with all pairs but its own. Axes: A attacks; 2 halves; B bootstrap rounds.
+The best of many AUCs is too high by chance alone. So an attack is chosen on one half of the fleet's pairs and measured
+on the other half. Then the halves change places, and the mean of both AUCs counts (data splitting: Cox, Biometrika
+1975, 62:441). Each model's scores come from all pairs but its own, as in `equal_gap`. Axes: A attacks; 2 halves; B
+bootstrap rounds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,10 @@ from mia_seg.metrics.intervals import Floats, Integers
 
 @dataclass(frozen=True)
 class Strongest:
-    """The AUC of the strongest attack; 95% interval, None below three pairs.
+    """The AUC of the strongest attack with its 95% interval; low and high are None below three pairs.
 
-    chosen: the best attack on the first half, which the second judged, and the best on the second. Below two pairs no
-    half is left: it is the first attack alone, whatever the others reach.
+    chosen: the best attack on the first half, which is measured on the second, then the best on the second half. With
+    one pair there are no halves, and the first attack given is taken.
     """
 
     value: float
@@ -30,10 +31,11 @@ class Strongest:
 
 
 def strongest(arms: Mapping[str, Arm]) -> Strongest:
-    """Over attacks on one fleet by name.
+    """The strongest of several attacks. arms: each attack's arm of the same fleet, by the attack's name.
 
-    Two variances are added, as in `equal_gap`, and attacks are chosen anew each time: units are drawn again, and each
-    pair is left out. The interval is Wilson's, as in `in_turn.pooled`. Raises MiaSegError as `per_scene.divided`.
+    Two variances are added, as in `equal_gap`: over bootstrap draws of units, and over pairs left out in turn. Attacks
+    are chosen anew in every draw and without every pair. The interval is Wilson's, as in `in_turn.pooled`. Raises
+    MiaSegError as `per_scene.divided` does.
     """
     names, attacks = list(arms), list(arms.values())
     first = attacks[0]
@@ -46,31 +48,34 @@ def strongest(arms: Mapping[str, Arm]) -> Strongest:
 
 
 def _halves(models: int) -> list[Integers]:
-    """The first pairs and the others; of an odd number the others are more."""
+    """The models of the first half of the pairs and of the second, which has one pair more if their number is odd."""
     return np.split(np.arange(models), [models // 4 * 2])
 
 
 def _areas(scores_MN: Floats, inside_MN: np.ndarray) -> list[float]:
-    """The AUC of either half's scores."""
+    """The AUC of the pooled scores of each half."""
     return [area(scores_MN[half], inside_MN[half]) for half in _halves(len(scores_MN))]
 
 
 def _crossed(areas_A2: Floats) -> Floats:
-    """The mean AUC of what is best on one half, on the other; [A, 2], or [A, 2, B] for each round."""
+    """The AUC, on one half, of the attack that is best on the other, averaged over both halves.
+
+    areas_A2: [A, 2], or [A, 2, B] with one entry a bootstrap round.
+    """
     best_2 = areas_A2.argmax(0)[None]
     judged = (np.take_along_axis(areas_A2[:, 1 - k], best_2[:, k], 0)[0] for k in (0, 1))
     return np.asarray(sum(judged) / 2)
 
 
 def _over_units(attacks: Sequence[Arm]) -> float:
-    """The variance over draws of the units."""
+    """The variance over bootstrap draws of units."""
     halves = _halves(len(attacks[0].inside_MN))
     areas_A2B = np.array([[areas_again(arm, half) for half in halves] for arm in attacks])
     return float(np.var(_crossed(areas_A2B), ddof=1))
 
 
 def _over_pairs(attacks: Sequence[Arm]) -> float:
-    """The jackknife's variance over pairs; those that are left are halved anew. NaN below three."""
+    """The jackknife variance over pairs. The pairs that are left are halved anew. NaN below three pairs."""
     pairs = attacks[0].pairs
     if pairs < 3:
         return float("nan")

@@ -1,4 +1,4 @@
-"""The report: results -> one page an audit and one index over all, as HTML, Markdown, PDF, CSV, JSON or LaTeX."""
+"""The report: a page for each audit and an index over all, as HTML, Markdown, PDF, CSV, JSON or LaTeX."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -33,11 +33,11 @@ def write(
     forms: Sequence[str] = USUAL,
     about: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Path]:
-    """The page and the README of each victim below `reports`, from results and sheets by victim; what was written.
+    """Write the page and the README of each victim below `reports`; the files written.
 
-    scores: those of generators; of victims without results they are left out. forms: 'html', 'md'. about: by victim,
-    what else a page is told: `folder`, `digest`, `thumbnails`. The same input gives the same bytes.
-    Raises MiaSegError for no results, and for a sheet of a victim without any.
+    sheets: by victim, the inputs of figures of scenes. scores: of generators; those of victims without results are left
+    out. forms: 'html', 'md'. about: by victim, further values of its page: `folder`, `digest`, `thumbnails`. The same
+    input gives the same bytes. Raises MiaSegError for no results, and for a sheet of a victim without results.
     """
     sheets, about = sheets or {}, about or {}
     made = []
@@ -52,14 +52,14 @@ def write(
 
 
 def write_page(reports: Path, victim: str, results: Results, *, digest: str = "", **inputs: Any) -> Path:
-    """The page of one victim."""
+    """Write the page of one victim; its path."""
     sheets = sorted(path.name for path in (reports / victim).glob("*.png"))
     content = audits.content(Inputs(victim, results, sheets=sheets, **inputs)) | {"digest": digest[:12] or "none"}
     return put(reports / victim / PAGE, page("audit.html.j2", content), digest)
 
 
 def write_comparison(reports: Path, path: Path, digest: str = "") -> list[Path]:
-    """The page and the figures of a comparison of trainings, beside its file somewhere below `reports`."""
+    """Write the page and the figures of a comparison of trainings beside its file `path`, which is below `reports`."""
     facts, depth = arms_.read(path), len(path.relative_to(reports).parts) - 1
     content = trainings.content(facts, name=path.stem, depth=depth)
     drawn = {".png": arms_png(facts)} | ({".frontier.png": worth_png(facts)} if "frontier" in facts else {})
@@ -77,9 +77,10 @@ def write_index(
     *,
     comparisons: Sequence[Path] = (),
 ) -> list[Path]:
-    """What speaks of all audits: index.html, a README.md for each report, and flat lines in the other forms.
+    """Write what covers all audits: index.html, a README.md for each report, and flat lines in the other forms.
 
-    by_folder: results by the folder of their report below `reports`, '' for the one here. comparisons: files of these.
+    by_folder: results by the folder of their report below `reports`, '' for the report at `reports` itself.
+    comparisons: the files of comparisons of trainings.
     """
     compared = {path.relative_to(reports).with_suffix(".html").as_posix(): arms_.read(path) for path in comparisons}
     content = index.content(by_folder, compared)
@@ -92,7 +93,7 @@ def write_index(
 
 
 def by_victim(results: Results, sheets: Sequence[str] = ()) -> dict[str, list[Result]]:
-    """Results by victim. Raises MiaSegError for none, and for a sheet of a victim without any."""
+    """Results by victim. Raises MiaSegError for no results, and for a sheet of a victim without results."""
     if not results:
         raise MiaSegError("There are no results to report. Run an audit first: mia-seg run VICTIM SHADOW.")
     by_name = attrgetter("victim")
@@ -103,7 +104,7 @@ def by_victim(results: Results, sheets: Sequence[str] = ()) -> dict[str, list[Re
 
 
 def _below(by_folder: Mapping[str, Results], at: str) -> dict[str, Results]:
-    """The reports below one of them, by their folders relative to it."""
+    """The reports below the report at `at`, by their folders relative to it."""
     prefix = f"{at}/" if at else ""
     below = {name: found for name, found in by_folder.items() if name != at and name.startswith(prefix)}
     return {name.removeprefix(prefix): found for name, found in below.items()}

@@ -1,4 +1,4 @@
-"""Leak against overfitting, plain fleets of several lengths as a line; and leak against what a training is good for."""
+"""The figure of compared trainings: AUC over the gap, with plain training as a line, and mIoU over AUC."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ WIDE = 4  # panels side by side at the most
 
 
 def arms_png(facts: Mapping[str, Any]) -> bytes:
-    """A panel an attack, whose bars are 95% intervals of the distance from the line; and one of all trainings.
+    """The figure as a PNG: a panel for each attack, and a last one of mIoU over the strongest attack's AUC.
 
-    There the strongest attack counts, with its own interval. What another training dominates, by the points alone, is
-    hollow.
+    Bars in an attack's panel are 95% intervals of the distance from plain training's line; those of the last panel are
+    of the AUC itself. A training that another dominates, going by the points, is hollow there.
     """
     attacks = list(facts["plain"][0]["auc"])
     count = len(attacks) + 1
@@ -36,13 +36,13 @@ def arms_png(facts: Mapping[str, Any]) -> bytes:
 
 
 def family(facts: Mapping[str, Any]) -> str:
-    """The victim recipe that the trainings are variants of; '' where it is not one."""
+    """The victim recipe that the trainings are variants of; '' if there is none or several."""
     bases = {one.get("variant_of") for one in (*facts["plain"], *facts["others"])} - {None}
     return str(*bases) if len(bases) == 1 else ""
 
 
 def names(facts: Mapping[str, Any]) -> dict[str, str]:
-    """What a figure or page calls each training: without the name of what they are variants of."""
+    """A short name for each training by its title: without the name of the recipe that all are variants of."""
     titles, base = [one["title"] for one in (*facts["plain"], *facts["others"])], family(facts)
     short = [title.removeprefix(f"{base}_") if base else title for title in titles]
     return dict(zip(titles, short if len(set(short)) == len(set(titles)) else titles, strict=True))
@@ -59,11 +59,11 @@ def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
             [gap], [auc], yerr=reach(above), fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]],
             markersize=5, capsize=2, linewidth=1, label=named[one["title"]],
         )  # fmt: skip
-    ax.set(xlabel="mIoU on members less that on others", ylabel=f"AUC of {attack}")
+    ax.set(xlabel="gap: mIoU on members minus mIoU on others", ylabel=f"AUC of {attack}")
 
 
 def _worth(ax: Axes, facts: Mapping[str, Any]) -> None:
-    """The strongest attack's AUC and the mIoU on others of every training."""
+    """Draws the mIoU on others over the strongest attack's AUC, for every training."""
     palette = sns.color_palette("colorblind").as_hex()
     looks = [("o", INK)] * len(facts["plain"])
     looks += [(MARKERS[k % len(MARKERS)], palette[HUES[k % len(HUES)]]) for k in range(len(facts["others"]))]
@@ -78,5 +78,5 @@ def _worth(ax: Axes, facts: Mapping[str, Any]) -> None:
 
 
 def reach(of: Mapping[str, Any]) -> list[list[float]] | None:
-    """How far the ends of an interval lie from its value; None where there is none."""
+    """The distances of an interval's ends from its value, as error bars take them; None if there is no interval."""
     return None if of["low"] is None else [[of["value"] - of["low"]], [of["high"] - of["value"]]]

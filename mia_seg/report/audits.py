@@ -1,4 +1,4 @@
-"""One page an audit: a victim with all its shadows, the verdict first, everything it came from at the end."""
+"""The page of an audit: one victim with all its shadows. The verdict comes first, the sources of all numbers last."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,16 +20,20 @@ from mia_seg.report.verdicts import Standing, Verdict
 CONTROLS = {
     "sound": "An attacker who never sees the model stays at chance.",
     "confounded": "Members and non-members differ without the model.",
-    "partly tested": "Not every seed was attacked by {material} without the model.",
-    "untested": "No attack without the model was measured.",
+    "partly tested": "An attack by {material} alone, without the model, was not tried on every seed.",
+    "untested": "No attacker without the model was tested.",
 }
 ALONE = "Every scene is a group of its own."
-NO_SCORES = "These results keep no score of each scene, so groups cannot be told apart."
+NO_SCORES = "These results keep no scores of single scenes, so groups cannot be shown."
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The input of a page. folder: of its report, below the index. sheets: names of figure files beside the page."""
+    """The input of a page.
+
+    scores: of generators. folder: the folder of its report below the index. sheets: names of the figure files beside
+    the page. thumbnails: by scene, data URIs of small photographs.
+    """
 
     victim: str
     results: Sequence[Result]
@@ -40,13 +44,13 @@ class Inputs:
 
     @property
     def depth(self) -> int:
-        """Folders from the index to the page."""
+        """The number of folders from the index to the page."""
         return 1 + len([part for part in self.folder.split("/") if part])
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One number of the first screen, where it came from ('' for nowhere), and what it means."""
+    """A number of the first screen with its meaning. anchor: the place on the page that lists its sources, or ''."""
 
     name: str
     value: str
@@ -56,7 +60,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Lane:
-    """A row with a bar: `numbers` are texts, each with the anchor it leads to."""
+    """A row with a bar. numbers: texts, each with the anchor that it links to."""
 
     name: str
     bar: Any
@@ -65,7 +69,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Threat:
-    """What one attacker knows and has."""
+    """The card on one attacker: what it knows and has."""
 
     name: str
     about: str
@@ -73,7 +77,7 @@ class Threat:
 
 
 def content(inputs: Inputs) -> dict[str, Any]:
-    """All that the template of a page asks for."""
+    """All values of a page's template."""
     rows = enriched(once(inputs.results))
     found = [cell for cell in cells(rows) if cell.level == "image"]
     said, standing = verdicts.verdict(rows), verdicts.standings(rows)
@@ -118,7 +122,7 @@ def _strongest(said: Verdict) -> list[Fact]:
 
 
 def tried(rows: Sequence[Row]) -> tuple[str, str]:
-    """How many attacks and seeds, and how many defenses and images: what a verdict rests on."""
+    """The numbers of attacks, seeds, defenses and images behind a verdict, in two texts."""
     seen = [row for row in rows if row["representation"] != "labels"]
     attacks = len({(row["attack"], row["representation"]) for row in seen})
     defenses = len({row["defense"] for row in rows} - {UNDEFENDED})
@@ -127,7 +131,7 @@ def tried(rows: Sequence[Row]) -> tuple[str, str]:
     members, others = (max(row[f"n_{side}"] for row in image) for side in ("members", "nonmembers"))
     return (
         f"{attacks} attack{'s' * (attacks != 1)}, {seeds} seed{'s' * (seeds != 1)}",
-        f"{defenses or 'No'} defense{'s' * (defenses != 1)}. {members} training images and {others} others a seed.",
+        f"{defenses or 'No'} defense{'s' * (defenses != 1)}. {members} training images and {others} others per seed.",
     )
 
 
@@ -145,7 +149,7 @@ def _forest(standing: Sequence[Standing]) -> list[Lane]:
 
 
 def _places(defenses: Sequence[str]) -> dict[str, int]:
-    """A place for each family of defenses, which has one colour and one shape; 0 is the undefended model's."""
+    """A number for each family of defenses, which sets its colour and shape; 0 is the undefended model's."""
     families = dict.fromkeys(name.partition(":")[0] for name in defenses if name != UNDEFENDED)
     return {UNDEFENDED: 0} | {name: place for place, name in enumerate(families, 1)}
 
@@ -179,11 +183,11 @@ def _threat(rows: Sequence[Row], name: str) -> Threat:
     asked = " to ".join(f"{n:,}" for n in dict.fromkeys((queries[0], queries[-1])))
     seen = sorted({attack_name(row["attack"], row["representation"]) for row in mine})
     known = [
-        ("Adversary", "looks at the model alone" if alone else row["adversary"]),
+        ("Adversary", "without a shadow" if alone else row["adversary"]),
         ("Model", " ".join(part for part in (row["victim_segmenter"], f"on {row['dataset']}") if part)),
         ("Shadow", "none" if alone else " ".join(p for p in (row["shadow_segmenter"], row["shadow_dataset"]) if p)),
         ("Queries of the model", asked),
-        ("Queries a scene", str(row["repeats"])),
+        ("Queries per scene", str(row["repeats"])),
         ("Attacks", ", ".join(seen)),
     ]
     return Threat("Without a shadow" if alone else name, words.adversary(mine), [(k, v) for k, v in known if v])
@@ -206,7 +210,7 @@ def _curves(found: Sequence[Cell], said: Verdict, standing: Sequence[Standing]) 
 
 
 def _defenses(inputs: Inputs, rows: Sequence[Row]) -> dict[str, Any]:
-    """The section on defenses: sentences, the frontier with its sliders, tables."""
+    """The values of the section on defenses: sentences, the frontier with its sliders, and tables."""
     by_shadow = {name: [row for row in rows if row["shadow"] == name] for name in _shadows(rows)}
     image = {name: [c for c in cells(mine) if c.level == "image"] for name, mine in by_shadow.items()}
     points = {name: frontier.points(found) for name, found in image.items()}
@@ -240,7 +244,7 @@ def _compared(image: list[Cell], points: list[frontier.Point]) -> list[Table]:
 
 
 def _where(rows: Sequence[Row]) -> dict[str, Any] | None:
-    """Bars of the parts of scenes; None where no result tells them."""
+    """The bars of the parts of scenes; None if no result has parts."""
     shown = where.shown(rows)
     parts = [(part, part.auc) for part in where.parts(shown)]
     told = [(part, auc) for part, auc in parts if auc]
@@ -255,7 +259,7 @@ def _where(rows: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def _people(best: Cell | None, rows: Sequence[Row], inputs: Inputs) -> dict[str, Any]:
-    """Exposed scenes, canaries and groups; why there are none where there are none."""
+    """The values of the section on groups and scenes; `without_groups` says why there is no table of groups."""
     scenes, groups = (exposed.scene_table(best), exposed.group_table(best)) if best else (None, None)
     kept = best is not None and any(run["scores"] is not None for run in best.runs)
     return {
@@ -293,7 +297,7 @@ def _shadow_utility(results: Sequence[Result]) -> list[Table]:
 
 
 def _source(cell: Cell) -> dict[str, Any]:
-    """Files, command and digests of one cell."""
+    """The files, the command and the digests of one cell."""
     digests = cell.runs[0]["result"].digests.model_dump().keys()
     return {
         "anchor": cell.anchor,

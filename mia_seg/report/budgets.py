@@ -1,4 +1,4 @@
-"""Query budgets: what an attacker gains who asks about each scene several times and averages the answers."""
+"""Query budgets: the gain of an attacker who asks about each scene several times and averages the answers."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from mia_seg.report.cells import Cell, attack_name, attacker_name, cells, defens
 from mia_seg.report.tables import Table
 
 READING = (
-    "AUC on whole images, [95%]. The attacker asks about each image as often as the column says, under fresh noise, "
-    "and averages the answers. What averaging undoes was no protection. mIoU is that of the averaged answers on "
-    "non-members."
+    "AUC on whole images with its 95% interval. The attacker asks about each image as often as the column says, with "
+    "fresh noise each time, and averages the answers. A defense that averaging undoes does not protect. mIoU is that "
+    "of the averaged answers on non-members."
 )
 
 
 def once(results: Sequence[Result]) -> list[Result]:
-    """Results of attackers who ask once, or with a victim's fewest repeats; the rest of a report shows these."""
+    """The results with a victim's fewest queries a scene, usually one. The rest of a report shows these alone."""
     least: dict[str, int] = {}
     for result in results:
         least[result.victim] = min(result.repeats, least.get(result.victim, result.repeats))
@@ -22,8 +22,8 @@ def once(results: Sequence[Result]) -> list[Result]:
 
 
 def budget_table(results: Sequence[Result]) -> Table | None:
-    """A line for each defense and attack that was tried with more queries than one; None if there is none."""
-    # Seeds that asked once alone would shift that column.
+    """A line for each defense and attack that was tried with several queries a scene; None if there is none."""
+    # Seeds with a single query alone would shift the column of one query.
     seeds = {result.seed for result in results if result.repeats > 1}
     results = [result for result in results if result.seed in seeds]
     by_budget = {n: _cells(results, n) for n in sorted({result.repeats for result in results})}

@@ -1,4 +1,4 @@
-"""Class activation maps of the patch attack (Zhou et al., CVPR 2016): where in a scene the answer says "member"."""
+"""Class activation maps of the patch attack (Zhou et al., CVPR 2016): the evidence for "member" at each place."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from mia_seg.segmenters._layout import laid
 
 @dataclass(frozen=True)
 class CamSheet:
-    """The input of the figure of attacker's maps: scenes as rows, maps and image scores by defense.
+    """The input of the figure of the attacker's maps, with one entry a scene.
 
-    images: uint8 [H, W, 3]. labels: class ids, 255 ignored. maps: log-odds [h, w] at the size of the answer. note:
-    which shadow and seed, and whether the scenes are members. classes: names by id; without them labels have the
-    colours of Cityscapes by position.
+    images: uint8 [H, W, 3]. labels: class ids uint8 [H, W], 255 ignored. maps: by defense, log-odds [h, w] at the size
+    of the answer. scores: by defense, the attack's score of each scene. note: the shadow, the seed and the scenes.
+    classes: names by id; without names labels get Cityscapes' colours in order.
     """
 
     scene_ids: list[str]
@@ -36,21 +36,22 @@ class CamSheet:
 
 @torch.inference_mode()
 def activation_maps(attacker: PatchAttacker, answers: Iterable[Answer]) -> list[np.ndarray]:
-    """Maps [h, w] of the evidence for "member" less that for "non-member", one for each answer or piece of one.
+    """For each answer, or patch of one, a map [h, w] of the evidence for "member" minus that for "non-member".
 
-    Maps are not normalised, so that defenses can be compared. With global pooling before the last layer, the mean of a
-    map is the log-odds of the answer, but for the difference of the two biases.
+    Maps are not normalised, so that defenses can be compared. The network pools globally before its last layer, so the
+    mean of a map is the log-odds of the answer, except for the difference of the two biases.
     """
     network = attacker.network.eval()
-    inputs = (represent(answer, attacker.settings.representation)[None] for answer in answers)  # whole ones are large
+    # One at a time, because whole answers are large.
+    inputs = (represent(answer, attacker.settings.representation)[None] for answer in answers)
     with CAM(network, "layer4", "fc") as extractor:
         return [_map(extractor, x.to(_device(network))) for x in inputs]
 
 
 def scorer(attacker: PatchAttacker, answer: Answer) -> Score:
-    """The log-odds of "member" of an answer, or of a piece of one, without some of its cells: what its map adds up to.
+    """A function from masks of deleted cells to the attacker's log-odds of "member" for an answer or patch of one.
 
-    A deleted cell has a uniform posterior and no label, which says nothing.
+    A deleted cell gets a uniform posterior and no label, so it has no information.
     """
     network, even = attacker.network.eval(), np.float32(1 / len(answer.posterior_KHW))
 

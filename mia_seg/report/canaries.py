@@ -9,14 +9,14 @@ from mia_seg.report.cells import Cell, Estimate, attack_name, over_runs
 from mia_seg.report.tables import Table, at_least
 
 READING = (
-    "Canaries are scenes with wrong labels that the model could only learn by heart: the worst case, which a mean over "
-    "natural scenes hides. They are in no other number here. Epsilon: at least this, with 95% confidence for each line "
-    "by itself; a dash where members were not drawn by fair coins."
+    "Canaries are scenes with wrong labels, which a model can only memorise: the worst case, which a mean over natural "
+    "scenes hides. They count in no other number here. Epsilon is a lower bound with 95% confidence for each line by "
+    "itself. A dash: members were not drawn by fair coins."
 )
 
 
 def canary_table(found: Sequence[Cell]) -> Table | None:
-    """A line an attack and defense, on images; None where no victim trained on canaries."""
+    """A line for each attack and defense, on images; None if no victim trained on canaries."""
     shown = [cell for cell in found if cell.level == "image" and all(run["result"].canaries for run in cell.runs)]
     if not shown:
         return None
@@ -26,20 +26,20 @@ def canary_table(found: Sequence[Cell]) -> Table | None:
 
 
 def canary_sentence(results: Sequence[Result]) -> str:
-    """The attack that tells a victim's canaries best; empty where there are none."""
+    """The sentence on the attack with the highest AUC on a victim's canaries; '' if there are none."""
     found = [(auc, of.kind, result) for result in results if (of := result.canaries) and (auc := _auc(of))]
     if not found:
         return ""
     auc, kind, best = max(found, key=lambda one: one[0].value)
     natural = best.levels["image"]
     return (
-        f"Canaries, scenes with {kind} labels: AUC {auc} by {attack_name(best.attack, best.representation)}, where "
-        f"natural scenes have {Estimate(natural.auc, natural.auc_low, natural.auc_high)}."
+        f"Canaries, scenes with {kind} labels: AUC {auc} by {attack_name(best.attack, best.representation)}; natural "
+        f"scenes have {Estimate(natural.auc, natural.auc_low, natural.auc_high)}."
     )
 
 
 def _told(cell: Cell) -> list[str]:
-    """Counts, kind, AUC and epsilon, over the seeds as everywhere."""
+    """Kind, counts, AUC and epsilon of the canaries over the seeds, as texts."""
     kept: list[Canaries] = [run["result"].canaries for run in cell.runs]
     auc = over_runs([one._asdict() if (one := _auc(of)) else "too few" for of in kept])
     return [

@@ -1,4 +1,4 @@
-"""Cells of the grid: one defense under one attack; the runs of a cell differ by their seed alone."""
+"""Cells of an audit's grid: one attack on one defense at one level. The runs of a cell differ in their seed alone."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ UNDEFENDED = "none"
 OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
 CHANCE = 0.5
-WIDE = 0.2  # an interval of AUC above this width gives no size
+WIDE = 0.2  # an AUC's interval that is wider than this does not say how large the leak is
 KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
 
 
@@ -26,7 +26,8 @@ class Estimate(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        # Two digits, unless an end would then read as the 0.5 that it misses: the verdict hangs on it.
+        # Three digits if an end would otherwise be rounded to 0.5: the verdict depends on which side of it the end
+        # lies.
         blurred = any(round(end, 2) == CHANCE != end for end in (self.low, self.high))
         digits = 3 if blurred else 2
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
@@ -41,12 +42,12 @@ class Estimate(NamedTuple):
 
     @property
     def wide(self) -> bool:
-        """Whether the interval of an AUC is too wide to give a size."""
+        """Whether the interval of an AUC is too wide to say how large the leak is."""
         return self.high - self.low > WIDE
 
     @property
     def verdict(self) -> str:
-        """Where the interval lies: 'leaks' above chance, 'inverted' below it, 'not shown' where it includes it."""
+        """'leaks' if the interval of an AUC lies above 0.5, 'inverted' if below, 'not shown' if it includes 0.5."""
         if self.low > CHANCE:
             return "leaks"
         return "inverted" if self.high < CHANCE else "not shown"
@@ -54,7 +55,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """One defense under one attack, with its runs. adaptive: the attacker trained against the defense."""
+    """One attack on one defense at one level, with its runs. adaptive: the attacker trained against the defense."""
 
     victim: str
     shadow: str
@@ -76,20 +77,20 @@ class Cell:
 
     @property
     def at_random(self) -> bool:
-        """Whether the shadow's members were drawn at random, which no query of the victim helped."""
+        """Whether the shadow's members were drawn at random, without queries of the victim."""
         return bool(self.runs[0]["choose"] == "random")
 
     @property
     def labelled(self) -> bool:
-        """Whether the scenes have labels, by which predictions can be judged."""
+        """Whether the scenes have labels, so that mIoU was measured."""
         return all(run["miou_nonmembers"] is not None for run in self.runs)
 
     def mean(self, name: str) -> float:
-        """Mean of a number over the runs."""
+        """The mean of a column over the runs."""
         return float(sum(run[name] for run in self.runs) / len(self.runs))
 
     def estimate(self, name: str, side: str = "") -> Estimate:
-        """A measure with its interval; `side` (members, nonmembers) for one of utility."""
+        """A metric with its interval over the runs. side: 'members' or 'nonmembers' for metrics of utility."""
         end = f"_{side}" if side else ""
         low, high = (
             min(run[f"{name}_low{end}"] for run in self.runs),
@@ -98,7 +99,7 @@ class Cell:
         return Estimate(self.mean(f"{name}{end}"), low, high)
 
     def ppv(self, base: str) -> Estimate | None:
-        """The predictive value at a base rate; None where a run called nobody or is from before there were any."""
+        """The predictive value at a base rate; None if a run called nobody, and for old results without it."""
         return over_runs([run["ppv"][base] if run["ppv"] else "" for run in self.runs])
 
     @property
@@ -107,23 +108,23 @@ class Cell:
 
     @property
     def miou(self) -> Estimate | None:
-        """Of unseen scenes; None where they have no labels."""
+        """The mIoU on unseen scenes; None if they have no labels."""
         return self.estimate("miou", "nonmembers") if self.labelled else None
 
     @property
     def anchor(self) -> str:
-        """Where a page tells what the cell came from: the same at all levels of its results."""
+        """The place on the page that lists the cell's sources; the same for all levels of a result."""
         return anchor_of(vars(self))
 
 
 def anchor_of(run: Row) -> str:
-    """The anchor of the cell that a row, or a cell's own fields, are of."""
+    """The anchor of the cell to which a row belongs. run: a row, or the fields of a cell."""
     key = [run[name] for name in KEYS if name != "level"]
     return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
 
 
 def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> Estimate | None:
-    """A rate over runs, each {name, low, high}; None where words stand for one of them."""
+    """The mean of rates {name, low, high} over runs, with its interval; None if one of them is not resolvable."""
     found = [rate for rate in rates if not isinstance(rate, str)]
     if len(found) < len(rates):
         return None
@@ -132,7 +133,7 @@ def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> E
 
 
 def enriched(results: Iterable[Result]) -> list[Row]:
-    """The flat rows of results, with what only the report reads: curves, confidences, exposed scenes, parts, fleets."""
+    """The flat rows of results, with further columns that only reports need: curves, confidences, exposed scenes."""
     return [
         results_.row(result, level)
         | {name: getattr(result.levels[level], name) for name in results_.CURVES}
@@ -148,7 +149,7 @@ def enriched(results: Iterable[Result]) -> list[Row]:
 
 
 def cells(rows: Iterable[Row]) -> list[Cell]:
-    """Rows by cell: defenses in their order, the undefended first; controls last; runs by seed."""
+    """The cells of some rows. Undefended cells come first among defenses, controls last; runs are sorted by seed."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in sorted(rows, key=lambda row: int(row["seed"])):
         groups.setdefault(tuple(row[key] for key in KEYS), []).append(row)
@@ -157,7 +158,7 @@ def cells(rows: Iterable[Row]) -> list[Cell]:
 
 
 def by_strength(defense: str) -> tuple[bool, str, float, str]:
-    """Sorts defenses: none, then by name and by number, so that 'gaussian:10' follows 'gaussian:2'."""
+    """The sort key of a defense: none first, then by name and number, so that 'gaussian:10' follows 'gaussian:2'."""
     family, _, value = defense.partition(":")
     return defense != UNDEFENDED, family, _number(value.partition(",")[0]), value
 
@@ -173,9 +174,9 @@ def attacks_of(found: Iterable[Cell]) -> list[tuple[str, str]]:
 
 
 def strongest(found: Iterable[Cell], where: Callable[[Cell], bool] = lambda cell: True) -> Cell | None:
-    """The cell with the largest AUC among attacks that see the model; of equal ones the adaptive.
+    """The cell with the largest AUC among attacks that see the model; of equal ones the adaptive one.
 
-    A ranking whose whole interval is below 0.5 counts as turned around, as an attacker would do.
+    An AUC whose whole interval is below 0.5 counts as 1 - AUC, because an attacker would reverse its scores.
     """
     candidates = [cell for cell in found if not cell.control and where(cell)]
     return max(candidates, key=lambda cell: (_reach(cell.auc), cell.adaptive), default=None)
@@ -186,16 +187,16 @@ def _reach(auc: Estimate) -> float:
 
 
 def strongest_like(found: Iterable[Cell], others: Iterable[Cell]) -> Cell | None:
-    """The strongest of those cells whose attack is also one of the others': what these may be compared with."""
+    """The strongest of the cells whose attacks were also tried in `others`, so that both may be compared."""
     tried = set(attacks_of(others))
     return strongest(found, lambda cell: (cell.attack, cell.representation) in tried)
 
 
 def comparable(found: Iterable[Cell]) -> list[Cell]:
-    """Cells in which all attacks met all defenses; without controls.
+    """A selection of cells in which every attack was tried on every defense; without controls.
 
-    Kept are the defenses that the most widely tried attack met, and the attacks that met all of them. A defense that
-    met weak attacks alone would look strong beside one that met them all.
+    It has the defenses on which the most widely tried attack was tried, and the attacks that were tried on all of
+    these. A defense on which only weak attacks were tried would look strong beside one on which all were.
     """
     seen = [cell for cell in found if not cell.control]
     met = {attack: {c.defense for c in seen if (c.attack, c.representation) == attack} for attack in attacks_of(seen)}
@@ -204,18 +205,18 @@ def comparable(found: Iterable[Cell]) -> list[Cell]:
 
 
 def defense_name(defense: str) -> str:
-    """'none' -> 'no defense', 'gaussian_std:0.5' -> 'gaussian std 0.5'."""
+    """A defense's name in reports: 'none' -> 'no defense', 'gaussian_std:0.5' -> 'gaussian std 0.5'."""
     return "no defense" if defense == UNDEFENDED else defense.translate(str.maketrans(":_,=", "    "))
 
 
 def attack_name(attack: str, representation: str) -> str:
-    """'patch_resnet50', 'concat' -> 'patch resnet50 (concat)'; the control says that it is one."""
+    """An attack's name in reports: 'patch_resnet50', 'concat' -> 'patch resnet50 (concat)'. Controls are marked."""
     kind = "labels only: control" if representation == CONTROL else representation
     return attack.replace("_", " ") + (f" ({kind})" if kind else "")
 
 
 def attacker_name(defense: str, adaptive: bool) -> str:
-    """'adapts' where the attacker trained against the defense; there is nothing to adapt to without one."""
+    """'adapts' if the attacker trained against the defense, else 'ignores it'; a dash without a defense."""
     if defense == UNDEFENDED:
         return "–"
     return "adapts" if adaptive else "ignores it"

@@ -1,4 +1,4 @@
-"""Changes by a defense on the same scenes: differences of two cells over their common seeds."""
+"""The changes that a defense makes on the same scenes: differences of two cells over their common seeds."""
 
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import Rate
@@ -7,14 +7,14 @@ from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attack
 from mia_seg.report.tables import Table
 
 READING = (
-    "Each row compares the same attack with and without the defense on the same images. Changes are the values with "
-    "the defense less those without. The interval is that of the difference, which shows more than two intervals side "
-    "by side. Over several seeds the difference is a mean, and its interval allows for other seeds."
+    "Each row compares the same attack with and without the defense on the same images. A change is the value with the "
+    "defense minus the value without it. Its interval is that of the difference, which shows smaller changes than two "
+    "intervals side by side do. Over several seeds the difference is a mean, and its interval allows for other seeds."
 )
 
 
 def auc_change(mine: Cell, other: Cell) -> Estimate | None:
-    """By how much the AUC of one cell exceeds another's; None without scores of every common seed, or no such seed."""
+    """The AUC of `mine` minus that of `other`; None if they share no seed or lack the scores of one that they share."""
     pairs = [
         (own.get("scores"), run.get("scores")) for own in mine.runs for run in other.runs if own["seed"] == run["seed"]
     ]
@@ -24,24 +24,24 @@ def auc_change(mine: Cell, other: Cell) -> Estimate | None:
 
 
 def miou_change(mine: Cell) -> Estimate | None:
-    """By how much a defense changes mIoU on unseen scenes; None in results from before that was measured."""
+    """The change of mIoU on unseen scenes by the cell's defense; None for old results without it."""
     found = [run["utility_change"] for run in mine.runs if run.get("utility_change") is not None]
     return _estimate([one["nonmembers"] for one in found]) if len(found) == len(mine.runs) else None
 
 
 def of_many(change: Estimate, tried: int) -> Estimate:
-    """The difference with the interval of one that was chosen out of so many (Bonferroni): all of them hold at 95%."""
+    """The difference with a wider interval, since it was chosen among `tried` ones (Bonferroni): all hold at 95%."""
     return Estimate(change.value, *widened(change.value, (change.low, change.high), tried))
 
 
 def signed(change: Estimate, unit: float = 1, digits: int = 3) -> str:
-    """'-0.034 [-0.050, -0.018]'; unit 100: in points."""
+    """A difference in words, '−0.034 [−0.050, −0.018]'. unit: 100 gives points."""
     value, low, high = (f"{unit * end:+.{digits}f}".replace("-", "−") for end in change)
     return f"{value} [{low}, {high}]"
 
 
 def change_table(found: list[Cell]) -> list[Table]:
-    """What every defense changes for every attack; none for results that keep no scores."""
+    """The table of what each defense changes for each attack; empty for results without scores."""
     image = [cell for cell in found if cell.level == "image" and not cell.control]
     before = {(cell.attack, cell.representation): cell for cell in image if cell.defense == UNDEFENDED}
     rows, anchors = [], []

@@ -1,4 +1,4 @@
-"""The drawings of a page: a bar a row, ROC curves, and the defenses by leak and quality."""
+"""The drawings of a page: a bar for each row, ROC curves, and the defenses by leak and quality."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from mia_seg.report.frontier import Point, front
 from mia_seg.report.shadows import curve
 from mia_seg.report.tables import percent
 
-LEFT = 0.35  # where the axis of a bar starts, unless an interval goes further
-CURVES = 6  # drawn together, as many as there are colours
+LEFT = 0.35  # where the axis of a bar starts, unless an interval reaches further
+CURVES = 6  # the most curves in one drawing: one for each colour
 WIDTH, HEIGHT = 400, 300
 STEPS = 60
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with what it shows. legend: each line or mark with its name."""
+    """A drawing with its title and how to read it. legend: each line or mark with its name."""
 
     title: str
     reading: str
@@ -32,7 +32,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Mark:
-    """One interval of a bar: the place of its shape and colour, and whether it is filled."""
+    """One interval of a bar. place: the number of its shape and colour. filled: whether its mark is."""
 
     auc: Estimate
     place: int = 0
@@ -40,12 +40,12 @@ class Mark:
 
 
 def left_of(found: Sequence[Estimate]) -> float:
-    """Where the axis of bars starts: left of 0.5, so that chance is seen as a value like others."""
+    """Where the axis of bars starts: left of 0.5, so that chance is not at the edge."""
     return min([LEFT, *(round(one.low - 0.02, 2) for one in found)])
 
 
 def bar(marks: Sequence[Mark], left: float) -> Markup:
-    """Intervals of AUC above each other, from `left` to 1; the row beside it holds the numbers."""
+    """A bar of AUC intervals above each other, on an axis from `left` to 1. The row beside it holds the numbers."""
     lane = 16
     parts = [svg.line(_at(CHANCE, left), 0, _at(CHANCE, left), "100%", "chance")]
     for row, mark in enumerate(marks):
@@ -65,7 +65,7 @@ def scale(left: float) -> Markup:
 
 
 def roc(cells: Sequence[Cell], title: str, names: Sequence[str]) -> Chart:
-    """ROC curves on logarithmic axes, the mean over seeds; a line a cell, at most CURVES of them."""
+    """ROC curves on logarithmic axes: a line for each cell, averaged over seeds; at most CURVES of them."""
     shown = list(cells)[:CURVES]
     least = min([0.1, *(1 / run["n_nonmember_groups"] for cell in shown for run in cell.runs)])
     x, y = svg.Axis(least, 1, 52, 390, log=True), svg.Axis(least, 1, HEIGHT - 44, 10, log=True)
@@ -79,14 +79,14 @@ def roc(cells: Sequence[Cell], title: str, names: Sequence[str]) -> Chart:
     told = "; ".join(f"{name}: AUC {cell.auc}" for name, cell in zip(names, shown, strict=False))
     legend = [(svg.swatch(place), name) for place, name in enumerate(names[: len(shown)])]
     reading = (
-        "TPR over FPR, both on a logarithmic scale. The dotted line is a coin flip. A curve above it finds members. "
-        "The axis ends where the non-members end: no smaller FPR can be measured."
+        "TPR over FPR, both on a logarithmic scale. The dotted line is a coin flip, and a curve above it finds "
+        "members. The axis begins at one non-member: no smaller FPR can be measured."
     )
     return Chart(title, reading, svg.picture(WIDTH, HEIGHT, *parts, label=f"{title}. {told}."), legend)
 
 
 def named(cell: Cell, *, defense: bool) -> str:
-    """The attack, or the defense with the attack on it."""
+    """The name of the cell's attack; with `defense`, that of the defense and the attack on it."""
     attack = attack_name(cell.attack, cell.representation)
     if not defense:
         return attack
@@ -95,9 +95,9 @@ def named(cell: Cell, *, defense: bool) -> str:
 
 
 def frontier(points: Sequence[Point], remark: str = "") -> Chart:
-    """AUC of the strongest adaptive attack against mIoU: a point a setting, a line a defense.
+    """mIoU over the AUC of the strongest adaptive attack: a point for each setting, a line for each defense.
 
-    remark: what a reader must know of how the points came about.
+    remark: a note on the attacks and seeds of the points.
     """
     families = list(dict.fromkeys(one.family for one in points if one.defense != UNDEFENDED))
     left = min([0.48, *(round(one.auc.low - 0.02, 2) for one in points)])
@@ -112,16 +112,17 @@ def frontier(points: Sequence[Point], remark: str = "") -> Chart:
     label = "Leak against quality. " + "; ".join(told(one) for one in points)
     legend = [(svg.swatch(place, mark=True), defense_name(name)) for place, name in enumerate([UNDEFENDED, *families])]
     reading = (
-        "Left is private, up is useful. A point is one setting of a defense, with 95% intervals. Lines join the "
-        "settings of one defense. The dashed staircase is the front: what lies below and right of it is dominated. "
-        "The strongest attack was chosen after the fact, which flatters the attacker."
+        "Further left leaks less, further up segments better. A point is one setting of a defense, with 95% intervals. "
+        "Lines join the settings of one defense. The dashed staircase is the front. Settings below and right of it are "
+        "dominated: another leaks no more and segments no worse. The strongest attack was chosen after the fact, which "
+        "makes the attacker look stronger than it is."
     )
     drawn = svg.picture(WIDTH, HEIGHT, *parts, label=label, role="group")
     return Chart("Defenses by leak and quality", f"{reading} {remark}".rstrip(), drawn, legend)
 
 
 def grown(found: Sequence[Cell]) -> Chart:
-    """AUC over the number of shadows that were trained: a line an attack."""
+    """AUC over the number of shadows trained, with a line for each attack."""
     shown = list(found)[:CURVES]
     names = [attack_name(cell.attack, cell.representation) for cell in shown]
     aucs = [{n: over(measured) for n, measured in curve(cell).items()} for cell in shown]
@@ -134,14 +135,17 @@ def grown(found: Sequence[Cell]) -> Chart:
         path = svg.polyline(map(x, one), [y(auc.value) for auc in one.values()], class_=f"curve d{place}")
         parts.append(svg.tag("g", *lines, path, class_=svg.hue(place)))
     told_ = "; ".join(f"{name}: {_by_number(one)}" for name, one in zip(names, aucs, strict=True))
-    reading = "AUC on the undefended model with fewer shadows, with 95% intervals. A line begins where it has enough."
-    drawn = svg.picture(WIDTH, HEIGHT, *parts, label=f"What more shadows buy. {told_}.")
+    reading = (
+        "AUC on the undefended model with fewer shadows, with 95% intervals. A line begins at the fewest shadows that "
+        "its attack can use."
+    )
+    drawn = svg.picture(WIDTH, HEIGHT, *parts, label=f"What more shadows add. {told_}.")
     legend = [(svg.swatch(place), name) for place, name in enumerate(names)]
-    return Chart("What more shadows buy", reading, drawn, legend)
+    return Chart("What more shadows add", reading, drawn, legend)
 
 
 def over(measured: Sequence[dict[str, Any]]) -> Estimate:
-    """The AUC of one number of shadows over seeds."""
+    """The AUC over seeds with one number of shadows."""
     mean = sum(one["auc"] for one in measured) / len(measured)
     return Estimate(mean, min(one["auc_low"] for one in measured), max(one["auc_high"] for one in measured))
 
@@ -151,7 +155,7 @@ def _by_number(aucs: dict[int, Estimate]) -> str:
 
 
 def sliders(points: Sequence[Point]) -> list[tuple[str, list[str], int]]:
-    """For each defense of several strengths its name, what each setting comes to, and its place among the defenses."""
+    """For each defense of several strengths: its name, its settings in words, and its place among the defenses."""
     families = list(dict.fromkeys(one.family for one in points if one.defense != UNDEFENDED))
     mine = [[one for one in points if one.family == family] for family in families]
     return [
@@ -162,7 +166,7 @@ def sliders(points: Sequence[Point]) -> list[tuple[str, list[str], int]]:
 
 
 def told(one: Point) -> str:
-    """A setting in words."""
+    """A setting with its AUC and mIoU in words."""
     miou = f"[{percent(one.miou.low)}, {percent(one.miou.high)}]"
     return f"{defense_name(one.defense)}: AUC {one.auc}, mIoU {percent(one.miou.value)}% {miou}"
 
@@ -185,7 +189,7 @@ def _family(found: Sequence[Point], place: int, at: tuple[svg.Axis, svg.Axis]) -
 
 
 def _strength(text: str, x: float, y: float, *, left: bool) -> Markup:
-    """Beside its point; neighbouring defenses have theirs on different sides."""
+    """The strength of a setting beside its point. Neighbouring defenses write on different sides."""
     side = {"x": x - 8, "text_anchor": "end"} if left else {"x": x + 8}
     return svg.tag("text", text, y=y + (13 if left else -6), class_="strength", **side) if text else Markup("")
 

@@ -1,4 +1,4 @@
-"""How sure a defended model is of members and of others: histograms of the largest posterior (thesis figure 7.7)."""
+"""Confidences on members and on non-members behind each defense: histograms of the largest posterior (thesis 7.7)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from mia_seg.report.cells import Row, by_strength, defense_name
 from mia_seg.report.histograms import SIDES, Panel, histogram_figure
 
 READING = (
-    "How sure the model is (right) at what share of its answers' cells (up), on the scenes that it was trained on and "
-    "on others. “Similarity” is the area that the two share, from 0 to 1 where they are equal. The closer to 1, the "
-    "less an attacker learns from how sure the model is; it may still learn from whether the model is right: argmax "
-    "answers 1 everywhere and leaks through its labels. Every panel has its own scale."
+    "The model's confidence, which is the largest posterior of a cell (right), and the share of cells that have it "
+    "(up). “Similarity” is the area that the histograms of members and of non-members share, from 0 to 1 for equal "
+    "ones. The closer to 1, the less an attacker learns from confidence. The attacker may still learn from whether "
+    "the model is right: argmax answers 1 everywhere, but leaks through its labels. Every panel has its own scale."
 )
 
 
 @dataclass(frozen=True)
 class Histograms:
-    """Counts by confidence [S, 2, B]: S seeds, members before non-members, B equal bins of [0, 1]."""
+    """Counts of cells by confidence [S, 2, B]: S seeds, members before non-members, B equal bins of [0, 1]."""
 
     defense: str
     seeds: list[int]
@@ -27,12 +27,12 @@ class Histograms:
 
     @property
     def shares_S2B(self) -> np.ndarray:
-        """The share of a side's cells in each bin."""
+        """The share of each side's cells in each bin."""
         return np.asarray(self.counts_S2B / self.counts_S2B.sum(2, keepdims=True))
 
     @property
     def similarities_S(self) -> np.ndarray:
-        """Of each seed."""
+        """The similarity of both sides for each seed [S]."""
         return similarity(self.shares_S2B[:, 0], self.shares_S2B[:, 1])
 
     def __str__(self) -> str:
@@ -41,16 +41,16 @@ class Histograms:
 
 
 def similarity(one_B: np.ndarray, other_B: np.ndarray) -> np.ndarray:
-    """Histogram intersection of two normalised histograms (over their last axis): 0 = apart, 1 = equal.
+    """The intersection of two normalised histograms over their last axis: 0 = disjoint, 1 = equal.
 
-    Swain & Ballard, "Color Indexing", IJCV 7(1), 1991: the sum of minima, there divided by the sum of the model's
-    histogram, which is 1 here.
+    Swain & Ballard, "Color Indexing", IJCV 7(1), 1991: the sum of minima. They divide it by the sum of one histogram,
+    which is 1 here.
     """
     return np.asarray(np.minimum(one_B, other_B).sum(-1))
 
 
 def histograms(rows: Iterable[Row]) -> list[Histograms]:
-    """By defense, from the rows of one victim; once a seed, whichever attack was measured. Old rows have none."""
+    """The histograms of each defense from the rows of one victim. Each seed counts once; old rows have none."""
     kept: dict[str, dict[int, list[list[int]]]] = {}
     for row in rows:
         if row["confidence"]:
@@ -60,16 +60,17 @@ def histograms(rows: Iterable[Row]) -> list[Histograms]:
 
 
 def confidence_figure(found: list[Histograms]) -> Figure:
-    """A panel a defense; the mean over seeds of members and non-members, one over the other."""
+    """A panel for each defense, with the mean histograms of members and of non-members over seeds."""
     return histogram_figure([_panel(one) for one in found], "Largest posterior of a cell", "Cells, %")
 
 
 def note(found: list[Histograms], rows: Iterable[Row]) -> str:
-    """Which seeds and defenses the figure shows, and which results are too old to hold what it shows."""
+    """The note below the figure: its seeds and defenses, and the defenses whose results are too old to be in it."""
     shown = [one.defense for one in found]
     missing = sorted({row["defense"] for row in rows} - set(shown), key=by_strength)
     seeds = sorted({seed for one in found for seed in one.seeds})
-    parts = [f"Seed {seeds[0]}." if len(seeds) == 1 else f"Mean of seeds {_list(map(str, seeds))}, lowest–highest."]
+    several = f"Means over seeds {_list(map(str, seeds))}; in parentheses the lowest and the highest seed."
+    parts = [f"Seed {seeds[0]}." if len(seeds) == 1 else several]
     parts += [f"Shown: {_list(map(defense_name, shown))}."]
     parts += [f"Measured before histograms were kept: {_list(map(defense_name, missing))}."] if missing else []
     return " ".join(parts)

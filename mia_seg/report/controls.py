@@ -1,4 +1,4 @@
-"""Sentences and tables on controls: can the split be told without the model, and does chance look like chance?"""
+"""Sentences and tables on controls: does the split give members away without the model, and is chance at 0.5?"""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,17 +9,17 @@ from mia_seg.report.tables import Table
 
 Results = Sequence[Result]
 SIDES = ("members", "members"), ("nonmembers", "non-members")
-MANY_LOST = 0.01  # of a side; an audit that loses more says so before anything else
+MANY_LOST = 0.01  # the share of a side; an audit that loses more scenes says so first
 NAMED = 3  # pairs of near twins that the sentence names
 MISSING = (
-    "Members and non-members may differ without any model: these results are from before that was tested. Delete them "
-    "and run the same command again; the models are reused."
+    "It is not known whether members and non-members differ without the model: these results are older than that "
+    "control. Delete them and run the same command again; the models are reused."
 )
 
 
 def blind_sentence(rows: Iterable[Row]) -> str:
-    """What an attacker who never sees the model achieves on a victim's splits, one a seed."""
-    # A seed may have results from before the controls beside those that have them.
+    """The sentence on an attacker who never sees the model, with the AUC on each seed's split."""
+    # A seed may have old results without controls beside new ones.
     runs = list({row["seed"]: row for row in sorted(rows, key=lambda row: row["blind_auc"] is not None)}.values())
     runs.sort(key=lambda row: int(row["seed"]))
     tested = [row for row in runs if row["blind_auc"] is not None]
@@ -27,13 +27,13 @@ def blind_sentence(rows: Iterable[Row]) -> str:
         reasons = (row["untested"] for row in runs if row.get("untested"))
         return next((f"An attacker who never sees the model was not tested: {reason}." for reason in reasons), MISSING)
     told = "; ".join(f"{row['blind_auc']:.2f} (p {row['blind_p']:.2g})" for row in tested)
-    opening = f"An attacker who never sees the model: AUC {told}{_rest(runs, tested)}"
+    opening = f"An attacker who never sees the model reaches AUC {told}{_rest(runs, tested)}"
     if any(row["confounded"] for row in tested):
         return (
             f"{opening}: CONFOUNDED. {_material(runs).capitalize()} alone tell members from non-members. Only what an "
             f"attack's AUC has above that can be a leak."
         )
-    return f"{opening}: nothing in the split itself gives members away, as far as simple features tell."
+    return f"{opening}. Simple features of the scenes do not give members away."
 
 
 def _material(runs: Sequence[Row]) -> str:
@@ -41,7 +41,7 @@ def _material(runs: Sequence[Row]) -> str:
 
 
 def left_out(rows: Iterable[Row]) -> tuple[str, bool]:
-    """The sentence about scenes that no attack could score, of the seed that lost most; whether they are many."""
+    """The sentence about scenes that no attack could score, in the seed that lost most; and whether they are many."""
     images = [row for row in rows if row["level"] == "image"]
     worst = max(images, key=_lost, default=None)
     if worst is None or not _lost(worst):
@@ -52,42 +52,43 @@ def left_out(rows: Iterable[Row]) -> tuple[str, bool]:
 
 
 def _lost(row: Row) -> float:
-    """The larger of the two sides' shares."""
+    """The share of scenes that were left out, on the side that lost more."""
     return max(row[f"left_out_{side}"] / (row[f"left_out_{side}"] + row[f"n_{side}"]) for side, _ in SIDES)
 
 
 def near_twins(results: Results) -> str:
-    """How many of a victim's members have a near twin among its non-members, seed by seed; empty where none has."""
+    """The sentence on members that have a near twin among the non-members, seed by seed; '' if none has."""
     found = {result.seed: result.near_twins for result in results if result.near_twins}
     if not found:
         return ""
     counts = ", ".join(f"{one.members} of {one.of} members (seed {seed})" for seed, one in sorted(found.items()))
     pairs = found[min(found)].pairs[:NAMED]
-    named = ", ".join(f"'{pair.member}' and '{pair.nonmember}'" for pair in pairs)
+    named = "; ".join(f"'{pair.member}' and '{pair.nonmember}'" for pair in pairs)
     return (
-        f"Near twins: {counts} look nearly like a non-member, such as {named}. No attack can be expected to tell near "
-        f"twins apart, so AUC shows less than what leaks. Remove one of each pair, or keep look-alikes on one side by "
-        f"[split] rule = 'blocks' or 'groups'."
+        f"Near twins: {counts} look nearly like a non-member. The most similar are {named}. No attack can be expected "
+        "to tell near twins apart, so AUC shows less than what leaks. Remove one of each pair, or keep look-alikes on "
+        "one side by [split] rule = 'blocks' or 'groups'."
     )
 
 
 def control_tables(results: Results) -> list[Table]:
-    """The split's table and the attacks'; none for results from before the controls."""
+    """The tables of the blind attacker and of the shuffled memberships; empty for results without controls."""
     kept = sorted((result for result in results if result.controls), key=_order)
     return [_split_table(kept), _null_table(kept)] if kept else []
 
 
 def _split_table(results: Results) -> Table:
-    """The blind attacker, a line a seed."""
+    """The table of the blind attacker, with a line for each seed."""
     found = {result.seed: result.controls.blind for result in results if result.controls}
     labelled = all(result.utility for result in results)
     of_labels = ", and shares, pieces and boundaries of labels" if labelled else ""
     return Table(
         "The split without the model",
-        f"A linear classifier sees the {material(labelled)}, never the model. It sees colours, edges, light and size "
-        f"of images{of_labels}. It learns from the audited memberships themselves, the best case for telling them "
-        "apart. Null holds 95% of its AUCs when memberships are shuffled. Confounded means p at or below 0.01, as one "
-        "sound split in a hundred has it.",
+        f"A linear classifier sees the {material(labelled)}, never the model. Its features are colours, edges, "
+        f"brightness and size of images{of_labels}. It learns from the true memberships, which no attacker has: the "
+        "best case for finding that a split is confounded. “Null 95%” is the middle 95% of its AUCs after "
+        "memberships were shuffled. Confounded means p at or below 0.01, which one sound split in a hundred reaches "
+        "by chance.",
         ["Seed", "Verdict", "AUC", "Null 95%", "p", "Folds", "Features"],
         [_split(seed, blind) for seed, blind in sorted(found.items())],
         texts=2,
@@ -95,13 +96,14 @@ def _split_table(results: Results) -> Table:
 
 
 def _null_table(results: Results) -> Table:
-    """Each attack's scores under memberships that mean nothing."""
+    """The table of each attack's scores under meaningless memberships."""
     return Table(
         "Chance, measured on the attacks' own scores",
-        "Above blind is AUC less the blind attacker's, where the split is confounded. Shuffled is AUC when memberships "
-        "are dealt out anew among the groups, 1,000 times. Its mean should be 0.5; p says how often chance does as "
-        "well. Halves compare non-members with non-members. Random halves show how far an AUC strays from 0.5 by "
-        "chance. The first half of the ids against the second shows whether scores drift along the ids.",
+        "“Above blind” is the AUC minus the blind attacker's, for confounded splits. “Shuffled” is the AUC after "
+        "memberships were shuffled among the groups, 1,000 times. Its mean should be 0.5; p says how often shuffles "
+        "reach the attack's AUC. Halves compare non-members with non-members. Random halves show how far an AUC is "
+        "from 0.5 by chance: the mean distance, and the middle 95% of their AUCs. The first half of the ids against "
+        "the second shows whether scores drift along the ids.",
         [
             "Shadow", "Attack", "Defense", "Attacker", "Seed", "AUC", "Above blind", "Shuffled: mean [95%]", "p",
             "Random halves: distance [95%]", "Halves of the ids", "p",

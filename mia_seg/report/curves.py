@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves: a row an attack, a curve a defense (thesis figures 7.5 and 7.6)."""
+"""ROC and precision-recall curves: a row for each attack, a curve for each defense (thesis figures 7.5 and 7.6)."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,8 @@ from matplotlib.ticker import NullFormatter
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attack_name, attacks_of
 from mia_seg.report.style import GREY, Look, figure, legend
 
-# Denser where curves are steep; at recall 0 nobody is called, and precision is 1 by definition only.
+# FPRs are denser where curves are steep. Recall 0 is left out: nobody is called there, and precision is 1 by
+# definition.
 LINEAR = np.linspace(0, 1, 36) ** 1.7
 RECALL = np.linspace(0, 1, 51)[1:]
 LOG_STEPS = 30
@@ -20,7 +21,7 @@ SIDES = {False: "attacker ignores\nthe defense (dashed)", True: "attacker traine
 
 @dataclass(frozen=True)
 class Panel:
-    """One column: the kind of attacker, and whether the false positive rate is on a log scale."""
+    """One column of panels: the kind of attacker, and whether the false positive rate is on a log scale."""
 
     adaptive: bool
     log: bool
@@ -33,7 +34,7 @@ class Draw(Protocol):
 
 
 def roc_figure(cells: list[Cell], look: Look) -> Figure:
-    """True over false positive rate, then the same with the rare false positives spread out."""
+    """The true over the false positive rate, on linear axes and then with the false positive rate on a log scale."""
     panels = [Panel(side, log) for log in (False, True) for side in _sides(cells)]
     return _grid(cells, panels, look, draw=_roc_panel)
 
@@ -44,7 +45,7 @@ def pr_figure(cells: list[Cell], look: Look) -> Figure:
 
 
 def _sides(cells: list[Cell]) -> list[bool]:
-    """The kinds of attacker there are; where no defense was tried, the one who needs none."""
+    """The kinds of attacker (adaptive or not) in some cells; without any defense, the one that is not adaptive."""
     return sorted({cell.adaptive for cell in cells if cell.defense != UNDEFENDED}) or [False]
 
 
@@ -54,7 +55,7 @@ def _grid(cells: list[Cell], panels: list[Panel], look: Look, *, draw: Draw) -> 
     axes = drawn.subplots(len(attacks), len(panels), squeeze=False, sharex="col", sharey=True)
     for row, attack in zip(axes, attacks, strict=True):
         for ax, panel in zip(row, panels, strict=True):
-            # The undefended model is drawn beside both kinds of attacker: it is what a defense is compared with.
+            # The undefended model is drawn for both kinds of attacker, because defenses are compared with it.
             shown = [c for c in cells if (c.attack, c.representation) == attack and c.defense == UNDEFENDED]
             shown += [c for c in cells if (c.attack, c.representation) == attack and _belongs(c, panel)]
             draw(ax, shown, panel, look=look)
@@ -89,7 +90,7 @@ def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter("{x:g}")  # powers would be formulas, which no text of a figure is
         ax.xaxis.set_minor_formatter(NullFormatter())  # under a decade matplotlib would label every tick
-        # Left of one non-member in all of them there is no rate to see.
+        # No rate below a single non-member's can be measured.
         ax.set_xlim(min(lowest, 0.1), 1)
 
 
@@ -107,7 +108,7 @@ def _pr_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None:
 
 
 def _band(ax: Axes, grid: np.ndarray, curves: list[np.ndarray], *, cell: Cell, look: Look) -> None:
-    """The mean over seeds, and from the lowest to the highest seed."""
+    """Draws the mean over seeds, and a band from the lowest to the highest seed."""
     stack, colour = np.stack(curves), look.colours[cell.defense]
     style = "-" if cell.adaptive or cell.defense == UNDEFENDED else (0, (4, 1.5))
     ax.plot(grid, stack.mean(0), color=colour, linestyle=style, linewidth=1.5)
@@ -116,13 +117,13 @@ def _band(ax: Axes, grid: np.ndarray, curves: list[np.ndarray], *, cell: Cell, l
 
 
 def tpr(run: Row, grid: np.ndarray) -> np.ndarray:
-    """Between two operating points an attacker may toss a coin, which is the straight line; the AUC counts it too."""
+    """The TPR at the FPRs `grid`. Between operating points an attacker may toss a coin, which gives a straight line."""
     fpr, tpr = np.array(run["roc_points"]).T
     return np.asarray(np.interp(grid, fpr, tpr))
 
 
 def _precision(run: Row, grid: np.ndarray) -> np.ndarray:
-    """The precision of the first operating point that reaches each recall: precision is not straight between points."""
+    """The precision of the first operating point that reaches each recall; precision is not linear between points."""
     recall, precision = np.array(run["pr_points"]).T
     # Grid and points may differ in their last bit.
     place = np.searchsorted(recall, grid - 1e-9, side="left")

@@ -1,7 +1,7 @@
-"""A test of an attacker's map of evidence: the cells that it ranks highest are deleted (thesis figure 7.9).
+"""A test of an attacker's map of evidence: the cells that it ranks highest are deleted first (thesis figure 7.9).
 
-The deletion metric of Petsiuk, Das & Saenko (BMVC 2018), held against deletion elsewhere as in Samek et al. (IEEE TNNLS
-2017, 28:2660). Axes: N scenes, O orders of deletion as in `ORDERS`, S shares of the cells as in `SHARES`.
+The deletion metric of Petsiuk, Das & Saenko (BMVC 2018), compared with deletion in another order as in Samek et al.
+(IEEE TNNLS 2017, 28:2660). Axes: N scenes, O orders of deletion as in `ORDERS`, S shares of the cells as in `SHARES`.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,23 @@ VERSION = 1
 SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 ORDERS = {"highest first": "#b2182b", "lowest first": "#2166ac", "at random": GREY}
 READING = (
-    "Does the attacker's map say what its score rests on? One random patch of each scene is taken, as the attack reads "
-    "it, with the map of that patch. Cells are deleted (right: how many): they get a uniform posterior and no label. "
-    "Lines show how the patch's score changes (up): the mean over scenes with its 95% interval. Cells go in the map's "
-    "order, or at random: in the order of the same map, moved, so that pieces are as large. The gap is how far "
-    "“highest first” lies below “at random”, on average over shares and paired by scene."
+    "Does the attacker's map show what its score depends on? One random patch of each scene is taken, with the map of "
+    "that patch. A share of its cells is deleted (right): they get a uniform posterior and no label. Lines show the "
+    "change of the patch's score (up), as the mean over scenes with its 95% interval. Cells are deleted in the map's "
+    "order, or at random. “At random” is the order of the same map after it was moved, so that deleted pieces have the "
+    "same size. The gap is how far “highest first” lies below “at random”, averaged over shares and paired by scene."
 )
+# An attacker's score of one patch without the cells of each mask: masks bool [M, h, w] -> scores [M].
 Score = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class DeletionSheet:
-    """Changes of the score by deletion, log-odds [N, O, S]; groups of the N scenes; a note on attacker and scenes."""
+    """The input of the figure of deletion.
+
+    changes_NOS: changes of the score by deletion, in log-odds. groups: the group of each scene. note: the attacker and
+    scenes.
+    """
 
     changes_NOS: np.ndarray
     groups: list[str]
@@ -38,12 +43,12 @@ class DeletionSheet:
 
     @property
     def lines(self) -> list[list[Estimate]]:
-        """By order and share."""
+        """The mean change with its interval, by order and share."""
         return [[self._mean(values_N) for values_N in values_NS.T] for values_NS in self.changes_NOS.swapaxes(0, 1)]
 
     @property
     def gap(self) -> Estimate:
-        """The mean over shares of the line at random less that of the highest first; paired by scene."""
+        """The line “at random” minus the line “highest first”, averaged over shares and paired by scene."""
         highest_NS, _, random_NS = self.changes_NOS.swapaxes(0, 1)
         return self._mean(np.trapezoid(random_NS - highest_NS, SHARES))
 
@@ -53,10 +58,10 @@ class DeletionSheet:
 
 
 def changes(score: Score, map_HW: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """By how much an attacker's score changes as more and more cells go: [O, S].
+    """The changes of an attacker's score after deletion of each share of the cells, in each order: [O, S], log-odds.
 
-    score: without the cells where masks [M, h, w] are True: [M]. Of equal cells those at the top left count as higher.
-    At random is the map's own order after moving it round by an offset that is drawn.
+    score: the attacker's scores [M] without the cells of masks [M, h, w]. Of equal cells those at the top left count as
+    higher. “At random” is the order of the map after it was moved round by an offset from `draw`.
     """
     offset = tuple(int(draw.integers(size)) for size in map_HW.shape)
     highest, random = (np.argsort(-one, None, "stable") for one in (map_HW, np.roll(map_HW, offset, (0, 1))))
@@ -70,7 +75,7 @@ def changes(score: Score, map_HW: np.ndarray, draw: np.random.Generator) -> np.n
 
 
 def deletion_figure(sheet: DeletionSheet) -> Figure:
-    """A line an order."""
+    """The figure of deletion, with a line for each order."""
     drawn, across = figure(4.6, 3.4), 100 * np.array(SHARES)
     ax = drawn.subplots()
     for line, (name, colour) in zip(sheet.lines, ORDERS.items(), strict=True):
@@ -86,20 +91,20 @@ def deletion_figure(sheet: DeletionSheet) -> Figure:
 
 
 def finding(sheet: DeletionSheet) -> str:
-    """What deletion says of the map, in one sentence."""
-    says = "whether the map means anything was not shown"
+    """The result of the test in one sentence."""
+    says = "this does not show whether the map means anything"
     if sheet.gap.low > 0:
-        says = "the map shows what the score rests on"
+        says = "the map shows what the score depends on"
     elif sheet.gap.high < 0:
         says = "the map misleads"
     return (
-        f"Deleting first what the map ranks highest leaves the score below deletion at random by "
-        f"{signed(sheet.gap, digits=2)} log-odds: {says}."
+        "If the cells that the map ranks highest are deleted first, the score is lower than after deletion at random "
+        f"by {signed(sheet.gap, digits=2)} log-odds: {says}."
     )
 
 
 def _mask(order: np.ndarray, share: float, shape: tuple[int, ...]) -> np.ndarray:
-    """Which cells are gone when a share of them is."""
+    """A mask of the first cells of an order, as many as a share of all: bool [h, w]."""
     gone = np.zeros(order.size, np.bool_)
     gone[order[: round(share * order.size)]] = True
     return gone.reshape(shape)

@@ -1,4 +1,4 @@
-"""Which scenes and which groups of scenes stand out: lists by id, from results that kept them."""
+"""The scenes and groups of scenes that stand out, by id."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from mia_seg.report.tables import Table
 SHOWN = 30
 AT_FPR = 0.1
 SCENES = (
-    "Members that stand out from the non-members of the same model, the most exposed first. On average at most a tenth "
-    "of a list are false. Seeds: in how many of the models that were trained on the scene it stands out."
+    "Members whose scores stand out from the non-members of the same model, the most exposed first. On average at "
+    "most a tenth of a list is false. Seeds: in how many seeds' lists the scene stands."
 )
 GROUPS = (
     "A group is what the split drew as one piece: a drive, a patient, a run of frames. Found: the share of its member "
-    "scenes above the score that 10% of the non-members exceed. Few scenes make a rough share."
+    "scenes with a score above that of 90% of the non-members. A share of few scenes is rough."
 )
 
 
 def scene_ids(cell: Cell) -> list[str]:
-    """The exposed members, those of most seeds first, then by their rank in the first list that has them."""
+    """The exposed members: those in the lists of most seeds first, then by their rank in the first list with them."""
     lists = [run["exposed"]["scenes"] for run in cell.runs if run.get("exposed")]
     seen = Counter(scene for one in lists for scene in one)
     rank = {scene: place for one in reversed(lists) for place, scene in enumerate(one)}
@@ -30,7 +30,7 @@ def scene_ids(cell: Cell) -> list[str]:
 
 
 def scene_table(cell: Cell) -> Table | None:
-    """The first exposed scenes of an attack; None where its results list none."""
+    """The most exposed scenes of an attack; None if its results list none."""
     lists = [run["exposed"]["scenes"] for run in cell.runs if run.get("exposed")]
     seen, ids = Counter(scene for one in lists for scene in one), scene_ids(cell)
     if not ids:
@@ -41,7 +41,7 @@ def scene_table(cell: Cell) -> Table | None:
 
 
 def group_table(cell: Cell) -> Table | None:
-    """How much of each group is found; None without scores or where every scene is a group of its own."""
+    """The share of each group that the attack finds; None without scores, or if every scene is its own group."""
     kept = [run["scores"] for run in cell.runs if run.get("scores") is not None]
     found = [row for one in kept for row in _groups(one)]
     if not found:
@@ -53,7 +53,7 @@ def group_table(cell: Cell) -> Table | None:
 
 
 def _groups(one: SceneScores) -> list[tuple[str, int, float]]:
-    """Each group of members with its scenes and the share found; empty where scenes are their own groups."""
+    """Each group of members: name, number of scenes, share found. Empty if every scene is its own group."""
     names = np.array(one.groups)[one.members_N]
     if len(set(one.groups)) == len(one.groups) or not one.members_N.any() or one.members_N.all():
         return []

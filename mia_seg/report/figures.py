@@ -1,4 +1,4 @@
-"""The figures of a report: which there are of what was measured, what they are called, and how to read them."""
+"""The figures of a report: which ones the results allow, their titles, and how to read them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,42 +28,41 @@ from mia_seg.store import replace, shortened, writing
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
     from mia_seg.report.cam import CamSheet
 
-LEVELS = {"image": "whole photographs", "group": "groups of photographs", "patch": "single patches"}
+LEVELS = {"image": "whole images", "group": "groups of images", "patch": "single patches"}
 ROC = (
-    "How many members are found (up) for how many non-members accused wrongly (right). The dotted line is a coin flip; "
-    "the higher above it, the larger the leak. The panels on the right spread out the rare false accusations, as far "
-    "as the number of non-members can show them. Bands run from the lowest to the highest seed."
+    "The share of members found (up) against the share of non-members accused falsely (right). The dotted line is a "
+    "coin flip; the higher above it, the larger the leak. The panels on the right stretch the small false positive "
+    "rates, as far as the number of non-members can show them. Bands run from the lowest to the highest seed."
 )
 PR = (
-    "How many of the accused are members (up), for the share of members found (right). The dotted line is what "
+    "The share of members among the accused (up) against the share of members found (right). The dotted line is what "
     "accusing everyone achieves; the higher above it, the larger the leak. Bands run from the lowest to the highest "
     "seed."
 )
 FOREST = (
-    "AUC of every attack on photographs, with its 95% interval: 0.5 (dotted) is a coin flip, 1 an attacker who is "
-    "never wrong. Filled: the attacker trained against the defense; hollow: it ignores the defense. Small dots are "
+    "AUC of every attack on whole images, with its 95% interval: 0.5 (dotted) is a coin flip, 1 an attacker who is "
+    "never wrong. Filled: the attacker trained against the defense. Hollow: it ignores the defense. Small dots are "
     "single seeds."
 )
 JOINT = (
-    "What a defense buys (towards 0.5: the attack is a coin flip) and what it costs (down: worse predictions). The "
-    "star is the optimum: no leak and all of the quality. Lines are 95% intervals; hollow marks are attackers who "
-    "ignore the defense."
+    "Leak and quality behind each defense. To the left, towards 0.5, the attack is a coin flip; down, predictions are "
+    "worse. The star is the optimum: no leak and the full quality. Lines are 95% intervals. Hollow marks are attackers "
+    "who ignore the defense."
 )
 CAM = (
-    "Where in a scene the attacker sees the signs of membership, by class activation mapping: red speaks for “member”, "
-    "blue against, uncoloured regions for neither. One scale holds for all, so that defenses compare. The score is "
-    "that of the attack, in log-odds: above 0 it leans to “member”."
+    "Where in a scene the attacker sees signs of membership, by class activation mapping. Red speaks for “member”, "
+    "blue against it, and regions without colour for neither. All maps have one scale, so that defenses can be "
+    "compared. The score is that of the attack, in log-odds: above 0 it leans to “member”."
 )
 LOSSES = (
-    "Where in a scene the model's answer is wrong (its loss, orange), on members and non-members that were drawn by "
-    "the seed and not chosen. Where a fleet of shadows was asked about the same scenes, theirs is the mean over those "
-    "that were not trained on the scene, and in the difference red is what the victim knows better than they do: on a "
-    "member that may be memory, on a non-member it is chance or skill. Ignored pixels, black among the labels, have "
-    "no loss."
+    "Where in a scene the model's answer is wrong: its loss, in orange. The seed drew the members and non-members. If "
+    "a fleet of shadows was asked about the same scenes, their loss is the mean over the shadows that did not train "
+    "on the scene. In the difference, red is where the victim is better than these shadows: on a member that may be "
+    "memory, on a non-member it is chance or skill. Ignored pixels, black among the labels, have no loss."
 )
 SEGMENTATION = (
-    "What the model predicts behind each defense, on members and non-members that were drawn by the seed and not "
-    "chosen. Below each prediction stand the pixel accuracy and the mIoU of that scene. Ignored pixels are black."
+    "The model's predictions behind each defense. The seed drew the members and non-members. Below each prediction "
+    "stand the pixel accuracy and the mIoU of that scene. Ignored pixels are black."
 )
 SEGMENTATIONS = "segmentation"
 S = TypeVar("S")
@@ -85,12 +84,12 @@ class Figure:
         return [self.path.with_name(f"{self.path.name}.{ending}") for ending in self.formats]
 
     def link(self, ending: str) -> str:
-        """Address of one format beside the README."""
+        """The address of the file of one format, as seen from the README."""
         return quote(f"{self.path.name}.{ending}")
 
 
 def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str) -> list[Figure]:
-    """Draw what the results of one shadow allow."""
+    """Draw all figures that the results of one shadow allow, into `folder`."""
     seen = [cell for cell in cells if not cell.control]
     shadow, made = shortened(shadow), []
     for name, title, reading, left_out, drawn in _plots([cell for cell in cells if cell.level == "image"], look):
@@ -106,30 +105,31 @@ def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str)
 
 
 def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
-    """The figure of attacker's maps, drawn if there is input; else the one of an earlier report, if any."""
+    """The figure of the attacker's maps, drawn if there is input; else the figure of an earlier report, if any."""
     return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, galleries.sheet_figure)
 
 
 def deleted(folder: Path, sheet: deletion.DeletionSheet | None) -> list[Figure]:
-    """The test of the attacker's map, as `cam` does, with its finding where it is drawn anew."""
+    """The figure of the deletion test, as `cam` does; with its finding if it is drawn anew."""
     told = f"{deletion.finding(sheet)} {sheet.note.capitalize()}." if sheet else ""
     made = Figure(folder / "deletion", "What the attacker's map is worth", deletion.READING, told, ("png", "svg"))
     return _new_or_kept(made, sheet, deletion.deletion_figure)
 
 
 def losses(folder: Path, sheet: galleries.LossSheet | None) -> list[Figure]:
-    """The figure of losses, as `cam`."""
-    return _new_or_kept(Figure(folder / "losses", "Where the model knows better", LOSSES), sheet, galleries.loss_figure)
+    """The figure of losses, as `cam` does."""
+    made = Figure(folder / "losses", "Where the model is wrong", LOSSES)
+    return _new_or_kept(made, sheet, galleries.loss_figure)
 
 
 def segmentation(folder: Path, sheet: galleries.SegmentationSheet | None) -> list[Figure]:
-    """The figure of predictions, as `cam`."""
+    """The figure of predictions, as `cam` does."""
     made = Figure(folder / SEGMENTATIONS, "Predictions behind each defense", SEGMENTATION)
     return _new_or_kept(made, sheet, galleries.segmentation_figure)
 
 
 def confidences(folder: Path, rows: list[Row]) -> list[Figure]:
-    """How sure a victim is of members and others; none where all results are too old to say."""
+    """The figure of confidences on members and non-members; empty if all results are too old for it."""
     found = confidence.histograms(rows)
     if not found:
         return []
@@ -139,7 +139,7 @@ def confidences(folder: Path, rows: list[Row]) -> list[Figure]:
 
 
 def parts(folder: Path, rows: list[Row]) -> list[Figure]:
-    """The leak of each part of the scenes; none where no result tells it."""
+    """The figure of the leak of each part of the scenes; empty if no result has parts."""
     shown = where.shown(rows)
     if not shown:
         return []
@@ -149,7 +149,7 @@ def parts(folder: Path, rows: list[Row]) -> list[Figure]:
 
 
 def training_of_generators(folder: Path, scores: Sequence[dict[str, Any]]) -> list[Figure]:
-    """The scores of a victim's generators over their training; none where there are none."""
+    """The figure of generators' scores over their training; empty if there are none."""
     if not scores:
         return []
     made = Figure(folder / "generator", "Generators of features over their training", generators.READING)
@@ -165,33 +165,33 @@ def _new_or_kept(made: Figure, sheet: S | None, draw: Callable[[S], Drawn]) -> l
 
 
 def _frontier(path: Path, cells: list[Cell], look: Look, *, note: str) -> list[Figure]:
-    """Only where an attacker adapted to a defense."""
+    """The figure of the frontier; empty if no attacker adapted to a defense."""
     found = frontier.points(cells)
     if not found:
         return []
     about = f"{note} {frontier.remark(cells)}".rstrip()
     with style.styled():
         drawn = frontier.frontier_figure(found, look)
-        return [_save(Figure(path, "What is worth having of the defenses", frontier.READING, about), drawn)]
+        return [_save(Figure(path, "Which defenses are worth having", frontier.READING, about), drawn)]
 
 
 def _shadows(path: Path, cells: list[Cell], note: str) -> list[Figure]:
-    """Only where an attack compared with several numbers of shadows."""
+    """The figure of the number of shadows; empty if no attack was measured with several numbers."""
     found = shadows.grown(cells)
     if not found:
         return []
     with style.styled():
         drawn = shadows.shadows_figure(found)
-        return [_save(Figure(path, "What more shadows buy", shadows.READING, note), drawn)]
+        return [_save(Figure(path, "What more shadows add", shadows.READING, note), drawn)]
 
 
 def _logits(path: Path, cells: list[Cell], note: str) -> list[Figure]:
-    """Only where results keep the scores of scenes."""
+    """The figure of scores; empty if results keep no scores of scenes."""
     found = logits.shown(cells)
     if not found:
         return []
     about = f"{note} {logits.left_out(found, cells)}".strip()
-    made = Figure(path, "Scores of members and of others", logits.READING, about, ("png", "svg"))
+    made = Figure(path, "Scores of members and of non-members", logits.READING, about, ("png", "svg"))
     with style.styled():
         return [_save(made, logits.logits_figure(found))]
 
@@ -218,14 +218,14 @@ def _plots(cells: list[Cell], look: Look) -> Iterator[tuple[str, str, str, str, 
 
 
 def _leading(cells: list[Cell]) -> tuple[list[Cell], str]:
-    """The cells of at most `plots.WIDEST` attacks, those with the largest AUC, and a sentence on who is not shown."""
+    """The cells of the `plots.WIDEST` attacks with the largest AUC, and a sentence if there are more attacks."""
     attacks = attacks_of(cells)
     if len(attacks) <= plots.WIDEST:
         return cells, ""
     best = {attack: max(c.auc.value for c in cells if (c.attack, c.representation) == attack) for attack in attacks}
     kept = sorted(attacks, key=lambda attack: -best[attack])[: plots.WIDEST]
     shown = [cell for cell in cells if (cell.attack, cell.representation) in kept]
-    return shown, f"Shown are the {plots.WIDEST} attacks of {len(attacks)} that reach the largest AUC."
+    return shown, f"Shown are the {plots.WIDEST} of {len(attacks)} attacks with the largest AUC."
 
 
 def _save(made: Figure, drawn: Drawn) -> Figure:

@@ -1,4 +1,4 @@
-"""Drawing the report of a folder of results: only pages whose results changed are drawn again."""
+"""Draws the report of a folder of results. Pages whose results did not change are not drawn again."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,19 +19,19 @@ from mia_seg.report.render import digest_of, fresh
 from mia_seg.store import Store
 from mia_seg.texts import files_below
 
-PAGES = {"md": README, "html": PAGE}  # a page lists the figures that its README has
+PAGES = {"md": README, "html": PAGE}  # in this order, because a page lists the figures that its README draws
 About = Mapping[str, Mapping[str, Any]]
 
 
 def report(
     reports: Path, store: Store, data_root: Path | None, *, forms: Sequence[str] = USUAL, thumbnails: bool = False
 ) -> list[Path]:
-    """Draw the pages of all audits and comparisons below a folder whose inputs changed, and the index; what was drawn.
+    """Draw the index, and all pages of audits and comparisons below `reports` whose inputs changed; the files drawn.
 
-    forms: of `ALL`; a PDF is its page, printed. thumbnails: whether the page shows the most exposed scenes as small
-    photographs, and a figure what is predicted for a few scenes behind each defense, where images are here.
-    Raises MiaSegError where there are no results, where one lies in the folder of another victim, and for a PDF where
-    no browser prints it.
+    store: for figures of scenes. data_root: the folder of the images; None if they are not on this machine. forms: some
+    of `ALL`; a PDF is a printed page. thumbnails: pages show the most exposed scenes as small photographs, and a figure
+    shows predictions for a few scenes behind each defense, if images are on this machine. Raises MiaSegError if there
+    are no results, if a result lies in the folder of another victim, and for PDFs if no browser prints them.
     """
     forms = _known(forms)
     found, compared, made, kept = by_folder(reports), arms.files(reports), [], 0
@@ -40,7 +40,7 @@ def report(
     for folder, results in found.items():
         place, victims = reports / folder, sorted({result.victim for result in results})
         about = {name: _about(place / name, folder, store, thumbnails=thumbnails) for name in victims}
-        for form in (form for form in PAGES if form in forms):  # with thumbnails always: images may have come since
+        for form in (form for form in PAGES if form in forms):  # thumbnails are always drawn: images may be new here
             names = {n for n in victims if thumbnails or not fresh(place / n / PAGES[form], about[n]["digest"])}
             stale = [result for result in results if result.victim in names]
             made += _drawn(place, stale, form, about=about, at=(store, data_root), thumbnails=thumbnails)
@@ -52,7 +52,7 @@ def report(
         else:
             made += write_comparison(reports, path, digest)
     if kept:
-        say(f"    kept {kept} page{'s' * (kept != 1)}: what they were drawn from is as it was")
+        say(f"    kept {kept} page{'s' * (kept != 1)} whose results did not change")
     if "pdf" in forms:
         pages = [reports / folder / victim / PAGE for folder, victim in _audits(found)]
         pages += [path.with_suffix(".html") for path in compared]
@@ -61,20 +61,21 @@ def report(
 
 
 def by_folder(reports: Path) -> dict[str, list[Result]]:
-    """All results below a folder by the report that they belong to: '' is the one here, 'a2' the one in its folder a2.
+    """All results below `reports`, by the folder of their report: '' for `reports` itself, 'a2' for `reports`/a2.
 
-    Raises MiaSegError where one does not lie in the folder of its victim.
+    Raises MiaSegError if a result does not lie in the folder of its victim.
     """
     found: dict[str, list[Result]] = {}
     for path in results_.files(reports):
         one = results_.read(path)
         if path.parent == reports:
             raise MiaSegError(
-                f"{path} lies in no folder of its victim '{one.victim}'. Give --reports the folder above, or move it."
+                f"{path} does not lie in a folder named after its victim '{one.victim}'. Move it into one, or give "
+                f"--reports the folder above."
             )
         if one.victim != path.parent.name:
             raise MiaSegError(
-                f"{path} is a result of the victim '{one.victim}', and lies in the folder of '{path.parent.name}'. "
+                f"{path} is a result of the victim '{one.victim}', but lies in the folder of '{path.parent.name}'. "
                 f"Move it to a folder '{one.victim}', or remove it."
             )
         place = path.parent.parent.relative_to(reports)
@@ -87,12 +88,12 @@ def _known(forms: Sequence[str]) -> list[str]:
     if strange:
         raise MiaSegError(f"No form of a report is called '{strange[0]}'. There are: {', '.join(ALL)}.")
     if "pdf" in forms:
-        pdf.browser()  # before the first page
+        pdf.browser()  # fails before the first page is drawn, and not after the last
     return list(dict.fromkeys([*forms, *(["html"] if "pdf" in forms else [])]))
 
 
 def _about(folder: Path, report_: str, store: Store, *, thumbnails: bool) -> dict[str, Any]:
-    """What a page is told beside its results: the folder of its report, and the digest of all that it is drawn from."""
+    """Further values of a page: the folder of its report, and the digest of all its inputs."""
     files = [path for path in results_.files(folder) if path.parent == folder]
     files += [path for one in files if (path := scores_.beside(one)).is_file()]
     files += files_below(folder, f"{GENERATORS}/*.json")
@@ -107,14 +108,14 @@ def _audits(found: Mapping[str, Sequence[Result]]) -> list[tuple[str, str]]:
 def _drawn(
     reports: Path, stale: Sequence[Result], form: str, *, about: About, at: tuple[Store, Path | None], thumbnails: bool
 ) -> list[Path]:
-    """The pages of one form whose results these are."""
+    """Draw the pages of one form for the victims of some results; the files drawn."""
     names = sorted({result.victim for result in stale})
     if not stale:
         return []
     scores = results_.read_generators(reports)
     if form == "md":
         if not thumbnails:
-            for name in names:  # drawn at the wish of an earlier call alone
+            for name in names:  # an earlier call with thumbnails may have drawn it
                 (reports / name / f"{SEGMENTATIONS}.png").unlink(missing_ok=True)
         found = _sheets(stale, *at, thumbnails=thumbnails)
         return write(reports, stale, found, scores=scores, forms=["md"], about=about)
@@ -124,7 +125,7 @@ def _drawn(
 
 
 def _sheets(results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool) -> dict[str, Sheets]:
-    """Pictures of scenes, where the store has what they are made of."""
+    """The inputs of figures of scenes, by victim, as far as the store has them."""
     if not (store.root / "answers").is_dir():
         return {}
     from mia_seg.report import sheets  # noqa: PLC0415 (imports torch, and most reports are made from files)

@@ -1,4 +1,4 @@
-"""Every setting of every defense under its strongest attack: AUC, mIoU, and which settings are dominated."""
+"""Each setting of each defense under its strongest attack: AUC, mIoU, and which settings are dominated."""
 
 from dataclasses import dataclass, replace
 
@@ -25,20 +25,22 @@ from mia_seg.report.style import GREY, MARKERS, Look, figure
 from mia_seg.report.tables import Table, percent
 
 CHOICE = (
-    "The attack was chosen on the victim itself, after the fact. No attacker could have known it, so this flatters the "
-    "attacker, the more so the more attacks were tried. "
+    "The strongest attack was chosen on the victim itself, after the fact. No attacker could have known it. This makes "
+    "the attacker look stronger than it is, the more so the more attacks were tried. "
 )
 READING = (
-    "A point is a setting of a defense: AUC of the strongest attack by an attacker who adapts (right is worse), of "
-    "those that all settings met, and the mIoU that is left (up is better), with 95% intervals. Lines join the "
-    f"settings of one defense, each with its strength beside it. {CHOICE}Dashed: the front. Settings in the grey below "
-    "and right of it are dominated: another leaks no more and segments no worse, going by the points alone; an AUC "
-    "below 0.5 counts as its mirror image above."
+    "A point is one setting of a defense. To the right, the AUC of the strongest attack that adapts to it (less is "
+    "better). Up, the mIoU that is left (more is better). Bars are 95% intervals. Only attacks that were tried on all "
+    f"settings count. Lines join the settings of one defense; the number beside a point is its strength. {CHOICE}The "
+    "dashed line is the front. Settings in the grey area below and right of it are dominated: another setting leaks "
+    "no more and segments no worse. This goes by the points, not by the intervals. An AUC below 0.5 counts as its "
+    "mirror image above."
 )
 TABLE = (
-    "Each setting of a defense meets the strongest adaptive attack, of those that all settings met. All numbers are of "
-    f"the seeds that the settings share. {CHOICE}“Dominated by” names settings that leak no more and segment no worse, "
-    "one of the two strictly. It goes by the numbers. Where intervals overlap, the order is not shown."
+    "Each setting of a defense under the strongest attack that adapts to it. Only attacks that were tried on all "
+    f"settings count, and only the seeds that all settings share. {CHOICE}“Dominated by” names settings that leak no "
+    "more and segment no worse, and are better in one of the two. This goes by the numbers. If intervals overlap, the "
+    "order is not shown."
 )
 LEFT, RIGHT = 0.46, 1.02
 
@@ -68,22 +70,22 @@ class Point:
 
     @property
     def leak(self) -> float:
-        """How far the AUC is from chance: below 0.5 an attack ranks backwards, and whoever turns it round is right."""
+        """The distance of the AUC from 0.5. An attacker may reverse the scores of an attack that ranks backwards."""
         return abs(self.auc.value - CHANCE)
 
     def dominates(self, other: "Point") -> bool:
-        """Whether it leaks no more and segments no worse, one of the two strictly."""
+        """Whether this setting leaks no more and segments no worse than the other, and is better in one of the two."""
         mine, theirs = (-self.leak, self.miou.value), (-other.leak, other.miou.value)
         return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
 
 def points(cells: list[Cell]) -> list[Point]:
-    """A point a defense that an attacker adapted to, and one for the model without any; from image-level cells.
+    """One point for each defense that an attacker adapted to, and one for the undefended model; from image-level cells.
 
-    By the attacks that all of them met (`comparable`).
-    Over the seeds of the model without any, and where no defense met all of these, over the seeds that all have, if
-    there are any: another seed is another model with another mIoU.
-    Empty where no attacker adapted to any.
+    Only attacks that were tried on all of them count (`comparable`). Points are over the same seeds, because another
+    seed is another model with another mIoU. These are the seeds of the undefended model, and defenses that lack one are
+    left out. If all defenses lack one, the seeds that all share count. If there are none, each point has its own.
+    Empty if no attacker adapted to any defense.
     """
     cells = [cell for cell in cells if cell.labelled]
     if not any(cell.adaptive for cell in cells):
@@ -91,7 +93,7 @@ def points(cells: list[Cell]) -> list[Point]:
     kept = comparable(cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED)
     best = [strongest(c for c in kept if c.defense == name) for name in defenses_of(kept)]
     found = [cell for cell in best if cell]
-    # A setting that was tried out on one seed must not take the others from all the rest.
+    # A setting that was tried on one seed alone must not reduce all other settings to that seed.
     whole = [cell for cell in found if set(cell.seeds) >= set(found[0].seeds)]
     found = whole if len(whole) > 1 else found
     shared = set(found[0].seeds).intersection(*(cell.seeds for cell in found))
@@ -99,13 +101,13 @@ def points(cells: list[Cell]) -> list[Point]:
 
 
 def front(found: list[Point]) -> list[Point]:
-    """The undominated points, from the least leak and utility to the most."""
+    """The points that no other dominates, from the lowest leak and utility to the highest."""
     kept = [one for one in found if not any(other.dominates(one) for other in found)]
     return sorted(kept, key=lambda one: one.leak)
 
 
 def frontier_figure(found: list[Point], look: Look) -> Figure:
-    """AUC against mIoU: all defenses in one picture, the dominated ones in the grey."""
+    """mIoU over AUC: all defenses in one picture, dominated settings in the grey area."""
     drawn = figure(7, 4.4)
     ax = drawn.subplots()
     for family, marker in _markers(found).items():
@@ -122,7 +124,7 @@ def frontier_figure(found: list[Point], look: Look) -> Figure:
 
 
 def frontier_table(found: list[Point]) -> Table:
-    """The numbers of the figure, and which setting makes which pointless."""
+    """The numbers of the figure, and the settings that dominate each setting."""
     columns = [
         "Defense",
         "Strongest adaptive attack",
@@ -132,24 +134,24 @@ def frontier_table(found: list[Point]) -> Table:
         "Seeds",
     ]
     rows, anchors = [_row(one, found) for one in found], [one.cell.anchor for one in found]
-    return Table("Defenses at their worst", TABLE, columns, rows, texts=3, anchors=anchors)
+    return Table("Each defense under its strongest attack", TABLE, columns, rows, texts=3, anchors=anchors)
 
 
 def remark(cells: list[Cell]) -> str:
-    """What a reader must know of how the points came about; '' where nothing."""
+    """Which attacks, defenses and seeds the points are restricted to, in sentences; '' if to none."""
     found = points(cells)
     missing = [defense_name(name) for name in defenses_of(cells) if name not in {one.defense for one in found}]
     seeds, everywhere = {tuple(one.cell.seeds) for one in found}, {seed for cell in cells for seed in cell.seeds}
     tried = comparable(cell for cell in cells if cell.adaptive or cell.defense == UNDEFENDED)
     parts = []
     if len(attacks_of(tried)) < len(attacks_of(cell for cell in cells if not cell.control)):
-        parts.append(f"All settings met: {', '.join(attack_name(*attack) for attack in attacks_of(tried))}.")
+        parts.append(f"Tried on all settings: {', '.join(attack_name(*attack) for attack in attacks_of(tried))}.")
     if missing:
-        parts.append(f"Left out, because no such attacker who adapts met them on every seed: {', '.join(missing)}.")
+        parts.append(f"Left out, because these attacks were not adapted to them on every seed: {', '.join(missing)}.")
     if len(seeds) > 1:
-        parts.append("The settings have no seed in common: their differences are also those of models.")
+        parts.append("The settings share no seed, so they differ in the model too.")
     elif seeds and set(*seeds) != everywhere:
-        parts.append(f"Here over what all settings have: seed {', '.join(map(str, *seeds))}.")
+        parts.append(f"Only over what all settings share: seed {', '.join(map(str, *seeds))}.")
     return " ".join(parts)
 
 
@@ -170,13 +172,13 @@ def _row(one: Point, found: list[Point]) -> list[str]:
 
 
 def _markers(found: list[Point]) -> dict[str, str]:
-    """A marker a family, the undefended model's a circle."""
+    """One marker for each family of defenses; a circle for the undefended model."""
     families = [one.family for one in found if one.defense != UNDEFENDED]
     return {UNDEFENDED: "o"} | {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(dict.fromkeys(families))}
 
 
 def _settings(ax: Axes, found: list[Point], marker: str, *, look: Look) -> None:
-    """One family: its settings with their intervals, joined in order of strength."""
+    """Draws one family: its settings with their intervals, joined in order of strength."""
     places = [(one.auc.value, 100 * one.miou.value) for one in found]
     for one, (x, y) in zip(found, places, strict=True):
         colour = look.colours[one.defense]
@@ -190,7 +192,7 @@ def _settings(ax: Axes, found: list[Point], marker: str, *, look: Look) -> None:
 
 
 def _front(ax: Axes, kept: list[Point]) -> np.ndarray:
-    """The staircase over all that is dominated, to the edges of the picture; its corners [C, 2]."""
+    """Draws the staircase above all dominated settings, to the edges of the picture; returns its corners [C, 2]."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     x = [min(CHANCE + one.leak, right) for one in kept]
     y = [100 * one.miou.value for one in kept]
@@ -202,7 +204,7 @@ def _front(ax: Axes, kept: list[Point]) -> np.ndarray:
 
 
 def _strengths(ax: Axes, found: list[Point], corners: np.ndarray, *, look: Look) -> None:
-    """Beside each point its strength; weak ones are no paler."""
+    """Writes each point's strength beside it, in the colour of the strongest setting."""
     strongest_of = {one.family: one.defense for one in found}
     places = [(one.auc.value, 100 * one.miou.value) for one in found]
     colours = [look.colours[strongest_of[one.family]] for one in found]

@@ -1,4 +1,4 @@
-"""Figures of scenes: where an attacker looks (thesis figure 7.9), the model's loss maps, its predictions (7.10)."""
+"""Figures of scenes: the attacker's maps (thesis figure 7.9), the model's loss maps, and its predictions (7.10)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,18 +27,18 @@ EVIDENCE, LOSS = "RdBu_r", "Oranges"
 WIDTH = 1.45
 PALE = 0.5
 GOLDEN = 0.618034
-# Above this share of all cells the colour saturates: a single hot cell would leave the rest white.
 SHOWN = 20  # characters of a scene's id that fit below its image
+# Colours saturate at this quantile of all cells: a single extreme cell would leave the rest white.
 SATURATES = 0.995
 
 
 @dataclass(frozen=True)
 class LossSheet:
-    """The input of the figure of losses: scenes as rows, and whether the victim was trained on them.
+    """The input of the figure of losses, with one entry a scene.
 
-    images, labels, classes: as in `CamSheet`. losses: the victim's -log p of the label [h, w] at the answer's size, 0
-    where ignored. outside: the mean of the same over the shadows of a fleet that left the scene out; None without a
-    fleet.
+    members: whether the victim was trained on the scene. images, labels, classes: as in `CamSheet`. losses: the
+    victim's -log p of the label, float [h, w] at the size of the answer, 0 where ignored. outside: the mean of the same
+    over the fleet's shadows that were not trained on the scene; None without a fleet.
     """
 
     scene_ids: list[str]
@@ -52,11 +52,11 @@ class LossSheet:
 
 @dataclass(frozen=True)
 class SegmentationSheet:
-    """What a victim predicts behind each defense: scenes as rows, and whether the victim was trained on them.
+    """The input of the figure of predictions behind each defense, with one entry a scene.
 
-    images, labels: as in `CamSheet`. classes: names by id. predicted: by defense, class ids [h, w] at the size of the
-    answer. quality: by defense, each scene's pixel accuracy and mIoU, in [0, 1] and at full resolution; None for a
-    scene without labels. note: which seed.
+    members: whether the victim was trained on the scene. images, labels: as in `CamSheet`. classes: names by id.
+    predicted: by defense, class ids uint8 [h, w] at the size of the answer. quality: by defense, each scene's pixel
+    accuracy and mIoU, in [0, 1] and at full resolution; None for a scene without labels. note: names the seed.
     """
 
     scene_ids: list[str]
@@ -71,7 +71,7 @@ class SegmentationSheet:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheets:
-    """The inputs of one victim's figures of scenes; None for those that cannot be drawn."""
+    """The inputs of one victim's figures of scenes; None for figures that cannot be drawn."""
 
     cam: "CamSheet | None" = None
     deletion: DeletionSheet | None = None
@@ -80,7 +80,7 @@ class Sheets:
 
 
 def sheet_figure(sheet: "CamSheet") -> Figure:
-    """Rows are scenes; columns the image, its labels, and the maps by defense on one scale."""
+    """The figure of the attacker's maps. Rows are scenes; columns are the image, its labels, and the map by defense."""
     defenses = sorted(sheet.maps, key=by_strength)
     end = _end(chain.from_iterable(sheet.maps.values()))
     norm = Normalize(-end, end)
@@ -103,7 +103,10 @@ def sheet_figure(sheet: "CamSheet") -> Figure:
 
 
 def loss_figure(sheet: LossSheet) -> Figure:
-    """Rows are scenes; columns the image, its labels, the victim's loss; with a fleet its loss and the difference."""
+    """The figure of losses. Rows are scenes; columns are the image, its labels and the victim's loss.
+
+    With a fleet, two more columns are its shadows' loss and the difference of both.
+    """
     outside = sheet.outside or []
     above = [theirs - mine for theirs, mine in zip(outside, sheet.losses, strict=False)]
     end = _end(above) if above else 1.0
@@ -115,12 +118,12 @@ def loss_figure(sheet: LossSheet) -> Figure:
     drawn, axes = _grid(sheet, _sided(sheet), columns)
     _bar(drawn, axes[:, :4], loss, colours=LOSS, label="loss: -log p of the label")
     if outside:
-        _bar(drawn, axes[:, 4:], known, colours=EVIDENCE, label="shadows' less victim's")
+        _bar(drawn, axes[:, 4:], known, colours=EVIDENCE, label="shadows' minus victim's")
     return drawn
 
 
 def segmentation_figure(sheet: SegmentationSheet) -> Figure:
-    """Rows are scenes; columns the image, its labels, and the predicted labels by defense, each with its quality."""
+    """The figure of predictions. Rows are scenes; columns are the image, its labels, and the prediction by defense."""
     defenses = sorted(sheet.predicted, key=by_strength)
     colours = palette(sheet.classes)
     columns = {
@@ -141,9 +144,10 @@ def segmentation_figure(sheet: SegmentationSheet) -> Figure:
 
 
 def palette(classes: Sequence[str] = ()) -> np.ndarray:
-    """A colour by class id, uint8 [256, 3], black for ignored pixels; without names those of Cityscapes by position.
+    """The colour of each class id, uint8 [256, 3]; black for ignored pixels.
 
-    A class that Cityscapes has by the same name looks as it does there; hues of the others are a golden section apart.
+    classes: names by id; without names Cityscapes' colours are used in order. A class that Cityscapes has too gets its
+    colour there. The hues of other classes are a golden section apart.
     """
     if not classes:
         classes = [list(CITYSCAPES)[i % len(CITYSCAPES)] for i in range(IGNORE)]
@@ -157,7 +161,7 @@ def palette(classes: Sequence[str] = ()) -> np.ndarray:
 
 
 def _classes(drawn: Figure, sheet: SegmentationSheet, colours: np.ndarray) -> None:
-    """The legend of the classes that are shown, in their order."""
+    """Draws the legend of the classes that occur, in their order."""
     shown = set(np.unique(np.concatenate([one.ravel() for one in chain(sheet.labels, *sheet.predicted.values())])))
     handles = [
         Patch(facecolor=colours[k] / 255, label=named(name, SHOWN))
@@ -170,7 +174,7 @@ def _classes(drawn: Figure, sheet: SegmentationSheet, colours: np.ndarray) -> No
 
 
 def _sided(sheet: LossSheet | SegmentationSheet) -> list[str]:
-    """What stands below each image: its side, and its id."""
+    """The text below each image: its side and its id."""
     sides = ["member" if member else "non-member" for member in sheet.members]
     return [f"{side}\n{named(i, SHOWN)}" for side, i in zip(sides, sheet.scene_ids, strict=True)]
 
@@ -180,7 +184,7 @@ def _grid(
     below: list[str],
     columns: Mapping[str, Iterator[np.ndarray]],
 ) -> tuple[Figure, np.ndarray]:
-    """A row a scene: its image with what stands below it, its labels, and its picture of each column; all axes."""
+    """A figure with a row for each scene: its image with the text `below`, its labels, and its picture by column."""
     heights = [WIDTH * image.shape[0] / image.shape[1] + 0.24 for image in sheet.images]
     drawn = figure(WIDTH * (2 + len(columns)) + 0.5, sum(heights) + 1.1)
     drawn.set_layout_engine("compressed")
@@ -198,7 +202,7 @@ def _grid(
 
 
 def _end(maps: Iterable[np.ndarray]) -> float:
-    """Where the colours of some maps end."""
+    """The largest value of the colour scale of some maps."""
     return float(np.quantile(np.concatenate([np.abs(one).ravel() for one in maps]), SATURATES)) or 1.0
 
 
@@ -222,7 +226,7 @@ def _coloured(labels: np.ndarray, image: np.ndarray, colours: np.ndarray) -> np.
 def _overlays(
     images: list[np.ndarray], maps: list[np.ndarray], norm: Normalize, *, colours: str
 ) -> Iterator[np.ndarray]:
-    """The images in pale grey, each tinted by its map: no colour where the map is 0."""
+    """The images in pale grey, each tinted by its map; there is no tint where the map is 0."""
     return (_overlay(image, one, norm, colours=colours) for image, one in zip(images, maps, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""How good the features are that a victim's generators draw: their score over the training, and at its end."""
+"""The quality of a victim's generators of features: their scores over the training, and at its end."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,20 +11,20 @@ from mia_seg.report.tables import METRICS, Table, percent
 
 SHARE = 0.8
 READING = (
-    "mIoU that the victim reaches from generated features, on the layouts of scenes kept aside: the victim was trained "
-    "on these scenes, the generators were not. A line is one training. Dashed: what it reaches from the scenes' real "
-    "features (grey: from the lowest to the highest seed), and four fifths of that. The nearer, the less the defense "
-    "that draws its answers from a generator costs."
+    "The mIoU of the victim's predictions from generated features, on the label maps of held-out scenes. The victim "
+    "was trained on these scenes, the generators were not. A line is one training of a generator. Dashed: the mIoU "
+    "from the scenes' real features (grey: from the lowest to the highest seed), and four fifths of it. The nearer a "
+    "line comes, the less mIoU a defense by this generator costs."
 )
 TABLE = (
-    "Quality in percent of what the victim decodes from generated features after the last epoch, on scenes kept aside. "
-    "Parentheses hold what it decodes from the real ones. The share is that of the real mIoU. There is no interval: "
-    "read small differences as none."
+    "The quality in percent of the victim's predictions from generated features, after the last epoch and on held-out "
+    "scenes. In parentheses: from real features. The last column is the share of the real mIoU that is reached. There "
+    "are no intervals, so small differences show nothing."
 )
 
 
 def generator_figure(scores: Sequence[dict[str, Any]]) -> Figure:
-    """mIoU over epochs: a line a (generator, seed), a colour a generator."""
+    """mIoU over epochs: a line for each generator and seed, a colour for each generator."""
     drawn = figure(6.2, 3.4)
     ax = drawn.subplots()
     palette = sns.color_palette("colorblind").as_hex()
@@ -52,7 +52,7 @@ def generator_figure(scores: Sequence[dict[str, Any]]) -> Figure:
 
 
 def generator_table(scores: Sequence[dict[str, Any]]) -> Table:
-    """A line a (generator, seed): what it was trained and scored on, and the score beside the real features'."""
+    """A line for each generator and seed: its scenes, and its score beside that of real features."""
     return Table(
         "Generators of features",
         TABLE,
@@ -70,7 +70,7 @@ def _row(score: dict[str, Any]) -> list[str]:
 
 
 def _name(score: dict[str, Any]) -> str:
-    """'dfgan', or 'dfgan (cells 5)' where settings differ from the defaults."""
+    """The generator's name, with its settings that differ from the defaults: 'dfgan', 'dfgan (cells 5)'."""
     settings = dict(score["generator"])
     name, told = settings.pop("name"), ", ".join(f"{key} {value}" for key, value in sorted(settings.items()) if value)
     return f"{name} ({told})" if told else str(name)

@@ -1,4 +1,4 @@
-"""The glossary of a report: terms, and the first line of each attack's and defense's file."""
+"""The glossary of a report: terms, and a line on each attack and defense, which is the first one of its file."""
 
 import ast
 from collections.abc import Iterable
@@ -10,35 +10,35 @@ from mia_seg.report.cells import UNDEFENDED, Row
 SEES = {
     "concat": "the posteriors and the labels.",
     "posterior": "the posteriors alone: an attacker without labels.",
-    "loss": "the loss of the labels at every place, nothing else.",
-    "labels": "the labels alone, never the model. A control: what it achieves, the split gives away.",
+    "loss": "the loss at every cell, and nothing else.",
+    "labels": "the labels alone, never the model. A control: what it achieves comes from the split.",
 }
 
 TERMS = {
     "AUC": "The chance that a random training image gets a higher attack score than a random other image. 0.5 is a "
     "coin flip, 1 is never wrong.",
-    "95%": "An interval that holds the true value in 95 of 100 repetitions. Over several seeds it runs from the lowest "
-    "lower to the highest upper end.",
+    "95%": "An interval that includes the true value in 95 of 100 repetitions. Over several seeds it runs from the "
+    "lowest lower to the highest upper end.",
     "TPR": "True positive rate: the share of training images that the attack finds.",
     "FPR": "False positive rate: the share of other images that the attack accuses wrongly.",
     "mIoU": "Mean intersection over union: the quality of the predictions, from 0 to 100%.",
-    "Adaptive": "An attacker who adapts knows the defense and trains against it. A defense is worth what it holds "
-    "against this attacker.",
-    "Member": "An image that the model was trained on. A non-member is an image that it never saw.",
+    "Adaptive": "An attacker who adapts knows the defense and trains against it. A defense is judged by this attacker.",
+    "Member": "An image that the model was trained on. A non-member is an image that it was not trained on.",
     "Victim": "The model that is audited.",
     "Shadow": "A model that the attacker trains, whose training images the attacker knows.",
-    "Control": "An attack without the model. It must stay at AUC 0.5, or the split itself tells members apart.",
-    "Confounded": "Members and non-members differ without the model, so that no AUC measures a leak.",
-    "Group": "Scenes that belong together, as frames of one drive. Intervals count groups, not scenes.",
-    "Seed": "One repetition: another split, other weights, other noise.",
-    "Digest": "Twelve hex digits that stand for all that shaped a thing. Equal digests, equal things.",
-    "Not resolvable": "Too few non-members to measure a rate that small.",
-    "Balanced accuracy": "The share of right answers at the attacker's threshold; 0.5 is a coin.",
+    "Control": "An attack that never sees the model. Above AUC 0.5 it shows that the split itself tells members apart.",
+    "Confounded": "Members and non-members differ even without the model, so no AUC measures the model's leak alone.",
+    "Group": "Scenes that belong together, such as frames of one drive. Intervals count groups, not scenes.",
+    "Seed": "One repetition of the audit, with another split, other first weights and other noise.",
+    "Digest": "Twelve hex digits that stand for everything that a model, an attacker or an answer was made from.",
+    "Not resolvable": "There are too few non-members to measure so small a false positive rate.",
+    "Balanced accuracy": "The share of right answers at the attacker's threshold, members and non-members counting "
+    "alike. 0.5 is a coin flip.",
 }
 
 
 class Entry(NamedTuple):
-    """A component as results name it, and what it does."""
+    """A component's name in results, its kind, and what it does."""
 
     name: str
     kind: str
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
 
 def glossary(rows: Iterable[Row]) -> list[Entry]:
-    """One entry for each attack and defense among `rows`; none for what is not installed here."""
+    """One entry for each attack and defense in `rows` that is installed here, and for what each attacker sees."""
     kept = list(rows)
     used = [("attack", name) for name in sorted({row["attack"] for row in kept})]
     used += [("defense", name) for name in sorted({row["defense"].partition(":")[0] for row in kept} - {UNDEFENDED})]
@@ -58,7 +58,7 @@ def glossary(rows: Iterable[Row]) -> list[Entry]:
 
 
 def _first_line(folder: str, name: str) -> str:
-    """Read, not imported: components import torch, and a report needs none."""
+    """The first line of a component's docstring. Its file is parsed, not imported, because components import torch."""
     file = Path(__file__).parents[1] / folder / f"{name}.py"
     if not file.is_file():
         return ""

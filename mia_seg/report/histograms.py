@@ -1,4 +1,4 @@
-"""Histograms of members over those of others, a panel a defense: what thesis figures 7.7 and 7.8 have in common."""
+"""Histograms of members and of non-members, with a panel for each defense; shared by thesis figures 7.7 and 7.8."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from mia_seg.report.style import GREY, figure
 
 SIDES = {"members": ("members", "#b2182b"), "nonmembers": ("non-members", "#2166ac")}
 COLUMNS = 4
-ROOM = 1.4  # times the highest bar, so that the words above stand free
+ROOM = 1.4  # the height of the axis as a multiple of the highest bar, which leaves room for the text above
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Shares of members and of non-members [2, B] in bins between edges [B + 1]; text stands above the bars.
+    """The histograms of one panel: shares of members and of non-members [2, B], in bins between edges [B + 1].
 
-    marks: places on the axis that a dotted line shows.
+    text: written above the bars. marks: values that dotted lines show.
     """
 
     title: str
@@ -31,7 +31,7 @@ class Panel:
 
 
 def histogram_figure(panels: Sequence[Panel], across: str, up: str) -> Figure:
-    """The panels in rows of four, with what their axes show; an axis is labelled once a column where all are equal."""
+    """The figure of some panels, in rows of four. across, up: names of the axes. Panels with equal bins share one."""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     shared = all(np.array_equal(one.edges, panels[0].edges) for one in panels)

@@ -1,4 +1,4 @@
-"""The page over all audits: a row an audit, and a leaderboard of every attack on every defense."""
+"""The page over all audits: a row for each audit, and a leaderboard of every attack on every defense."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,9 +19,10 @@ Results = Sequence[Result]
 def content(
     by_folder: Mapping[str, Results], compared: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """All that the template asks for.
+    """All values of the template.
 
-    by_folder: the results of each report, '' for those beside the index. compared: comparisons of trainings by page.
+    by_folder: results by the folder of their report, '' for the report beside the index. compared: facts of comparisons
+    of trainings by their page.
     """
     told = [
         {"page": quote(page), "name": trainings.called(facts), "said": trainings.said(facts)}
@@ -37,7 +38,10 @@ def all_lines(by_folder: Mapping[str, Results]) -> list[Line]:
 
 
 def board(found: Sequence[Line]) -> list[dict[str, Any]]:
-    """A row a line, by the lower end of AUC: a wide interval shows little. Controls are no attacks."""
+    """The rows of the leaderboard, sorted by the lower end of AUC, because a wide interval shows little.
+
+    Controls are left out.
+    """
     attacks = [line for line in found if not line["control"]]
     shown = sorted(attacks, key=lambda line: (-line["auc_low"], -line["auc"]))
     first: dict[tuple[str, str, str], str] = {}
@@ -60,7 +64,7 @@ def page(folder: str, victim: str) -> str:
 
 
 def _name(folder: str, victim: str) -> str:
-    """A victim of a report below is told from another of that name."""
+    """The victim's name, with its folder for reports below: several reports may have a victim of one name."""
     return f"{folder}/{victim}" if folder else victim
 
 

@@ -1,4 +1,4 @@
-"""Short texts beside points of a figure, clear of points, of each other and of lines."""
+"""Short texts beside the points of a figure, placed so that they overlap no points, lines or each other."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,18 +10,18 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
 HALO = [withStroke(linewidth=2.5, foreground="white")]
-# Where a label may stand beside its point, in points of type; the first that is free is taken.
+# Offsets of a label from its point, in points of type. The first one that is free is taken.
 PLACES = ((6, 5), (6, -11), (-6, 5), (-6, -11), (0, 9), (0, -15), (12, -3), (-12, -3))
-WIDE, HIGH = 5.6, 9.0  # of a character
+WIDE, HIGH = 5.6, 9.0  # the size of a character, in points of type
 FAR = 1e4
 
 
 def write_beside(
     ax: Axes, points: npt.ArrayLike, texts: Sequence[str], *, colours: Sequence[str], line: npt.ArrayLike = ()
 ) -> None:
-    """Write a text beside each point [P, 2] of the data. line: corners [C, 2] of one to keep clear of.
+    """Write a text beside each point [P, 2]. line: the corners [C, 2] of a line that texts must not overlap.
 
-    The axes must be as they will be drawn: limits and size are read. An empty text takes no room.
+    Limits and size of the axes must be final, because both are used. An empty text takes no room.
     """
     scale = 72 / ax.figure.dpi
     spots, corners = (
@@ -45,7 +45,7 @@ def write_beside(
 
 
 def _box(x: float, y: float, dx: float, *, text: str) -> Bbox:
-    """Where a text would stand, in points of type."""
+    """The box of a text at a place, in points of type."""
     width = WIDE * len(text)
     return Bbox.from_bounds(x - {"left": 0, "center": width / 2, "right": width}[_side(dx)], y, width, HIGH)
 

@@ -1,4 +1,4 @@
-"""Every number of a report as flat lines: a line a cell at the level of images, for CSV, JSON and LaTeX."""
+"""The numbers of a report as flat lines for CSV, JSON and LaTeX: one line for each cell at the level of images."""
 
 import csv
 import io
@@ -22,10 +22,10 @@ SPECIAL = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textas
 
 
 def lines(results: Sequence[Result], folder: str = "") -> list[Line]:
-    """A line for each attack on each defense, of the results of one report; `folder`: where below the report it lies.
+    """The lines of one report: one for each attack on each defense. folder: the report's folder below the index.
 
-    Shares are in [0, 1]; None stands where nothing was measured or non-members are too few. The labels-only control is
-    a line too.
+    Shares are in [0, 1]. None: nothing was measured, or non-members are too few. The labels-only control has a line
+    too.
     """
     rows = enriched(once(results))
     states = {name: control_state([row for row in rows if row["victim"] == name]) for name in _victims(rows)}
@@ -48,7 +48,7 @@ def as_csv(found: Sequence[Line]) -> str:
 
 
 def as_latex(found: Sequence[Line]) -> str:
-    """The lines as a longtable with booktabs, numbers as the page prints them."""
+    """The lines as a LaTeX longtable with booktabs, with numbers as the page prints them."""
     head = ["Victim", "Attack", "Defense", "Attacker", "AUC", r"TPR at 1\% FPR", r"mIoU, \%", "Seeds"]
     body = [" & ".join(_tex(text) for text in _texts(line)) + r" \\" for line in found]
     columns = "l" * 4 + "r" * 4
@@ -62,12 +62,12 @@ FORMS: dict[str, tuple[str, Callable[[Sequence[Line]], str]]] = {
 
 
 def auc_of(line: Line) -> str:
-    """'0.96 [0.91, 0.99]', as every form prints it."""
+    """The AUC with its interval as all forms print it: '0.96 [0.91, 0.99]'."""
     return str(Estimate(line["auc"], line["auc_low"], line["auc_high"]))
 
 
 def command(cell: Cell) -> str:
-    """The command that makes a cell's results again."""
+    """The command that reproduces a cell's results."""
     run = cell.runs[0]
     alone = run["adversary"] == "screen"
     words = ["mia-seg", "audit", cell.victim] if alone else ["mia-seg", "run", cell.victim, cell.shadow]
@@ -79,7 +79,7 @@ def command(cell: Cell) -> str:
 
 
 def file_of(run: Line) -> str:
-    """The name of the file of one result."""
+    """The name of a run's result file."""
     return str(results_.path_of(Path(), run["result"]).name)
 
 
@@ -111,7 +111,7 @@ def _rare(cell: Cell) -> Line:
 
 
 def _texts(line: Line) -> list[str]:
-    """The printed columns of a line."""
+    """The columns of a line that a LaTeX table prints."""
     rare = "not resolvable" if line["tpr"] is None else f"{line['tpr']:.2f}"
     seeds = ", ".join(map(str, line["seeds"]))
     attacker = attacker_name(line["defense"], line["attacker"] == "adapts")

@@ -1,4 +1,4 @@
-"""What an attacker's scores of members and of others are behind each defense (thesis figure 7.8)."""
+"""Histograms of an attack's scores of members and of non-members behind each defense (thesis figure 7.8)."""
 
 from collections.abc import Sequence
 
@@ -10,20 +10,22 @@ from mia_seg.report.histograms import Panel, histogram_figure
 
 PATCH = "patch_resnet50"
 BINS = 20
-TAIL = 0.005  # of all scores on either side are drawn in the outermost bins: one far out would narrow the others
+# The share of scores at each end that the outermost bins take in: a single score far out would narrow all others.
+TAIL = 0.005
 READING = (
-    "The scores (right) that an attack gives to what share of members and of non-members (up). The further the two lie "
-    "apart, the larger the leak; AUC measures that on any scale. The patch attack's score is the mean log-odds of "
-    "“member” over patches, before the softmax, unless it averages probabilities. From the dotted line on, one a seed, "
-    "the attacker says “member”: it chose that on its own shadow, and on a defended victim it may lie outside. Every "
-    "panel has its own scale, and its outermost bins hold what lies beyond them."
+    "An attack's score (right), and the share of members and of non-members that have it (up). The further the two "
+    "histograms lie apart, the larger the leak. AUC measures this on any scale. The patch attack's score is the mean "
+    "log-odds of “member” over patches, before the softmax, unless it averages probabilities. The dotted line, one "
+    "for each seed, is the threshold: to the right of it the attacker says “member”. The attacker chose the threshold "
+    "on its own shadow, so on a defended victim it may lie outside. Every panel has its own scale, and its outermost "
+    "bins hold all scores beyond them."
 )
 
 
 def shown(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells of one attack on images, in their order: the patch attack where there is one, else the strongest.
+    """The image-level cells of one attack, in their order: the strongest patch attack, or the strongest attack at all.
 
-    cells: of one shadow. Of several that qualify the strongest without a defense; empty where no result keeps scores.
+    cells: of one shadow. The strongest is that on the undefended model. Empty if no result keeps scores.
     """
     kept = [cell for cell in cells if cell.level == "image" and all(run["scores"] is not None for run in cell.runs)]
     bare = [cell for cell in kept if cell.defense == UNDEFENDED]
@@ -32,7 +34,7 @@ def shown(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def left_out(found: Sequence[Cell], cells: Sequence[Cell]) -> str:
-    """Names the defenses that the attack met and whose results keep no scores; empty where there are none."""
+    """Names the defenses on which the attack was tried, but whose results keep no scores; '' if there are none."""
     attack, there = (found[0].attack, found[0].representation), {cell.defense for cell in found}
     met = (cell for cell in cells if cell.level == "image" and (cell.attack, cell.representation) == attack)
     missing = [defense_name(name) for name in defenses_of(met) if name not in there]
@@ -40,7 +42,7 @@ def left_out(found: Sequence[Cell], cells: Sequence[Cell]) -> str:
 
 
 def logits_figure(found: Sequence[Cell]) -> Figure:
-    """A panel a cell of `shown`; the mean over seeds."""
+    """A panel for each cell of `shown`, with means over seeds."""
     name = attack_name(found[0].attack, found[0].representation)
     return histogram_figure([_panel(cell) for cell in found], f"Score of a scene by {name}", "Scenes, %")
 
@@ -52,7 +54,7 @@ def _panel(cell: Cell) -> Panel:
     title = defense_name(cell.defense)
     if cell.defense != UNDEFENDED:
         title += f"\n{attacker_name(cell.defense, cell.adaptive)}"
-    # Without a shadow each scene is judged at a threshold of its own.
+    # Without a shadow each scene has a threshold of its own, so there is no line to draw.
     marks = [run["threshold"] for run in cell.runs if run["adversary"] != "screen"]
     return Panel(title, f"AUC\n{cell.auc}", np.mean(sides, 1), edges, marks)
 

@@ -1,4 +1,4 @@
-"""A page as PDF, printed by a Chromium or Chrome that is installed, without a window."""
+"""A page as PDF, printed without a window by an installed Chromium or Chrome."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ SECONDS = 120
 
 
 def browser() -> str:
-    """The browser that prints. Raises MiaSegError where there is none."""
+    """The path of the browser that prints. Raises MiaSegError if none is installed."""
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         raise MiaSegError(
@@ -25,7 +25,7 @@ def browser() -> str:
 
 
 def printed(page: Path) -> Path:
-    """Print a page beside itself, as index.pdf. Raises MiaSegError where the browser does not."""
+    """Print a page to a PDF beside it; the PDF's path. Raises MiaSegError if the browser fails."""
     program, made = browser(), page.with_suffix(".pdf")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / made.name

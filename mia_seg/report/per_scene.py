@@ -1,4 +1,4 @@
-"""Who is exposed in a fleet's own audit: each group's AUC over the models in turn, beside the band of its shuffles."""
+"""The figure of exposed groups in a fleet's own audit: each group's AUC over victims, with its null band."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ BAND, WITHIN, EXPOSED = "#e2e2e2", GREY, "#d55e00"
 
 
 def exposure_figure(audit: FleetAudit) -> Figure:
-    """Groups from the lowest AUC to the highest; grey area: the middle 95% of each after shuffles."""
+    """The groups from the lowest AUC to the highest, on grey null bands: the middle 95% of AUCs after shuffles."""
     found = audit.found
     order_U, places_U = np.argsort(found.auc_U, kind="stable"), np.arange(len(found.auc_U))
     low_U, high_U = (end_U[order_U] for end_U in found.band_U)
@@ -22,19 +22,19 @@ def exposure_figure(audit: FleetAudit) -> Figure:
         shown_U, label = kept_U[order_U], f"{name} ({kept_U.sum()})"
         ax.plot(places_U[shown_U], found.auc_U[order_U][shown_U], "o", color=colour, markersize=3, label=label)
     what = "scenes" if max(audit.described.scenes.values()) == 1 else "groups of scenes"
-    ax.set(xlabel=f"{what}, by AUC", ylabel="AUC over the models in turn", ylim=(-0.03, 1.03))
+    ax.set(xlabel=f"{what}, sorted by AUC", ylabel="AUC, each model the victim in turn", ylim=(-0.03, 1.03))
     drawn.legend(loc="outside upper center", ncols=4)
     return drawn
 
 
 def exposure_png(audit: FleetAudit) -> bytes:
-    """The figure as a file."""
+    """The figure as a PNG."""
     with style.styled():
         return style.png(style.settle(exposure_figure(audit)))
 
 
 def _kinds(audit: FleetAudit) -> dict[str, tuple[str, np.ndarray]]:
-    """Groups by what is said of them, as far as there are models enough to say it."""
+    """The groups within their band, above it, and exposed; a single kind if there are too few models to tell."""
     above_U, exposed_U = audit.found.above_U, audit.found.exposed_U()
     if exposed_U is None:
         return {"too few models to tell": (WITHIN, np.ones_like(above_U))}

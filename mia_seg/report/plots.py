@@ -1,4 +1,4 @@
-"""What a defense buys and costs: every AUC with its interval, and AUC against mIoU (thesis figures 7.11, 7.12)."""
+"""The leak and the cost of defenses: all AUCs with their intervals, and mIoU over AUC (thesis figures 7.11, 7.12)."""
 
 from itertools import groupby
 from typing import Literal
@@ -13,15 +13,16 @@ from mia_seg.report.style import GREY, INK, Look, figure, legend
 
 Place = Literal["outside upper center", "outside lower center"]
 OPTIMAL = "#d55e00"
-WIDEST = 6  # attacks side by side
+WIDEST = 6  # the most attacks side by side
 SPREAD = 0.17
 LEFT = 0.35
 
 
 def forest_figure(cells: list[Cell], look: Look) -> Figure:
-    """Image-level AUC; filled where the attacker adapts. A row a defense, a column an attack, or turned.
+    """AUCs of whole images with their intervals; filled marks are attackers who adapt.
 
-    What there is more of goes into rows: a page is as long as need be, not as wide.
+    Defenses are rows and attacks are columns, or the reverse if there are many attacks: a page may be long, but not
+    wide.
     """
     attacks, defenses = attacks_of(cells), defenses_of(cells)
     names = [attack_name(*attack) for attack in attacks], [defense_name(name) for name in defenses]
@@ -45,7 +46,7 @@ def forest_figure(cells: list[Cell], look: Look) -> Figure:
 
 
 def joint_figure(cells: list[Cell], look: Look) -> Figure:
-    """Utility over leak: a panel an attack, a point a defense; the optimum leaks nothing and costs nothing."""
+    """mIoU over AUC: a panel for each attack, a point for each defense, and the optimum without leak and cost."""
     attacks = attacks_of(cells)
     drawn = figure(0.8 + 2.8 * len(attacks), 4.4)
     axes = drawn.subplots(1, len(attacks), squeeze=False, sharex=True, sharey=True)[0]
@@ -65,7 +66,7 @@ def joint_figure(cells: list[Cell], look: Look) -> Figure:
 
 
 def optimum(ax: Axes, cells: list[Cell]) -> None:
-    """The star: no leak and the undefended quality, which one of `cells` must hold for it to be drawn."""
+    """Draw the star at AUC 0.5 and the undefended mIoU, if one of `cells` is undefended."""
     undefended = [cell for cell in cells if cell.defense == UNDEFENDED]
     for cell in undefended[:1]:
         best = 100 * cell.mean("miou_nonmembers")
@@ -84,7 +85,7 @@ def _interval(ax: Axes, place: int, cell: Cell, *, look: Look) -> None:
 
 
 def _points(ax: Axes, cells: list[Cell], look: Look) -> None:
-    """The kinds of attacker on one defense, joined: they share the defense's mIoU."""
+    """Draws both kinds of attacker on one defense. They share the defense's mIoU."""
     colour = look.colours[cells[0].defense]
     for cell in cells:
         auc, miou = cell.auc, cell.estimate("miou", "nonmembers")
@@ -97,17 +98,17 @@ def _points(ax: Axes, cells: list[Cell], look: Look) -> None:
 
 
 def _head(ax: Axes, name: str) -> None:
-    """A panel's name; what an attack sees on a second line."""
+    """Writes a panel's name, with what the attack sees on a second line."""
     ax.set_title(name.replace(" (", "\n("), fontweight="bold")
 
 
 def _left(cells: list[Cell]) -> float:
-    """Where the AUC axis starts: with room to the left of chance, so that 0.5 is seen as a value like others."""
+    """Where the axis of AUC starts: left of 0.5, so that chance is not at the edge."""
     return min(LEFT, *(cell.auc.low - 0.02 for cell in cells))
 
 
 def _face(cell: Cell, colour: str) -> str:
-    """Filled: as strong as the attacker gets. The undefended model leaves nothing to adapt to."""
+    """The face colour of a mark: filled if the attacker adapts, and for the undefended model."""
     return colour if cell.adaptive or cell.defense == UNDEFENDED else "white"
 
 
@@ -118,7 +119,7 @@ def _chance(ax: Axes) -> None:
 
 
 def _attackers(drawn: Figure, cells: list[Cell], place: Place) -> None:
-    """The key to filled and hollow, where both are drawn."""
+    """Draws the key to filled and hollow marks, if both occur."""
     if not any(cell.adaptive for cell in cells):
         return
     kinds = [("trained against the defense", INK), ("ignores the defense", "white")]

@@ -1,4 +1,4 @@
-"""An audit as Markdown with figures as files: the sections of one victim, and the list of a report's victims."""
+"""An audit as Markdown with figures as files, and the list of a report's victims."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,10 @@ Results = Sequence[Result]
 
 @dataclass(frozen=True)
 class Shadow:
-    """What one shadow showed of a victim. `compared`: tables that weigh its attacks and defenses."""
+    """The section on the attacks through one shadow. compared: the tables that compare its attacks and defenses.
+
+    every: the table of all attacks. screen: whether the victim was attacked without a shadow.
+    """
 
     name: str
     about: str
@@ -39,13 +42,13 @@ class Shadow:
 
     @property
     def heading(self) -> str:
-        """How the victim was attacked."""
-        return "looked at alone" if self.screen else f"attacked through {self.name}"
+        """The heading's words on how the victim was attacked."""
+        return "attacked without a shadow" if self.screen else f"attacked through {self.name}"
 
 
 @dataclass(frozen=True)
 class Victim:
-    """The section of one victim. `own`: figures of the model itself."""
+    """The content of one victim's README. leak: the verdict. own: figures of the model itself. sheets: of scenes."""
 
     name: str
     leak: str
@@ -57,7 +60,7 @@ class Victim:
 
     @property
     def figures(self) -> list[Figure]:
-        """All figures of the section."""
+        """All figures of the README."""
         through = [figure for shadow in self.shadows for figure in shadow.figures]
         return [*self.own, *through, *self.sheets]
 
@@ -70,7 +73,11 @@ def write_audit(
     scores: Sequence[dict[str, Any]] = (),
     digest: str = "",
 ) -> list[Path]:
-    """The figures and README.md of one victim in its folder. Where no sheet is given, an earlier figure stays."""
+    """Write the figures and README.md of one victim into its folder; the files written.
+
+    sheets: inputs of figures of scenes. If one is missing, the figure of an earlier report stays. scores: of
+    generators. digest: of all inputs.
+    """
     shared = look(defenses_of(cells(enriched(once(results)))))
     victim = _victim(folder, results, sheets=sheets or Sheets(), scores=scores, shared=shared)
     content = {"victim": victim, "glossary": glossary(enriched(once(results)))}
@@ -79,7 +86,7 @@ def write_audit(
 
 
 def write_list(reports: Path, results: Results, others: Mapping[str, Results]) -> Path:
-    """README.md of a report: a line a victim, and one for each victim of the reports in folders below."""
+    """Write README.md of a report: a line for each of its victims, and for each victim of the reports below it."""
     mine = glance(enriched(once(results))) if results else None
     content = {"glance": mine, "more": more(others) if others else None}
     return put(reports / README, page("list.md.j2", content))
@@ -113,7 +120,7 @@ def _victim(
 
 
 def _tables(rows: Sequence[Row], results: Sequence[Result], scores: Sequence[dict[str, Any]]) -> list[Table]:
-    """The tables of a victim, whichever shadow it is attacked through."""
+    """The tables of a victim over all its shadows."""
     through = [row for row in rows if row["adversary"] != "screen"]
     controls = tables.shadows(cells(through)) if through else None
     made = generators.generator_table(scores) if scores else None

@@ -1,4 +1,4 @@
-"""Pages and texts from their templates: escaped, self-contained, and with a stamp of what they were drawn from."""
+"""Pages and texts from their templates: escaped, self-contained, and with a stamp of their inputs."""
 
 import hashlib
 import json
@@ -19,14 +19,14 @@ from mia_seg.store import replace, writing
 from mia_seg.texts import printable
 
 HERE = Path(__file__).parent
-# What begins or ends markup, but for brackets and underscores where they do not.
+# Characters that begin or end Markdown or HTML markup; without brackets and underscores in harmless places.
 MARKUP = re.compile(r"[\\`*$~]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)|#$|](?=\()")
 STAMP = re.compile(r"\n<!-- drawn from ([0-9a-f]{64}), ([0-9a-f]{64}) -->\n\Z")
 WORD = re.compile(rf"\b({'|'.join(word for word in TERMS if word.isalpha())})\b|95%")
 
 
 def page(template: str, content: dict[str, Any]) -> str:
-    """The text of a page."""
+    """The text of a page, from a template in this folder and its values."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -38,12 +38,12 @@ def page(template: str, content: dict[str, Any]) -> str:
     environment.filters |= {"cell": markdown_cell, "plain": markdown, "abbreviated": abbreviated, "json": json.dumps}
     numbers = count()
     shared = {"css": _own("page.css"), "js": _own("page.js"), "version": __version__, "unique": lambda: next(numbers)}
-    # Loops and macros leave runs of empty lines.
+    # Loops and macros leave runs of empty lines, which are reduced to one.
     return re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(shared | content)).lstrip()
 
 
 def put(path: Path, text: str, digest: str = "") -> Path:
-    """Write a text, with a stamp where there is a digest; a file that holds the same is left as it is."""
+    """Write a text, with a stamp if there is a digest; its path. A file with the same bytes is not touched."""
     content = text + (f"\n<!-- drawn from {_made(digest, path)}, {_hash([text.encode()])} -->\n" if digest else "")
     with writing(path):
         if not path.is_file() or path.read_bytes() != content.encode():
@@ -53,20 +53,20 @@ def put(path: Path, text: str, digest: str = "") -> Path:
 
 
 def fresh(path: Path, digest: str) -> bool:
-    """Whether a page was drawn from these inputs and nobody changed it since."""
+    """Whether a page was made from inputs of this digest by the present code, and has not been edited since."""
     text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
     stamp = STAMP.search(text)
     return bool(stamp and stamp[1] == _made(digest, path) and stamp[2] == _hash([text[: stamp.start()].encode()]))
 
 
 def digest_of(files: Iterable[Path], *facts: object) -> str:
-    """64 hex digits that stand for the content of files and for facts."""
+    """64 hex digits, the hash of the files' names and content and of further facts."""
     parts = [part for path in files for part in (path.name.encode(), path.read_bytes())]
     return _hash([*parts, repr(facts).encode()])
 
 
 def abbreviated(text: str, link: bool = False) -> Markup:
-    """Text in which the words of the glossary say what they mean; `link`: and lead there, which a key reaches."""
+    """A text in which glossary words have their meaning as a tooltip. link: they also link to the glossary."""
     parts, at = [], 0
     for found in WORD.finditer(text):
         parts += [escape(text[at : found.start()]), _term(found[0], link)]
@@ -80,17 +80,17 @@ def _term(word: str, link: bool) -> Markup:
 
 
 def markdown_cell(text: str) -> str:
-    """Text that stays in its cell of a Markdown table."""
+    """A text escaped for a cell of a Markdown table."""
     return markdown(text).replace("|", "\\|")
 
 
 def markdown(text: str) -> str:
-    """Text as Markdown shows it: a name may look like its markup, or like HTML."""
+    """A text escaped for Markdown, since names may look like markup or HTML."""
     return MARKUP.sub(r"\\\g<0>", printable(text))
 
 
 def _made(digest: str, path: Path) -> str:
-    """What a page was made of: its inputs, and the code that draws its kind."""
+    """The hash of a page's inputs and of the code that draws such pages."""
     return _hash([digest.encode(), _code(path.suffix).encode()])
 
 
@@ -103,7 +103,7 @@ def _code(suffix: str) -> str:
 
 @cache
 def _own(name: str) -> Markup:
-    """A style sheet or script of this package, as a page holds it."""
+    """The content of a style sheet or script of this folder, to be put into a page."""
     return Markup((HERE / name).read_text("utf-8"))
 
 

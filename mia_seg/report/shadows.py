@@ -1,4 +1,4 @@
-"""Many shadows: what each attack on a fleet gains with their number, and how far it is above the image loss."""
+"""Attacks with a fleet of shadows: their gain with the number of shadows, and their difference from the image loss."""
 
 from typing import Any
 
@@ -12,41 +12,42 @@ from mia_seg.report.tables import Table, rate
 
 TARGETS = {"0.1": "TPR at FPR 10%", "0.01": "TPR at FPR 1%"}
 READING = (
-    "The same attacks on the undefended model with fewer shadows, with 95% intervals. To the right: how many were "
-    "trained, two at a time on the two halves of the audited scenes. An online attack compares a scene with all of "
-    "them, any other with the half that left it out. A line begins where its attack has shadows enough. Grey: the "
-    "image loss, which needs none, with its 95% band. Dotted: a coin flip. All points are of the same scenes and all "
-    "shadows of a point are among those of the next, so their errors go together."
+    "The same attacks on the undefended model with fewer shadows, with 95% intervals. To the right: the number of "
+    "shadows trained, in pairs on the two halves of the audited scenes. An online attack compares a scene with all "
+    "shadows, any other attack with the half of them that did not train on the scene. A line begins at the fewest "
+    "shadows that its attack can use. Grey: the image loss, which needs no shadow, with its 95% band. Dotted: a coin "
+    "flip. All points are of the same scenes, and each point's shadows are among those of the next, so errors of "
+    "neighbouring points are alike."
 )
 TABLE = (
-    "The attacker trains many shadows, each on a random half of the audited scenes. Shadows says how many a scene is "
-    "compared with, of those trained. Above is what the attack gains over the image loss on the same answers, paired, "
-    "with its own 95% interval. Above 0, the shadows were worth something. Queries are of the victim; a shadow costs a "
-    "training and no query."
+    "The attacker trains many shadows, each on a random half of the audited scenes. “Shadows” is the number that a "
+    "scene is compared with, of those trained. “Above” is the attack's value minus that of the image loss on the same "
+    "answers, with a paired 95% interval. An interval above 0 shows that the shadows helped. Queries are of the "
+    "victim; a shadow costs a training and no query."
 )
-AXIS = "shadows trained (online a scene is compared with all of them, else with the half that left it out)"
+AXIS = "shadows trained (an online attack compares a scene with all, another with the half not trained on it)"
 DODGE = 0.07
 
 
 def fleet(cells: list[Cell]) -> list[Cell]:
-    """Of image-level cells those of attacks on a fleet; none of results from before they were compared."""
+    """The image-level cells of attacks with a fleet; without old results that were not compared with the image loss."""
     return [cell for cell in cells if all(run["above_loss"] for run in cell.runs)]
 
 
 def grown(cells: list[Cell]) -> list[Cell]:
-    """Of image-level cells without a defense those whose scenes were compared with several numbers of shadows."""
+    """The image-level cells without a defense that were measured with several numbers of shadows."""
     return [cell for cell in fleet(cells) if cell.defense == UNDEFENDED and len(curve(cell)) > 1]
 
 
 def curve(cell: Cell) -> dict[int, list[dict[str, Any]]]:
-    """By how many shadows were trained, what was measured with them, one a run; numbers that every run has."""
+    """By the number of shadows trained, the metrics of each run; only numbers that every run has."""
     by_run = [{point["trained"]: point for point in run["by_shadows"]} for run in cell.runs]
     shared = set(by_run[0]).intersection(*by_run)
     return {trained: [points[trained] for points in by_run] for trained in sorted(shared)}
 
 
 def shadows_figure(found: list[Cell]) -> Figure:
-    """AUC and TPRs over the number of shadows: a line an attack."""
+    """AUC and TPRs over the number of shadows, with a line for each attack."""
     drawn = figure(9, 3.9)
     axes = drawn.subplots(1, 1 + len(TARGETS), sharex=True)
     for ax, (target, title) in zip(axes, {"": "AUC", **TARGETS}.items(), strict=True):
@@ -66,7 +67,7 @@ def shadows_figure(found: list[Cell]) -> Figure:
 
 
 def shadows_table(found: list[Cell]) -> Table:
-    """A line for each attack on a fleet."""
+    """The table of attacks with a fleet, with a line for each cell."""
     columns = [
         "Attack", "Defense", "Attacker", "Shadows", "AUC [95%]", *(f"{title} [95%]" for title in TARGETS.values()),
         "AUC above the image loss", *(f"{title}, above" for title in TARGETS.values()), "Queries", "Seeds",
@@ -93,14 +94,14 @@ def _row(cell: Cell) -> list[str]:
 
 
 def _name(cell: Cell) -> str:
-    """The attack with its mode, also where that is its default."""
+    """The attack's name with its mode, even if that is its default."""
     mode = cell.runs[0]["mode"]
     kinds = [cell.representation] if cell.representation else []
     return attack_name(cell.attack, ",".join(kinds if cell.representation.startswith(mode) else [mode, *kinds]))
 
 
 def _most(cell: Cell) -> str:
-    """'8 of 16': compared with and trained; attacks without shadows have them for their threshold alone."""
+    """'8 of 16': the shadows that a scene is compared with, and those trained; 'none' for attacks without shadows."""
     points = curve(cell)
     return f"{points[max(points)][0]['compared']} of {max(points)}" if points else "none"
 
@@ -112,14 +113,14 @@ def _signed(difference: Estimate | None) -> str:
 
 
 def _measure(measured: list[dict[str, Any]], target: str) -> Estimate | None:
-    """The TPR at the target over runs, or the AUC where there is none."""
+    """The TPR at the target over runs, or the AUC if the target is ''."""
     if target:
         return over_runs([one["tpr_at_fpr"][target] for one in measured], "tpr")
     return over_runs([{"value": one["auc"], "low": one["auc_low"], "high": one["auc_high"]} for one in measured])
 
 
 def _line(ax: Axes, cell: Cell, target: str, *, place: int, count: int) -> None:
-    """Intervals stand beside each other where points would."""
+    """Draws one attack. Attacks are shifted sideways so that their intervals do not overlap."""
     colour = sns.color_palette("colorblind").as_hex()[HUES[place % len(HUES)]]
     points = {trained: _measure(measured, target) for trained, measured in curve(cell).items()}
     shown = [(t * 2 ** (DODGE * (place - (count - 1) / 2)), one) for t, one in points.items() if one]
@@ -131,7 +132,7 @@ def _line(ax: Axes, cell: Cell, target: str, *, place: int, count: int) -> None:
 
 
 def _loss(ax: Axes, cell: Cell, target: str) -> None:
-    """The image loss on the same answers: the same for all attacks of one shadow, whose seeds may differ."""
+    """Draws the image loss on the same answers, which all attacks through one shadow share."""
     if one := _measure([run["image_loss"] for run in cell.runs], target):
         ax.axhspan(one.low, one.high, color="#ececec", zorder=0)
         ax.axhline(one.value, color=INK, linewidth=1, linestyle=(0, (4, 2)), label="image loss")

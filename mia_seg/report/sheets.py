@@ -1,7 +1,8 @@
-"""Inputs of figures of scenes, from the store.
+"""The inputs of figures of scenes, from the answers and attackers in the store.
 
-Where an attacker that was trained on undefended answers looks under each defense (thesis figure 7.9); where the victim
-has less loss than a fleet's shadows that were not trained on the scene; what it predicts behind each defense (7.10).
+There are three figures: the maps of an attacker that was trained on undefended answers, behind each defense (thesis
+figure 7.9); the victim's loss beside that of shadows that were not trained on the scene; and the victim's predictions
+behind each defense (figure 7.10).
 """
 
 import io
@@ -39,16 +40,16 @@ from mia_seg.store.memo import Memo
 from mia_seg.texts import printable
 
 SCENES = 3
-EACH = 2  # scenes of either side on the sheets of losses and predictions
-DELETED = 10  # and in the deletion test
+EACH = 2  # scenes on each side in the figures of losses and of predictions
+DELETED = 10  # scenes on each side in the deletion test
 UNDEFENDED = "none"
-SMALL, WIDTH = 12, 128  # thumbnails of a victim, and their pixels
+SMALL, WIDTH = 12, 128  # the number of a victim's thumbnails, and their width in pixels
 
 
 def sheets(
     results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool = False
 ) -> dict[str, Sheets]:
-    """The inputs of figures of every victim, from the store; predictions only with `thumbnails`."""
+    """The inputs of each victim's figures of scenes, by victim; those of predictions only with `thumbnails`."""
     at = store, data_root
     maps, losses = attacker_sheets(results, *at), loss_sheets(results, *at)
     predicted = segmentation_sheets(results, *at) if thumbnails else {}
@@ -62,7 +63,10 @@ def sheets(
 def attacker_sheets(
     results: Sequence[Result], store: Store, data_root: Path | None
 ) -> dict[str, tuple[CamSheet, DeletionSheet]]:
-    """By victim, the attacker's maps and their test. If the store lacks something, a line says so, old figures stay."""
+    """By victim, the inputs of the attacker's maps and of the deletion test.
+
+    Victims are left out, with a line on the screen, if the store or the images are incomplete. Their old figures stay.
+    """
     sheets = {}
     for victim in sorted({r.victim for r in results}):
         shown = _shown([r for r in results if r.victim == victim])
@@ -73,7 +77,7 @@ def attacker_sheets(
 
 
 def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, LossSheet]:
-    """A sheet a victim, from the answers in the store; with the shadows' losses where those of a fleet are there."""
+    """By victim, the input of the figure of losses; with the shadows' losses if the store has a fleet's answers."""
     sheets = {}
     for victim in sorted({r.victim for r in results}):
         asked = _undefended([r for r in results if r.victim == victim])
@@ -85,7 +89,7 @@ def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None)
 def segmentation_sheets(
     results: Sequence[Result], store: Store, data_root: Path | None
 ) -> dict[str, SegmentationSheet]:
-    """A sheet a victim, from its answers behind every defense that the store has."""
+    """By victim, the input of the figure of predictions, from its answers behind each defense."""
     sheets = {}
     for victim in sorted({r.victim for r in results}):
         asked = _once_a_defense([r for r in results if r.victim == victim])
@@ -96,7 +100,10 @@ def segmentation_sheets(
 
 
 def thumbnails(results: Sequence[Result], data_root: Path | None) -> dict[str, dict[str, str]]:
-    """By victim and id, the most exposed scenes as small photographs in data URIs; a line where images are not here."""
+    """By victim and id, the most exposed scenes as small JPEGs in data URIs.
+
+    Victims are left out, with a line on the screen, if their images are not on this machine or no scene is exposed.
+    """
     found = {}
     for victim in sorted({r.victim for r in results}):
         best = verdict(enriched(once([r for r in results if r.victim == victim]))).best
@@ -117,14 +124,14 @@ def _small(image_HWC: np.ndarray) -> str:
 
 
 def _shown(results: Sequence[Result]) -> list[Result]:
-    """The results of the first seed and shadow by the patch attack that sees posteriors and ignores defenses."""
+    """The results by the patch attack that sees posteriors and labels and ignores defenses, of one seed and shadow."""
     patch = [r for r in results if (r.attack, r.representation, r.adaptive) == ("patch_resnet50", "concat", False)]
     first = min(((r.seed, r.choose != "confidence", r.shadow) for r in patch), default=None)
     return [r for r in patch if (r.seed, r.choose != "confidence", r.shadow) == first]
 
 
 def _undefended(results: Sequence[Result]) -> list[Result]:
-    """The results on one seed's undefended model by image loss or through a fleet; of one shadow, a fleet's first."""
+    """The results on one seed's undefended model through one shadow: with a fleet, or by the image loss."""
     asked = [
         r
         for r in results
@@ -136,9 +143,10 @@ def _undefended(results: Sequence[Result]) -> list[Result]:
 
 
 def _once_a_defense(results: Sequence[Result]) -> list[Result]:
-    """For each defense that the first seed met, one result whose answers are the defense's.
+    """For each defense in the first seed, one result whose answers are those of the defense itself.
 
-    An attacker who adapts may have undone it; one who asks often sees an average.
+    Results of adaptive attackers are left out, because such an attacker may undo the defense. Results with the fewest
+    queries a scene are preferred, because answers to several queries are averaged.
     """
     seed = min((r.seed for r in results), default=0)
     order = sorted((r for r in results if r.seed == seed and not r.adaptive), key=lambda r: (r.repeats, r.shadow))
@@ -146,7 +154,7 @@ def _once_a_defense(results: Sequence[Result]) -> list[Result]:
 
 
 def _folders(result: Result, store: Store) -> tuple[Path, Path]:
-    """The attacker's folder and the victim's answers'."""
+    """The folders of the attacker and of the victim's answers in the store."""
     attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}"), Path("missing"))
     return attacker, _answers(result, store)
 
@@ -156,7 +164,7 @@ def _answers(result: Result, store: Store) -> Path:
 
 
 def _whole(what: str, victim: str, folders: list[Path], *, data_root: Path | None) -> bool:
-    """Whether all that a sheet is made of is here; if not, a line says so."""
+    """Whether all inputs of a figure are on this machine; if not, a line on the screen says so."""
     whole = all(folder.is_dir() for folder in folders) and _at_hand(victim, data_root)
     if not whole:
         shown = escape(printable(victim))
@@ -174,7 +182,7 @@ def _at_hand(victim: str, data_root: Path | None) -> bool:
 
 
 def _as_attacked(seen: Answers, result: Result) -> Answers:
-    """Adversary A2 was trained on the classes of both sides alone."""
+    """The answers as the attacker sees them: adversary A2 uses only the classes that both sides have."""
     if result.adversary == "A1":
         return seen
     names = recipes.load_victim(result.victim).dataset().classes()
@@ -199,7 +207,7 @@ def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> Cam
 
 
 def _at_work(result: Result, ids: list[str], store: Store) -> tuple[PatchAttacker, Answers]:
-    """The attacker of a result, and what it sees of some scenes."""
+    """The attacker of a result, and the answers to some scenes as it sees them."""
     folder, asked = _folders(result, store)
     with reading(folder):
         attacker = PatchResNet50(**result.settings).load(folder, Fabric(accelerator="cpu", devices=1))
@@ -208,7 +216,10 @@ def _at_work(result: Result, ids: list[str], store: Store) -> tuple[PatchAttacke
 
 
 def _deletion_sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> DeletionSheet:
-    """Of the attacker on the first of some results, the undefended if there is one; once measured it is kept."""
+    """The input of the deletion test, for the attacker on the undefended model, or else on the weakest defense.
+
+    The store keeps what was measured.
+    """
     result = min(shown, key=lambda r: by_strength(r.defense))
     ids, parts, _ = _of_either_side(result, store, data_root, each=DELETED)
     key = f"{result.digests.attacker} {result.digests.victim_answers} {result.seed} {deletion.VERSION}"
@@ -219,7 +230,7 @@ def _deletion_sheet(shown: Sequence[Result], store: Store, data_root: Path | Non
 
 
 def _deleted(result: Result, ids: list[str], store: Store) -> list[list[list[float]]]:
-    """For a random patch of each scene, what deleting its cells changes."""
+    """The changes of the score by deletion for a random patch of each scene, [scenes, orders, shares]."""
     attacker, seen = _at_work(result, ids, store)
     draw = np.random.default_rng(result.seed)
     patches = [seen.cut(row, *drawn(shape, attacker.settings.patch, draw)) for row, shape in enumerate(seen.shapes)]
@@ -267,7 +278,7 @@ def _segmentation_sheet(asked: Sequence[Result], store: Store, data_root: Path |
 
 
 def _quality(confusion_KK: np.ndarray) -> tuple[float, float] | None:
-    """Pixel accuracy and mIoU; None without a labelled pixel."""
+    """The pixel accuracy and the mIoU of a scene; None without a labelled pixel."""
     if not confusion_KK.any():
         return None
     found = utility(confusion_KK)
@@ -277,7 +288,10 @@ def _quality(confusion_KK: np.ndarray) -> tuple[float, float] | None:
 def _of_either_side(
     result: Result, store: Store, data_root: Path | None, *, each: int
 ) -> tuple[list[str], Partition, Dataset]:
-    """A few members and as many non-members, drawn by the seed; the parts of all that were scored; their data set."""
+    """The ids of `each` members and as many non-members, drawn by the seed.
+
+    Also the partition of all scored scenes, and their data set.
+    """
     scored = answers.load(_answers(result, store)).ids  # scenes without a label have no answer
     dataset, parts = recipes.load_victim(result.victim).cut(data_root, result.seed)
     parts, draw = parts.only(scored), np.random.default_rng(result.seed)
@@ -286,14 +300,17 @@ def _of_either_side(
 
 
 def _losses(folder: Path, ids: list[str]) -> list[np.ndarray]:
-    """Maps of -log p of the label [h, w], 0 where ignored."""
+    """Maps [h, w] of the loss, -log p of the label; 0 where ignored."""
     with reading(folder):
         seen = answers.load(folder).take(ids)
     return [-np.log(FLOOR) * represent(answer, "loss")[0].numpy() for answer in seen]
 
 
 def _outside(asked: Sequence[Result], ids: list[str], store: Store) -> list[np.ndarray] | None:
-    """Of each scene the mean map over the fleet's shadows that left it out; None where the store lacks a fleet."""
+    """For each scene, the mean loss map over the fleet's shadows that were not trained on it.
+
+    None if the store lacks a fleet with all its answers.
+    """
     for result in asked:
         attacker = next(store.root.glob(f"attackers/[!.]*-{result.digests.attacker}/{READINGS}"), None)
         if attacker is None:
@@ -311,7 +328,7 @@ def _outside(asked: Sequence[Result], ids: list[str], store: Store) -> list[np.n
 
 
 def _answers_of_fleet(attacker: Path, store: Store) -> list[Path] | None:
-    """Where each shadow's answers to the audited scenes lie, in the fleet's order; None where one is lacking."""
+    """The folders of the shadows' answers to the audited scenes, in the fleet's order; None if one is missing."""
     with reading(attacker):
         made = json.loads((attacker / MADE).read_text(encoding="utf-8"))
         digests = [seen["audited"] for seen in made["inputs"]["seen"]]

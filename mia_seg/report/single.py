@@ -1,4 +1,4 @@
-"""One figure of some results by itself, for a notebook."""
+"""A single figure of some results, for a notebook."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ FIGURES: dict[str, Callable[[list[Cell], Look], Figure]] = {
 
 
 def drawn(name: str, results: Sequence[Result]) -> Figure:
-    """The figure `name` of whole images. Raises MiaSegError for a name that is none."""
+    """The figure `name` of whole images. Raises MiaSegError for an unknown name."""
     if name not in FIGURES:
         raise MiaSegError(f"No figure is called '{name}'. There are: {', '.join(FIGURES)}.")
     found = cells(enriched(once(results)))

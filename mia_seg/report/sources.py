@@ -5,19 +5,19 @@ from mia_seg.report.tables import Table
 
 LABELS, CONFIDENCES = "argmax", "image_confidence"
 READING = (
-    "Everything is the undefended answer. Labels alone are the predicted labels without confidences (argmax, attacker "
-    "adapts). Confidences alone are the mean largest posterior, without any label. The first two rows hold the "
-    "strongest of several attacks, which flatters them beside the third, a single attack."
+    "“Everything” is the undefended answer. “Labels alone” are the predicted labels without confidences (argmax, the "
+    "attacker adapts). “Confidences alone” are the mean largest posterior, without any label. The first two rows hold "
+    "the strongest of several attacks, and the third a single one, so the first two look stronger by choice."
 )
 SAYS = {
     "leaks": "give members away",
-    "inverted": "rank members below others, which gives them away backwards",
+    "inverted": "rank members below non-members, which gives them away too",
     "not shown": "were not shown to give members away",
 }
 
 
 def sources(cells: list[Cell]) -> dict[str, Cell]:
-    """What an attacker sees -> the strongest attack that sees it; empty unless all three were measured.
+    """The strongest attack for each thing that an attacker may see; empty unless all three were measured.
 
     cells: image-level cells of one shadow.
     """
@@ -45,16 +45,16 @@ def source_table(found: dict[str, Cell]) -> Table:
 
 
 def source_sentence(found: dict[str, Cell]) -> str:
-    """What the three intervals say together."""
+    """The three intervals in a sentence or two."""
     everything, labels, confidences = (cell.auc for cell in found.values())
     alone = (
         f"Predicted labels alone (AUC {labels}) {SAYS[labels.verdict]}; "
         f"confidences alone (AUC {confidences}) {SAYS[confidences.verdict]}"
     )
     if labels.overlaps(everything):
-        return f"{alone}. Everything reaches {everything}: what hiding the confidences takes from that does not show."
+        return f"{alone}. Everything reaches {everything}: no effect of hiding the confidences is shown."
     less = "less" if everything.above(labels) else "more"
-    return f"{alone}. Everything reaches {everything}: labels alone say {less}."
+    return f"{alone}. Everything reaches {everything}: labels alone leak {less}."
 
 
 def _attack(cell: Cell) -> list[str]:

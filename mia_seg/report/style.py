@@ -1,4 +1,4 @@
-"""How figures look: one colour and marker a defense in all of them, and files that are small and always the same."""
+"""The look of figures: one colour and marker for each defense in all figures, and small, reproducible files."""
 
 import io
 import re
@@ -23,7 +23,7 @@ DPI = 110
 LARGEST_PNG = 150_000
 FONT = "DejaVu Sans"
 INK, GREY = "#222222", "#8a8a8a"
-# Hues of seaborn's colour-blind palette, those that print well first; one a family of defenses.
+# Hues of seaborn's colour-blind palette, one for each family of defenses; those that print well come first.
 HUES = (1, 0, 2, 4, 3, 5, 9, 8)
 MARKERS = "sD^vPX<>p*h"
 PALEST = 0.5
@@ -36,14 +36,14 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and marker by defense."""
+    """The colour and the marker of each defense."""
 
     colours: dict[str, str]
     markers: dict[str, str]
 
 
 def look(defenses: Iterable[str]) -> Look:
-    """One hue for each defense, paler for weaker settings; markers distinguish them without colour."""
+    """The look of some defenses: one hue for each family, paler for weaker settings, and a marker for each defense."""
     ordered = sorted({UNDEFENDED, *defenses}, key=by_strength)
     families = list(dict.fromkeys(name.partition(":")[0] for name in ordered[1:]))
     palette = sns.color_palette("colorblind").as_hex()
@@ -58,13 +58,13 @@ def look(defenses: Iterable[str]) -> Look:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Everything is drawn inside this, so that nothing of the caller's settings reaches a figure, nor the reverse."""
+    """The settings inside which all figures are drawn. The caller's own settings neither affect figures nor change."""
     with mpl.rc_context(sns.axes_style("ticks") | SETTINGS):
         yield
 
 
 def named(name: str, longest: int) -> str:
-    r"""A name as a figure writes it: what the font cannot draw as its escape ('\\u8857'), of a long one the end."""
+    r"""A name for a figure. Characters that the font lacks become escapes ('\\u8857'); long names keep their end."""
     text = "".join(c if ord(c) in _glyphs() else ascii(c).strip("'") for c in printable(name))
     return text if len(text) <= longest else f"…{text[-longest:]}"
 
@@ -75,12 +75,12 @@ def _glyphs() -> Set[int]:
 
 
 def figure(width: float, height: float) -> Figure:
-    """A figure in inches, without pyplot: no window, no global state."""
+    """An empty figure of a size in inches, made without pyplot and thus without windows or global state."""
     return Figure(figsize=(width, height), dpi=DPI)
 
 
 def settle(drawn: Figure) -> Figure:
-    """Lay out once: every format, size and try of a figure would do it again."""
+    """Lay the figure out once. Otherwise each format, size and attempt to save it would repeat the layout."""
     engine = drawn.get_layout_engine()
     assert engine is not None
     engine.execute(drawn)
@@ -89,7 +89,7 @@ def settle(drawn: Figure) -> Figure:
 
 
 def png(drawn: Figure) -> bytes:
-    """A palette PNG of at most 150 kB, if need be with fewer dots."""
+    """The figure as a palette PNG. The resolution is lowered until the file has at most 150 kB."""
     for dpi in (DPI, 95, 80, 70, 60):
         content = _png(drawn, dpi)
         if len(content) <= LARGEST_PNG:
@@ -98,7 +98,7 @@ def png(drawn: Figure) -> bytes:
 
 
 def svg(drawn: Figure) -> bytes:
-    """The figure as SVG without a date, coordinates in tenths of a point: a third of the size, and nobody sees it."""
+    """The figure as SVG without a date. Coordinates in tenths of a point, which nobody sees, save two thirds of it."""
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = "\n".join(line.strip() for line in buffer.getvalue().decode().splitlines())
@@ -107,7 +107,7 @@ def svg(drawn: Figure) -> bytes:
 
 
 def legend(drawn: Figure, cells: Iterable[Cell], look_: Look, *, markers: bool) -> None:
-    """One legend for all panels, above them: a colour a defense."""
+    """Draw one legend above all panels, with the colour of each defense."""
     names = sorted({cell.defense for cell in cells}, key=by_strength)
     handles = [
         Line2D(
@@ -128,18 +128,18 @@ def _paler(hue: str, place: int, count: int) -> str:
 def _png(drawn: Figure, dpi: int) -> bytes:
     raw, small = io.BytesIO(), io.BytesIO()
     drawn.savefig(raw, format="png", dpi=dpi, facecolor="white")
-    # Coverage, not frequency: thin lines are few of the pixels, and their colours must stay apart.
+    # Colours are chosen by coverage of the colour space and not by frequency: thin lines have few pixels.
     image = Image.open(raw).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, 2, dither=Image.Dither.NONE)
     image.save(small, format="png", optimize=True)
     return small.getvalue()
 
 
 def _shorter(path: str) -> str:
-    """A polyline as its steps, in tenths; other paths (markers, ticks) are short as they are."""
+    """A polyline as relative steps in tenths of a point. Other paths (markers, ticks) are short already."""
     if not re.fullmatch(r"M [^A-Za-z]+(L [^A-Za-z]+)+z?\s*", path):
         return " ".join(path.split())
     points = np.array(re.findall(r"-?\d+(?:\.\d+)?", path), float).reshape(-1, 2)
-    # Steps between rounded points, not rounded steps: those would drift.
+    # Points are rounded before steps are taken, because rounded steps would add up their errors.
     x, y = np.diff((points * 10).round(), axis=0, prepend=0).T / 10
     steps = " ".join(f"{a:g} {b:g}" for a, b in zip(x, y, strict=True))
     return f"m{steps}" + ("z" if path.rstrip().endswith("z") else "")

@@ -1,4 +1,4 @@
-"""Drawings as SVG that a page holds: marks, intervals and axes, coloured by the page's own style sheet."""
+"""Parts of SVG drawings inside a page: marks, intervals and axes. The page's style sheet colours them."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -18,32 +18,32 @@ HUES = 6  # classes h1 to h6 of the style sheet; h0 is the ink
 
 
 def tag(name: str, *inside: str, **attributes: object) -> Markup:
-    """An element; 'stroke_width' is the attribute stroke-width, 'class_' is class. Text inside is escaped."""
+    """An SVG element. 'stroke_width' stands for the attribute stroke-width, 'class_' for class. Text is escaped."""
     told = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(_short(v))}"' for key, v in attributes.items())
     body = Markup("").join(inside)
     return Markup(f"<{name}{told}>{body}</{name}>" if inside else f"<{name}{told}/>")
 
 
 def shape(place: int, x: object, y: object, *, filled: bool = True) -> Markup:
-    """The mark of a defense by its place among the defenses; hollow where the attacker ignores it."""
+    """The mark of a defense, by its place among the defenses; hollow if the attacker ignores the defense."""
     path = tag("path", d=list(SHAPES.values())[place % len(SHAPES)], class_="mark" if filled else "mark hollow")
     return tag("svg", path, x=x, y=y, overflow="visible")
 
 
 def swatch(place: int, *, mark: bool = False) -> Markup:
-    """The line or the mark of a legend."""
+    """The line, or the mark, of an entry in a legend."""
     drawn = shape(place, 17, 6) if mark else line(0, 6, 34, 6, f"d{place}")
     return tag("svg", drawn, class_=f"swatch {hue(place)}", aria_hidden="true")
 
 
 def hue(place: int) -> str:
-    """The class of a colour."""
+    """The style sheet's class of a colour; place 0 is the ink."""
     return f"h{1 + (place - 1) % HUES}" if place else "h0"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """From values to pixels."""
+    """An axis that maps values from `low` to `high` to pixels from `start` to `end`."""
 
     low: float
     high: float
@@ -61,7 +61,7 @@ class Axis:
 
 
 def axes(x: Axis, y: Axis, ticks: tuple[Sequence[float], Sequence[float]], *, names: tuple[str, str]) -> Markup:
-    """Two axes with their ticks and names; `ticks` and `names`: of x, of y."""
+    """Two axes with their ticks and names. ticks, names: those of x, then those of y."""
     parts = [_line(x(t), y.start, x(t), y.end, "grid") for t in ticks[0]]
     parts += [_line(x.start, y(t), x.end, y(t), "grid") for t in ticks[1]]
     parts += [tag("text", f"{t:g}", x=x(t), y=y.start + 16, text_anchor="middle") for t in ticks[0]]
@@ -84,7 +84,7 @@ def line(x1: object, y1: object, x2: object, y2: object, class_: str) -> Markup:
 
 
 def picture(width: int, height: int, *inside: Markup, label: str, role: str = "img") -> Markup:
-    """A picture whose text alternative is `label`; role: 'group' where it holds links."""
+    """An SVG picture. label: its text alternative. role: 'img', or 'group' if the picture has links."""
     return tag("svg", *inside, viewBox=f"0 0 {width} {height}", class_="chart", role=role, aria_label=label)
 
 

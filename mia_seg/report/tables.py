@@ -1,4 +1,4 @@
-"""The tables of a report, as text: what a page and a README show alike."""
+"""The tables of a report, as text. The page and the README show the same ones."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from mia_seg.report.cells import (
 K = TypeVar("K")
 METRICS = {"pix_acc": "PixAcc", "cls_acc": "ClsAcc", "miou": "mIoU", "fwiou": "fwIoU"}
 SIDES = {"members": "members", "nonmembers": "non-members"}
-STEPS = {"image": "photograph by photograph", "group": "group by group", "patch": "patch by patch"}
+STEPS = {"image": "image by image", "group": "group by group", "patch": "patch by patch"}
 GROUPS = (
     "A group is what the split drew as one piece: a run of a drive's frames, a drive, a city. Its score is the mean of "
     "its images' scores. Its threshold is the one for images. "
@@ -32,10 +32,10 @@ OVER_SEEDS = (
 
 @dataclass(frozen=True)
 class Table:
-    """`reading`: how to read it. The first `texts` columns are words, the others numbers.
+    """A table of a report. reading: how to read it. The first `texts` columns are words, the others numbers.
 
-    pages: for each row the folder of the report that its first word leads to, '' for none; empty where none does.
-    anchors: for each row where the page tells what it came from; empty where no row is of one cell.
+    pages: for each row the folder of the report that its first cell links to, '' for none; empty if no row has a link.
+    anchors: for each row the place on the page that lists its sources; empty if rows do not belong to single cells.
     """
 
     title: str
@@ -48,13 +48,13 @@ class Table:
 
 
 def utilities(rows: Sequence[Row]) -> list[Table]:
-    """The table of utility; none where no scene has labels."""
+    """The table of utility; empty if no scene has labels."""
     labelled = [row for row in rows if row["miou_members"] is not None]
     return [utility(labelled)] if labelled else []
 
 
 def utility(rows: list[Row]) -> Table:
-    """Table 7.2 of the thesis: what each defense does to the predictions of a victim."""
+    """The quality of a victim's predictions behind each defense (thesis table 7.2)."""
     by_defense = _once(rows, lambda row: row["defense"])
     body = [
         [SIDES[side], defense_name(defense), *_metrics(runs, f"_{side}")]
@@ -64,8 +64,8 @@ def utility(rows: list[Row]) -> Table:
     return Table(
         "What a defense costs",
         "Quality of the predictions in percent. Members are the images that the victim was trained on. A large gap "
-        "between the two sides is overfitting, which feeds the attack. Parentheses run from the lowest to the highest "
-        f"seed. Brackets hold the 95% interval. {OVER_SEEDS}",
+        "between the two sides is overfitting, which helps the attack. Parentheses hold the lowest and the highest "
+        f"seed, brackets the 95% interval. {OVER_SEEDS}",
         ["Split", "Defense", "PixAcc", "ClsAcc", "mIoU", "mIoU 95%", "fwIoU"],
         body,
         texts=2,
@@ -76,13 +76,12 @@ def attacks(found: list[Cell], level: str) -> Table:
     """Every attack on every defense at one level."""
     return Table(
         f"Every attack, {STEPS[level]}",
-        f"{GROUPS if level == 'group' else ''}"
-        "An attacker who adapts trained against the defense. AUC is the chance that a member outranks a non-member. "
-        "The verdict is “not shown” where the interval of AUC includes 0.5. Precision is the share of members among "
-        "the accused, where 80% of the members are found. TPR is the share of members found at that FPR; parentheses "
-        "hold the FPR that was reached. Its interval begins at 0 where non-members are too few to bound the threshold. "
-        f"Balanced accuracy is the share of right answers at {_threshold(found)}. "
-        f"{OVER_SEEDS}",
+        f"{GROUPS if level == 'group' else ''}An attacker who adapts trained against the defense. AUC is the chance "
+        "that a member gets a higher score than a non-member. The verdict is “not shown” if the interval of AUC "
+        "includes 0.5. Precision is the share of members among the accused when 80% of the members are found. TPR is "
+        "the share of members found at that FPR; parentheses hold the FPR that was reached. Its interval begins at 0 "
+        "if non-members are too few to bound the threshold. Balanced accuracy is the share of right answers at "
+        f"{_threshold(found)}. {OVER_SEEDS}",
         [
             "Attack", "Defense", "Attacker", "Verdict", "AUC [95%]", "Precision at recall 80%", "TPR at FPR 10%",
             "TPR at FPR 1%", "Balanced accuracy", "Seeds",
@@ -94,7 +93,7 @@ def attacks(found: list[Cell], level: str) -> Table:
 
 
 def _threshold(found: list[Cell]) -> str:
-    """Which one, as a sentence has it: who looks at a victim alone has no model to choose it on."""
+    """The attacker's threshold in words. An attacker without a shadow has no model of its own to choose it on."""
     alone = {run["adversary"] == "screen" for cell in found for run in cell.runs}
     if alone == {True}:
         return "the threshold that is best on the other half of the scenes"
@@ -103,14 +102,15 @@ def _threshold(found: list[Cell]) -> str:
 
 
 def rare(found: list[Cell]) -> list[Table]:
-    """What an accusation is worth where members are rare, by image; none for results without predictive values."""
+    """The shares of members among the accused if members are rare; empty for results without predictive values."""
     shown = [cell for cell in found if cell.level == "image" and all(run["ppv"] for run in cell.runs)]
     table = Table(
         "What an accusation is worth",
-        f"All rates are at {_threshold(found)}. The shares say how many of the accused are members, where 50%, 10% or "
-        "1% of all images are. An audit asks about as many members as others; an attacker seldom does. Exposed members "
-        "stand out from the model's own non-members; on average at most a tenth of a list is false. “–” stands where "
-        f"scenes come in blocks. {OVER_SEEDS}",
+        f"All rates are at {_threshold(found)}. The columns “50% are members”, “10%” and “1%” hold the share of "
+        "members among the accused, if so many of all images are members. An audit asks about as many members as "
+        "non-members; an attacker seldom does. Exposed members stand out from the model's own non-members. On "
+        "average at most a tenth of a list is false. A dash: scenes come in blocks, so no list can be made. "
+        f"{OVER_SEEDS}",
         [
             "Attack", "Defense", "Attacker", "TPR", "FPR", "50% are members", "10%", "1%", "TPR at FPR 0.1%", "Exposed",
             "Seeds",
@@ -123,15 +123,16 @@ def rare(found: list[Cell]) -> list[Table]:
 
 
 def privacy(found: list[Cell]) -> list[Table]:
-    """What scores say of differential privacy; none where members were not drawn by coins."""
+    """The lower bounds on epsilon and mu; empty if members were not drawn by fair coins."""
     shown = [cell for cell in found if all(run["epsilon_low"] is not None for run in cell.runs)]
     table = Table(
-        "What it says of differential privacy",
-        "Each scene was put in or left out by a fair coin. If the training is epsilon-differentially private (delta "
-        "0), its epsilon is at least the number here, with 95% confidence for each line by itself. The largest of "
-        "several lines has less. Behind a defense, epsilon is that of training and defense together. 0 shows nothing. "
-        "Few scenes cannot show much. Over several seeds it is the lowest. Mu is for a training that adds Gaussian "
-        "noise: with mu-Gaussian privacy no test tells whether a scene was there better than N(0, 1) from N(mu, 1).",
+        "Lower bounds on differential privacy",
+        "A fair coin put each scene into the training or left it out. If the training is epsilon-differentially "
+        "private (delta 0), its epsilon is at least the number here, with 95% confidence for each line by itself. "
+        "The largest of several lines has less confidence. Behind a defense, epsilon is that of training and defense "
+        "together. A bound of 0 shows nothing, and few scenes cannot show much. Over several seeds the lowest bound "
+        "stands here. Mu is for a training that adds Gaussian noise. Under mu-Gaussian privacy no test of a scene's "
+        "membership is better than one that tells N(0, 1) from N(mu, 1).",
         ["Attack", "Defense", "Attacker", "Epsilon at least", "Mu at least", "Scenes", "Seeds"],
         [_private(cell) for cell in shown],
         texts=3,
@@ -141,13 +142,13 @@ def privacy(found: list[Cell]) -> list[Table]:
 
 
 def shadows(found: list[Cell]) -> Table:
-    """How the shadow's members were chosen, and what it changes: undefended, image level."""
+    """The attacks on the undefended model, with how each shadow's members were chosen; of whole images."""
     shown = [cell for cell in found if cell.level == "image" and cell.defense == UNDEFENDED]
     return Table(
         "Controls",
-        "The undefended model, attacked through each shadow. “Labels only” never sees the model and should stay at "
-        "0.5. What it has above that, the split gives away. A shadow with random members costs no query of the victim. "
-        "Where it does as well, the leak does not depend on the attacker's choice.",
+        "Attacks on the undefended model through each shadow. “Labels only” never sees the model and should stay at "
+        "AUC 0.5. Anything above that comes from the split. A shadow that trains on random scenes needs no query of "
+        "the victim. If it does as well as one with chosen scenes, the leak does not depend on that choice.",
         ["Shadow", "Its members", "Attack", "AUC [95%]", "Queries", "Seeds"],
         [_shadow(cell) for cell in shown],
         texts=3,
@@ -156,12 +157,12 @@ def shadows(found: list[Cell]) -> Table:
 
 
 def counts(rows: list[Row]) -> Table:
-    """How much was measured."""
+    """The numbers of scenes, groups and queries behind each shadow and level."""
     kept = _once(rows, lambda row: (row["shadow"], row["level"]))
     return Table(
         "How much was measured",
-        "Members and non-members that have a score, and the independent groups behind them. Intervals count groups: "
-        "several scenes of one drive are one. Queries are the scenes that the victim was asked about.",
+        "Members and non-members with a score, and their independent groups. Intervals count groups: several scenes of "
+        "one drive count as one. Queries are the scenes that the victim was asked about.",
         ["Shadow", "Level", "Members", "Non-members", "Member groups", "Non-member groups", "Queries", "Seeds"],
         [[shadow, level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
         texts=2,
@@ -169,7 +170,7 @@ def counts(rows: list[Row]) -> Table:
 
 
 def shadow_utility(results: Sequence[Result]) -> Table:
-    """The attacker's own model: it should overfit as the victim does, or the attack learns another thing."""
+    """The quality of the shadow's predictions. The attack transfers best if it overfits as the victim does."""
     plain = [r for r in results if r.defense == UNDEFENDED] or results
     flat = [
         {"shadow": r.shadow, "seed": r.seed}
@@ -180,8 +181,8 @@ def shadow_utility(results: Sequence[Result]) -> Table:
     kept = _once(flat, lambda row: row["shadow"])
     return Table(
         "The attacker's own model",
-        "The same measures for the shadow, on its own members and non-members. The attack carries over better where "
-        "its gap resembles the victim's.",
+        "The same measures for the shadow, on its own members and non-members. The attack transfers better if the "
+        "shadow's gap between members and non-members resembles the victim's.",
         ["Shadow", "Split", "PixAcc", "ClsAcc", "mIoU", "mIoU 95%", "fwIoU"],
         [[s, SIDES[side], *_metrics(runs, f"_{side}")] for s, runs in sorted(kept.items()) for side in SIDES],
         texts=2,
@@ -189,7 +190,7 @@ def shadow_utility(results: Sequence[Result]) -> Table:
 
 
 def settings(results: Sequence[Result]) -> Table:
-    """Versions and settings of the attacks: what there is of each, once."""
+    """The versions of libraries and the settings of attacks. Each distinct value stands once."""
     facts = [(f"version of {name}", value) for r in results for name, value in r.versions.items()]
     facts += [
         (f"settings of {attack_name(r.attack, r.representation)}", json.dumps(r.settings | r.tuned, sort_keys=True))
@@ -203,12 +204,12 @@ def settings(results: Sequence[Result]) -> Table:
 
 
 def percent(share: float | None) -> str:
-    """'84.1', without the sign: the column or the caption has it. A dash where nothing was measured."""
+    """A share in percent, '84.1', without the sign, which stands in the column's name. A dash for None."""
     return "–" if share is None else f"{100 * share:.1f}"
 
 
 def rate(cell: Cell, target: str) -> str:
-    """The TPR at a target FPR with its interval, and the FPR that was realised."""
+    """The TPR at a target FPR with its interval and the realised FPR, or 'not resolvable'."""
     rates = [run["tpr_at_fpr"][target] for run in cell.runs]
     if any(isinstance(rate, str) for rate in rates):
         return "not resolvable"
@@ -218,7 +219,7 @@ def rate(cell: Cell, target: str) -> str:
 
 
 def _metrics(runs: list[Row], side: str) -> list[str]:
-    """The four measures of a split, the interval of mIoU after it."""
+    """The four measures of one side, with the interval of mIoU after mIoU."""
     texts = [_ranged([run[metric + side] for run in runs]) for metric in METRICS]
     low, high = min(run[f"miou_low{side}"] for run in runs), max(run[f"miou_high{side}"] for run in runs)
     return [*texts[:3], f"[{percent(low)}, {percent(high)}]", texts[3]]
@@ -264,7 +265,7 @@ def _worth(cell: Cell) -> list[str]:
 
 
 def at_least(bounds: list[float | None]) -> str:
-    """The lowest bound, rounded down: rounded up it might not hold. A dash for results from before there was one."""
+    """The lowest bound, rounded down: rounded up it might not hold. A dash for old results without bounds."""
     found = [bound for bound in bounds if bound is not None]
     return f"{math.floor(100 * min(found)) / 100:.2f}" if len(found) == len(bounds) else "–"
 
@@ -308,7 +309,7 @@ def _counts(runs: list[Row]) -> list[str]:
 
 
 def _once(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
-    """Rows by key, one a seed: what several attacks measured of the same thing counts once."""
+    """Rows by key, one for each seed. What several attacks measured of the same model counts once."""
     kept: dict[K, dict[int, Row]] = {}
     for row in sorted(rows, key=lambda row: int(row["seed"])):
         kept.setdefault(key(row), {}).setdefault(row["seed"], row)

@@ -12,20 +12,22 @@ from mia_seg.report.worth import undominated, worth_png
 
 Facts = Mapping[str, Any]
 WORTH = (
-    "The gap is the mIoU on a model's own training images less that on others, in points. The attack is chosen on one "
-    "half of the models and judged on the other half, and the reverse: “chosen” has both. “Dominated by” names "
-    "trainings that leak no more and segment no worse, one of the two strictly. It goes by the numbers. Where "
-    "intervals overlap, the order is not shown. Minutes are those of a model's training steps, teachers' included."
+    "The gap is the mIoU on a model's own training images minus that on others, in points. The strongest attack is "
+    "chosen on one half of the models and measured on the other half, and the reverse; “Chosen” names both. "
+    "“Dominated by” names trainings that leak no more and segment no worse, and are better in one of the two. This "
+    "goes by the numbers. If intervals overlap, the order is not shown. Minutes are the time of a model's training "
+    "steps, including its teachers'."
 )
 BY_ATTACK = (
-    "Each model is the victim in turn. “Above plain” is the AUC less that of plain training with the same gap, on a "
-    "line through the plain trainings and chance. Each interval holds by itself, over scenes and pairs of models."
+    "Each model is the victim in turn. “Above plain” is the AUC minus that of plain training with the same gap, which "
+    "is read off a line from chance through the plain trainings. Each interval holds by itself, for other scenes and "
+    "models."
 )
 BEHIND = (
-    "Every training behind every defense, by the strongest attack that its attacker can try there. “Dominated by” is "
-    "over all of them here, and names no more than three."
+    "Every training behind every defense, under the strongest attack that the attacker can try there. “Dominated by” "
+    "compares all lines of this table, and names at most three."
 )
-CANARIES = "Scenes with wrong labels, which a model can only learn by heart: the worst case. They count nowhere else."
+CANARIES = "Scenes with wrong labels, which a model can only memorise: the worst case. They count nowhere else."
 COLUMNS = (
     "Training", "Dominated by", "Chosen", "Models", "mIoU members, %", "mIoU others, %", "Gap", "AUC, strongest [95%]",
     "Minutes",
@@ -35,7 +37,7 @@ KINDS = {"more": "above plain training with the same gap", "less": "below plain 
 
 
 def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
-    """All that the template asks for. name: of the file without its suffix. depth: folders from the index to it."""
+    """All values of the template. name: the file's name without suffix. depth: the folders between index and file."""
     return {
         "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": said(facts),
         "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts),
@@ -46,7 +48,7 @@ def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
 
 
 def called(facts: Facts) -> str:
-    """What the index calls it: '5 trainings, variants of demo, by base and image loss, behind argmax, seed 0'."""
+    """The comparison's name in the index: '5 trainings, variants of demo, by base and image loss, seed 0'."""
     first, count, base = facts["plain"][0], len(_every(facts)), family(facts)
     parts = [f"{count} training{'s' * (count != 1)}", *([f"variants of {base}"] if base else [])]
     parts.append(f"by {_listed([_attack(name) for name in first['auc']])}")
@@ -55,21 +57,21 @@ def called(facts: Facts) -> str:
 
 
 def said(facts: Facts) -> str:
-    """Which trainings leak least for what they are good for, in one sentence."""
+    """The sentence that names the trainings that no other dominates."""
     every, named = _every(facts), names(facts)
     kept = [named[one["title"]] for one in every if not one["dominated_by"]]
     lost = len(every) - len(kept)
     if len(every) == 1:
-        return f"{kept[0]} was looked at alone, and nothing is compared."
+        return f"{kept[0]} was measured alone, so nothing is compared."
     if not lost:
-        return "By the numbers no training is dominated: each that leaks less segments worse."
+        return "By the numbers no training is dominated: each one that leaks less segments worse."
     least = "leaks least for its mIoU" if len(kept) == 1 else "leak least for their mIoU"
     others = f"the other {lost} are dominated" if lost > 1 else "the other one is dominated"
-    return f"By the numbers {_listed(kept)} {least}; {others}: another leaks no more and segments no worse."
+    return f"By the numbers {_listed(kept)} {least}; {others}, as another leaks no more and segments no worse."
 
 
 def measured(facts: Facts) -> list[str]:
-    """Which trainings leak more or less than plain ones that overfit as much, as far as intervals show it."""
+    """The sentences on trainings that leak more or less than plain ones that overfit as much, if intervals show it."""
     shown: dict[str, list[str]] = {"more": [], "less": []}
     quiet, beyond, named = list[str](), list[str](), names(facts)
     for one in facts["others"]:
@@ -80,27 +82,27 @@ def measured(facts: Facts) -> list[str]:
         quiet += [] if any(kinds.values()) else [name]
         beyond += [] if next(iter(one["above"].values()))["inside"] else [name]
     texts = [_over_defenses(facts)] if "frontier" in facts else []
-    texts += [f"AUC shown {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
-    texts += [f"No difference from plain training with the same gap shown: {_listed(quiet)}."] if quiet else []
+    texts += [f"The AUC is shown to be {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
+    texts += [f"No difference from plain training with the same gap is shown: {_listed(quiet)}."] if quiet else []
     if beyond:
-        texts.append(f"Overfits more than any plain training, so that the line is only drawn on: {_listed(beyond)}.")
+        texts.append(f"Beyond the widest gap of plain training, where the line is extended: {_listed(beyond)}.")
     return texts
 
 
 def _over_defenses(facts: Facts) -> str:
-    """Which trainings, behind which defenses, are worth having."""
+    """The sentence that names the trainings and defenses that no others dominate."""
     named = names(facts)
     kept = [(named[one["title"]], defense_name(one["defense"])) for one in undominated(facts)]
     by_defense = {defense: _listed([one for one, of in kept if of == defense]) for _, defense in kept}
     told = "; ".join(f"with {defense} {found}" for defense, found in by_defense.items())
-    return f"Over all defenses too, not dominated are, from the least leak: {told}."
+    return f"Over all defenses, these are not dominated, from the smallest leak: {told}."
 
 
 def unshown(facts: Facts) -> list[str]:
-    """What nobody may read out of it."""
+    """What the comparison does not show."""
     first = facts["plain"][0]
     few = ["intervals, which take 6 models"] if first["models"] < 6 else []
-    alone = ["what the strongest attack reaches: the one that was named stands for it"]
+    alone = ["what the strongest attack reaches, because the requested attack stands in for it"]
     return [
         *few, *(alone if len(first["strongest"]["chosen"]) < 2 else []), "attacks that were not tried",
         "other data, sizes and seeds",
@@ -130,14 +132,14 @@ def _every(facts: Facts) -> Sequence[Facts]:
 
 
 def _kind(above: Facts) -> str:
-    """'more' or 'less' where the interval is clear of none, '' where nothing is shown."""
+    """'more' or 'less' if the interval excludes 0, else ''."""
     if above["low"] is None:
         return ""
     return "more" if above["low"] > 0 else "less" if above["high"] < 0 else ""
 
 
 def _facts(facts: Facts) -> list[tuple[str, str, str]]:
-    """The numbers of the first screen: name, value, note."""
+    """The numbers of the first screen: name, value and note of each."""
     first = facts["plain"][0]
     return [
         ("Trainings", str(len(_every(facts))), f"{len(facts['plain'])} of them plain, of several lengths."),
@@ -159,7 +161,7 @@ def _worth(facts: Facts) -> Table:
 
 
 def _behind(facts: Facts) -> list[Table]:
-    """What each training is worth behind each defense; nothing where there was one defense."""
+    """The table of trainings behind defenses; empty if there was one defense."""
     if "frontier" not in facts:
         return []
     named, rows = names(facts), list[list[str]]()
@@ -193,7 +195,7 @@ def _by_attack(facts: Facts) -> Table:
 
 
 def _canaries(facts: Facts) -> list[Table]:
-    """How well scenes with wrong labels are told; none where there are none."""
+    """The table of AUCs on canaries; empty if there are none."""
     shown, named = [one for one in _every(facts) if "canaries" in one], names(facts)
     if not shown:
         return []
@@ -208,11 +210,12 @@ def _digests(facts: Facts) -> Table:
         [one["title"], one["shadow"], one["digests"]["shadow"], " ".join(one["digests"]["attackers"].values())]
         for one in _every(facts)
     ]
-    return Table("Digests", "", ["Training", "Fleet", "Digest of its models", "of its attackers"], rows, texts=4)
+    columns = ["Training", "Fleet", "Digest of its models", "Digests of its attackers"]
+    return Table("Digests", "", columns, rows, texts=4)
 
 
 def _between(of: Facts, form: str) -> str:
-    """A number with its interval, where there is one."""
+    """A number as text, with its interval if there is one."""
     value, *ends = (of[key] if of[key] is None else f"{of[key]:{form}}".replace("-", "−") for key in ENDS)
     return f"{value}" if None in ends else f"{value} [{', '.join(ends)}]"
 

@@ -1,4 +1,4 @@
-"""The verdict on one audit: a sentence with its bound, what was not shown, and the state of the controls."""
+"""The verdict on one audit: a headline with its bound, what was not shown, and the state of the controls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,31 +24,31 @@ RARE = "0.01"
 HEADLINES = {
     "leaks": "This model leaks which images it was trained on.",
     "leaks, size open": "This model leaks. Too few independent scenes were measured to tell how much.",
-    "too few to tell": "Too few to tell: these scenes cannot show whether this model leaks.",
+    "too few to tell": "Too few independent scenes were measured to tell whether this model leaks.",
     "no leak shown": "No leak was shown by the attacks that were tried.",
-    "inverted": "The strongest attack ranks backwards, which still tells members from non-members.",
+    "inverted": "The strongest attack ranks members below non-members, which still tells them apart.",
     "confounded": "Not resolved: members and non-members differ even without the model.",
-    "not measured": "Nothing was measured without a defense.",
+    "not measured": "No attack was measured on the undefended model.",
 }
 UNSHOWN = {
-    "leaks": "how much more a stronger attack finds",
+    "leaks": "how much more a stronger attack would find",
     "leaks, size open": "how large the leak is",
-    "too few to tell": "a leak, nor that there is none",
-    "no leak shown": "privacy, for a stronger attack may find what these did not",
-    "inverted": "what an attacker gains who turns the scores around",
-    "confounded": "any leak beyond what {material} give away alone",
+    "too few to tell": "whether this model leaks",
+    "no leak shown": "that the model is private, because a stronger attack may find what these did not",
+    "inverted": "what an attacker gains by reversing the scores",
+    "confounded": "any leak beyond what {material} alone give away",
     "not measured": "what this model leaks without a defense",
 }
 OPEN = ("leaks, size open", "too few to tell")
-UNTESTED = "that the split is sound, for its controls are incomplete"
+UNTESTED = "that the split is sound, because its controls are incomplete"
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The verdict in sentences: what was measured, and what was not shown.
 
-    state: a key of HEADLINES. controls: as `control_state` has it. best: the strongest attack on the undefended model.
-    worth: what its accusations are worth where members are rare, '' where that is not known.
+    state: a key of HEADLINES. controls: a result of `control_state`. best: the strongest attack on the undefended
+    model. worth: the share of members among the accused if members are rare; '' if that is not known.
     """
 
     state: str
@@ -70,7 +70,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Standing:
-    """One defense under the strongest attack of either kind. change: of mIoU on unseen scenes, None undefended."""
+    """One defense under the strongest attack that adapts to it and the strongest that ignores it.
+
+    miou: of unseen scenes. change: the mIoU with the defense minus that without; None for the undefended model.
+    """
 
     defense: str
     adaptive: Cell | None
@@ -80,7 +83,7 @@ class Standing:
 
     @property
     def judged(self) -> Cell:
-        """The stronger kind of attacker: the defense is worth what it holds against that one."""
+        """The stronger of the two attackers. A defense is judged by it."""
         return strongest([cell for cell in (self.adaptive, self.ignoring) if cell]) or self._any
 
     @property
@@ -91,7 +94,7 @@ class Standing:
 
 
 def verdict(rows: Sequence[Row]) -> Verdict:
-    """The verdict on one victim, of the rows of all its shadows."""
+    """The verdict on one victim. rows: those of all its shadows."""
     found = [cell for cell in cells(rows) if cell.level == "image"]
     best = reference([cell for cell in found if cell.defense == UNDEFENDED])
     controls = control_state(rows)
@@ -105,7 +108,7 @@ def verdict(rows: Sequence[Row]) -> Verdict:
 
 
 def control_state(rows: Sequence[Row]) -> str:
-    """'sound', 'confounded', 'partly tested' or 'untested': whether the split is told apart without the model."""
+    """'sound', 'confounded', 'partly tested' or 'untested': can members be told from non-members without the model?"""
     by_seed: dict[int, bool] = {}
     for row in rows:
         if row["confounded"] is not None:
@@ -119,7 +122,7 @@ def control_state(rows: Sequence[Row]) -> str:
 
 
 def standings(rows: Sequence[Row]) -> list[Standing]:
-    """Each defense under the strongest attack that adapts to it and the strongest that ignores it; of all shadows."""
+    """Each defense under the strongest attack of either kind, over all shadows; the undefended model first."""
     image = [cell for cell in cells(rows) if cell.level == "image"]
     mine = {name: [cell for cell in image if cell.defense == name] for name in defenses_of(image)}
     bare = next((cell for cell in mine.get(UNDEFENDED, [])), None)
@@ -141,7 +144,7 @@ def _adapts(cell: Cell) -> bool:
 
 
 def _change(cell: Cell, bare: Cell | None) -> Estimate | float | None:
-    """Of mIoU on unseen scenes, over the seeds of both: another seed is another model."""
+    """The change of mIoU on unseen scenes, over the seeds that both have, because another seed is another model."""
     if (paired := miou_change(cell)) is not None:
         return paired
     seeds = set(cell.seeds) & set(bare.seeds) if bare else set()
@@ -152,7 +155,7 @@ def _change(cell: Cell, bare: Cell | None) -> Estimate | float | None:
 
 
 def points(change: Estimate | float | None) -> str:
-    """'−3.9' points of mIoU, or a dash."""
+    """The points of mIoU as text: '−3.9', or a dash."""
     if change is None:
         return "–"
     value = change.value if isinstance(change, Estimate) else change
@@ -160,7 +163,7 @@ def points(change: Estimate | float | None) -> str:
 
 
 def price(found: Sequence[Standing]) -> tuple[str, str]:
-    """The defense that brings AUC closest to 0.5 by numbers, and what it costs; for the first screen."""
+    """The cost and the name of the defense whose AUC is closest to 0.5; two texts for the first screen."""
     tried = [one for one in found if one.defense != UNDEFENDED]
     if not tried:
         return "no defense tried", "What a defense would cost was not measured."
@@ -174,7 +177,7 @@ def price(found: Sequence[Standing]) -> tuple[str, str]:
 
 
 def rare(cell: Cell) -> str:
-    """The TPR at 1% FPR with its interval, or that non-members are too few."""
+    """The TPR at 1% FPR with its interval, or 'not resolvable' if non-members are too few."""
     rates = [run["tpr_at_fpr"][RARE] for run in cell.runs]
     if any(isinstance(rate, str) for rate in rates):
         return "not resolvable"
@@ -183,7 +186,7 @@ def rare(cell: Cell) -> str:
 
 
 def groups(cell: Cell) -> tuple[int, int]:
-    """Independent groups of members and of non-members, of the seed that has fewest."""
+    """The numbers of groups of members and of non-members, in the seed that has the fewest."""
     return min(run["n_member_groups"] for run in cell.runs), min(run["n_nonmember_groups"] for run in cell.runs)
 
 
@@ -202,7 +205,7 @@ def _measured(best: Cell, state: str) -> list[str]:
     auc, name = best.auc, attack_name(best.attack, best.representation)
     pairs = f"It ranks a random training image above a random other image in {100 * auc.value:.0f} of 100 pairs."
     bound = {
-        "leaks": f"With 95% confidence its AUC is at least {auc.low:.2f}. That bounds the leak from below.",
+        "leaks": f"With 95% confidence its AUC is at least {auc.low:.2f}. This is a lower bound on the leak.",
         "not shown": "The interval includes 0.5, which is a coin flip.",
         "inverted": f"The whole interval lies below 0.5. With 95% confidence its AUC is at most {auc.high:.2f}.",
     }
@@ -214,22 +217,26 @@ def _measured(best: Cell, state: str) -> list[str]:
 
 
 def _worth(best: Cell) -> str:
-    """An audit asks about as many members as others, which makes accusations look better than they are elsewhere."""
+    """The share of members among the accused if members are rare.
+
+    An audit asks about as many members as non-members, which makes accusations look better than they are elsewhere.
+    """
     worth = best.ppv(RARE)
     if worth is None or best.auc.verdict != "leaks":
         return ""
     value, low, high = (100 * end for end in worth)
-    return f"If one image in a hundred were a member, {value:.0f} [{low:.0f}, {high:.0f}] of 100 accused would be one."
+    accused = f"{value:.0f} [{low:.0f}, {high:.0f}] of 100 accused images"
+    return f"If one image in a hundred were a member, {accused} would be members."
 
 
 def _split(best: Cell, blind: Cell | None) -> list[str]:
-    """What an attacker without the model reaches, where the split is recognisable."""
+    """What an attacker without the model reaches, if the split is confounded."""
     runs = [run for run in best.runs if run["confounded"]]
     if runs:
         mean = sum(run["blind_auc"] for run in runs) / len(runs)
         above = sum(run["auc"] - run["blind_auc"] for run in runs) / len(runs)
         told = f"An attacker who never sees the model reaches AUC {mean:.2f} by {material(best.labelled)} alone."
-        return [told, f"The attack is {above:+.2f} from there."]
+        return [told, f"The attack's AUC differs from that by {above:+.2f}."]
     if blind and blind.auc.verdict == "leaks":
         return [f"An attacker who sees labels alone, never the model, reaches AUC {blind.auc}."]
     return []
@@ -239,7 +246,7 @@ def _unshown(best: Cell, state: str, controls: str) -> list[str]:
     members, others = groups(best)
     told = [UNSHOWN[state].format(material=material(best.labelled))]
     if state in OPEN:
-        told.append(f"a narrower interval: it rests on {members} groups of members and {others} of non-members")
+        told.append(f"a narrower interval, which takes more groups than {members} of members and {others} of others")
     if rare(best) == "not resolvable":
         told.append("TPR at 1% FPR, which needs more non-members")
     return told + ([UNTESTED] if controls in ("untested", "partly tested") else [])

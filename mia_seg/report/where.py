@@ -1,4 +1,4 @@
-"""Where in the scenes the leak is: AUC of the loss on each class, band, object size and image region alone."""
+"""Where in the scenes the leak is: the AUC of the image loss on each class, band, object size and region alone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,30 +18,32 @@ CUTS = {"class": "By class", "band": "By distance to label edges", "size": "By s
 REGION = "region"
 MEANS = (
     "AUC of the image loss on the undefended model, on one part of each scene alone. Parts are the pixels of a class, "
-    "those beside label edges (boundary) or not (interior), those of small, medium or large objects, and ninths of the "
-    "image. "
+    "those near label edges (boundary) or away from them (interior), those of small, medium or large objects, and "
+    "ninths of the image. "
 )
 LIMITS = (
-    "Only scenes with a pixel of the part are compared. Intervals are not corrected for being many: of twenty parts "
-    "that leak nothing, one misses 0.5. Few pixels make a noisy loss, so a lower AUC is not always a smaller leak."
+    "Only scenes with a pixel of the part are compared. Intervals are not corrected for their number: of twenty parts "
+    "that leak nothing, one interval is expected to miss 0.5. Few pixels make a noisy loss, so a lower AUC is not "
+    "always a smaller leak."
 )
 READING = (
-    f"{MEANS}0.5 (dotted) is a coin flip; dashed: whole scenes. In parentheses: how many members + non-members have "
-    f"the part. {LIMITS} Small dots are single seeds."
+    f"{MEANS}Dotted: 0.5, a coin flip. Dashed: whole scenes. In parentheses: the members + non-members that have the "
+    f"part. {LIMITS} Small dots are single seeds."
 )
 TABLE = (
-    f"{MEANS}Regions are rows and columns of the image, from the upper left (00) to the lower right (22). {LIMITS} "
-    f"A dash: fewer than two independent scenes with the part on a side, too few for an interval. Members, "
-    f"non-members: scenes with the part, over seeds from the fewest to the most. {OVER_SEEDS}"
+    f"{MEANS}Regions are numbered by row and column of the image, from the upper left (00) to the lower right (22). "
+    f"{LIMITS} A dash: fewer than two independent scenes on a side have the part, too few for an interval. Members and "
+    f"non-members are the scenes that have the part, from the seed with the fewest to the seed with the most. "
+    f"{OVER_SEEDS}"
 )
 LONGEST = 40  # characters of a class's name
 LEFT, RIGHT = 0.35, 1.02
-NARROWEST = 0.05  # of the colours of regions, so that chance alone does not look like a leak
+NARROWEST = 0.05  # the smallest half range of the colours of regions: chance alone must not look like a leak
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the scenes; `runs` are its lines in the results, one a seed."""
+    """A part of the scenes. runs: by seed, its entry in the results' `where`."""
 
     cut: str
     name: str
@@ -49,12 +51,12 @@ class Part:
 
     @property
     def measured(self) -> dict[int, Row]:
-        """The runs with enough scenes."""
+        """The runs with enough scenes for an interval."""
         return {seed: run for seed, run in self.runs.items() if run["auc"] is not None}
 
     @property
     def auc(self) -> Estimate | None:
-        """None where no seed has enough scenes."""
+        """The AUC over seeds; None if no seed has enough scenes."""
         found = list(self.measured.values())
         if not found:
             return None
@@ -63,17 +65,17 @@ class Part:
 
     @property
     def counts(self) -> tuple[str, str]:
-        """Members and non-members that have the part."""
+        """The numbers of members and of non-members that have the part, in words."""
         sides = [[run[side] for run in self.runs.values()] for side in ("members", "nonmembers")]
         members, nonmembers = (f"{min(n)}–{max(n)}" if min(n) < max(n) else str(n[0]) for n in sides)
         return members, nonmembers
 
 
 def shown(rows: Iterable[Row]) -> list[Row]:
-    """The rows of one victim that tell its parts, one a seed: image loss in its default form on the undefended model.
+    """The rows of one victim with its parts, one for each seed: the image loss on the undefended model.
 
-    A shadow gives no more than a threshold, which an AUC does not read; but an A2 shadow may lack classes, so A1 goes
-    first. Empty where all results are from before parts were measured.
+    The shadow only sets the threshold of the image loss, which an AUC does not need. But an A2 shadow may lack classes,
+    so A1 is preferred. Empty if all results are older than the measurement of parts.
     """
     kept = [
         row
@@ -85,7 +87,7 @@ def shown(rows: Iterable[Row]) -> list[Row]:
 
 
 def parts(rows: Iterable[Row]) -> list[Part]:
-    """The parts, cut by cut, those with the largest AUC first and those that were not measured last."""
+    """The parts, cut by cut. In each cut the largest AUC comes first, and parts without one come last."""
     runs: dict[tuple[str, str], dict[int, Row]] = {}
     for row in rows:
         for one in row["where"]:
@@ -96,7 +98,7 @@ def parts(rows: Iterable[Row]) -> list[Part]:
 
 
 def named_part(part: Part) -> str:
-    """The part in words: 'region 00' is the upper left."""
+    """The part in words: 'region 00' becomes 'upper left (region)'."""
     if part.cut != REGION:
         return f"{part.name} ({part.cut})"
     row, column = (int(digit) for digit in part.name[-2:])
@@ -104,7 +106,7 @@ def named_part(part: Part) -> str:
 
 
 def where_figure(rows: list[Row]) -> Figure:
-    """Classes, bands and sizes as intervals below each other, regions as a grid beside them."""
+    """The figure of parts: intervals of classes, bands and sizes below each other, a grid of regions beside them."""
     found, whole = [part for part in parts(rows) if part.auc], _whole(rows)
     by_cut = {cut: [part for part in found if part.cut == cut] for cut in CUTS}
     heights = [max(1, len(mine)) + 1 for mine in by_cut.values()]
@@ -123,7 +125,7 @@ def where_figure(rows: list[Row]) -> Figure:
 
 
 def where_tables(rows: list[Row]) -> list[Table]:
-    """The numbers of the figure, with the parts that had too few scenes; none without rows."""
+    """The table of the figure's numbers, with the parts that had too few scenes; empty without rows."""
     if not rows:
         return []
     body = [
@@ -135,7 +137,7 @@ def where_tables(rows: list[Row]) -> list[Table]:
 
 
 def note(rows: list[Row]) -> str:
-    """Which seeds the figure shows, the AUC of whole scenes, and the parts that it leaves out."""
+    """The note below the figure: its seeds, the AUC of whole scenes, and the parts that it leaves out."""
     seeds = ", ".join(str(row["seed"]) for row in rows)
     few = [part.name for part in parts(rows) if not part.auc]
     left_out = f" In too few scenes for an interval: {', '.join(few)}." if few else ""
@@ -168,7 +170,7 @@ def _intervals(ax: Axes, mine: list[Part], whole: Estimate) -> None:
 
 
 def _regions(ax: Axes, mine: list[Part]) -> None:
-    """Ninths of the image as they lie, with their AUC and interval; grey where there are too few scenes."""
+    """Draws the ninths of the image in their places, with AUC and interval; grey if there are too few scenes."""
     values, aucs = np.full((3, 3), np.nan), {part.name[-2:]: part.auc for part in mine if part.auc}
     for place, auc in aucs.items():
         values[int(place[0]), int(place[1])] = auc.value

@@ -1,4 +1,4 @@
-"""Plain sentences made from the numbers alone. Where an interval says nothing, neither does the sentence."""
+"""Sentences that are made from the numbers alone. If an interval shows nothing, its sentence says so."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ from mia_seg.report.cells import (
 from mia_seg.report.changes import auc_change, miou_change, of_many, signed
 from mia_seg.report.controls import blind_sentence, left_out
 
-FLIP = "Whoever turns these scores around is right where this attack is wrong."
+FLIP = "An attacker who reverses these scores is right where this attack is wrong."
 SCREENED = (
     "No shadow was trained. Each attack reads one number from the victim's answers. Its threshold for a scene is the "
     "best one on the other half of the scenes. AUC needs no threshold. An attacker with shadows may do better."
@@ -25,7 +25,7 @@ SCREENED = (
 
 
 def defended(rows: Iterable[Row]) -> list[str]:
-    """One paragraph a defense, from the rows of one shadow: against the strongest attacker, and what it costs."""
+    """One paragraph for each defense, from the rows of one shadow: the strongest attack on it, and its cost."""
     found = _image(rows)
     undefended = [cell for cell in found if cell.defense == UNDEFENDED]
     names = [name for name in defenses_of(found) if name != UNDEFENDED]
@@ -34,7 +34,7 @@ def defended(rows: Iterable[Row]) -> list[str]:
 
 
 def controls(rows: Iterable[Row]) -> list[str]:
-    """What the controls say: labels, then images, without the model, and the shadow's members drawn at random."""
+    """The sentences on controls: attacks without the model, lost scenes, and shadows that train on random scenes."""
     kept = list(rows)
     found = _image(kept)
     blind = [_blind(cell) for cell in found if cell.control and cell.defense == UNDEFENDED]
@@ -43,28 +43,29 @@ def controls(rows: Iterable[Row]) -> list[str]:
 
 
 def adversary(rows: Iterable[Row]) -> str:
-    """Who attacks through one shadow."""
+    """The sentences on the attacker behind one shadow."""
     row = next(iter(rows))
     if row["adversary"] == "screen":
         return SCREENED
     knows = {
         "A1": "knows the architecture and has data of the same kind (adversary A1)",
-        "A2": "knows the task and the labels only (adversary A2). It has other data and never asked the victim before",
+        "A2": "knows the task and the classes only (adversary A2). It has other data and asked the victim nothing "
+        "before the attack",
     }.get(row["adversary"], f"is adversary {row['adversary']}")
     if row["victim_segmenter"].endswith(" door"):
-        behind, own = row["victim_segmenter"], row["shadow_segmenter"]
-        knows = f"asks the model behind a {behind} and trains its own {own} on such data"
+        behind, own = row["victim_segmenter"].removesuffix(" door"), row["shadow_segmenter"]
+        knows = f"asks the model through the door '{behind}' and trains its own {own} on data of the same kind"
     chosen = {
-        "confidence": " It asked the victim about scenes of its own. It trained its shadow on those that the victim is "
-        "surest of.",
-        "random": " It trained its shadow on random scenes of its own: a control.",
-        "halves": " It trained many shadows, each on a random half of the scenes that are audited.",
+        "confidence": " It asked the victim about scenes of its own, and trained its shadow on those of which the "
+        "victim is surest.",
+        "random": " As a control, it trained its shadow on random scenes of its own.",
+        "halves": " It trained many shadows, each on a random half of the audited scenes.",
     }.get(row["choose"], "")
     return f"The attacker {knows}.{chosen}{_independent(row) if row['adversary'] == 'A2' else ''}"
 
 
 def drawn_from(found: list[Cell]) -> str:
-    """The note below a figure: how much it was drawn from."""
+    """The note below a figure: its seeds, and the numbers of members and non-members."""
     seeds = sorted({seed for cell in found for seed in cell.seeds})
     first = next(cell for cell in found if cell.level == "image").runs[0]
     scenes = f"{first['n_members']} members and {first['n_nonmembers']} non-members"
@@ -79,18 +80,20 @@ def over_seeds(cell: Cell) -> str:
 
 
 def _independent(row: Row) -> str:
-    """What the two sides of adversary A2 have in common, and what they have not."""
+    """The sentences on adversary A2's models and data, and on the classes that only one side has."""
     models = (
         f" The shadow is {row['shadow_segmenter']} on {row['shadow_dataset']}, the victim {row['victim_segmenter']} on "
         f"{row['dataset']}."
     )
     both = row["classes_both"].split(", ")
     missing = [
-        f"{row[f'classes_{mine}']} only in the {mine}'s" for mine in ("victim", "shadow") if row[f"classes_{mine}"]
+        f"{row[f'classes_{mine}']} (only in the {mine}'s scenes)"
+        for mine in ("victim", "shadow")
+        if row[f"classes_{mine}"]
     ]
     if not missing:
         return f"{models} All {len(both)} classes occur in the scenes of both."
-    return f"{models} It attacks the {len(both)} classes in the scenes of both. Left out: {', '.join(missing)}."
+    return f"{models} The attack uses the {len(both)} classes in the scenes of both. Left out: {'; '.join(missing)}."
 
 
 def _image(rows: Iterable[Row]) -> list[Cell]:
@@ -98,18 +101,18 @@ def _image(rows: Iterable[Row]) -> list[Cell]:
 
 
 def reference(undefended: list[Cell]) -> Cell | None:
-    """The strongest attack; a shadow made as a control speaks only where there is no other."""
+    """The strongest attack. Shadows that train on random scenes are a control, and count only if there is no other."""
     return strongest(undefended, lambda cell: not cell.at_random) or strongest(undefended)
 
 
 def control_of(found: list[Cell], shadow: str) -> Cell | None:
-    """The attack through a shadow that sees labels alone, never the model."""
+    """The attack that sees labels alone and never the model, through one shadow."""
     blind = (c for c in found if c.control and c.shadow == shadow and c.defense == UNDEFENDED)
     return next(blind, None)
 
 
 def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
-    """A defense is held against the attacks that it met: others might be stronger without it, and with it too."""
+    """The paragraph on one defense. It is compared by the attacks that were tried on it, and by no others."""
     judged, reference = strongest(mine), strongest_like(undefended, mine)
     if judged is None:
         return ""
@@ -122,7 +125,7 @@ def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
 
 
 def _verdict(judged: Cell, reference: Cell | None, tried: int) -> str:
-    """tried: attacks on the defense, of which the judged one is the strongest."""
+    """The defense's effect on the leak. tried: the number of attacks among which `judged` is the strongest."""
     name, reached = defense_name(judged.defense), _reached(judged)
     if judged.auc.verdict == "inverted":
         return f"{name}: scores rank backwards. {reached}, wholly below 0.5. {FLIP}"
@@ -141,8 +144,11 @@ def _reached(cell: Cell) -> str:
 
 
 def _effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
-    """Whether the one AUC lies below (-1), above (1) or neither (0), and what shows it: the same images, where
-    results keep their scores, else the two intervals. tried: of how many the judged one is the strongest."""
+    """Whether the judged AUC lies below the other (-1), above it (1) or neither is shown (0), and the reason in words.
+
+    The reason is the paired difference on the same images if results keep scores, else the two intervals. tried: the
+    number of attacks among which `judged` is the strongest.
+    """
     change = auc_change(judged, reference)
     if change is None:
         if judged.auc.overlaps(reference.auc):
@@ -150,12 +156,12 @@ def _effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
         return (-1 if reference.auc.above(judged.auc) else 1), ""
     change = of_many(change, tried)
     side = 1 if change.low > 0 else -1 if change.high < 0 else 0
-    chosen = f" The interval allows for the strongest of {tried}." if tried > 1 else ""
+    chosen = f" The interval allows for choosing the strongest of {tried} attacks." if tried > 1 else ""
     return side, f"On the same images the AUC changes by {signed(change)}.{chosen}"
 
 
 def _at_chance(judged: Cell, reference: Cell | None, tried: int) -> str:
-    """A defense gets credit only for a leak that was there and that visibly went."""
+    """The effect of a defense behind which no leak is shown. It counts only if there was a leak without the defense."""
     name, reached = defense_name(judged.defense), f"{_reached(judged)}, which includes 0.5"
     if reference is None:
         return f"{name}: no leak shown. {reached}."
@@ -168,11 +174,11 @@ def _at_chance(judged: Cell, reference: Cell | None, tried: int) -> str:
 
 
 def _other_kind(judged: Cell, other: Cell | None) -> str:
-    """How the other kind of attacker fares: the one who ignores the defense beside the one who trains against it."""
+    """What the other kind of attacker reaches: one who ignores the defense, or one who trains against it."""
     if other is None:
         return f"No attacker who {'ignores it' if judged.adaptive else 'adapts'} was tried."
     effect, _ = _effect(judged, other)
-    reached = f"One who {'adapts' if other.adaptive else 'ignores it'} reaches {other.auc}"
+    reached = f"An attacker who {'adapts' if other.adaptive else 'ignores it'} reaches {other.auc}"
     if not effect:
         return f"{reached}: no difference shown."
     gained = "Adapting wins back what the defense hid." if judged.adaptive else "Adapting weakens the attack."
@@ -180,7 +186,7 @@ def _other_kind(judged: Cell, other: Cell | None) -> str:
 
 
 def _untried(best: Cell | None, reference: Cell | None) -> str:
-    """Names a stronger attack on the undefended model that the defense never met."""
+    """Names a stronger attack on the undefended model that was not tried on the defense."""
     if best is None or best == reference:
         return ""
     return (
@@ -189,13 +195,14 @@ def _untried(best: Cell | None, reference: Cell | None) -> str:
 
 
 def _backwards(mine: list[Cell], judged: Cell) -> str:
-    """Names weaker attackers that rank backwards, which an AUC near 0 would otherwise hide as a success."""
+    """Names the weaker attacks that rank backwards. An AUC near 0 would otherwise look like the defense's success."""
     inverted = [c for c in mine if c is not judged and not c.control and c.auc.verdict == "inverted"]
-    named = [
-        f"{attack_name(c.attack, c.representation)} by one who {'adapts' if c.adaptive else 'ignores it'} ({c.auc})"
-        for c in inverted
-    ]
-    return f"Below 0.5, so ranked backwards: {'; '.join(named)}. {FLIP}" if named else ""
+    named = [f"{attack_name(c.attack, c.representation)} by an attacker who {_does(c)} ({c.auc})" for c in inverted]
+    return f"These attacks rank members below non-members: {'; '.join(named)}. {FLIP}" if named else ""
+
+
+def _does(cell: Cell) -> str:
+    return "adapts" if cell.adaptive else "ignores it"
 
 
 def _cost(judged: Cell, reference: Cell | None) -> str:
@@ -211,7 +218,7 @@ def _cost(judged: Cell, reference: Cell | None) -> str:
 
 
 def _changed_utility(change: Estimate) -> str:
-    """What a defense costs, on the same scenes."""
+    """The cost of a defense on the same scenes."""
     if change == (0.0, 0.0, 0.0):
         return "mIoU on unseen images stays as it was."
     told = f"mIoU on unseen images changes by {signed(change, 100, 1)} points"
@@ -227,14 +234,17 @@ def _blind(cell: Cell) -> str:
         return f"{opening}. The interval includes 0.5: {told}."
     if cell.auc.verdict == "leaks":
         return (
-            f"{opening}. That is above 0.5: the split itself tells members apart. Read every AUC as what it has over "
-            f"{cell.auc.value:.2f}."
+            f"{opening}. That is above 0.5: the split itself tells members apart. Only what an AUC has above "
+            f"{cell.auc.value:.2f} can be a leak."
         )
     return f"{opening}. That is below 0.5: the split itself tells members apart, backwards."
 
 
 def _choices(found: list[Cell]) -> list[str]:
-    """Attacks with a random choice beside the same with a chosen one, where the shadow matters to the scores at all."""
+    """The sentences that compare shadows that train on random scenes with those that train on chosen ones.
+
+    Attacks whose scores do not depend on the shadow are left out.
+    """
     undefended = [cell for cell in found if cell.defense == UNDEFENDED and not cell.control]
     pairs = [(a, b) for a in undefended for b in undefended if _differ_in_choice(a, b) and a.auc != b.auc]
     return [_choice(chosen, drawn) for chosen, drawn in pairs]
@@ -248,8 +258,8 @@ def _differ_in_choice(chosen: Cell, drawn: Cell) -> bool:
 def _choice(chosen: Cell, drawn: Cell) -> str:
     name = attack_name(drawn.attack, drawn.representation)
     text = (
-        f"Control: with random members of its shadow ({drawn.shadow}), {name} reaches AUC {drawn.auc}. With members "
-        f"chosen by the victim's confidence ({chosen.shadow}) it reaches {chosen.auc}."
+        f"Control: with a shadow that trained on random scenes ({drawn.shadow}), {name} reaches AUC {drawn.auc}. With "
+        f"scenes chosen by the victim's confidence ({chosen.shadow}) it reaches {chosen.auc}."
     )
     effect, told = _effect(drawn, chosen)
     told = told or "The intervals do not overlap."

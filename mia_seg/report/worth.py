@@ -1,4 +1,4 @@
-"""Trainings behind defenses in one picture: what each leaks, and what it is good for."""
+"""The figure of all trainings behind all defenses: mIoU over the strongest attack's AUC."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,13 +16,13 @@ Facts = Mapping[str, Any]
 
 
 def undominated(facts: Facts) -> Sequence[Facts]:
-    """Trainings behind defenses that no other beats, from the least leak to the most."""
+    """The trainings behind defenses that no other dominates, from the smallest leak to the largest."""
     kept = [one for one in facts["frontier"] if not one["dominated_by"]]
     return sorted(kept, key=lambda one: float(one["strongest"]["value"]))
 
 
 def worth_png(facts: Facts) -> bytes:
-    """The strongest attack's AUC against the mIoU on others, a colour a defense; what is dominated is hollow.
+    """The figure as a PNG: a colour for each defense, and hollow points for what another dominates.
 
     facts: of a comparison behind several defenses (`mia_seg.evaluate.arms.frontier`).
     """
@@ -51,7 +51,7 @@ def worth_png(facts: Facts) -> bytes:
 
 
 def _stairs(facts: Facts) -> np.ndarray:
-    """The corners [C, 2] of the line through what is not dominated."""
+    """The corners [C, 2] of the staircase through the points that no other dominates."""
     kept = undominated(facts)
     x, y = [one["strongest"]["value"] for one in kept], [one["miou"]["others"] for one in kept]
     return np.array([np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]]).T

@@ -1,6 +1,6 @@
-"""Controls: could the attack's result come from something else than the model? Every result has them.
+"""Controls: could the attack's result come from something other than the model? Every result has them.
 
-blind: an attacker who sees images and labels but never the model, once a split (`controls.blind`).
+blind: an attacker who sees images and labels but never the model; made once for each split (`controls.blind`).
 shuffle, halves: the attack's own scores under meaningless memberships (`controls.nulls`).
 """
 
@@ -14,10 +14,11 @@ from mia_seg.metrics import membership
 
 
 def controls(scores_N: np.ndarray, known: Membership, blind: dict[str, Any], *, seed: int) -> dict[str, Any]:
-    """The controls of an attack's scores [N], one for each scene of `known`, plain JSON.
+    """The controls of an attack's scores [N], one for each scene of `known`, as JSON values.
 
-    Returns {"blind": ..., "shuffle": ..., "halves": ...}, from `blind.blind`, `nulls.shuffled` and `nulls.halves`.
-    If the split is confounded, blind also has `above`: the attack's AUC less the blind attacker's.
+    blind: the result of `blind.blind` for this split. Returns {"blind": ..., "shuffle": ..., "halves": ...}; the latter
+    two are from `nulls.shuffled` and `nulls.halves`. If the split is confounded, blind also has `above`: the attack's
+    AUC minus the blind attacker's.
     """
     split = dict(blind)
     if split.get("confounded"):

@@ -13,13 +13,13 @@ def right_pairs(scores_NR: np.ndarray, members_NR: np.ndarray) -> tuple[np.ndarr
     """
     ranks_NR = rankdata(scores_NR, axis=0)
     members_R = members_NR.sum(0)
-    # Mann & Whitney 1947: the members' ranks, less what they would sum to among themselves.
+    # Mann & Whitney 1947: the sum of the members' ranks minus what it would be among members alone.
     right_R = np.sum(ranks_NR * members_NR, 0) - members_R * (members_R + 1) / 2
     return right_R, members_R * (len(members_NR) - members_R)
 
 
 def p_value(observed: float, null_R: np.ndarray) -> float:
-    """(1 + k) / (1 + R), where k of R draws are as large as observed, up to rounding (Phipson & Smyth, 2010)."""
+    """(1 + k) / (1 + R), if k of R draws are at least as large as observed, up to rounding (Phipson & Smyth, 2010)."""
     return float((1 + np.count_nonzero(null_R >= observed - 1e-12)) / (1 + len(null_R)))
 
 

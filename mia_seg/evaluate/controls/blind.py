@@ -1,7 +1,7 @@
 """The blind attacker: can images and labels alone, without any model, tell members from non-members?
 
-A classifier two-sample test (Lopez-Paz & Oquab, ICLR 2017) with a permutation null. The classifier learns from the
-audited split's own membership, which no attacker has: the best case for finding that the split is confounded.
+A classifier two-sample test (Lopez-Paz & Oquab, ICLR 2017) with a permutation null. The classifier learns from the true
+memberships of the audited split, which no attacker has. That is the best case for finding that a split is confounded.
 """
 
 import math
@@ -16,25 +16,26 @@ from mia_seg.evaluate.controls._ranks import central, p_value, right_pairs
 
 VERSION = 2
 ROUNDS = 999
-FOLDS, FOLDINGS = 5, 10  # one folding alone moves p by a factor of six, so that a split is flagged by its folds' luck
+FOLDS, FOLDINGS = 5, 10  # a single folding would change p by a factor of six, depending on its draw
 # Of 20 exchangeable splits 0.2 are called confounded on average.
 ALPHA = 0.01
-PENALTIES = np.array([0.01, 0.1, 1.0, 10.0])  # a training scene
+PENALTIES = np.array([0.01, 0.1, 1.0, 10.0])  # for each training scene
 
 
 def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, *, seed: int) -> dict[str, Any]:
-    """AUC of features [N, F] for memberships [N] (bool), cross-validated by groups [N], and its p-value.
+    """The blind attacker's AUC on features [N, F] for memberships [N] (bool), cross-validated by groups [N], and its p.
 
-    Folds hold whole groups. They are drawn `FOLDINGS` times, without regard to memberships. The AUC counts pairs within
-    a fold, over all folds. Under the null hypothesis groups are exchangeable: memberships are shuffled among them, and
-    every shuffle goes through the same foldings, which makes p exact. A fold with more members leaves fewer to the
-    others, so the null's mean is a little below 0.5 if groups are few.
-    The classifier is scikit-learn's ridge regression on -1/+1, as in its RidgeClassifierCV; one factorisation serves
-    all shuffles. Leave-one-out chooses the penalty, for each shuffle as for the truth. One difference in a colour that
-    hardly varies needs a small penalty, many small differences need a large one.
+    Folds are made of whole groups. They are drawn `FOLDINGS` times, without regard to memberships. The AUC counts pairs
+    of scenes within a fold, over all folds. Under the null hypothesis groups are exchangeable. Memberships are
+    therefore shuffled among groups, and every shuffle uses the same foldings, which makes p exact. A fold with more
+    members leaves fewer members to the other folds, so the mean of the null is a little below 0.5 if groups are few.
 
-    Returns {"auc", "low", "high" (95% of the null), "p", "confounded", "alpha", "folds", "features"}, or
-    {"untested": why} if there are too few groups for any p <= alpha, or if a group is on both sides.
+    The classifier is scikit-learn's ridge regression on -1/+1, as in its RidgeClassifierCV. One factorisation serves
+    all shuffles. Leave-one-out chooses the penalty, for each shuffle as for the true memberships. A single difference
+    in a colour that hardly varies needs a small penalty; many small differences need a large one.
+
+    Returns {"auc", "low", "high", "p", "confounded", "alpha", "folds", "features"}; [low, high] is the middle 95% of
+    the null. Returns {"untested": why} if there are too few groups for any p <= alpha, or if a group is on both sides.
     """
     names_U, group_N = np.unique(groups_N, return_inverse=True)
     members_U = np.bincount(group_N, members_N, len(names_U)) / np.bincount(group_N)
@@ -43,7 +44,8 @@ def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, 
     rng, few = np.random.default_rng(seed), int(min(members_U.sum(), (1 - members_U).sum()))
     if few < 2:
         return {"untested": f"{few} group on one side; learning from one and testing on another takes two"}
-    # What tells the sides apart faultlessly does so with the sides swapped, too; twice that leaves room for the draw.
+    # A faultless classifier may be faultless with the sides swapped too: 2 of `ways` shuffles then reach its AUC.
+    # Another factor of two leaves room for the random draw of shuffles.
     if (ways := math.comb(len(names_U), few)) < 4 / ALPHA:
         return {"untested": f"{few} groups on one side can be shuffled in {ways} ways, too few for p <= {ALPHA:g}"}
     folds = max(2, min(FOLDS, few // 2))
@@ -60,10 +62,10 @@ def blind(features_NF: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, 
 
 
 def _out_of_fold(features_NF: np.ndarray, members_NR: np.ndarray, foldings: Sequence[np.ndarray]) -> np.ndarray:
-    """Share of rightly ordered pairs within folds, scored by what the other folds taught, over all foldings: [R]."""
-    # Scaling sees no membership, so all scenes may shape it.
+    """The AUC [R] over all foldings: the share of rightly ordered pairs in a fold, by a classifier from the others."""
+    # Scaling uses no membership, so it may be fitted on all scenes.
     scaled_NF = StandardScaler().fit_transform(features_NF)
-    # How far scenes lie from the middle shows that one side varies more, which nothing linear in the features does.
+    # The second view, distances from the mean, finds sides that vary differently. A linear classifier would miss these.
     views = scaled_NF, StandardScaler().fit_transform(np.abs(scaled_NF))
     right_R, pairs_R = np.zeros((2, members_NR.shape[1]))
     for test_N in (fold_N == fold for fold_N in foldings for fold in range(fold_N.max() + 1)):
@@ -74,7 +76,7 @@ def _out_of_fold(features_NF: np.ndarray, members_NR: np.ndarray, foldings: Sequ
 
 
 def _scores(views: tuple[np.ndarray, ...], members_NR: np.ndarray, test_N: np.ndarray) -> np.ndarray:
-    """What training scenes teach about the test scenes [n, R], by the view that a left-out training scene prefers."""
+    """Scores of the test scenes [n, R], by the view of the features with the best leave-one-out score in training."""
     targets_NR = 2.0 * members_NR[~test_N] - 1
     ridges = [
         RidgeCV(len(targets_NR) * PENALTIES, alpha_per_target=True).fit(view_NF[~test_N], targets_NR)

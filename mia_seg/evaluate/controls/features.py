@@ -1,4 +1,4 @@
-"""Features of a scene without the model: some tens of cheap numbers of image and labels."""
+"""The features that the blind attacker sees of a scene: some tens of cheap numbers from the image and its labels."""
 
 from typing import cast
 
@@ -12,23 +12,27 @@ from mia_seg.query._layout import boundary_band
 VERSION = 1
 BINS = 8
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-# Components are counted at every nth pixel of large labels: one pass a class over 2048 x 1024 would cost a second.
+# Components are counted at every nth pixel of large labels, because a pass for each class over 2048 x 1024 takes a
+# second.
 LONGEST = 256
 
 
 def features(scenes: Scenes, title: str) -> np.ndarray:
-    """One row a scene, float64 [N, F], all finite; F = 45 + K for K classes. Reads scene after scene."""
+    """The features of all scenes, float64 [N, F], finite; F = 45 + K for K classes. Scenes are read one at a time."""
     classes = len(scenes.dataset.classes())
     return np.stack([features_of(scene, classes) for scene in track(scenes, title, len(scenes))])
 
 
 def features_of(scene: Scene, classes: int) -> np.ndarray:
-    """Colours, edges, light by thirds and size of the image; shares, pieces and boundaries of the labels: [45 + K]."""
+    """The features of one scene [45 + K].
+
+    Of the image: colours, edges, brightness by thirds, and size. Of the labels: shares, pieces and boundaries.
+    """
     return np.concatenate([_colours(scene.image_HWC), _light(scene.image_HWC), _labels(scene.labels_HW, classes)])
 
 
 def _colours(image_HWC: np.ndarray) -> np.ndarray:
-    """Mean, deviation and histogram of each channel: [30]."""
+    """The mean, the standard deviation and the histogram of each channel: [30]."""
     height, width = image_HWC.shape[:2]
     counts_CV = np.stack([np.bincount(image_HWC[..., c].ravel(), minlength=256) for c in range(3)])
     share_CV, values_V = counts_CV / (height * width), np.arange(256)
@@ -39,17 +43,17 @@ def _colours(image_HWC: np.ndarray) -> np.ndarray:
 
 
 def _light(image_HWC: np.ndarray) -> np.ndarray:
-    """Brightness by thirds of height and width, energy of gradients and of what changes faster, size: [11]."""
+    """Brightness by thirds of height and width; energies of the first differences and of the second; size: [11]."""
     grey_HW = image_HWC @ LUMA
     thirds = [part.mean() if part.size else 0.0 for axis in (0, 1) for part in np.array_split(grey_HW, 3, axis)]
     down_HW, right_HW = np.diff(grey_HW, axis=0), np.diff(grey_HW, axis=1)
-    # The second difference along both axes keeps noise and compression, and little of what the picture shows.
+    # The second difference, along both axes, shows noise and compression, and little of the picture's content.
     energies = [np.square(part).mean() if part.size else 0.0 for part in (down_HW, right_HW, np.diff(down_HW, axis=1))]
     return np.array([*thirds, *np.log1p(energies), *np.log(grey_HW.shape)])
 
 
 def _labels(labels_HW: np.ndarray, classes: int) -> np.ndarray:
-    """Shares of the classes among labelled pixels; how many occur, in how many pieces; ignored, boundary: [K + 4]."""
+    """Each class's share of labelled pixels; numbers of classes and pieces; shares of ignored and boundary: [K + 4]."""
     counts_V = np.bincount(labels_HW.ravel(), minlength=256)
     share_K = counts_V[:classes] / max(counts_V[:classes].sum(), 1)
     present = np.flatnonzero(counts_V[:classes])

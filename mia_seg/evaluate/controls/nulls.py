@@ -10,10 +10,11 @@ ROUNDS = 1000
 
 
 def shuffled(scores_N: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, *, seed: int) -> dict[str, float]:
-    """AUC of scores [N] when memberships [N] (bool) are dealt out anew among the groups [N], whole groups each.
+    """The AUCs of scores [N] after memberships [N] (bool) were shuffled among whole groups [N].
 
-    Returns the `mean` of 1,000 deals, `low` and `high` of their middle 95%, and `p` of the true memberships' AUC, one
-    sided. As in `metrics.membership.measure`, a group with members and non-members counts as two.
+    Returns the `mean` over 1,000 shuffles, the ends `low` and `high` of their middle 95%, and the one-sided p-value `p`
+    of the AUC of the true memberships. As in `metrics.membership.measure`, a group with members and non-members counts
+    as two.
     """
     code_N = np.unique(groups_N, return_inverse=True)[1]
     group_N = np.unique(2 * code_N + members_N, return_inverse=True)[1]
@@ -25,12 +26,12 @@ def shuffled(scores_N: np.ndarray, members_N: np.ndarray, groups_N: np.ndarray, 
 
 
 def halves(scores_N: np.ndarray, groups_N: np.ndarray, seed: int) -> dict[str, Any]:
-    """AUC between two halves of the non-members' groups [N], whose scores [N] stand in the order of their ids.
+    """The AUCs between two halves of the non-members, with scores [N] and groups [N] in the order of the scenes' ids.
 
-    1,000 random halves differ by chance alone: `distance` is the mean |AUC - 0.5|, `low` and `high` their middle 95%.
-    `by_order` is the AUC of the first half of the ids against the second, and `p_order` its two-sided p-value. A small
-    one says that scores drift along the ids, which is harmless if members and non-members spread over them alike.
-    Returns {"untested": why} for fewer than two groups.
+    1,000 random halves of the groups differ by chance alone. `distance` is their mean |AUC - 0.5|; `low` and `high` are
+    the ends of the middle 95% of their AUCs. `by_order` is the AUC of the first half of the ids against the second, and
+    `p_order` its two-sided p-value. A small p-value says that scores drift along the ids. That is harmless if members
+    and non-members are spread alike over the ids. Returns {"untested": why} for fewer than two groups.
     """
     group_N = np.unique(groups_N, return_inverse=True)[1]
     groups = int(group_N.max()) + 1
@@ -46,13 +47,13 @@ def halves(scores_N: np.ndarray, groups_N: np.ndarray, seed: int) -> dict[str, A
 
 
 def _appearance(group_N: np.ndarray) -> np.ndarray:
-    """The place of each score's group when groups are numbered as they first appear: [N]."""
+    """The number of each score's group [N], if groups are numbered in the order of their first scores."""
     first_U = np.unique(group_N, return_index=True)[1]
     return np.argsort(np.argsort(first_U))[group_N]
 
 
 def _dealt(groups: int, chosen: int, seed: int) -> np.ndarray:
-    """Random choices of so many groups, one a column: bool [groups, ROUNDS]."""
+    """Random choices of `chosen` groups, bool [groups, ROUNDS]; each column is one choice."""
     deck_UR = np.repeat((np.arange(groups) < chosen)[:, None], ROUNDS, 1)
     return np.random.default_rng(seed).permuted(deck_UR, axis=0)
 
