@@ -21,6 +21,9 @@ import mia_seg as mia
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.report.arms import names
+from mia_seg.report.cells import cells, enriched
+from mia_seg.report.equal_auc import equal_table
+from mia_seg.report.frontier import points
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -135,6 +138,16 @@ def attacks(victim: str, shadow: str, *chosen: str) -> str:
         means = (mean(found[found["defense"] == name], "auc") for name in chosen)
         rows.append((called(found), *means, str(found["seed"].nunique())))
     return markdown(("attack, AUC", *(name.replace(":", " ") for name in chosen), "seeds"), rows)
+
+
+def equal(victim: str, shadow: str, beside: str) -> str:
+    """By how much one defense's settings segment better or worse than another defense at the same AUC."""
+    found = results_.read_all(ROOT / "reports", victim)
+    rows = enriched(result for result in found if (result.shadow, result.repeats) == (shadow, 1))
+    (table,) = equal_table(points([cell for cell in cells(rows) if cell.level == "image"]))
+    head = ("defense", "AUC [95%]", f"mIoU more than {beside} at that AUC, points [95%]", "seeds")
+    mine = (row for row in table.rows if row[1] == beside)
+    return markdown(head, ((name, auc, gain, str(len(seeds.split(", ")))) for name, _, auc, gain, seeds in mine))
 
 
 TUNED = {
@@ -319,6 +332,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "synfeat_moderate": partial(defenses, "labelmefacade_150", "labelmefacade_150_a1", *WITH_SYNFEAT),
     "synfeat_attacks": partial(attacks, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
+    "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
     "tuned": tuned,
     "a2": a2,

@@ -1,4 +1,4 @@
-"""Canaries: scenes with wrong labels are trained on, and audited apart from the others."""
+"""Canaries: scenes that are easy to memorise are trained on, and audited apart from the others."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -236,7 +236,7 @@ def test_pages_and_screens_tell_them_apart(audited_tiny: tuple[Ran, Path]) -> No
     worst = found.canaries
     assert worst is not None
     assert worst.auc is not None
-    said = f"tiny: Canaries, scenes with swapped labels: AUC {worst.auc:.2f} ["
+    said = f"tiny: Canaries, scenes with the labels of another one: AUC {worst.auc:.2f} ["
     assert said in " ".join(ran.out.split())
     for page in (reports / "tiny" / "index.html", reports / "tiny" / "README.md"):
         text = page.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from mia_seg.evaluate.audit import confidence as counted
 from mia_seg.evaluate.results import Result
 from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import above
-from mia_seg.report import budgets, confidence, figures, frontier, generators, plots, shadows, sources
+from mia_seg.report import budgets, confidence, equal_auc, figures, frontier, generators, plots, shadows, sources
 from mia_seg.report.cells import Cell, cells, enriched
 from mia_seg.report.style import look
 
@@ -52,6 +52,32 @@ def kept(reports: Path, one: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(one))
     return path
+
+
+def over_seeds(defense: str, *places: tuple[float, float]) -> Cell:
+    """A cell of some seeds, from the AUC and mIoU of each."""
+    runs = tuple(cell(defense, *place).runs[0] | {"seed": seed} for seed, place in enumerate(places))
+    return replace(cell(defense, 0.5), runs=runs)
+
+
+def test_defenses_are_compared_at_the_same_auc_in_each_seed() -> None:
+    """Noise loses 1 point of mIoU for 0.01 of AUC; the setting lies 4 points above that line, then 5, then 6."""
+    found = frontier.points(
+        [
+            over_seeds("none", (0.9, 0.5), (0.9, 0.5), (0.8, 0.4)),
+            over_seeds("gaussian:1.0", (0.7, 0.3), (0.6, 0.2), (0.6, 0.2)),
+            over_seeds("synfeat:0.5", (0.8, 0.44), (0.8, 0.45), (0.7, 0.36)),
+        ]
+    )
+    plain, noise, synfeat = found
+    gain = equal_auc.above(synfeat, [plain, noise])
+    assert gain is not None
+    half = 4.302653 * 0.01 / 3**0.5
+    assert gain == pytest.approx((0.05, 0.05 - half, 0.05 + half), abs=1e-6)
+    (table,) = equal_auc.equal_table(found)
+    assert table.rows == [["synfeat 0.5", "gaussian", "0.77 [0.65, 0.85]", "+5.0 [+2.5, +7.5]", "0, 1, 2"]]
+    assert equal_auc.above(noise, [plain, synfeat]) is None, "its AUC is beyond the other's"
+    assert equal_auc.equal_table([replace(one, cell=replace(one.cell, runs=one.cell.runs[:1])) for one in found]) == []
 
 
 def test_confidences_are_counted_cell_by_cell(tmp_path: Path) -> None:

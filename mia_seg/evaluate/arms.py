@@ -23,7 +23,7 @@ class Compared:
     """A fleet behind a defense, to be compared with other fleets. arms: an `equal_gap.Arm` for each attack, by name.
 
     facts: JSON values that name the fleet in a report. within_reach: arms of all attacks that the fleet's attacker can
-    try; the strongest attack is chosen among them. canaries: arms of the scenes with wrong labels, which no other arm
+    try; the strongest attack is chosen among them. canaries: arms of the scenes that are canaries, which no other arm
     includes; empty if there are none.
     """
 

@@ -26,8 +26,8 @@ COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exp
 class Described:
     """Facts of N scenes: the group of each, and which of K classes its labels show, bool [N, K].
 
-    kinds: for trainings that treat some scenes differently, name -> bool [N]. canaries: bool [N], whether a scene has
-    wrong labels; empty if there are none.
+    kinds: for trainings that treat some scenes differently, name -> bool [N]. canaries: bool [N], whether a scene is
+    one; empty if there are none.
     """
 
     groups: Sequence[str]

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from mia_seg.data._canaries import Kind
 from mia_seg.evaluate.scores import SceneScores
 
 SCHEMA = 2
@@ -222,9 +223,9 @@ class PartOfScenes(Part):
 
 
 class Canaries(Part):
-    """The leak of the scenes with wrong labels alone. auc, low and high: None if a side has fewer than two groups."""
+    """The leak of the canaries alone. auc, low and high: None if a side has fewer than two groups."""
 
-    kind: str
+    kind: Kind
     auc: Share | None
     low: Share | None
     high: Share | None

@@ -12,6 +12,7 @@ from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, Row, anchor_of, att
 from mia_seg.report.changes import change_table
 from mia_seg.report.charts import Chart, Mark
 from mia_seg.report.controls import control_tables, near_twins
+from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.glossary import TERMS, glossary
 from mia_seg.report.lines import command, file_of
 from mia_seg.report.tables import Table
@@ -238,6 +239,7 @@ def _compared(image: list[Cell], points: list[frontier.Point]) -> list[Table]:
     return [
         *change_table(image),
         *([frontier.frontier_table(points)] if points else []),
+        *equal_table(points),
         *([sources.source_table(seen)] if seen else []),
         *([shadows.shadows_table(many)] if many else []),
     ]

@@ -1,7 +1,8 @@
-"""Canaries: how well attacks find the scenes with wrong labels, beside the natural ones."""
+"""Canaries: how well attacks find the scenes that are easy to memorise, beside the natural ones."""
 
 from collections.abc import Sequence
 
+from mia_seg.data._canaries import SAID
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.schema import Canaries
 from mia_seg.report import charts
@@ -9,8 +10,8 @@ from mia_seg.report.cells import Cell, Estimate, attack_name, over_runs
 from mia_seg.report.tables import Table, at_least
 
 READING = (
-    "Canaries are scenes with wrong labels, which a model can only memorise: the worst case, which a mean over natural "
-    "scenes hides. They count in no other number here. Epsilon is a lower bound with 95% confidence for each line by "
+    "Canaries are scenes that a model is likely to memorise: the worst case, which a mean over natural scenes hides. "
+    "They count in no other number here. Epsilon is a lower bound with 95% confidence for each line by "
     "itself. A dash: members were not drawn by fair coins."
 )
 
@@ -21,7 +22,7 @@ def canary_table(found: Sequence[Cell]) -> Table | None:
     if not shown:
         return None
     rows = [[charts.named(cell, defense=True), *_told(cell), str(cell.auc)] for cell in shown]
-    columns = ["Attack", "Labels", "Canaries", "Their AUC [95%]", "Epsilon at least", "AUC of natural scenes [95%]"]
+    columns = ["Attack", "Kind", "Canaries", "Their AUC [95%]", "Epsilon at least", "AUC of natural scenes [95%]"]
     return Table("Canaries", READING, columns, rows, texts=2)
 
 
@@ -33,7 +34,7 @@ def canary_sentence(results: Sequence[Result]) -> str:
     auc, kind, best = max(found, key=lambda one: one[0].value)
     natural = best.levels["image"]
     return (
-        f"Canaries, scenes with {kind} labels: AUC {auc} by {attack_name(best.attack, best.representation)}; natural "
+        f"Canaries, {SAID[kind]}: AUC {auc} by {attack_name(best.attack, best.representation)}; natural "
         f"scenes have {Estimate(natural.auc, natural.auc_low, natural.auc_high)}."
     )
 

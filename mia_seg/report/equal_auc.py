@@ -31,7 +31,9 @@ def equal_table(found: Sequence[Point]) -> list[Table]:
             gain = above(one, others) if family != one.family else None
             if gain is not None:
                 seeds = ", ".join(map(str, one.cell.seeds))
-                rows.append([defense_name(one.defense), defense_name(family), str(one.auc), signed(gain, 100, 1), seeds])
+                rows.append(
+                    [defense_name(one.defense), defense_name(family), str(one.auc), signed(gain, 100, 1), seeds]
+                )
                 anchors.append(one.cell.anchor)
     columns = ["Defense", "Beside", "AUC [95%]", "mIoU more than there, points [95%]", "Seeds"]
     return [Table("Defenses at the same AUC", READING, columns, rows, texts=2, anchors=anchors)] if rows else []

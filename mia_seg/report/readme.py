@@ -12,6 +12,7 @@ from mia_seg.report.canaries import canary_table
 from mia_seg.report.cells import Row, cells, defenses_of, enriched
 from mia_seg.report.changes import change_table
 from mia_seg.report.controls import near_twins
+from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.figures import Figure
 from mia_seg.report.galleries import Sheets
 from mia_seg.report.glossary import glossary
@@ -132,7 +133,7 @@ def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow
     found = cells(rows)
     image = [cell for cell in found if cell.level == "image"]
     points, seen = frontier.points(image), sources.sources(image)
-    weighed = [frontier.frontier_table(points)] if points else []
+    weighed = [*([frontier.frontier_table(points)] if points else []), *equal_table(points)]
     split = [sources.source_table(seen)] if seen else []
     many = shadows.fleet(image)
     return Shadow(

@@ -27,7 +27,7 @@ BEHIND = (
     "Every training behind every defense, under the strongest attack that the attacker can try there. “Dominated by” "
     "compares all lines of this table, and names at most three."
 )
-CANARIES = "Scenes with wrong labels, which a model can only memorise: the worst case. They count nowhere else."
+CANARIES = "Scenes that a model is likely to memorise: the worst case. They count nowhere else."
 COLUMNS = (
     "Training", "Dominated by", "Chosen", "Models", "mIoU members, %", "mIoU others, %", "Gap", "AUC, strongest [95%]",
     "Minutes",
