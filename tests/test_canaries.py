@@ -241,7 +241,7 @@ def test_pages_and_screens_tell_them_apart(audited_tiny: tuple[Ran, Path]) -> No
     for page in (reports / "tiny" / "index.html", reports / "tiny" / "README.md"):
         text = page.read_text(encoding="utf-8")
         assert f"{worst.members} + {worst.nonmembers}" in text
-        assert "a dash where members were not drawn by fair coins" in text
+        assert "A dash: members were not drawn by fair coins." in text
     assert canary_sentence([found.model_copy(update={"canaries": None})]) == ""
     few = worst.model_copy(update={"auc": None, "low": None, "high": None})
     (row,) = canary_table(cells(enriched([found.model_copy(update={"canaries": few})]))).rows

@@ -214,7 +214,7 @@ def test_the_whole_line_runs_on_a_fleet(workdir: Path, data_template: Path) -> N
     assert loss.tuned == {}
     assert '"variance": "fixed"' in str(tables.settings([lira]).rows), "the attacker that was used"
     assert len([*(workdir / "runs" / "shadows").iterdir()]) == 4
-    assert "many shadows, each on a random half of the scenes" in words.adversary([results.row(lira, "image")])
+    assert "many shadows, each on a random half of the audited scenes" in words.adversary([results.row(lira, "image")])
     made = [*(workdir / "runs").glob("*/*/*.json")]  # beside them lies what is known of files, which fresh ones renew
     before = {path: path.stat().st_mtime_ns for path in made}
     assert len(before) > 40

@@ -178,7 +178,7 @@ def test_defenses_are_compared_by_the_attacks_that_all_of_them_met() -> None:
     other = [cell("none", 0.9, adaptive=False, attack="lira"), cell("dropout:0.9", 0.7, attack="lira")]
     assert [one.defense for one in frontier.points([*weak[:2], *other])] == ["none", "argmax"]
     assert frontier.remark([*weak[:2], *other]).endswith(
-        "no such attacker who adapts met them on every seed: dropout 0.9."
+        "these attacks were not adapted to them on every seed: dropout 0.9."
     )
 
 
@@ -291,7 +291,7 @@ def test_many_attacks_make_a_page_longer_and_not_wider() -> None:
     shown, sentence = figures._leading(many)
     assert {c.attack for c in shown} == {f"attack_{i:02d}" for i in range(19, 25)}
     assert [c.defense for c in shown] == ["none"] * 6 + ["argmax"]
-    assert "the 6 attacks of 25" in sentence
+    assert "the 6 of 25 attacks" in sentence
     assert figures._leading(few) == (few, "")
 
 

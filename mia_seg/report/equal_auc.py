@@ -48,10 +48,10 @@ def above(one: Point, others: Sequence[Point]) -> Estimate | None:
     gains = []
     for seed in one.cell.seeds:
         auc, miou = _place(one, seed)
-        line = sorted(_place(other, seed) for other in others)
-        if not line[0][0] <= auc <= line[-1][0]:
+        aucs, mious = np.array(sorted(_place(other, seed) for other in others)).T
+        if not aucs[0] <= auc <= aucs[-1]:
             return None
-        gains.append(miou - float(np.interp(auc, *zip(*line, strict=True))))
+        gains.append(miou - float(np.interp(auc, aucs, mious)))
     pooled = over_seeds([{"value": gain, "low": gain, "high": gain} for gain in gains])
     return Estimate(pooled["value"], pooled["low"], pooled["high"])
 
