@@ -144,6 +144,8 @@ def test_a_training_that_leaks_no_more_to_its_strongest_attack_and_segments_no_w
             assert (name in one["dominated_by"]) == better
     assert any(one["dominated_by"] for one in points.values())
     assert not arms.dominates(points["short"], points["short"])
+    leaky, backwards = ({"strongest": {"value": auc}, "miou": {"others": 0.3}} for auc in (0.7, 0.2))
+    assert arms.dominates(leaky, backwards), "scores that rank backwards are turned around"
 
 
 def test_what_is_not_there_is_said_on_the_screen() -> None:

@@ -15,7 +15,7 @@ from mia_seg.metrics.per_scene import Estimate
 from mia_seg.metrics.strongest import strongest
 from mia_seg.texts import files_below, read_json
 
-IMAGE_LOSS = "image_loss"
+IMAGE_LOSS, CHANCE = "image_loss", 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +72,10 @@ def frontier(by_defense: Sequence[Mapping[str, Any]], more: Sequence[Compared] =
 def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether training `one` is as good as `other` in both the strongest attack's AUC and mIoU, and better in one.
 
-    mIoU is on the scenes that models did not train on.
+    An AUC is as good as it is close to 0.5: an attacker may reverse scores. mIoU is on the scenes that models did not
+    train on.
     """
-    mine, theirs = ((-each["strongest"]["value"], each["miou"]["others"]) for each in (one, other))
+    mine, theirs = ((-abs(each["strongest"]["value"] - CHANCE), each["miou"]["others"]) for each in (one, other))
     return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
 
