@@ -69,7 +69,7 @@ COMMANDS = {
         "names", "--attack", "--defense", "--curve", "--also", "--models", "--seed", "--rounds", "--grid",
         *PLACES, *MACHINE, *MAKING,
     ],
-    "score": ["file", "--against", "--ids", "--threshold", "--defense", "--json"],
+    "score": ["file", "--against", "--ids", "--answers", "--store", "--threshold", "--defense", "--json"],
     "serve": [
         "victim", "--defense", "--seed", *KEPT, "--device", "--host", "--port", "--limit", "--key-env", "--noise",
         "--batch",

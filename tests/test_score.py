@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers_files import assert_refused, call, write
 from helpers_results import result
+from helpers_scenes import written as written_answers
 
 from mia_seg.evaluate import outside, results, submitted
 from mia_seg.evaluate.scores import SceneScores
@@ -85,6 +86,26 @@ def test_scenes_are_handed_out_without_their_sides(tmp_path: Path) -> None:
     ran = call("score", "--ids", place)
     assert ran.code == 0, ran.err
     assert list(csv.reader(ran.out.splitlines())) == [["id"], *([scene] for scene in SCENES)]
+
+
+def test_answers_are_handed_out_for_the_scenes_of_a_result(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    posteriors = [draw.dirichlet(np.ones(3), shape).transpose(2, 0, 1) for shape in ((4, 5), (2, 3), (4, 5))]
+    kept = SceneScores(["c", "a"], np.array([True, False]), ["c", "a"], np.zeros(2))
+    place = results.write(tmp_path, result(attack="image_loss").with_scores(kept))
+    answers = tmp_path / "runs" / "answers" / f"village.none-{results.read(place).digests.victim_answers}"
+    written_answers(answers, posteriors, [np.zeros(p.shape[1:], np.uint8) for p in posteriors], ids=["a", "b", "c"])
+    file = tmp_path / "answers.npz"
+    ran = call("score", "--ids", place, "--answers", file, "--store", tmp_path / "runs")
+    assert ran.code == 0, ran.err
+    assert "2 posteriors of 3 classes, the first of 4 x 5 pixels" in ran.err
+    assert ran.out.split() == ["id", "a", "c"]
+    with np.load(file) as found:
+        assert list(found) == ["a", "c"]
+        for scene, posterior in (("a", posteriors[0]), ("c", posteriors[2])):
+            np.testing.assert_array_equal(found[scene], posterior.astype(np.float16))
+    assert_refused(call("score", "--ids", place, "--answers", file, "--store", tmp_path), "does not hold the answers")
+    assert_refused(call("score", "--answers", file), "--answers needs --ids RESULT")
 
 
 def test_groups_of_the_table_count_where_they_are_coarser(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mia_seg import progress
 from mia_seg.cli import _screen as screen
-from mia_seg.cli._options import AsJson
+from mia_seg.cli._options import STORE, AsJson, StoreRoot
 from mia_seg.errors import MiaSegError
 
 if TYPE_CHECKING:
     from mia_seg.evaluate.outside import Reference
+    from mia_seg.query.answers import Answers
 
 TARGETS = {"0.1": "TPR at FPR 10%", "0.01": "TPR at FPR 1%"}
 HOW = "Give either FILE --against RESULT, to measure scores, or --ids RESULT, to list the scenes that want a score."
@@ -29,6 +31,12 @@ Against = Annotated[
     typer.Option(help="Result file (.json) whose scenes were scored, or a folder of results of one model and split."),
 ]
 Ids = Annotated[Path | None, typer.Option(metavar="RESULT", help="Print the scenes of a result, without membership.")]
+Handed = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz", help="With --ids: also write what the model answered, an array a scene, for the attacker."
+    ),
+]
 Threshold = Annotated[float | None, typer.Option(help="A scene with this score or more is called a member.")]
 Released = Annotated[
     str,
@@ -41,6 +49,8 @@ def score(
     against: Against = None,
     *,
     ids: Ids = None,
+    answers: Handed = None,
+    store: StoreRoot = STORE,
     threshold: Threshold = None,
     defense: Released = "none",
     as_json: AsJson = False,
@@ -49,7 +59,12 @@ def score(
     from mia_seg.evaluate import outside, submitted
 
     if ids is not None and file is None and against is None:
-        return _list(outside.references(ids, defense))
+        known = outside.references(ids, defense)
+        if answers is not None:
+            _handed_out(outside.hand_out(known[0], store, answers), answers)
+        return _list(known)
+    if answers is not None:
+        raise MiaSegError("--answers needs --ids RESULT, which says whose answers and which scenes.")
     if file is None or against is None or ids is not None:
         raise MiaSegError(HOW)
     if threshold is not None and not isfinite(threshold):
@@ -65,6 +80,12 @@ def _list(found: "Sequence[Reference]") -> None:
     """The scenes by id: whatever order a file had, theirs says nothing."""
     lines = csv.writer(sys.stdout, lineterminator="\n")
     lines.writerows([["id"], *([scene] for scene in sorted(found[0].known.ids))])
+
+
+def _handed_out(found: "Answers", file: Path) -> None:
+    """A line about the file on stderr, so that stdout is the list of ids."""
+    height, width = found.shapes[0]
+    progress.say(f"{file}: {len(found)} posteriors of {found.classes} classes, the first of {height} x {width} pixels")
 
 
 def _show(file: Path, found: dict[str, Any]) -> None:

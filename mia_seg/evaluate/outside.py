@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores, beside
 from mia_seg.evaluate.submitted import GROUP, Submitted
 from mia_seg.metrics import membership, paired
+from mia_seg.query import answers
+from mia_seg.query.answers import Answers
 
 NAMED = 3  # scenes that a sentence names
 
@@ -68,6 +71,27 @@ def measured(scores: SceneScores, against: Sequence[Reference], threshold: float
         "scenes": len(scores.ids), "members": int(scores.members_N.sum()), "own": _own(scores, threshold),
         "against": [_compared(scores, one) for one in against],
     }  # fmt: skip
+
+
+def hand_out(reference: Reference, store: Path, file: Path) -> Answers:
+    """Write the answers that a result rests on into `file`, and return them. They say nothing of membership.
+
+    file: an .npz with an array of each scene of the result, by its id: the posterior at the stride of the query,
+    float16 [K, h, w]. Raises MiaSegError if the store holds no such answers.
+    """
+    digest = reference.result.digests.victim_answers
+    folder = next(store.glob(f"answers/[!.]*-{digest}"), None)
+    if folder is None:
+        raise MiaSegError(
+            f"The store {store} does not hold the answers {digest} of {reference.path}. Name the store of that run by "
+            f"--store, or make the result there again."
+        )
+    found = answers.load(folder).take(sorted(reference.known.ids))
+    with ZipFile(file, "w", ZIP_DEFLATED) as kept:  # np.savez takes names as arguments, and a scene has any name
+        for scene, one in zip(found.ids, found, strict=True):
+            with kept.open(f"{scene}.npy", "w") as entry:
+                np.lib.format.write_array(entry, one.posterior_KHW.astype(np.float16))
+    return found
 
 
 def _compared(scores: SceneScores, reference: Reference) -> dict[str, Any]:
