@@ -29,7 +29,7 @@ def answers(folder: Path, members: np.ndarray, seed: int) -> Answers:
         rng = np.random.default_rng([seed, scene])
         labels.append(blocky(np.random.default_rng(scene), SIZE, CLASSES))
         right = np.arange(CLASSES)[:, None, None] == labels[-1]
-        logits.append(rng.normal(size=(CLASSES, *SIZE)) + (6 + 3 * member - HARD[scene]) * right)
+        logits.append(rng.normal(size=(CLASSES, *SIZE)) + (1 + 3 * member - HARD[scene]) * right)
     return written(folder, [softmax(x) for x in logits], labels)
 
 
