@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import weakref
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,24 @@ from helpers_in_turn import check_fleet_audit
 from mia_seg import attacks, defenses, plugins, train
 from mia_seg.api import FLEET_ATTACKS, Audit
 from mia_seg.attacks import Attack
+from mia_seg.attacks._readings import Fleet
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.pipeline import Pipeline
+from mia_seg.query.answers import Statistics
 from mia_seg.recipes.splits import Partition
 from mia_seg.report import tables, words
 from mia_seg.report.sheets import loss_sheets
 from mia_seg.stages import checks, shadow_members
+from mia_seg.stages.attackers import OneByOne
 from mia_seg.stages.models import TrainedModel
 from mia_seg.stages.plan import Plan
 from mia_seg.stages.results import Measured
 from mia_seg.stages.run import run
 from mia_seg.store import Store
+from mia_seg.testing import Leak, World
 from mia_seg.workspace import Workspace
 
 FLEET = '[adversary]\nkind = "A1"\nvictim = "{victim}"\nchoose = "halves"\nmodels = 4\nstride = 4\n'
@@ -286,6 +292,23 @@ def test_a_fleet_that_knows_the_defense_is_asked_behind_it(workspace: Workspace,
         assert {asked.defense.label for asked in own} == {known}
         assert {asked.model.recipe_name for asked in own} == {m.recipe_name for m in stage.attacker.shadows}
         assert sorted(asked.part for asked in own) == ["audited"] * 4 + ["pool"] * 4, "every shadow, about both"
+
+
+def test_of_a_large_fleet_one_model_at_a_time_is_in_memory(workspace: Workspace) -> None:
+    world, met = World(Leak(1.0), 12), list[weakref.ref[Statistics]]()
+    whole = world.fleet(8)
+
+    def seen(model: int) -> Any:
+        return SimpleNamespace(value=lambda store: world.answers(whole.members_MN[model], 1 + model))
+
+    def loss(statistics: Statistics) -> np.ndarray:
+        met.append(weakref.ref(statistics))
+        alive = [one for ref in met if (one := ref()) is not None and len(one)]
+        assert len(alive) <= 2, "the one before may still have a name"
+        return statistics.mean_loss()
+
+    fleet = Fleet(OneByOne([seen(model) for model in range(8)], workspace.store), whole.members_MN)
+    np.testing.assert_array_equal(fleet.read(loss).scenes_MN, whole.read(Statistics.mean_loss).scenes_MN)
 
 
 def test_a_small_fleet_runs_the_usual_attacks_that_it_is_large_enough_for() -> None:

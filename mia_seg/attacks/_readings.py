@@ -110,7 +110,7 @@ class Readings:
 class Fleet:
     """Answers of M shadows to the same N scenes and to one population; members_MN says who trained on what."""
 
-    answers: tuple[Answers, ...]
+    answers: Sequence[Answers]
     members_MN: np.ndarray
 
     def read(self, signal: Callable[[Statistics], np.ndarray]) -> Readings:

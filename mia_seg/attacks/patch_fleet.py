@@ -45,6 +45,7 @@ class PatchFleet(PatchResNet50):
             raise MiaSegError(
                 f"Attack 'patch_fleet' needs {FEWEST} shadows, and there are {models}. Raise [adversary] models."
             )
+        fleet = replace(fleet, answers=tuple(fleet.answers))  # a patch of each is cut in every step
         total = [_left_out(fleet, scene) for scene in range(len(fleet.answers[0]))]
         parts = range(models - 2), range(models - 2, models)
         fit, check = (FleetSide(fleet, of, total, representation=self.representation) for of in parts)
@@ -128,4 +129,4 @@ def loss_map(answer: Answer) -> np.ndarray:
 def _left_out(fleet: Fleet, scene: int) -> np.ndarray:
     """The sum of the loss maps of the shadows that did not train on a scene, float32 [h, w]."""
     models = np.flatnonzero(~fleet.members_MN[:, scene])
-    return np.stack([loss_map(fleet.answers[model][scene]) for model in models]).sum(0)
+    return np.stack([loss_map(fleet.answers[model][scene]) for model in models.tolist()]).sum(0)

@@ -1,6 +1,6 @@
 """Fitted attackers, and the answers that they see."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,20 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
+class OneByOne(Sequence[Answers]):
+    """The answers of several models. Each is read when it is asked for, so that memory need not hold them all."""
+
+    seen: Sequence[Seen]
+    store: Store
+
+    def __len__(self) -> int:
+        return len(self.seen)
+
+    def __getitem__(self, model: int) -> Answers:  # type: ignore[override]
+        return self.seen[model].value(self.store)
+
+
+@dataclass(frozen=True, eq=False)
 class FittedAttacker(Stage[Attacker]):
     """An attack fitted on shadows. seen: what it sees of each shadow, one or a whole fleet."""
 
@@ -109,8 +123,8 @@ class FittedAttacker(Stage[Attacker]):
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store = workspace.store
-        answers = tuple(seen.value(store) for seen in self.seen)
-        sides = [shadow.partition(store).only(of.ids) for shadow, of in zip(self.shadows, answers, strict=True)]
+        answers = OneByOne(self.seen, store)
+        sides = (shadow.partition(store).only(of.ids) for shadow, of in zip(self.shadows, answers, strict=True))
         known = [membership_of(parts) for parts in sides]
         fabric = workspace.fabric(self._precision)
         if self.method.needs_fleet:

@@ -21,7 +21,7 @@ from mia_seg.recipes.adversaries import Fleet
 from mia_seg.report.arms import arms_png
 from mia_seg.report.per_scene import exposure_png
 from mia_seg.stages import checks
-from mia_seg.stages.attackers import FittedAttacker, Rehearsed
+from mia_seg.stages.attackers import FittedAttacker, OneByOne, Rehearsed
 from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
@@ -110,13 +110,13 @@ def _minutes(models: Sequence[TrainedModel], store: Store) -> float | None:
 def _arms(alike: Sequence[Rehearsed], store: Store, *, canaries: bool = False) -> dict[str, Arm]:
     """By the attacks behind one defense, and by the image loss of the same answers; of canaries or of all others."""
     first = alike[0].fitted
-    answers, wrong = [seen.value(store) for seen in first.seen], first.shadows[0].dataset.canaries
+    answers, wrong = OneByOne(first.seen, store), first.shadows[0].dataset.canaries
     scenes = np.flatnonzero([(i in wrong) == canaries for i in answers[0].ids])
     if not len(scenes):
         return {}
-    statistics = [one.statistics.take(scenes) for one in answers]
-    losses_MN = np.stack([one.mean_loss() for one in statistics])
-    confusion_MNKK = np.stack([one.confusion_NKK for one in statistics])
+    statistics = (one.statistics.take(scenes) for one in answers)
+    told = zip(*((one.mean_loss(), one.confusion_NKK) for one in statistics), strict=True)
+    losses_MN, confusion_MNKK = map(np.stack, told)
     group, found = first.shadows[0].partition(store).group, dict[str, Arm]()
     for one in alike:
         attacker, method = one.fitted.value(store), one.fitted.method
