@@ -1,12 +1,13 @@
-"""What is done to an answer against the paper's numpy code, and against reading its posterior once: CPU seconds.
+"""CPU seconds of the work on an answer, compared with the paper's numpy code and with reading the posterior once.
 
 Run: python benchmarks/answers.py [--cells 128 256] [--image 1024 2048] [--asked 96 128] [--classes 19] [--rounds 15]
-The first table is what the patch attack and the argmax defense make of an answer of `cells`. Beside it stand the
-definitions of the authors' attack.py (SSAW14/segmentation_membership_inference), written out below. The second is what
-a query does to a whole answer, in nanoseconds a pixel of `image`; no work on a posterior costs less than to read it.
-The third is a whole query, files and all, of PSPNet-ResNet-18 (random weights: they change no cost) about scenes of
-`asked`, against the network's forwards alone; an image-level attack asks two networks so and does little else.
-One thread. All take turns, so that a machine whose speed drifts slows all; medians of rounds and ratios are printed.
+The first table measures the inputs of the patch attack and the argmax defense, for an answer of `cells`. It compares
+them with the definitions in the authors' attack.py (SSAW14/segmentation_membership_inference), written out below. The
+second table measures the work of a query on a whole answer, in nanoseconds per pixel of `image`. No such work costs
+less than reading the posterior. The third table measures a whole query with its files, of PSPNet-ResNet-18 about scenes
+of `asked`, and compares it with the network's forward passes alone. Weights are random, which changes no cost. An
+image-level attack makes two such queries and does little else. One thread. All variants take turns, so a change of the
+machine's speed slows all. Medians of rounds and of ratios are printed.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Models of other toolkits, trained elsewhere, each looked at through its door: what leaks, and what the look costs.
+"""Audits of models of other toolkits, trained without mia-seg, through doors: what leaks, and what an audit costs.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/audit_models.py --data-root FOLDER --work FOLDER   (half an hour on one core)
-FOLDER of the data holds labelmefacade/. 300 of its photographs are written to the work folder at 96 x 128 pixels, with
-labels and a table of members, as somebody has them who audits a model of their own. Three models are trained on the 150
-members by `plain.train`; what is in the work folder already is not trained again. Each is audited in an empty store.
-Forwards are those of the bare model over the 300 photographs, one by one, before and after its audit: the mean of both.
-Seconds are of CPU time in one thread, so that others on the machine do not count.
+The data folder holds labelmefacade/. 300 of its photographs are written to the work folder at 96 x 128 pixels, with
+labels and a table of members, as for an audit of one's own model. `plain.train` trains three models on the 150 members;
+models that are in the work folder already are not trained again. Each model is audited in an empty store. An audit is
+compared with forward passes of the bare model over the 300 photographs, one by one: the mean of a pass before and a
+pass after the audit. Seconds are CPU time in one thread, so that other work on the machine does not count.
 """
 
 import argparse

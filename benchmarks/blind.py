@@ -2,7 +2,7 @@
 
 Run: python benchmarks/blind.py > benchmarks/blind.md
 60 members and 60 non-members of 48 x 64
-pixels; seed after seed they are drawn out of 900 scenes by day and 300 by night.
+pixels. Each seed draws them from 900 scenes by day and 300 by night.
 """
 
 import platform
@@ -28,7 +28,7 @@ def main() -> None:
     day_NF, dark_NF = features(city), features(night)
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# The blind control on `streets`\n\nMade by `{command}`: {about}")
-    print(f"Flagged: p at or below {ALPHA}. AUC: mean, and the lowest and highest of the seeds.\n")
+    print(f"Flagged: p at or below {ALPHA}. AUC: the mean over seeds (the lowest to the highest).\n")
     print("| members | non-members | flagged | AUC |\n|---|---|---:|---:|")
     for share in (1.0, 0.5, 0.3, 0.2, 0.1):
         told("day", f"{100 * share:.0f}% night", SEEDS, drawn=splits(day_NF, day_NF, dark_NF, dark=round(share * SIDE)))

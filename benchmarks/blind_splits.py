@@ -2,8 +2,8 @@
 
     python benchmarks/blind_splits.py --data-root FOLDER     # FOLDER holds labelmefacade/ and camvid/
 
-Writes blind_splits.md. No model is trained or asked. Of many splits some look confounded by chance: the last column
-adjusts p for their number (Benjamini & Hochberg 1995).
+Writes blind_splits.md. No model is trained or asked. Among many splits some look confounded by chance, so the last
+column adjusts p for their number (Benjamini & Hochberg 1995).
 """
 
 import argparse
@@ -28,9 +28,9 @@ VICTIMS = (
 SEEDS = (0, 1, 2)
 HEAD = """# Blind control of the splits behind the results
 
-An attacker who sees images and labels, and never the model. AUC over ten foldings, p from 999 shuffles of the
-memberships. An audit calls a split confounded at p <= 0.01. The last column adjusts p for the number of splits here
-(Benjamini & Hochberg 1995).
+The attacker sees images and labels, but never the model. AUC is cross-validated over ten draws of folds. p is from 999
+shuffles of the memberships. An audit calls a split confounded at p <= 0.01. The last column adjusts p for the number of
+splits here (Benjamini & Hochberg 1995).
 
 | victim | seed | AUC [middle 95% of shuffles] | p | adjusted p |
 |---|---|---|---|---|

@@ -1,9 +1,10 @@
-"""What a victim of codes or of regions could answer at best: label maps of photographs, written by either.
+"""The best predictions that victims of codes (GSS) and of regions (superpixels) could give, from true label maps.
 
 Run: python benchmarks/ceilings.py FOLDER     (FOLDER holds labelmefacade/)
-The codebook is learnt of 150 photographs of LabelMeFacade, and 100 others are written by it: every cell as its nearest
-patch, every pixel as that patch's likeliest class. The regions are those of the same 100, each written as the class of
-most of its pixels; beside ours are scikit-image's, where it is installed, at the best of three compactness values.
+The codebook is learnt from 150 photographs of LabelMeFacade. The label maps of 100 others are coded by it: each cell by
+its nearest patch, and each pixel then gets that patch's most likely class. Superpixels are cut from the same 100
+photographs, and each gets the class of most of its pixels. Where scikit-image is installed, its superpixels stand
+beside ours, at the best of three compactness values.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""`mia-seg check --all` against Pillow alone decoding the same files with as many processes, and with as many threads.
+"""The speed of `mia-seg check --all`, compared with Pillow alone decoding the same files in processes or threads.
 
 Run: python benchmarks/check_all.py [--pairs 1000] [--rounds 5] [--workers 2] [--folder FOLDER]
-Pairs of 1024 x 2048 as BDD100K stores them, a JPEG image and a PNG of class ids: halves of made-up streets, brightened
-and with the noise of a sensor, so that no two are alike and JPEG has to work. All read from the disk's cache and take
-turns, A B C A B C, so that a machine whose speed drifts slows all; the median ratio of paired rounds is what counts. On
-a machine with others at work, the processors' time tells more than the clock. Pillow opens and loads both files
-of each pair and keeps nothing.
+Pairs of 1024 x 2048 pixels are stored as BDD100K does: a JPEG image and a PNG of class ids. They are halves of made-up
+streets, brightened and with sensor noise, so that all differ and JPEG is not trivial. All variants read from the disk's
+cache and take turns, A B C A B C, so a change of the machine's speed slows all. The median ratio of paired rounds
+counts. On a machine with other work, CPU time is more reliable than the clock. Pillow opens and loads both files of
+each pair and keeps nothing.
 
 1,000 pairs, 1 round, 2 workers on 2 cores of x86_64 that one other process used: mia-seg is 1.03 times as fast as
 Pillow in processes and 1.09 times as in threads, by the clock as in processors' time.

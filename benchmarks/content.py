@@ -1,9 +1,9 @@
-"""Hashing a data set's files against reading them plainly, and against asking again when nothing changed.
+"""The time to hash a data set's files, compared with reading them, and with a second call when nothing changed.
 
 Run: python benchmarks/content.py [--files 3000] [--megabytes 2] [--rounds 3] [--folder FOLDER]
-The files are read from the disk's cache, A B A B, so that a machine whose speed drifts slows both; the median ratio is
-what counts. Reading is one thread that reads each file whole, as a loader must at least. Asking again is a new
-process's first call: the cache is read from its file, and each file's state is looked at.
+The files are read from the disk's cache. Variants take turns, A B A B, so a change of the machine's speed slows both;
+the median ratio counts. Reading is one thread that reads each file whole, as a loader must at least. The second call is
+the first one of a new process: it reads the cache of hashes from a file, and checks the state of each file.
 
 300 files of 2 MB on 2 cores of x86_64 (shared), Python 3.11: reading 0.07 s from memory, hashing 0.53 s (1.1 GB/s), the
 second call 0.001 s; hashing / reading 7.2, second call / reading 0.02. A disk slower than 1 GB/s hides the hashing.

@@ -1,8 +1,8 @@
-"""What Seg-GAN's objective adds to a training step: CPU time against the plain objective, with ConvCRFs and without.
+"""The cost of Seg-GAN's objective in a training step: CPU time relative to plain training, with and without ConvCRFs.
 
 Run: python benchmarks/convcrf.py [--rounds 7] [--threads 1]
-PSPNet-ResNet-18, 8 classes, batch 8, float32, no loading. The four take turns within a round, so that a machine whose
-speed drifts slows all of them; the ratio is the median over rounds of a step's time against the plain step's.
+PSPNet-ResNet-18, 8 classes, batch 8, float32, without loading. The four variants take turns within a round, so a change
+of the machine's speed slows all. The ratio is the median over rounds of a step's time divided by the plain step's.
 
 One core of an AMD EPYC that was shared with much other work, 5 rounds:
 

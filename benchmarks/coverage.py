@@ -1,9 +1,9 @@
-"""How often the intervals of `mia_seg.metrics` hold the truth, in simulated audits whose truth is known.
+"""How often the intervals of `mia_seg.metrics` include the truth, in simulated audits with known truth.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/coverage.py [--audits 1000] [--out benchmarks/coverage.md]
 Scores are binormal: non-members N(0, 1), members N(d, s^2), so that AUC = Phi(d / sqrt(1 + s^2)) and the TPR at an FPR
-of f is 1 - Phi((z_f - d) / s). In blocks, three neighbouring scenes share half of their variance. Each audit goes
-through `measure` as a real one does.
+of f is 1 - Phi((z_f - d) / s). In blocks, three neighbouring scenes share half of their variance. Each audit is
+measured by `measure`, as real audits are.
 """
 
 import argparse
@@ -31,22 +31,22 @@ Cells = dict[tuple[str, int, float], dict[str, float]]
 Mechanism = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 EDGE = (
-    "Where few groups are misranked (AUC 0.98; 0.9 in 20 blocks) no method is exact: an audit has one or two of them,\n"
-    "nothing between, and one without any must not be sure. There the interval is on the wide side."
+    "Where few groups are misranked (AUC 0.98; 0.9 in 20 blocks) no method is exact: an audit has none, one or two of\n"
+    "them, and an audit without any must not claim to be sure. The interval is on the wide side there."
 )
 TARGET = (
-    "The truth is the TPR at a *true* FPR of {}. Where it is next to 0 or 1 (members narrow; AUC 0.98), whole members\n"
-    "decide, so that no method is exact, and the interval is on the wide side; below 300 scenes\n"
-    "elsewhere too, by a point or two."
+    "The truth is the TPR at a *true* FPR of {}. Near 0 or 1 (members narrow; AUC 0.98) it depends on a few members:\n"
+    "no method is exact, and the interval is on the wide side. Below 300 scenes it is so elsewhere\n"
+    "too, by a point or two."
 )
-WIDE = "Clopper & Pearson's bounds promise at least 95% whatever the truth, so they give more for most; no aim."
+WIDE = "Clopper-Pearson bounds include any truth in at least 95%, and most truths in more; so there is no aim."
 TABLES = [
     ("AUC", "auc", EDGE),
     ("TPR at FPR 10%", "tpr 0.1", TARGET.format("10%")),
     (
         "TPR at FPR 1%",
         "tpr 0.01",
-        TARGET.format("1%") + "\nBelow 368 independent non-members it begins at 0, as it must.",
+        TARGET.format("1%") + "\nBelow 368 independent non-members the interval must begin at 0.",
     ),
 ]
 BRIEF = [
@@ -69,12 +69,12 @@ def main() -> None:
 def lines(audits: int) -> Iterator[str]:
     rng = np.random.default_rng(0)
     cells = {cell: simulated(rng, audits, cell) for cell in product(SHAPES, SIDES, AUCS)}
-    yield f"""# How often a 95% interval holds the truth
+    yield f"""# How often a 95% interval includes the truth
 
-Percent of {audits:,} simulated audits a cell; `benchmarks/coverage.py` writes this and says how. The aim is
-{AIM[0]} to {AIM[1]}: an exact interval misses it by chance in one of 33 cells of 1,000. Below it is **bold**, too
-narrow. Above it is *slanted*, wider than it says. "–": not resolvable. Blocks of 3 scenes are a third as many
-groups."""
+Percent of {audits:,} simulated audits in each cell; `benchmarks/coverage.py` writes this page and explains the
+simulation. The aim is {AIM[0]} to {AIM[1]}. With 1,000 audits, an exact interval misses this aim by chance in one of 33
+cells. A number below the aim is **bold**: the interval is too narrow. A number above it is *slanted*: the interval is
+wider than it claims. "–": not resolvable. In blocks of 3 there are a third as many groups as scenes."""
     for title, name, note in TABLES:
         yield from ["", f"## {title}", "", note, "", summary(cells, name), "", *table(cells, name)]
     yield ""
@@ -104,9 +104,9 @@ def again(cells: Cells, audits: int) -> Iterator[str]:
     ]
     if not fallen:
         return
-    yield f"""## What fell below, again
+    yield f"""## Cells below the aim, measured again
 
-Other {audits:,} audits of each cell that is bold above.
+{audits:,} further audits of each cell that is bold above.
 
 | number | scores | scenes a side | AUC | first | again |
 |---|---|---|---|---:|---:|"""
@@ -135,10 +135,11 @@ def marked(share: float | None) -> str:
 
 def paired_lines(rng: np.random.Generator, audits: int) -> Iterator[str]:
     """How often the interval of a difference holds that of two attacks on the same scenes."""
-    yield f"""## What one attack has above another
+    yield f"""## Differences of two attacks
 
-Percent of {audits:,} audits of {PAIRED} members and as many others in which `paired.above` holds the true difference of
-two binormal attacks (members wide) that share half of their variance. The TPRs' is a bootstrap; no aim.
+Percent of {audits:,} audits in which the interval of `paired.above` includes the true difference of two attacks. Each
+audit has {PAIRED} members and as many non-members. Scores are binormal (members wide), and the two attacks share half
+of their variance. Intervals of TPRs are bootstraps; there is no aim.
 
 | AUC | of the other | AUC | TPR at FPR 10% | TPR at FPR 1% |
 |---|---|---:|---:|---:|"""
@@ -162,10 +163,10 @@ def epsilon_lines(rng: np.random.Generator, audits: int) -> Iterator[str]:
     """How often a bound exceeds the epsilon that its mechanism is known to have."""
     yield f"""## Lower bounds on epsilon
 
-Percent of {audits:,} audits of {TRIALS} scenes in which the bound (level 0.95) exceeds the mechanism's true epsilon, at
-most 5 by its promise (5 +- 1.4 in 1,000); then the mean bound. The Gaussian mechanism adds N(0, sigma^2) to the
-membership bit; its epsilon at delta = {DELTA:g} is solved for (Balle & Wang, ICML 2018). Scenes are independent here,
-so both bounds may be taken.
+Percent of {audits:,} audits of {TRIALS} scenes in which the bound (level 0.95) exceeds the mechanism's true epsilon. It
+may do so in 5% at most (5 +- 1.4 in 1,000 audits). Beside it stands the mean bound. The Gaussian mechanism adds
+N(0, sigma^2) to the membership bit; its epsilon at delta = {DELTA:g} is solved for (Balle & Wang, ICML 2018). Scenes
+are independent here, so both bounds hold.
 
 | mechanism | true epsilon | `epsilon_bound` exceeds it | mean | `epsilon_one_run` exceeds it | mean |
 |---|---:|---:|---:|---:|---:|"""

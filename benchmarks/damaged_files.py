@@ -1,10 +1,10 @@
 """Damaged image and label files, read through a data set: each gives a scene or one sentence, never a traceback.
 
 Run: python benchmarks/damaged_files.py [--files 10000] [--seed 0]
-Sound pairs in every format; in each round one file, image or labels, has bits flipped, is cut, has two stretches
-swapped, or grows. What is read of it may be wrong where a format has no checks of its own; how often that is, by
-pixels that differ from the sound file's, is counted too. A sentence is odd
-that does not name the file or has several lines. Exits with 1 after one of these, a traceback or a warning.
+There are sound pairs in every format. In each round one file, image or labels, is damaged: bits are flipped, it is cut,
+two stretches are swapped, or it grows. A format without checks of its own may then give wrong pixels without an error.
+The benchmark counts how often it does, by comparison with the sound file. A sentence is odd if it does not name the
+file or has several lines. The exit code is 1 after an odd sentence, a traceback or a warning.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""DP-SGD: what a step costs beside a plain one, and whether audits of tiny trainings stay below what it promises.
+"""DP-SGD: the cost of a step relative to a plain one, and whether audits of tiny trainings keep below its epsilon.
 
 Run: python benchmarks/dp_sgd.py [--size 48 64] [--rounds 5] [--runs 20]     (some minutes on one core)
-Time and peak memory: PSPNet-ResNet-18 with group norm, batch 8, one after the other in rounds of one run. Audits: a
-network of three layers learns 200 scenes, each in or out by a fair coin and half of them canaries (labels of noise); an
-epsilon is bounded from below by the scenes' losses (one run, fair coins, 95%).
+Time and peak memory are those of PSPNet-ResNet-18 with group norm and batch 8; both kinds of step take turns in one
+process. Audits: a network of three layers learns 200 scenes. A fair coin puts each scene in or leaves it out, and half
+of them are canaries with labels of noise. The scenes' losses give a lower bound on epsilon (one run, fair coins, 95%).
 """
 
 import argparse

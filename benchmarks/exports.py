@@ -1,9 +1,9 @@
-"""What becomes of networks when PyTorch's exporter makes ONNX files of them, seen through the doors.
+"""Whether ONNX files by PyTorch's exporter answer as their networks do, at several image sizes and through the doors.
 
 Run: python benchmarks/exports.py > benchmarks/exports.md (needs the extra `doors`)
 
-Networks of segmentation_models_pytorch with random weights are exported with free sides at 96 x 128. The door `smp`
-asks the network, the door `onnx` the file, at that size and at others.
+Networks of segmentation_models_pytorch with random weights are exported at 96 x 128 pixels, with height and width
+declared as free. The door `smp` asks the network, and the door `onnx` asks the file, at that size and at others.
 """
 
 import tempfile
@@ -69,9 +69,9 @@ def row(kind: str, folder: Path) -> str:
 
 HEAD = """# PyTorch's ONNX exports through the doors
 
-Made by `python benchmarks/exports.py > benchmarks/exports.md`: networks with random weights and 19 classes, exported
-with free sides at 96 x 128. A number is the largest difference between a posterior of the file and the network's own.
-A refused cell says how many pixels have the network's class; 99% must.
+Made by `python benchmarks/exports.py > benchmarks/exports.md`. Networks with random weights and 19 classes are exported
+at 96 x 128 pixels, with height and width declared as free. A number is the largest difference between the file's
+posterior and the network's. A refused cell gives the share of pixels that have the network's class; 99% must.
 """
 
 

@@ -1,13 +1,13 @@
 """Scores of 10,000 scenes by a fleet of 64 models: seconds by base, LiRA and RMIA, megabytes a model, peak memory.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/fleet_scores.py [--scenes 10000] [--models 64]
-Statistics are planted, in 19 classes, with a population of 500; no file is read. As in an audit, the statistics of the
-whole fleet are held at once. Peak memory is this process's own, the fleet included. Scores are drawn by seed 0.
+Statistics are simulated with 19 classes and a population of 500; no file is read. As in an audit, memory holds the
+statistics of the whole fleet at once. Peak memory is that of this process, including the fleet. The seed is 0.
 
-One run on a busy machine (2 cores, load 12), one thread: 40.2 MB a model (3,824 bytes a scene, population included), a
-peak of 3.64 GB, of which 0.93 GB were there before the fleet. All 10,000 scores took 0.06 s of processor time by base,
-0.06 s by LiRA and 0.04 s by RMIA; by the clock 5.1, 6.9 and 4.6 s, which says how busy the machine was. Nearly all of
-the memory is the fleet's statistics, and nearly all of the time goes into reading one signal out of them.
+One run on a busy machine (2 cores, load 12), one thread: 40.2 MB a model (3,824 bytes a scene, including the
+population), and a peak of 3.64 GB, of which 0.93 GB were in use before the fleet. All 10,000 scores took 0.06 s of CPU
+time by base, 0.06 s by LiRA and 0.04 s by RMIA. By the clock they took 5.1, 6.9 and 4.6 s, because the machine was
+busy. Nearly all memory is the fleet's statistics. Nearly all time goes into reading one signal from them.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Recipes and options that no one meant: each must be read, or answered with one sentence, in seconds.
+"""Wrong recipes and options: each must be accepted, or refused with one sentence, within seconds.
 
 Run: python benchmarks/fuzz_recipes.py [--count 1000] [--seed 0] [--seconds 20] [--train 0]
-Every key of a tiny recipe, and every option, is given nasty values, one at a time or two; `mia-seg plan`, `check`,
-`list` or `train-victim --dry-run` then runs in a process of its own. What is read may be trained, too: --train says
-how many. The exit code is 1 where there was a traceback, where a command took longer than --seconds, or was killed.
+Keys of a tiny recipe and options get bad values, one or two at a time. `mia-seg plan`, `check`, `list` or
+`train-victim --dry-run` then runs in a process of its own. Accepted recipes may also be trained: --train says how many.
+The exit code is 1 after a traceback, and after a command that took longer than --seconds or was killed.
 
-On two crowded cores, 1,000 commands at seed 1 and 300 at seed 0: 957 were answered with a sentence and 343 were read;
-none ended in a traceback, was killed or took 20 seconds.
+On two busy cores, 1,000 commands at seed 1 and 300 at seed 0: 957 were refused with a sentence and 343 were accepted.
+None ended in a traceback, was killed or took 20 seconds.
 """
 
 import argparse

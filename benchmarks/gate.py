@@ -1,8 +1,8 @@
-"""How often the gate passes, fails and cannot tell, by what attacks truly achieve.
+"""How often the gate passes, fails and cannot tell, for attacks of known true AUC.
 
 Run: python benchmarks/gate.py > benchmarks/gate.md
-Scores of scenes are normal. All attacks of an audit have the same true AUC, and any two of them correlate by a half.
-The limit is 0.6. 400 audits a cell, generator seeded with 0.
+Scores of scenes are normal. All attacks of an audit have the same true AUC, and any two of them have a correlation of
+0.5. The limit is 0.6. Each cell has 400 audits; the generator's seed is 0.
 """
 
 from collections import Counter

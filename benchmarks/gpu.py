@@ -1,15 +1,16 @@
-"""What a GPU makes of training, queries and fleets, in at most eight minutes; on a CPU a short form of the same.
+"""The speed of training, queries and fleets on a GPU, in at most eight minutes; on a CPU a short form of the same.
 
 Run: python benchmarks/gpu.py [--batch 8] [--seconds 15] [--workers 12] [--folder FOLDER]
-Training: PSPNet-ResNet-101 on crops of 713 x 713 as `cityscapes` trains it, on tensors that are ready and through the
-loader on made-up pairs of 1024 x 2048; beside it torchvision's deeplabv3_resnet101, same batch, crop, precision and
-memory format. The two take turns; medians of three rounds. The share of the peak is by counted operations, forward and
-backward, over what a large matrix product reaches on the same device. Queries: 1024 x 2048 pixels, windows of 713 with
-their mirror images. Fleet: minutes for 64 shadows of PSPNet-ResNet-18 at 96 x 128, 30 epochs of 150 scenes each, one
-after the other. Scores: image loss of one network's answers here and on the CPU.
+Training: PSPNet-ResNet-101 on crops of 713 x 713 pixels, as the recipe `cityscapes` trains it. It is measured on ready
+tensors, and through the loader on made-up pairs of 1024 x 2048. The comparison is torchvision's deeplabv3_resnet101 at
+the same batch, crop, precision and memory format. Both take turns; medians of three rounds. The share of the peak is
+the speed by counted operations, forward and backward, divided by the speed of a large matrix product on the same
+device. Queries: scenes of 1024 x 2048 pixels, in windows of 713 with their mirror images. Fleet: minutes for 64 shadows
+of PSPNet-ResNet-18 at 96 x 128, each trained for 30 epochs of 150 scenes, one after the other. Scores: the image loss
+of one network's answers on this device and on the CPU.
 
-The short form is smaller in everything and says nothing of a GPU: it shows that the script runs, in under a minute of a
-processor's time. No figure of a GPU stands here yet: they are open.
+The short form is smaller in all respects and says nothing about a GPU. It shows, in less than a minute of CPU time,
+that the script runs. There are no measurements on a GPU here yet.
 """
 
 import argparse

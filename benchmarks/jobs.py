@@ -1,11 +1,11 @@
-"""A fleet of eight small shadows of made-up streets with --jobs 2 against one after the other: seconds, and the bits.
+"""A fleet of eight small shadows with --jobs 2, compared with one after the other: seconds, and whether bits are equal.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/jobs.py [--epochs 6] [--rounds 3]
-The two take turns, A B A B, each into a store of its own; the median ratio is what counts. What it takes to load the
-libraries for the first process is told apart: it is paid once a command, whatever the fleet's size.
+Scenes are made-up streets. Both variants take turns, A B A B, each with a store of its own; the median ratio counts.
+The time to load the libraries for the first process is given separately, because each command pays it once.
 
-The bits are the same. Two cores with nothing beside it but single tests: 63.3 s against 34.6 s, 1.84 times as fast
-(1.64 to 2.04 over 2 rounds); the libraries took 2 to 12 s more the first time.
+The bits are the same. On two cores with no other work but single tests: 34.6 s instead of 63.3 s, which is 1.84 times
+as fast (1.64 to 2.04 over 2 rounds). Loading the libraries took 2 to 12 s more the first time.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""Planes against channels last on one core: processor seconds of a training step and of a question, as a ratio.
+"""Memory formats on one core: CPU time with planes (channels first) divided by that with channels last.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/layout.py [--rounds 3]
-Below 1 planes are faster. The two take turns. A step is of PSPNet-ResNet-18 on 8 scenes, of DP-SGD's on a single one.
+It is measured for a training step and for a query. Below 1 planes are faster. Both formats take turns. A step is of
+PSPNet-ResNet-18 on 8 scenes; a step of DP-SGD is on a single one.
 """
 
 import argparse

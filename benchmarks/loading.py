@@ -1,10 +1,10 @@
-"""Reading and augmenting Cityscapes-size pairs against plain torchvision pipelines on the same files: pairs a second.
+"""Pairs per second of reading and augmenting Cityscapes-size pairs, compared with plain torchvision pipelines.
 
 Run: python benchmarks/loading.py [--pairs 24] [--rounds 5] [--folder FOLDER]
-One process, as one of a loader's workers is; all read from the disk's cache, and take turns, A B C A B C, so that a
-machine whose speed drifts slows all; the median ratio is what counts. torchvision's own data sets decode by PIL; its
-decode_image, deprecated since 0.29, reads the same PNG faster and is shown beside it. Neither pipeline maps label ids
-to train ids, which mia-seg does.
+One process, like one worker of a loader. All pipelines read the same files from the disk's cache and take turns,
+A B C A B C, so a change of the machine's speed slows all; the median ratio counts. torchvision's data sets decode by
+PIL. Its decode_image, deprecated since 0.29, reads the same PNG faster and is shown too. Neither torchvision pipeline
+maps label ids to train ids, which mia-seg does.
 """
 
 import argparse

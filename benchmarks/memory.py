@@ -1,7 +1,7 @@
-"""Peak memory of query and attack on 400 scenes against 100, each in a process of its own.
+"""The peak memory of query and attack on 400 scenes, compared with 100 scenes; each in a process of its own.
 
 Run: python benchmarks/memory.py
-An untrained network answers as well as a trained one here: memory does not depend on the weights.
+The network is not trained, because memory does not depend on the weights.
 """
 
 import json

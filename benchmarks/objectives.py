@@ -1,9 +1,9 @@
-"""What an objective adds to a training step: CPU time against the plain objective.
+"""The cost of each objective in a training step: CPU time relative to the plain objective.
 
 Run: python benchmarks/objectives.py [--rounds 7] [--threads 1]
-PSPNet-ResNet-18, 48 x 64 pixels, 8 classes, batch 8, float32, no loading; half of dual's batch has tags alone.
-The arms take turns within a round, so that a machine whose speed drifts slows all of them; the ratio is the median
-over rounds of a step's time against the plain step's.
+PSPNet-ResNet-18, 48 x 64 pixels, 8 classes, batch 8, float32, without loading. Half of the batch of `dual` has only
+image-level tags. The objectives take turns within a round, so a change of the machine's speed slows all. The ratio is
+the median over rounds of a step's time divided by the plain step's.
 """
 
 import argparse

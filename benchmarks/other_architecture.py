@@ -1,11 +1,11 @@
-"""What a fleet of another architecture finds out of a model behind a door, beside a fleet of the model's own.
+"""Attacks on a model behind a door by shadows of another architecture, compared with shadows of the model's own.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/other_architecture.py --data-root FOLDER --work FOLDER   (35 minutes, one core)
-FOLDER of the data holds labelmefacade/. The victim is a U-Net of segmentation_models_pytorch, trained by `plain.train`
-on 104 photographs of 48 x 64 pixels and asked through the door `smp`. One fleet is of PSPNets, which mia-seg trains on
-halves of the 208 audited photographs; the other of U-Nets, which `plain.train` trains on the same halves. The same
-attacks compare the same answers of the victim with either. What is in the work folder already is not made again.
---models: how many of the eight PSPNets are trained and used; --own: how many U-Nets. With two no setting can be tuned.
+The data folder holds labelmefacade/. The victim is a U-Net of segmentation_models_pytorch. `plain.train` trains it on
+104 photographs of 48 x 64 pixels, and the door `smp` asks it. There are two fleets: PSPNets, which mia-seg trains on
+halves of the 208 audited photographs, and U-Nets, which `plain.train` trains on the same halves. The same attacks
+compare the victim's answers with either fleet. Models that are in the work folder already are not trained again.
+--models: the number of PSPNets, eight at most. --own: the number of U-Nets. With two, no setting can be tuned.
 """
 
 import argparse

@@ -1,8 +1,9 @@
-"""How often the interval of a difference over several seeds holds the truth, whatever seeds differ by.
+"""How often the interval of a difference over several seeds includes the truth, for small and large spreads of seeds.
 
 Run: python benchmarks/over_seeds.py > benchmarks/over_seeds.md
-Each seed's difference errs by a normal deviate of 0.01, which its own interval knows. Beyond that seeds differ by a
-normal deviate that is so many times as large. 4,000 audits a cell, generator seeded with 0.
+Each seed's difference has a normal error with a standard deviation of 0.01, and its own interval is right for that
+error. The true differences of seeds are normal too. The spread is their standard deviation in multiples of 0.01. Each
+cell has 4,000 audits; the generator's seed is 0.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# Differences over several seeds\n\nMade by `{command}`.\n{about.strip()}\n")
-    print("Percent of audits whose interval holds the truth, and its mean half width in errors.\n")
+    print("Percent of audits whose interval includes the truth (its mean half width in multiples of 0.01).\n")
     spreads = (0, 0.5, 1, 3)
     print(f"| seeds | {' | '.join(f'spread {spread:g}' for spread in spreads)} |\n|---:|{'---:|' * len(spreads)}")
     for seeds in (2, 3, 5, 10):

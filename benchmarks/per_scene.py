@@ -1,11 +1,12 @@
-"""Whether a fleet's own audit holds what it says: null bands, lists of exposed scenes, and pooled intervals.
+"""Whether a fleet's own audit keeps its promises: null bands, lists of exposed scenes, and pooled intervals.
 
 Run: PYTHONPATH=tests python benchmarks/per_scene.py > benchmarks/per_scene.md
-60 scenes, hard by a normal deviate of 2, answered by 16 models (8 pairs) with a noise of 1. A member's reading is
-higher by the leak; "a third" is a leak of 4 in 20 of the 60 scenes and of 0 in the others, and where models vary, each
-model's leaks are larger or smaller by a log-normal factor of 0.3. 1,000 audits a row, 99 shuffles each; each audit has
-its own seed. Estimators: the reading less the mean reading by models that left the scene out ("calibrated"), and LiRA
-with a scene's own means and variances ("LiRA"); a victim's own pair is left out of both.
+An audit has 60 scenes and 16 models (8 pairs). Difficulties of scenes are normal with a standard deviation of 2, and
+readings have a normal noise of 1. The leak is added to the readings of members. "A third" means a leak of 4 in 20 of
+the 60 scenes and none in the others. Where models vary, each model's leak is multiplied by exp(0.3 x) with a normal x.
+Each row has 1,000 audits with their own seeds, and each audit 99 shuffles. There are two estimators. "Calibrated" is
+the reading minus the mean reading by models that were not trained on the scene. "LiRA" has a mean and a variance for
+each scene. Both leave the victim's own pair out.
 """
 
 import sys
@@ -30,7 +31,7 @@ SCENEWISE = (
     "estimator", "leak", "mean AUC of scenes without a leak", "of these above their band",
     "exposed, of those that leak", "false ones in the list", "pooled p at most 0.05",
 )  # fmt: skip
-POOLED = ("estimator", "models", "leak everywhere", "AUC", "intervals that hold it", "their mean width")
+POOLED = ("estimator", "models", "leak everywhere", "AUC", "intervals that include it", "their mean width")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Looked:
 def main() -> None:
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# Each model the victim in turn\n\nMade by `{command}`.\n{about.strip()}\n")
-    print("Scene by scene. Promised: at most 2.5% above their band, 5% false ones in a list on average, 5% small p.\n")
+    print("Scene by scene. Promised: at most 2.5% above their band, 5% false ones in a list on average, and p at most")
+    print("0.05 in 5% of audits without a leak.\n")
     _table(SCENEWISE, (_scenewise(name, leak) for name, leak in product(HOWS, LEAKS)))
-    print("\nPooled, for other scenes and models; all scenes leak alike, models vary. Promised: 95%.\n")
+    print("\nPooled over scenes and models. All scenes leak alike, and models vary. Promised: 95%.\n")
     _table(POOLED, (_pooled(name, models, leak) for name, models, leak in product(HOWS, (8, 16), EVERYWHERE)))
 
 

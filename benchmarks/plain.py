@@ -1,6 +1,6 @@
-"""Segmenters of three toolkits, trained from random weights by a loop of plain PyTorch.
+"""Segmenters of three toolkits, trained from random weights by a loop of plain PyTorch, without mia-seg.
 
-Benchmarks beside this file audit them through doors as models that mia-seg did not make: nothing of it is here.
+Benchmarks beside this file audit these models through doors, as models that mia-seg did not make.
 """
 
 from collections.abc import Sequence

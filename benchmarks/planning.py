@@ -1,9 +1,9 @@
-"""Planning a request of 10,000 stages that all exist, and the start of the command line.
+"""The time to plan 10,000 stages that all exist, and to start the command line.
 
 Run: python benchmarks/planning.py [--stages 10000]
 
-On two shared cores, beside other work: --help takes 1.4 times `import typer`, and 10,000 stages are planned in 0.8 to
-1.1 s.
+On two cores shared with other work, --help takes 1.4 times as long as `import typer`, and 10,000 stages are planned in
+0.8 to 1.1 s.
 """
 
 import argparse

@@ -1,12 +1,11 @@
-"""Every published recipe at its published crop: two training steps and one query on this machine, and what it would
-take on a GPU, computed.
+"""Each published recipe at its published crop: two training steps and one query here, and the computed cost on a GPU.
 
 Run: python benchmarks/published.py [RECIPE ...]
-Data sets are written for the occasion, in their real layouts and sizes. What is smaller than published: the batch (2,
-the smallest that batch normalisation takes), the steps (2), the number of scenes, and the scene that is asked about,
-which is one crop (a scene of 1024 x 2048 is eight). Weights are random. Each recipe runs in a process of its own. The
-last two columns are computed, on tensors without content: what a step of the segmenter keeps for its backward pass, and
-its operations; what an objective adds is measured alone.
+Data sets are made up, in their real layouts and sizes. Four things are smaller than published: the batch (2, the
+smallest that batch normalisation allows), the number of steps (2), the number of scenes, and the scene of the query,
+which is a single crop (a scene of 1024 x 2048 has eight). Weights are random. Each recipe runs in a process of its own.
+The last two columns are computed on tensors without content: the memory that a step of the segmenter keeps for its
+backward pass, and its operations. They do not include what an objective adds, which is only measured.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Seconds to draw the page of each audit of reports/, beside those to read its results, and the bytes of the page.
+"""Seconds to draw the page of each audit in reports/, compared with reading its results; and the page's size.
 
     python benchmarks/report_pages.py [--rounds 5]
 
-Reading is the reference: a page cannot be drawn without it. The two take turns; medians of the rounds.
+No page can be drawn without reading its results. Both take turns; medians of the rounds.
 """
 
 import argparse

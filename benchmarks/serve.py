@@ -1,25 +1,29 @@
-"""`mia-seg serve` under load: answers a second at 8 clients, and a soak in which every twentieth request is broken.
+"""`mia-seg serve` under load: answers per second for 8 clients, and a soak test in which one request in 20 is broken.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/serve.py [--requests 10000] [--size 48 64] [--clients 8] [--seconds 10]
-Short, without the soak, in less than a minute of processor time: python benchmarks/serve.py --short [--size 32 48]
-A PSPNet-ResNet-18 of 19 classes, not trained. Bare: forwards of that network in batches and one by one, in this
-process; then two servers, processes of their own, one of which batches, asked by threads of this one. All take turns;
-medians of paired ratios are told, with the least and the most. CPU time an image is what counts on a machine that
-others use, too. Soak: each answer of the server without batches is compared bit for bit with the one in process; every
-twentieth request is cut off in its head, cut off in its body, or malformed. Memory is the server's resident set, after
-a warm-up of 500 requests and at the end.
+Short, without the soak test, in less than a minute of CPU time: python benchmarks/serve.py --short [--size 32 48]
+The network is a PSPNet-ResNet-18 of 19 classes, not trained. "Bare" is its forward pass in this process, in batches and
+one by one. Two servers run in processes of their own, one with batches and one without; threads of this process are the
+clients. All variants take turns. Medians of paired ratios are given, with the smallest and the largest. On a shared
+machine CPU time per image is what counts. Soak test: each answer of the server without batches is compared bit for bit
+with an answer in this process. One request in 20 is cut off in its head, cut off in its body, or malformed. Memory is
+the server's resident set, after a warm-up of 500 requests and at the end.
 
-2 cores of x86_64 with nothing beside it but single tests, one thread, 5 rounds of 3 s; to 8 clients with --batch 8, as
-a share of the speed of bare batches of 8, medians with the least and the most:
-    96 x 128    by the clock 0.88 (0.69 to 1.19), in CPU time 0.92 (0.71 to 1.22); bare 50 ms an image
-    48 x 64     by the clock 0.64 (0.56 to 0.71), in CPU time 0.67 (0.59 to 0.80); bare 7.8 ms an image
-    48 x 64, --batch 4 beside bare batches of 4     0.90 (0.87 to 1.02), 0.89 (0.87 to 1.01); bare 12.8 ms an image
+2 cores of x86_64 with no other work but single tests, one thread, 5 rounds of 3 s. Speed for 8 clients relative to bare
+batches of the same size, as medians with the smallest and the largest:
+
+    size, --batch    by the clock           by CPU time            bare, an image
+    96 x 128, 8      0.88 (0.69 to 1.19)    0.92 (0.71 to 1.22)    50 ms
+    48 x 64, 8       0.64 (0.56 to 0.71)    0.67 (0.59 to 0.80)    7.8 ms
+    48 x 64, 4       0.90 (0.87 to 1.02)    0.89 (0.87 to 1.01)    12.8 ms
+
 A forward pass of the small image costs 25 ms alone and 8 ms in a batch of 8. Eight clients that wait for one batch
-leave the network idle while they read it. Batches of 4 answer as many a second (76 against 74): one is read while the
-next is computed. In a batch a posterior differs by 2e-8 at most.
-Soak of 2,000 beside these: 1,900 right, 0 wrong, 33 malformed refused, 67 cut off; memory 840 MiB, then 840 MiB.
-Soak of 10,000 in 300 s, before there were batches: 9,500 right, 0 wrong, 166 malformed refused, 334 cut off; memory 821
-MiB, then 821 MiB.
+leave the network idle while they read their answers. Batches of 4 give as many answers per second (76 and 74), because
+one batch is read while the next is computed. In a batch a posterior differs by 2e-8 at most.
+
+Soak test of 2,000 requests beside these: 1,900 right, 0 wrong, 33 malformed ones refused, 67 cut off; memory 840 MiB,
+then 840 MiB. Soak test of 10,000 requests in 300 s, before batches existed: 9,500 right, 0 wrong, 166 malformed ones
+refused, 334 cut off; memory 821 MiB, then 821 MiB.
 """
 
 import argparse

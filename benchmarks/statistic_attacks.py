@@ -1,9 +1,9 @@
-"""Scores of 3,500 scenes by 64 shadows, and against a loop over images: CPU seconds of every fleet attack.
+"""CPU seconds of each fleet attack on 3,500 scenes with 64 shadows, compared with a loop over images.
 
 Run: python benchmarks/statistic_attacks.py [--scenes 3500] [--models 64] [--rounds 3]
-Statistics are planted. The loops are the attacks' definitions, image by image in Python with numpy and scipy for each;
-reading the statistics of all shadows counts for the attack alone. The two take turns, so that a machine whose speed
-drifts slows both, and their largest difference is printed.
+Statistics are simulated. The loops are the attacks' definitions, image by image in Python with numpy and scipy. The
+time to read the statistics of all shadows counts for the attack, but not for the loop. Both take turns, so a change of
+the machine's speed slows both. The largest difference of their scores is printed.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""A query that SynFeat defends against the undefended one: CPU seconds of PSPNet-ResNet-18 at 96 x 128.
+"""CPU seconds of a query behind SynFeat, compared with an undefended one, of PSPNet-ResNet-18 at 96 x 128 pixels.
 
 Run: python benchmarks/synfeat_query.py [--queries 20] [--threads 1] [--generator dfgan] [--cells 5]
-Weights are random: they change no cost. The two take turns, A B A B, so that a machine whose speed drifts slows both;
-the median ratio is what counts.
+Weights are random, which changes no cost. Both take turns, A B A B, so a change of the machine's speed slows both; the
+median ratio counts.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""The training loop against a bare PyTorch loop of the same network, batch, precision and scenes: CPU seconds a step.
+"""CPU seconds of a training step, compared with a bare PyTorch loop of the same network, batch, precision and scenes.
 
 Run: python benchmarks/training_step.py [--steps 20] [--threads 2]
-The two take turns, A B A B, so that a machine whose speed drifts slows both; the median ratio is what counts.
+Both take turns, A B A B, so a change of the machine's speed slows both; the median ratio counts.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""The store under fire: kills, two processes at once, flipped bytes. Products must equal an undisturbed run's.
+"""The store under kills, two processes at once, and flipped bytes: products must equal those of an undisturbed run.
 
 Run: python benchmarks/under_fire.py [--kills 20] [--pairs 10] [--seed 0]        (twenty to forty minutes on two cores)
      python benchmarks/under_fire.py --engine jobs --kills 20 --pairs 0 --flips 0
-Each kill run is hit by SIGKILL two or three times, at random moments, and then run to its end. A run in one process is
-hit as a whole, with its group of processes. One of another engine is hit as a whole, or its driver alone, or one of the
-processes that the driver started: a worker, or with Ray a part of the node. Who goes on after a hit is let go on.
-Products are all files of the store but logs of times: log.csv, journal.jsonl and their hashes.
+In a kill run SIGKILL strikes two or three times at random moments, and then the run goes on to its end. A run in one
+process is killed as a whole, with its group of processes. With another engine SIGKILL strikes the whole run, its driver
+alone, or one process that the driver started: a worker, or with Ray a part of the node. Processes that survive may go
+on. Products are all files of the store except logs of times: log.csv, journal.jsonl and their hashes.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How often the words on a defense are right: what it changes is shown where it is there, and not where it is not.
+"""How often a report's words on a defense are right: is its effect shown if there is one, and only then?
 
 Run: python benchmarks/verdicts.py > benchmarks/verdicts.md
-Scores of scenes are normal, of members one mean higher; with and without the defense they correlate by 0.8 on each
-scene. Three seeds share their true AUCs. With 8 attacks any two of them correlate by a half, and the strongest on the
-defended model speaks, against the strongest on the undefended one, with the interval for the strongest of 8.
-1,000 audits a cell, generator seeded with 0.
+Scores of scenes are normal, with a higher mean for members. A scene's scores with and without the defense have a
+correlation of 0.8. Three seeds share their true AUCs. With 8 attacks, any two of them have a correlation of 0.5. The
+strongest attack on the defended model is then compared with the strongest on the undefended one, and the interval is
+widened for choosing among 8. Each cell has 1,000 audits; the generator's seed is 0.
 """
 
 import numpy as np
@@ -22,9 +22,9 @@ def main() -> None:
     rng = np.random.default_rng(0)
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# Words on defenses\n\nMade by `{command}`.\n{about.strip()}\n")
-    print('* *Wrong*: percent of audits that say "hides" or "worsens" where the defense changes nothing.\n')
-    print("* *Held*: percent of paired intervals that hold the true change, which is 0.")
-    print('* *Right*: percent that say "hides" where the AUC falls by twice the mean half width.\n')
+    print('* *Wrong*: percent of audits that say "hides" or "worsens", although the defense changes nothing.')
+    print("* *Held*: percent of paired intervals that include the true change, which is 0.")
+    print('* *Right*: percent of audits that say "hides" if the AUC falls by twice the mean half width.\n')
     print("| scenes a side | seeds | attacks | AUC without | half width | wrong | held | right |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     for scenes, seeds, attacks in ((60, 1, 1), (150, 1, 1), (1000, 1, 1), (150, 3, 1), (150, 1, 8), (150, 3, 8)):

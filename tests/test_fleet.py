@@ -25,7 +25,7 @@ from mia_seg.pipeline import Pipeline
 from mia_seg.query.answers import Statistics
 from mia_seg.recipes.splits import Partition
 from mia_seg.report import tables, words
-from mia_seg.report.sheets import loss_sheets
+from mia_seg.report.scene_inputs import loss_inputs
 from mia_seg.stages import checks, shadow_members
 from mia_seg.stages.attackers import OneByOne
 from mia_seg.stages.models import TrainedModel
@@ -267,7 +267,7 @@ def check_loss_sheet(found: list[Result], place: Workspace) -> None:
     def members(model: TrainedModel) -> list[str]:
         return model.partition(place.store).members
 
-    sheet = loss_sheets(found, place.store, place.data_root)["tiny_folder"]
+    sheet = loss_inputs(found, place.store, place.data_root)["tiny_folder"]
     assert sheet.members == [scene in members(victim) for scene in sheet.scene_ids] == [True, True, False, False]
     assert sheet.outside is not None
     for scene, mine, theirs in zip(sheet.scene_ids, sheet.losses, sheet.outside, strict=True):
@@ -275,11 +275,11 @@ def check_loss_sheet(found: list[Result], place: Workspace) -> None:
         assert len(left_out) == 2
         np.testing.assert_allclose(mine, loss(victim, scene), rtol=1e-5)
         np.testing.assert_allclose(theirs, np.mean(left_out, 0), rtol=1e-5)
-    loss_alone = loss_sheets([r for r in found if r.attack == "image_loss"], place.store, place.data_root)
+    loss_alone = loss_inputs([r for r in found if r.attack == "image_loss"], place.store, place.data_root)
     assert loss_alone["tiny_folder"].outside is None, "its shadow's answers are one model's"
     for path in place.store.root.glob("answers/tiny_folder_fleet-02.none-*"):
         shutil.rmtree(path)
-    assert loss_sheets(found, place.store, place.data_root)["tiny_folder"].outside is None, "one is lacking"
+    assert loss_inputs(found, place.store, place.data_root)["tiny_folder"].outside is None, "one is lacking"
 
 
 def test_a_fleet_that_knows_the_defense_is_asked_behind_it(workspace: Workspace, workdir: Path) -> None:

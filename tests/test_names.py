@@ -25,9 +25,9 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.report import curves, figures, render, style
-from mia_seg.report.cam import CamSheet
+from mia_seg.report.cam import CamInput
 from mia_seg.report.cells import cells, defenses_of, enriched
-from mia_seg.report.galleries import LossSheet, SegmentationSheet, Sheets
+from mia_seg.report.galleries import LossInput, SceneInputs, SegmentationInput
 from mia_seg.store import Store, shortened
 from mia_seg.store.upkeep import damaged, entries, needless
 
@@ -59,17 +59,17 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def sheets(names: tuple[str, ...]) -> Sheets:
+def sheets(names: tuple[str, ...]) -> SceneInputs:
     """A sheet of each kind with a scene a name."""
     images = [np.full((6, 8, 3), 90, np.uint8) for _ in names]
     labels = [np.zeros((6, 8), np.uint8) for _ in names]
     maps = [np.linspace(-1, 1, 48).reshape(6, 8) for _ in names]
-    cam = CamSheet(list(names), images, labels, {"none": maps}, {"none": [1.0] * len(names)}, "")
+    cam = CamInput(list(names), images, labels, {"none": maps}, {"none": [1.0] * len(names)}, "")
     sides = [True] * len(names)
-    losses = LossSheet(list(names), sides, images, labels, maps, None)
+    losses = LossInput(list(names), sides, images, labels, maps, None)
     predicted, quality = {"none": labels}, {"none": [(0.5, 0.25)] * len(names)}
-    segmentation = SegmentationSheet(list(names), sides, images, labels, names, predicted, quality)
-    return Sheets(cam=cam, losses=losses, segmentation=segmentation)
+    segmentation = SegmentationInput(list(names), sides, images, labels, names, predicted, quality)
+    return SceneInputs(cam=cam, losses=losses, segmentation=segmentation)
 
 
 def parts(names: tuple[str, ...]) -> list[dict[str, object]]:

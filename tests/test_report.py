@@ -21,9 +21,9 @@ from mia_seg.evaluate.results import Result
 from mia_seg.query import answers as answers_
 from mia_seg.query.answers import Answers
 from mia_seg.report import figures, from_store, tables, words
-from mia_seg.report.cam import CamSheet, activation_maps
+from mia_seg.report.cam import CamInput, activation_maps
 from mia_seg.report.cells import cells, enriched
-from mia_seg.report.galleries import Sheets
+from mia_seg.report.galleries import SceneInputs
 from mia_seg.report.glossary import SEES, glossary
 from mia_seg.report.style import look
 from mia_seg.report.verdicts import verdict
@@ -47,18 +47,18 @@ def audit() -> list[Result]:
     return found
 
 
-def sheet() -> CamSheet:
+def sheet() -> CamInput:
     draw = np.random.default_rng(0)
     images = [np.full((48, 64, 3), shade, np.uint8) for shade in (90, 180)]
     labels = [draw.choice([0, 2, 255], size=(12, 16)).astype(np.uint8) for _ in images]
     maps = {name: [draw.normal(size=(12, 16)) for _ in images] for name in ("none", "argmax")}
-    return CamSheet(["one", "two"], images, labels, maps, {name: [1.25, -0.5] for name in maps}, "both are members")
+    return CamInput(["one", "two"], images, labels, maps, {name: [1.25, -0.5] for name in maps}, "both are members")
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result], list[Path]]:
     folder, found = tmp_path_factory.mktemp("reports"), audit()
-    return folder, found, report.write(folder, found, {"village": Sheets(cam=sheet())})
+    return folder, found, report.write(folder, found, {"village": SceneInputs(cam=sheet())})
 
 
 def rows(*found: Result) -> list[dict[str, Any]]:
@@ -117,8 +117,8 @@ def test_files_are_all_there_and_small(written: tuple[Path, list[Result], list[P
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     found = [one for one in audit() if one.attack == "image_loss" and one.defense in ("none", "argmax")]
     first, second = tmp_path / "first", tmp_path / "second"
-    once = report.write(first, found, {"village": Sheets(cam=sheet())})
-    again = report.write(second, found[::-1], {"village": Sheets(cam=sheet())})
+    once = report.write(first, found, {"village": SceneInputs(cam=sheet())})
+    again = report.write(second, found[::-1], {"village": SceneInputs(cam=sheet())})
     assert [path.relative_to(first) for path in once] == [path.relative_to(second) for path in again]
     assert not [a.name for a, b in zip(once, again, strict=True) if a.read_bytes() != b.read_bytes()]
 
@@ -147,7 +147,7 @@ def test_it_refuses_to_report_nothing(tmp_path: Path) -> None:
     with pytest.raises(MiaSegError, match="no results"):
         report.write(tmp_path, [], {})
     with pytest.raises(MiaSegError, match="'elsewhere'"):
-        report.write(tmp_path, [result(1.8)], {"elsewhere": Sheets(cam=sheet())})
+        report.write(tmp_path, [result(1.8)], {"elsewhere": SceneInputs(cam=sheet())})
 
 
 def test_a_leak_is_called_one() -> None:

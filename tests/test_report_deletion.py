@@ -16,9 +16,9 @@ from mia_seg.attacks.patch_resnet50 import PatchAttacker, PatchResNet50, represe
 from mia_seg.evaluate import results
 from mia_seg.metrics.intervals import mean_interval
 from mia_seg.query.answers import Answer
-from mia_seg.report import deletion, figures, sheets
+from mia_seg.report import deletion, figures, scene_inputs
 from mia_seg.report.cam import activation_maps, scorer
-from mia_seg.report.deletion import SHARES, DeletionSheet
+from mia_seg.report.deletion import SHARES, DeletionInput
 from mia_seg.store import Store
 
 SIDE, CORNER, PULL = 16, 4, 30.0
@@ -57,11 +57,11 @@ def answer(seed: int) -> Answer:
     return Answer(posterior, draw.choice([0, 1, 2, 255], size=(SIDE, SIDE)).astype(np.uint8))
 
 
-def put_to_test(map_of: Callable[[Answer, np.random.Generator], np.ndarray], scenes: int = 20) -> DeletionSheet:
+def put_to_test(map_of: Callable[[Answer, np.random.Generator], np.ndarray], scenes: int = 20) -> DeletionInput:
     """The planted attacker's test with any map."""
     attacker, draw = planted(), np.random.default_rng(0)
     found = [deletion.changes(scorer(attacker, one), map_of(one, draw), draw) for one in map(answer, range(scenes))]
-    return DeletionSheet(np.stack(found), [str(i) for i in range(scenes)])
+    return DeletionInput(np.stack(found), [str(i) for i in range(scenes)])
 
 
 def test_the_score_of_a_planted_attacker_drops_as_soon_as_what_it_reads_is_gone() -> None:
@@ -127,14 +127,14 @@ def test_a_cell_without_an_answer_has_no_label_and_an_even_posterior() -> None:
 def test_scenes_of_one_group_count_once_and_the_gap_is_paired() -> None:
     draw = np.random.default_rng(4)
     one = draw.normal(size=(12, 3, len(SHARES)))
-    alone = DeletionSheet(one, [str(i) for i in range(12)])
-    twice = DeletionSheet(np.concatenate([one, one]), [str(i) for i in range(12)] * 2)
+    alone = DeletionInput(one, [str(i) for i in range(12)])
+    twice = DeletionInput(np.concatenate([one, one]), [str(i) for i in range(12)] * 2)
     assert twice.gap == pytest.approx(alone.gap)
     areas = np.trapezoid(one[:, RANDOM] - one[:, HIGHEST], SHARES)
     ends = stats.t.interval(0.95, 11, areas.mean(), stats.sem(areas))
     assert alone.gap == pytest.approx((areas.mean(), *ends))
     moved = one + draw.normal(size=(12, 1, 1)) * 100
-    assert DeletionSheet(moved, alone.groups).gap == pytest.approx(alone.gap), "what a scene has in common cancels"
+    assert DeletionInput(moved, alone.groups).gap == pytest.approx(alone.gap), "what a scene has in common cancels"
 
 
 def test_a_mean_over_one_group_has_no_end() -> None:
@@ -143,16 +143,16 @@ def test_a_mean_over_one_group_has_no_end() -> None:
 
 def test_the_test_is_measured_once_and_drawn(audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(audit.folder)
-    monkeypatch.setattr(sheets, "DELETED", 2)
+    monkeypatch.setattr(scene_inputs, "DELETED", 2)
     shown = [r for r in results.read_all(audit.reports) if r.attack == "patch_resnet50" and not r.adaptive]
     for part in ("attackers", "answers"):
         shutil.copytree(audit.store / part, tmp_path / "runs" / part)
-    first = sheets._deletion_sheet(shown, Store(tmp_path / "runs"), None)
+    first = scene_inputs._deletion_input(shown, Store(tmp_path / "runs"), None)
     assert first.changes_NOS.shape == (4, 3, len(SHARES))
     assert first.note == "no defense, seed 0, 4 scenes in 4 groups"
     assert not first.changes_NOS[..., 0].any()
-    monkeypatch.setattr(sheets, "_deleted", None)
-    again = sheets._deletion_sheet(shown, Store(tmp_path / "runs"), None)
+    monkeypatch.setattr(scene_inputs, "_deleted", None)
+    again = scene_inputs._deletion_input(shown, Store(tmp_path / "runs"), None)
     assert (again.changes_NOS == first.changes_NOS).all()
     (made,) = figures.deleted(tmp_path, again)
     assert all(0 < file.stat().st_size < 60_000 for file in made.files)

@@ -18,7 +18,7 @@ from mia_seg.query.answers import CUTS, Answers
 from mia_seg.query.answers import PARTS as PIXEL_PARTS
 from mia_seg.report import figures, where
 from mia_seg.report.cells import enriched
-from mia_seg.report.galleries import LossSheet, Sheets, loss_figure
+from mia_seg.report.galleries import LossInput, SceneInputs, loss_figure
 from mia_seg.testing import Leak, World
 
 NAMES = ("road", "car", "sky", "pole")
@@ -153,11 +153,11 @@ def test_a_figure_of_little_is_drawn() -> None:
     assert [text.get_text() for text in where.where_figure(rows).axes[3].texts].count("–") == 8
 
 
-def sheet(outside: bool) -> LossSheet:
+def sheet(outside: bool) -> LossInput:
     draw = np.random.default_rng(0)
     images, labels = [np.full((48, 64, 3), 90, np.uint8)] * 2, [np.zeros((48, 64), np.uint8)] * 2
     maps = [draw.exponential(size=(12, 16)) for _ in range(4)]
-    return LossSheet(["one", "two"], [True, False], images, labels, maps[:2], maps[2:] if outside else None)
+    return LossInput(["one", "two"], [True, False], images, labels, maps[:2], maps[2:] if outside else None)
 
 
 @pytest.mark.parametrize("outside", [True, False])
@@ -179,7 +179,7 @@ def test_the_page_shows_where_it_leaks_and_old_results_show_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(figures, "_curves", lambda *_: iter(()))  # the slowest to draw, and tested elsewhere
-    files = report.write(tmp_path / "new", [told(0.7)], {"village": Sheets(losses=sheet(outside=True))})
+    files = report.write(tmp_path / "new", [told(0.7)], {"village": SceneInputs(losses=sheet(outside=True))})
     names = {str(file.relative_to(tmp_path / "new")) for file in files}
     assert {"village/where.png", "village/losses.png"} <= names
     page = (tmp_path / "new" / "village" / "index.html").read_text()

@@ -12,7 +12,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.report import audits, index, readme, trainings
 from mia_seg.report.arms import arms_png
 from mia_seg.report.audits import Inputs
-from mia_seg.report.galleries import Sheets
+from mia_seg.report.galleries import SceneInputs
 from mia_seg.report.lines import FORMS
 from mia_seg.report.render import page, put
 from mia_seg.report.worth import worth_png
@@ -27,7 +27,7 @@ ALL = (*USUAL, "pdf", *FORMS)
 def write(
     reports: Path,
     results: Results,
-    sheets: Mapping[str, Sheets] | None = None,
+    scenes: Mapping[str, SceneInputs] | None = None,
     *,
     scores: Sequence[dict[str, Any]] = (),
     forms: Sequence[str] = USUAL,
@@ -35,17 +35,17 @@ def write(
 ) -> list[Path]:
     """Write the page and the README of each victim below `reports`; the files written.
 
-    sheets: by victim, the inputs of figures of scenes. scores: of generators; those of victims without results are left
+    scenes: by victim, the inputs of figures of scenes. scores: of generators; those of victims without results are left
     out. forms: 'html', 'md'. about: by victim, further values of its page: `folder`, `digest`, `thumbnails`. The same
-    input gives the same bytes. Raises MiaSegError for no results, and for a sheet of a victim without results.
+    input gives the same bytes. Raises MiaSegError for no results, and for scenes of a victim without results.
     """
-    sheets, about = sheets or {}, about or {}
+    scenes, about = scenes or {}, about or {}
     made = []
-    for victim, mine in by_victim(results, list(sheets)).items():
+    for victim, mine in by_victim(results, list(scenes)).items():
         of_victim, told = [one for one in scores if one["victim"] == victim], dict(about.get(victim, {}))
         if "md" in forms:
             folder, digest = reports / victim, told.get("digest", "")
-            made += readme.write_audit(folder, mine, sheets.get(victim), scores=of_victim, digest=digest)
+            made += readme.write_audit(folder, mine, scenes.get(victim), scores=of_victim, digest=digest)
         if "html" in forms:
             made.append(write_page(reports, victim, mine, scores=of_victim, **told))
     return made
@@ -53,8 +53,8 @@ def write(
 
 def write_page(reports: Path, victim: str, results: Results, *, digest: str = "", **inputs: Any) -> Path:
     """Write the page of one victim; its path."""
-    sheets = sorted(path.name for path in (reports / victim).glob("*.png"))
-    content = audits.content(Inputs(victim, results, sheets=sheets, **inputs)) | {"digest": digest[:12] or "none"}
+    drawn = sorted(path.name for path in (reports / victim).glob("*.png"))
+    content = audits.content(Inputs(victim, results, figures=drawn, **inputs)) | {"digest": digest[:12] or "none"}
     return put(reports / victim / PAGE, page("audit.html.j2", content), digest)
 
 
@@ -92,13 +92,13 @@ def write_index(
     return made + [put(reports / FORMS[form][0], FORMS[form][1](flat)) for form in forms if flat and form in FORMS]
 
 
-def by_victim(results: Results, sheets: Sequence[str] = ()) -> dict[str, list[Result]]:
-    """Results by victim. Raises MiaSegError for no results, and for a sheet of a victim without results."""
+def by_victim(results: Results, scenes: Sequence[str] = ()) -> dict[str, list[Result]]:
+    """Results by victim. Raises MiaSegError for no results, and for scenes of a victim without results."""
     if not results:
         raise MiaSegError("There are no results to report. Run an audit first: mia-seg run VICTIM SHADOW.")
     by_name = attrgetter("victim")
     found = {name: list(mine) for name, mine in groupby(sorted(results, key=by_name), key=by_name)}
-    for stray in sorted(set(sheets) - set(found)):
+    for stray in sorted(set(scenes) - set(found)):
         raise MiaSegError(f"There are pictures of '{stray}' but no result. Victims with results: {', '.join(found)}.")
     return found
 

@@ -32,7 +32,7 @@ NO_SCORES = "These results keep no scores of single scenes, so groups cannot be 
 class Inputs:
     """The input of a page.
 
-    scores: of generators. folder: the folder of its report below the index. sheets: names of the figure files beside
+    scores: of generators. folder: the folder of its report below the index. figures: names of the figure files beside
     the page. thumbnails: by scene, data URIs of small photographs.
     """
 
@@ -40,7 +40,7 @@ class Inputs:
     results: Sequence[Result]
     scores: Sequence[dict[str, Any]] = ()
     folder: str = ""
-    sheets: Sequence[str] = ()
+    figures: Sequence[str] = ()
     thumbnails: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -89,7 +89,7 @@ def content(inputs: Inputs) -> dict[str, Any]:
         **_defenses(inputs, rows), "where": _where(rows), "partwise": where.where_tables(where.shown(rows)),
         **_people(said.best, rows, inputs), "attacks": _attacks(rows), "controls": _controls(rows, inputs.results),
         "method": [tables.counts(rows), *_shadow_utility(inputs.results)], "settings": tables.settings(inputs.results),
-        "sources": [_source(cell) for cell in found], "sheets": inputs.sheets, "terms": TERMS,
+        "sources": [_source(cell) for cell in found], "figures": inputs.figures, "terms": TERMS,
         "glossary": glossary(rows),
     }  # fmt: skip
 

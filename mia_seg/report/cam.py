@@ -17,7 +17,7 @@ from mia_seg.segmenters._layout import laid
 
 
 @dataclass(frozen=True)
-class CamSheet:
+class CamInput:
     """The input of the figure of the attacker's maps, with one entry a scene.
 
     images: uint8 [H, W, 3]. labels: class ids uint8 [H, W], 255 ignored. maps: by defense, log-odds [h, w] at the size

@@ -30,7 +30,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class DeletionSheet:
+class DeletionInput:
     """The input of the figure of deletion.
 
     changes_NOS: changes of the score by deletion, in log-odds. groups: the group of each scene. note: the attacker and
@@ -74,32 +74,32 @@ def changes(score: Score, map_HW: np.ndarray, draw: np.random.Generator) -> np.n
     return found
 
 
-def deletion_figure(sheet: DeletionSheet) -> Figure:
+def deletion_figure(inputs: DeletionInput) -> Figure:
     """The figure of deletion, with a line for each order."""
     drawn, across = figure(4.6, 3.4), 100 * np.array(SHARES)
     ax = drawn.subplots()
-    for line, (name, colour) in zip(sheet.lines, ORDERS.items(), strict=True):
+    for line, (name, colour) in zip(inputs.lines, ORDERS.items(), strict=True):
         ax.plot(across, [one.value for one in line], color=colour, linewidth=1.5, marker=".", label=name)
         ax.fill_between(across, [one.low for one in line], [one.high for one in line], color=colour, alpha=0.15, lw=0)
     ax.axhline(0, color=GREY, linestyle=":", linewidth=1)
     ax.set_xlim(0, 100)
-    ax.set_title(f"gap {signed(sheet.gap, digits=2)}", fontweight="bold")
-    ax.set_xlabel(f"Cells deleted, %\n{sheet.note}".rstrip())
+    ax.set_title(f"gap {signed(inputs.gap, digits=2)}", fontweight="bold")
+    ax.set_xlabel(f"Cells deleted, %\n{inputs.note}".rstrip())
     ax.set_ylabel("Change of the score, log-odds")
     drawn.legend(loc="outside upper center", ncols=len(ORDERS))
     return drawn
 
 
-def finding(sheet: DeletionSheet) -> str:
+def finding(inputs: DeletionInput) -> str:
     """The result of the test in one sentence."""
     says = "this does not show whether the map means anything"
-    if sheet.gap.low > 0:
+    if inputs.gap.low > 0:
         says = "the map shows what the score depends on"
-    elif sheet.gap.high < 0:
+    elif inputs.gap.high < 0:
         says = "the map misleads"
     return (
         "If the cells that the map ranks highest are deleted first, the score is lower than after deletion at random "
-        f"by {signed(sheet.gap, digits=2)} log-odds: {says}."
+        f"by {signed(inputs.gap, digits=2)} log-odds: {says}."
     )
 
 

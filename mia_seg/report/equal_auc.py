@@ -1,4 +1,4 @@
-"""Defenses at the same AUC: how many points of mIoU one leaves more than another, seed by seed."""
+"""Compares defenses at the same AUC: how many more points of mIoU one leaves than another, seed by seed."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from mia_seg.report.frontier import Point
 from mia_seg.report.tables import Table
 
 READING = (
-    "Each row compares one setting with another defense at the AUC that this setting has. The settings of the other "
-    "defense, and the model without any, are joined by straight lines, and its mIoU is read off there. This is done "
-    "in each seed. The interval is Student's over the seeds' differences. A setting is left out if its AUC lies beyond "
-    "the other defense's on some seed, or if there is one seed."
+    "Each row compares one setting of a defense with another defense at the same AUC. Straight lines join the "
+    "settings of the other defense and the undefended model, and the mIoU is read off these lines. This is done in "
+    "each seed. The interval is Student's over the differences of the seeds. A setting is left out if the other "
+    "defense does not reach its AUC in some seed. With one seed there is no table."
 )
 
 
 def equal_table(found: Sequence[Point]) -> list[Table]:
-    """A row a setting and other defense that reaches its AUC on every seed; none where no pair does."""
+    """A row for each setting and each other defense that reaches its AUC in every seed; empty if none does."""
     plain = next((one for one in found if one.defense == UNDEFENDED), None)
     settings = [one for one in found if one.defense != UNDEFENDED]
     if plain is None or len(plain.cell.seeds) < 2:
@@ -35,15 +35,15 @@ def equal_table(found: Sequence[Point]) -> list[Table]:
                     [defense_name(one.defense), defense_name(family), str(one.auc), signed(gain, 100, 1), seeds]
                 )
                 anchors.append(one.cell.anchor)
-    columns = ["Defense", "Beside", "AUC [95%]", "mIoU more than there, points [95%]", "Seeds"]
+    columns = ["Defense", "Compared with", "AUC [95%]", "mIoU minus the other's, points [95%]", "Seeds"]
     return [Table("Defenses at the same AUC", READING, columns, rows, texts=2, anchors=anchors)] if rows else []
 
 
 def above(one: Point, others: Sequence[Point]) -> Estimate | None:
-    """By how much its mIoU exceeds that of `others` at its AUC; None if they do not reach that AUC on some seed.
+    """The mIoU of a point minus that of `others` at its AUC; None if they do not reach that AUC in some seed.
 
-    The value is the mean over seeds of the difference to the line through the others' points (AUC, mIoU). The interval
-    is `over_seeds` of these differences, without an error of their own.
+    The value is the mean over seeds of the difference from the line through the others' points (AUC, mIoU). The
+    interval is that of `over_seeds`, with no error within seeds.
     """
     gains = []
     for seed in one.cell.seeds:

@@ -26,7 +26,7 @@ from mia_seg.report.style import Look
 from mia_seg.store import replace, shortened, writing
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
-    from mia_seg.report.cam import CamSheet
+    from mia_seg.report.cam import CamInput
 
 LEVELS = {"image": "whole images", "group": "groups of images", "patch": "single patches"}
 ROC = (
@@ -104,28 +104,28 @@ def draw(folder: Path, shadow: str, cells: list[Cell], *, look: Look, note: str)
     return made
 
 
-def cam(folder: Path, sheet: "CamSheet | None") -> list[Figure]:
+def cam(folder: Path, inputs: "CamInput | None") -> list[Figure]:
     """The figure of the attacker's maps, drawn if there is input; else the figure of an earlier report, if any."""
-    return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), sheet, galleries.sheet_figure)
+    return _new_or_kept(Figure(folder / "cam", "Where the attacker looks", CAM), inputs, galleries.cam_figure)
 
 
-def deleted(folder: Path, sheet: deletion.DeletionSheet | None) -> list[Figure]:
+def deleted(folder: Path, inputs: deletion.DeletionInput | None) -> list[Figure]:
     """The figure of the deletion test, as `cam` does; with its finding if it is drawn anew."""
-    told = f"{deletion.finding(sheet)} {sheet.note.capitalize()}." if sheet else ""
+    told = f"{deletion.finding(inputs)} {inputs.note.capitalize()}." if inputs else ""
     made = Figure(folder / "deletion", "What the attacker's map is worth", deletion.READING, told, ("png", "svg"))
-    return _new_or_kept(made, sheet, deletion.deletion_figure)
+    return _new_or_kept(made, inputs, deletion.deletion_figure)
 
 
-def losses(folder: Path, sheet: galleries.LossSheet | None) -> list[Figure]:
+def losses(folder: Path, inputs: galleries.LossInput | None) -> list[Figure]:
     """The figure of losses, as `cam` does."""
     made = Figure(folder / "losses", "Where the model is wrong", LOSSES)
-    return _new_or_kept(made, sheet, galleries.loss_figure)
+    return _new_or_kept(made, inputs, galleries.loss_figure)
 
 
-def segmentation(folder: Path, sheet: galleries.SegmentationSheet | None) -> list[Figure]:
+def segmentation(folder: Path, inputs: galleries.SegmentationInput | None) -> list[Figure]:
     """The figure of predictions, as `cam` does."""
     made = Figure(folder / SEGMENTATIONS, "Predictions behind each defense", SEGMENTATION)
-    return _new_or_kept(made, sheet, galleries.segmentation_figure)
+    return _new_or_kept(made, inputs, galleries.segmentation_figure)
 
 
 def confidences(folder: Path, rows: list[Row]) -> list[Figure]:
@@ -157,10 +157,10 @@ def training_of_generators(folder: Path, scores: Sequence[dict[str, Any]]) -> li
         return [_save(made, generators.generator_figure(scores))]
 
 
-def _new_or_kept(made: Figure, sheet: S | None, draw: Callable[[S], Drawn]) -> list[Figure]:
-    if sheet is not None:
+def _new_or_kept(made: Figure, inputs: S | None, draw: Callable[[S], Drawn]) -> list[Figure]:
+    if inputs is not None:
         with style.styled():
-            return [_save(made, draw(sheet))]
+            return [_save(made, draw(inputs))]
     return [made] if made.files[0].is_file() else []
 
 

@@ -13,7 +13,7 @@ from mia_seg.progress import say
 from mia_seg.recipes import GENERATORS
 from mia_seg.report import ALL, PAGE, USUAL, pdf, write, write_comparison, write_index
 from mia_seg.report.figures import SEGMENTATIONS
-from mia_seg.report.galleries import Sheets
+from mia_seg.report.galleries import SceneInputs
 from mia_seg.report.readme import README
 from mia_seg.report.render import digest_of, fresh
 from mia_seg.store import Store
@@ -117,23 +117,25 @@ def _drawn(
         if not thumbnails:
             for name in names:  # an earlier call with thumbnails may have drawn it
                 (reports / name / f"{SEGMENTATIONS}.png").unlink(missing_ok=True)
-        found = _sheets(stale, *at, thumbnails=thumbnails)
+        found = _scene_inputs(stale, *at, thumbnails=thumbnails)
         return write(reports, stale, found, scores=scores, forms=["md"], about=about)
     shown = _thumbnails(stale, at[1]) if thumbnails else {}
     told = {name: {**about[name], "thumbnails": shown.get(name, {})} for name in names}
     return write(reports, stale, scores=scores, forms=["html"], about=told)
 
 
-def _sheets(results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool) -> dict[str, Sheets]:
+def _scene_inputs(
+    results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool
+) -> dict[str, SceneInputs]:
     """The inputs of figures of scenes, by victim, as far as the store has them."""
     if not (store.root / "answers").is_dir():
         return {}
-    from mia_seg.report import sheets  # noqa: PLC0415 (imports torch, and most reports are made from files)
+    from mia_seg.report import scene_inputs  # noqa: PLC0415 (imports torch, and most reports are made from files)
 
-    return sheets.sheets(results, store, data_root, thumbnails=thumbnails)
+    return scene_inputs.scene_inputs(results, store, data_root, thumbnails=thumbnails)
 
 
 def _thumbnails(results: Sequence[Result], data_root: Path | None) -> dict[str, dict[str, str]]:
-    from mia_seg.report import sheets  # noqa: PLC0415
+    from mia_seg.report import scene_inputs  # noqa: PLC0415
 
-    return sheets.thumbnails(results, data_root)
+    return scene_inputs.thumbnails(results, data_root)

@@ -17,11 +17,11 @@ from PIL import Image
 from mia_seg.data import IGNORE
 from mia_seg.data._labels import CITYSCAPES
 from mia_seg.report.cells import by_strength, defense_name
-from mia_seg.report.deletion import DeletionSheet
+from mia_seg.report.deletion import DeletionInput
 from mia_seg.report.style import figure, named
 
 if TYPE_CHECKING:  # its module imports torch, and a report is made from files
-    from mia_seg.report.cam import CamSheet
+    from mia_seg.report.cam import CamInput
 
 EVIDENCE, LOSS = "RdBu_r", "Oranges"
 WIDTH = 1.45
@@ -33,10 +33,10 @@ SATURATES = 0.995
 
 
 @dataclass(frozen=True)
-class LossSheet:
+class LossInput:
     """The input of the figure of losses, with one entry a scene.
 
-    members: whether the victim was trained on the scene. images, labels, classes: as in `CamSheet`. losses: the
+    members: whether the victim was trained on the scene. images, labels, classes: as in `CamInput`. losses: the
     victim's -log p of the label, float [h, w] at the size of the answer, 0 where ignored. outside: the mean of the same
     over the fleet's shadows that were not trained on the scene; None without a fleet.
     """
@@ -51,10 +51,10 @@ class LossSheet:
 
 
 @dataclass(frozen=True)
-class SegmentationSheet:
+class SegmentationInput:
     """The input of the figure of predictions behind each defense, with one entry a scene.
 
-    members: whether the victim was trained on the scene. images, labels: as in `CamSheet`. classes: names by id.
+    members: whether the victim was trained on the scene. images, labels: as in `CamInput`. classes: names by id.
     predicted: by defense, class ids uint8 [h, w] at the size of the answer. quality: by defense, each scene's pixel
     accuracy and mIoU, in [0, 1] and at full resolution; None for a scene without labels. note: names the seed.
     """
@@ -70,28 +70,28 @@ class SegmentationSheet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sheets:
+class SceneInputs:
     """The inputs of one victim's figures of scenes; None for figures that cannot be drawn."""
 
-    cam: "CamSheet | None" = None
-    deletion: DeletionSheet | None = None
-    losses: LossSheet | None = None
-    segmentation: SegmentationSheet | None = None
+    cam: "CamInput | None" = None
+    deletion: DeletionInput | None = None
+    losses: LossInput | None = None
+    segmentation: SegmentationInput | None = None
 
 
-def sheet_figure(sheet: "CamSheet") -> Figure:
+def cam_figure(inputs: "CamInput") -> Figure:
     """The figure of the attacker's maps. Rows are scenes; columns are the image, its labels, and the map by defense."""
-    defenses = sorted(sheet.maps, key=by_strength)
-    end = _end(chain.from_iterable(sheet.maps.values()))
+    defenses = sorted(inputs.maps, key=by_strength)
+    end = _end(chain.from_iterable(inputs.maps.values()))
     norm = Normalize(-end, end)
     columns = {
-        defense_name(name): _overlays(sheet.images, sheet.maps[name], norm, colours=EVIDENCE) for name in defenses
+        defense_name(name): _overlays(inputs.images, inputs.maps[name], norm, colours=EVIDENCE) for name in defenses
     }
-    drawn, axes = _grid(sheet, [named(i, SHOWN) for i in sheet.scene_ids], columns)
+    drawn, axes = _grid(inputs, [named(i, SHOWN) for i in inputs.scene_ids], columns)
     for column, name in zip(axes.T[2:], defenses, strict=True):
-        for ax, score in zip(column, sheet.scores[name], strict=True):
+        for ax, score in zip(column, inputs.scores[name], strict=True):
             _write(ax, f"score {score:+.1f}")
-    note = f"\n{sheet.note}" if sheet.note else ""
+    note = f"\n{inputs.note}" if inputs.note else ""
     _bar(
         drawn,
         axes,
@@ -102,44 +102,44 @@ def sheet_figure(sheet: "CamSheet") -> Figure:
     return drawn
 
 
-def loss_figure(sheet: LossSheet) -> Figure:
+def loss_figure(inputs: LossInput) -> Figure:
     """The figure of losses. Rows are scenes; columns are the image, its labels and the victim's loss.
 
     With a fleet, two more columns are its shadows' loss and the difference of both.
     """
-    outside = sheet.outside or []
-    above = [theirs - mine for theirs, mine in zip(outside, sheet.losses, strict=False)]
+    outside = inputs.outside or []
+    above = [theirs - mine for theirs, mine in zip(outside, inputs.losses, strict=False)]
     end = _end(above) if above else 1.0
-    loss, known = Normalize(0, _end([*sheet.losses, *outside])), Normalize(-end, end)
-    columns = {"victim's loss": _overlays(sheet.images, sheet.losses, loss, colours=LOSS)}
+    loss, known = Normalize(0, _end([*inputs.losses, *outside])), Normalize(-end, end)
+    columns = {"victim's loss": _overlays(inputs.images, inputs.losses, loss, colours=LOSS)}
     if outside:
-        columns["shadows' loss"] = _overlays(sheet.images, outside, loss, colours=LOSS)
-        columns["difference"] = _overlays(sheet.images, above, known, colours=EVIDENCE)
-    drawn, axes = _grid(sheet, _sided(sheet), columns)
+        columns["shadows' loss"] = _overlays(inputs.images, outside, loss, colours=LOSS)
+        columns["difference"] = _overlays(inputs.images, above, known, colours=EVIDENCE)
+    drawn, axes = _grid(inputs, _sided(inputs), columns)
     _bar(drawn, axes[:, :4], loss, colours=LOSS, label="loss: -log p of the label")
     if outside:
         _bar(drawn, axes[:, 4:], known, colours=EVIDENCE, label="shadows' minus victim's")
     return drawn
 
 
-def segmentation_figure(sheet: SegmentationSheet) -> Figure:
+def segmentation_figure(inputs: SegmentationInput) -> Figure:
     """The figure of predictions. Rows are scenes; columns are the image, its labels, and the prediction by defense."""
-    defenses = sorted(sheet.predicted, key=by_strength)
-    colours = palette(sheet.classes)
+    defenses = sorted(inputs.predicted, key=by_strength)
+    colours = palette(inputs.classes)
     columns = {
         defense_name(name): (
-            _coloured(one, image, colours) for one, image in zip(sheet.predicted[name], sheet.images, strict=True)
+            _coloured(one, image, colours) for one, image in zip(inputs.predicted[name], inputs.images, strict=True)
         )
         for name in defenses
     }
-    drawn, axes = _grid(sheet, _sided(sheet), columns)
+    drawn, axes = _grid(inputs, _sided(inputs), columns)
     for column, name in zip(axes.T[2:], defenses, strict=True):
-        for ax, found in zip(column, sheet.quality[name], strict=True):
+        for ax, found in zip(column, inputs.quality[name], strict=True):
             if found is not None:
                 _write(ax, f"{100 * found[0]:.1f} / {100 * found[1]:.1f} %")
-    _classes(drawn, sheet, colours)
-    if sheet.note:
-        drawn.suptitle(sheet.note, fontsize="medium")
+    _classes(drawn, inputs, colours)
+    if inputs.note:
+        drawn.suptitle(inputs.note, fontsize="medium")
     return drawn
 
 
@@ -160,12 +160,12 @@ def palette(classes: Sequence[str] = ()) -> np.ndarray:
     return colours
 
 
-def _classes(drawn: Figure, sheet: SegmentationSheet, colours: np.ndarray) -> None:
+def _classes(drawn: Figure, inputs: SegmentationInput, colours: np.ndarray) -> None:
     """Draws the legend of the classes that occur, in their order."""
-    shown = set(np.unique(np.concatenate([one.ravel() for one in chain(sheet.labels, *sheet.predicted.values())])))
+    shown = set(np.unique(np.concatenate([one.ravel() for one in chain(inputs.labels, *inputs.predicted.values())])))
     handles = [
         Patch(facecolor=colours[k] / 255, label=named(name, SHOWN))
-        for k, name in enumerate(sheet.classes)
+        for k, name in enumerate(inputs.classes)
         if k in shown
     ]
     columns = max(1, int(drawn.get_figwidth() / WIDTH))
@@ -173,25 +173,25 @@ def _classes(drawn: Figure, sheet: SegmentationSheet, colours: np.ndarray) -> No
     drawn.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def _sided(sheet: LossSheet | SegmentationSheet) -> list[str]:
+def _sided(inputs: LossInput | SegmentationInput) -> list[str]:
     """The text below each image: its side and its id."""
-    sides = ["member" if member else "non-member" for member in sheet.members]
-    return [f"{side}\n{named(i, SHOWN)}" for side, i in zip(sides, sheet.scene_ids, strict=True)]
+    sides = ["member" if member else "non-member" for member in inputs.members]
+    return [f"{side}\n{named(i, SHOWN)}" for side, i in zip(sides, inputs.scene_ids, strict=True)]
 
 
 def _grid(
-    sheet: "CamSheet | LossSheet | SegmentationSheet",
+    inputs: "CamInput | LossInput | SegmentationInput",
     below: list[str],
     columns: Mapping[str, Iterator[np.ndarray]],
 ) -> tuple[Figure, np.ndarray]:
     """A figure with a row for each scene: its image with the text `below`, its labels, and its picture by column."""
-    heights = [WIDTH * image.shape[0] / image.shape[1] + 0.24 for image in sheet.images]
+    heights = [WIDTH * image.shape[0] / image.shape[1] + 0.24 for image in inputs.images]
     drawn = figure(WIDTH * (2 + len(columns)) + 0.5, sum(heights) + 1.1)
     drawn.set_layout_engine("compressed")
     axes = drawn.subplots(len(heights), 2 + len(columns), squeeze=False, height_ratios=heights)
-    colours = palette(sheet.classes)
-    labels = (_coloured(one, image, colours) for one, image in zip(sheet.labels, sheet.images, strict=True))
-    every = {"image": iter(sheet.images), "labels": labels, **columns}
+    colours = palette(inputs.classes)
+    labels = (_coloured(one, image, colours) for one, image in zip(inputs.labels, inputs.images, strict=True))
+    every = {"image": iter(inputs.images), "labels": labels, **columns}
     for column, (title, pictures) in zip(axes.T, every.items(), strict=True):
         column[0].set_title(title, fontweight="bold")
         for ax, picture in zip(column, pictures, strict=True):

@@ -14,7 +14,7 @@ from mia_seg.report.changes import change_table
 from mia_seg.report.controls import near_twins
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.figures import Figure
-from mia_seg.report.galleries import Sheets
+from mia_seg.report.galleries import SceneInputs
 from mia_seg.report.glossary import glossary
 from mia_seg.report.lists import glance, more
 from mia_seg.report.render import page, put
@@ -49,7 +49,7 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Victim:
-    """The content of one victim's README. leak: the verdict. own: figures of the model itself. sheets: of scenes."""
+    """The content of one victim's README. leak: the verdict. own, scenes: figures of the model and of scenes."""
 
     name: str
     leak: str
@@ -57,30 +57,30 @@ class Victim:
     tables: list[Table]
     own: list[Figure]
     shadows: list[Shadow]
-    sheets: list[Figure]
+    scenes: list[Figure]
 
     @property
     def figures(self) -> list[Figure]:
         """All figures of the README."""
         through = [figure for shadow in self.shadows for figure in shadow.figures]
-        return [*self.own, *through, *self.sheets]
+        return [*self.own, *through, *self.scenes]
 
 
 def write_audit(
     folder: Path,
     results: Results,
-    sheets: Sheets | None = None,
+    scenes: SceneInputs | None = None,
     *,
     scores: Sequence[dict[str, Any]] = (),
     digest: str = "",
 ) -> list[Path]:
     """Write the figures and README.md of one victim into its folder; the files written.
 
-    sheets: inputs of figures of scenes. If one is missing, the figure of an earlier report stays. scores: of
+    scenes: inputs of figures of scenes. If one is missing, the figure of an earlier report stays. scores: of
     generators. digest: of all inputs.
     """
     shared = look(defenses_of(cells(enriched(once(results)))))
-    victim = _victim(folder, results, sheets=sheets or Sheets(), scores=scores, shared=shared)
+    victim = _victim(folder, results, scenes=scenes or SceneInputs(), scores=scores, shared=shared)
     content = {"victim": victim, "glossary": glossary(enriched(once(results)))}
     text = put(folder / README, page("readme.md.j2", content), digest)
     return [*(file for figure in victim.figures for file in figure.files), text]
@@ -97,7 +97,7 @@ def _victim(
     folder: Path,
     results: Results,
     *,
-    sheets: Sheets,
+    scenes: SceneInputs,
     scores: Sequence[dict[str, Any]],
     shared: Look,
 ) -> Victim:
@@ -113,9 +113,9 @@ def _victim(
             *figures.training_of_generators(folder, scores),
         ],
         shadows=[_shadow(folder, name, [r for r in rows if r["shadow"] == name], shared=shared) for name in names],
-        sheets=[
-            *figures.cam(folder, sheets.cam), *figures.deleted(folder, sheets.deletion),
-            *figures.losses(folder, sheets.losses), *figures.segmentation(folder, sheets.segmentation),
+        scenes=[
+            *figures.cam(folder, scenes.cam), *figures.deleted(folder, scenes.deletion),
+            *figures.losses(folder, scenes.losses), *figures.segmentation(folder, scenes.segmentation),
         ],
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Sheets of what is predicted for scenes behind each defense: from the store, at request alone, in known colours."""
+"""Inputs of the figure of predictions behind each defense: from the store, at request alone, in known colours."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.metrics.segmentation import utility
 from mia_seg.query import answers
-from mia_seg.report import figures, from_store, galleries, sheets
-from mia_seg.report.galleries import SegmentationSheet
+from mia_seg.report import figures, from_store, galleries, scene_inputs
+from mia_seg.report.galleries import SegmentationInput
 from mia_seg.store import Store
 
 
@@ -26,17 +26,17 @@ def audited(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Resu
     return results.read_all(audit.reports)
 
 
-def drawn_sheet(classes: tuple[str, ...] = ("road", "sky", "alley", "gate")) -> SegmentationSheet:
+def drawn_sheet(classes: tuple[str, ...] = ("road", "sky", "alley", "gate")) -> SegmentationInput:
     """Two scenes that show all classes but the last, the second without labels."""
     images = [np.full((24, 32, 3), 120, np.uint8)] * 2
     labels = [np.tile(np.array([0, 1, 2, 255], np.uint8), (6, 2)), np.full((6, 8), 255, np.uint8)]
     predicted = {name: [one.clip(0, 2) for one in labels] for name in ("argmax", "none")}
     quality = {name: [(0.75, 0.5), None] for name in predicted}
-    return SegmentationSheet(["one", "two"], [True, False], images, labels, classes, predicted, quality, "Seed 3.")
+    return SegmentationInput(["one", "two"], [True, False], images, labels, classes, predicted, quality, "Seed 3.")
 
 
 def test_predictions_are_those_of_the_answers_behind_each_defense(audit: Audit, audited: list[Result]) -> None:
-    sheet = sheets.segmentation_sheets(audited, Store(audit.store), None)["tiny"]
+    sheet = scene_inputs.segmentation_inputs(audited, Store(audit.store), None)["tiny"]
     parts = recipes.load_victim("tiny").split.cut(recipes.load_victim("tiny").dataset(), None, 0)
     assert [i in parts.members for i in sheet.scene_ids] == sheet.members == [True, True, False, False]
     assert set(sheet.predicted) == {"none", "argmax"}
@@ -53,7 +53,7 @@ def test_predictions_are_those_of_the_answers_behind_each_defense(audit: Audit, 
 def test_without_its_answers_a_sheet_is_not_drawn(
     audit: Audit, audited: list[Result], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sheets.segmentation_sheets(audited, Store(audit.folder / "elsewhere"), None) == {}
+    assert scene_inputs.segmentation_inputs(audited, Store(audit.folder / "elsewhere"), None) == {}
     assert "kept the segmentation figure of tiny" in capsys.readouterr().err
 
 
@@ -95,8 +95,8 @@ def test_the_legend_names_what_is_shown_and_quality_stands_below() -> None:
 def test_an_attacker_who_asks_often_or_has_undone_the_defense_is_not_pictured(audited: list[Result]) -> None:
     one = next(r for r in audited if r.defense == "argmax" and not r.adaptive)
     often, undone = one.model_copy(update={"repeats": 4}), one.model_copy(update={"adaptive": True})
-    assert sheets._once_a_defense([often, undone, one]) == [one]
-    assert sheets._once_a_defense([one.model_copy(update={"seed": 1}), often]) == [often], "of the first seed"
+    assert scene_inputs._once_a_defense([often, undone, one]) == [one]
+    assert scene_inputs._once_a_defense([one.model_copy(update={"seed": 1}), often]) == [often], "of the first seed"
 
 
 def test_a_figure_of_predictions_is_written(tmp_path: Path) -> None:

@@ -29,11 +29,11 @@ from mia_seg.query.answers import Answers
 from mia_seg.recipes.splits import Partition
 from mia_seg.report import deletion
 from mia_seg.report.budgets import once
-from mia_seg.report.cam import CamSheet, activation_maps, scorer
+from mia_seg.report.cam import CamInput, activation_maps, scorer
 from mia_seg.report.cells import by_strength, defense_name, enriched
-from mia_seg.report.deletion import DeletionSheet
+from mia_seg.report.deletion import DeletionInput
 from mia_seg.report.exposed import scene_ids
-from mia_seg.report.galleries import LossSheet, SegmentationSheet, Sheets
+from mia_seg.report.galleries import LossInput, SceneInputs, SegmentationInput
 from mia_seg.report.verdicts import verdict
 from mia_seg.store import MADE, Store, reading
 from mia_seg.store.memo import Memo
@@ -46,57 +46,59 @@ UNDEFENDED = "none"
 SMALL, WIDTH = 12, 128  # the number of a victim's thumbnails, and their width in pixels
 
 
-def sheets(
+def scene_inputs(
     results: Sequence[Result], store: Store, data_root: Path | None, *, thumbnails: bool = False
-) -> dict[str, Sheets]:
+) -> dict[str, SceneInputs]:
     """The inputs of each victim's figures of scenes, by victim; those of predictions only with `thumbnails`."""
     at = store, data_root
-    maps, losses = attacker_sheets(results, *at), loss_sheets(results, *at)
-    predicted = segmentation_sheets(results, *at) if thumbnails else {}
+    maps, losses = attacker_inputs(results, *at), loss_inputs(results, *at)
+    predicted = segmentation_inputs(results, *at) if thumbnails else {}
     return {
-        victim: Sheets(cam=mine[0], deletion=mine[1], losses=losses.get(victim), segmentation=predicted.get(victim))
+        victim: SceneInputs(
+            cam=mine[0], deletion=mine[1], losses=losses.get(victim), segmentation=predicted.get(victim)
+        )
         for victim in {*maps, *losses, *predicted}
         for mine in [maps.get(victim, (None, None))]
     }
 
 
-def attacker_sheets(
+def attacker_inputs(
     results: Sequence[Result], store: Store, data_root: Path | None
-) -> dict[str, tuple[CamSheet, DeletionSheet]]:
+) -> dict[str, tuple[CamInput, DeletionInput]]:
     """By victim, the inputs of the attacker's maps and of the deletion test.
 
     Victims are left out, with a line on the screen, if the store or the images are incomplete. Their old figures stay.
     """
-    sheets = {}
+    found = {}
     for victim in sorted({r.victim for r in results}):
         shown = _shown([r for r in results if r.victim == victim])
         folders = [folder for r in shown for folder in _folders(r, store)]
         if shown and _whole("CAM", victim, folders, data_root=data_root):
-            sheets[victim] = _sheet(shown, store, data_root), _deletion_sheet(shown, store, data_root)
-    return sheets
+            found[victim] = _cam_input(shown, store, data_root), _deletion_input(shown, store, data_root)
+    return found
 
 
-def loss_sheets(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, LossSheet]:
+def loss_inputs(results: Sequence[Result], store: Store, data_root: Path | None) -> dict[str, LossInput]:
     """By victim, the input of the figure of losses; with the shadows' losses if the store has a fleet's answers."""
-    sheets = {}
+    found = {}
     for victim in sorted({r.victim for r in results}):
         asked = _undefended([r for r in results if r.victim == victim])
         if asked and _whole("loss", victim, [_answers(asked[0], store)], data_root=data_root):
-            sheets[victim] = _loss_sheet(asked, store, data_root)
-    return sheets
+            found[victim] = _loss_input(asked, store, data_root)
+    return found
 
 
-def segmentation_sheets(
+def segmentation_inputs(
     results: Sequence[Result], store: Store, data_root: Path | None
-) -> dict[str, SegmentationSheet]:
+) -> dict[str, SegmentationInput]:
     """By victim, the input of the figure of predictions, from its answers behind each defense."""
-    sheets = {}
+    found = {}
     for victim in sorted({r.victim for r in results}):
         asked = _once_a_defense([r for r in results if r.victim == victim])
         folders = [_answers(r, store) for r in asked]
         if asked and _whole("segmentation", victim, folders, data_root=data_root):
-            sheets[victim] = _segmentation_sheet(asked, store, data_root)
-    return sheets
+            found[victim] = _segmentation_input(asked, store, data_root)
+    return found
 
 
 def thumbnails(results: Sequence[Result], data_root: Path | None) -> dict[str, dict[str, str]]:
@@ -189,7 +191,7 @@ def _as_attacked(seen: Answers, result: Result) -> Answers:
     return seen.only([names.index(name) for name in result.classes.both])
 
 
-def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> CamSheet:
+def _cam_input(shown: Sequence[Result], store: Store, data_root: Path | None) -> CamInput:
     settings = recipes.load_victim(shown[0].victim)
     seed = shown[0].seed
     dataset, parts = settings.cut(data_root, seed)
@@ -203,7 +205,7 @@ def _sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> Cam
         maps[result.defense] = activation_maps(attacker, seen)
         scores[result.defense] = attacker.score(seen, seed).image_N.tolist()
     images, labels = [s.image_HWC for s in scenes], [s.labels_HW for s in scenes]
-    return CamSheet(ids, images, labels, maps, scores, classes=dataset.classes())
+    return CamInput(ids, images, labels, maps, scores, classes=dataset.classes())
 
 
 def _at_work(result: Result, ids: list[str], store: Store) -> tuple[PatchAttacker, Answers]:
@@ -215,7 +217,7 @@ def _at_work(result: Result, ids: list[str], store: Store) -> tuple[PatchAttacke
         return attacker, _as_attacked(answers.load(asked).take(ids), result)
 
 
-def _deletion_sheet(shown: Sequence[Result], store: Store, data_root: Path | None) -> DeletionSheet:
+def _deletion_input(shown: Sequence[Result], store: Store, data_root: Path | None) -> DeletionInput:
     """The input of the deletion test, for the attacker on the undefended model, or else on the weakest defense.
 
     The store keeps what was measured.
@@ -226,7 +228,7 @@ def _deletion_sheet(shown: Sequence[Result], store: Store, data_root: Path | Non
     (found,) = Memo(store.root / "deletions.json").of([key], lambda _: _deleted(result, ids, store), "")
     groups = [parts.group[scene_id] for scene_id in ids]
     note = f"{defense_name(result.defense)}, seed {result.seed}, {len(ids)} scenes in {len(set(groups))} groups"
-    return DeletionSheet(np.array(found), groups, note)
+    return DeletionInput(np.array(found), groups, note)
 
 
 def _deleted(result: Result, ids: list[str], store: Store) -> list[list[list[float]]]:
@@ -241,10 +243,10 @@ def _deleted(result: Result, ids: list[str], store: Store) -> list[list[list[flo
     ]
 
 
-def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossSheet:
+def _loss_input(asked: Sequence[Result], store: Store, data_root: Path | None) -> LossInput:
     ids, parts, dataset = _of_either_side(asked[0], store, data_root, each=EACH)
     scenes = list(Scenes(dataset, data_root, ids))
-    return LossSheet(
+    return LossInput(
         ids,
         [scene_id in parts.members for scene_id in ids],
         [s.image_HWC for s in scenes],
@@ -255,7 +257,7 @@ def _loss_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -
     )
 
 
-def _segmentation_sheet(asked: Sequence[Result], store: Store, data_root: Path | None) -> SegmentationSheet:
+def _segmentation_input(asked: Sequence[Result], store: Store, data_root: Path | None) -> SegmentationInput:
     ids, parts, dataset = _of_either_side(asked[0], store, data_root, each=EACH)
     scenes = list(Scenes(dataset, data_root, ids))
     predicted, quality = {}, {}
@@ -265,7 +267,7 @@ def _segmentation_sheet(asked: Sequence[Result], store: Store, data_root: Path |
             seen = answers.load(folder).take(ids)
         predicted[result.defense] = [answer.posterior_KHW.argmax(0).astype(np.uint8) for answer in seen]
         quality[result.defense] = [_quality(one) for one in seen.statistics.confusion_NKK]
-    return SegmentationSheet(
+    return SegmentationInput(
         ids,
         [scene_id in parts.members for scene_id in ids],
         [s.image_HWC for s in scenes],
