@@ -350,8 +350,8 @@ TOLD = {
 def test_near_twins_are_told_seed_by_seed() -> None:
     found = [result(seed=2, near_twins=TOLD | {"members": 5}), result(seed=1, near_twins=TOLD), result(seed=3)]
     assert controls.near_twins(found).startswith(
-        "Near twins: 2 of 60 members (seed 1), 5 of 60 members (seed 2) look nearly like a non-member, such as "
-        "'a' and 'x', 'b' and 'y'. No attack can be expected to tell near twins apart, so AUC shows less than what"
+        "Near twins: 2 of 60 members (seed 1), 5 of 60 members (seed 2) look nearly like a non-member. The most "
+        "similar are 'a' and 'x'; 'b' and 'y'. No attack can be expected to tell near twins apart, so AUC shows less than what"
     )
     assert controls.near_twins([result()]) == ""
 
@@ -382,7 +382,8 @@ def test_an_attack_on_near_twins_ends_in_a_warning(workdir: Path, data_root: Pat
     asked = ("--attack", "image_loss", "--defense", "none", "--device", "cpu", "--data-root", data_root)
     ran = call("attack", "tiny_folder", "tiny_folder_a1", *asked)
     assert ran.code == 0, ran.err
-    says = f"Near twins: 1 of 6 members (seed 0) look nearly like a non-member, such as '{member}' and '{other}'."
+    twins = f"The most similar are '{member}' and '{other}'."
+    says = f"Near twins: 1 of 6 members (seed 0) look nearly like a non-member. {twins}"
     assert f"tiny_folder: {says}" in ran.out
     (found,) = results.read_all(workdir / "reports")
     assert found.near_twins is not None
