@@ -368,7 +368,7 @@ def test_the_mean_of_a_map_is_the_log_odds_without_the_biases(tmp_path: Path) ->
             {"both": ["road", "sky"], "victim": ["pole", "car"], "shadow": []},
             "The attack uses the 2 classes in the scenes of both. Left out: pole, car (only in the victim's scenes).",
         ),
-        ({"both": ["road"], "victim": [], "shadow": []}, "All 1 classes occur in the scenes of both."),
+        ({"both": ["road"], "victim": [], "shadow": []}, "The one class occurs in the scenes of both."),
     ],
 )
 def test_an_independent_attacker_is_described_by_both_sides(classes: dict[str, list[str]], says: str) -> None:

@@ -92,7 +92,8 @@ def _independent(row: Row) -> str:
         if row[f"classes_{mine}"]
     ]
     if not missing:
-        return f"{models} All {len(both)} classes occur in the scenes of both."
+        shown = f"All {len(both)} classes occur" if len(both) > 1 else "The one class occurs"
+        return f"{models} {shown} in the scenes of both."
     return f"{models} The attack uses the {len(both)} classes in the scenes of both. Left out: {'; '.join(missing)}."
 
 
