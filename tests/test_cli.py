@@ -69,7 +69,7 @@ COMMANDS = {
         "names", "--attack", "--defense", "--curve", "--also", "--models", "--seed", "--rounds", "--grid",
         *PLACES, *MACHINE, *MAKING,
     ],
-    "score": ["file", "--against", "--ids", "--answers", "--store", "--threshold", "--defense", "--json"],
+    "score": ["file", "--against", "--ids", "--answers", "--store", "--threshold", "--defense", "--seed", "--json"],
     "serve": [
         "victim", "--defense", "--seed", *KEPT, "--device", "--host", "--port", "--limit", "--key-env", "--noise",
         "--batch",

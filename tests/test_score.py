@@ -78,6 +78,9 @@ def test_a_folder_of_results_is_compared_one_by_one(tmp_path: Path) -> None:
         call("score", tmp_path / "mine.csv", "--against", tmp_path, "--defense", "synfeat"),
         "It holds those of argmax, none",
     )
+    assert_refused(
+        call("score", tmp_path / "mine.csv", "--against", tmp_path, "--seed", 7), "holds no result of seed 7. It holds"
+    )
 
 
 def test_scenes_are_handed_out_without_their_sides(tmp_path: Path) -> None:

@@ -351,7 +351,7 @@ def test_near_twins_are_told_seed_by_seed() -> None:
     found = [result(seed=2, near_twins=TOLD | {"members": 5}), result(seed=1, near_twins=TOLD), result(seed=3)]
     assert controls.near_twins(found).startswith(
         "Near twins: 2 of 60 members (seed 1), 5 of 60 members (seed 2) look nearly like a non-member. The most "
-        "similar are 'a' and 'x'; 'b' and 'y'. No attack can be expected to tell near twins apart, so AUC shows less than what"
+        "similar are 'a' and 'x'; 'b' and 'y'. No attack can be expected to tell near twins apart, so AUC shows less"
     )
     assert controls.near_twins([result()]) == ""
 

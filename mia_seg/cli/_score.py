@@ -43,6 +43,8 @@ Released = Annotated[
     typer.Option("--defense", help="Of a folder, take the results behind this defense."),
 ]
 
+OfSeed = Annotated[int | None, typer.Option("--seed", help="Of a folder, take the results of this seed.")]
+
 
 def score(
     file: File = None,
@@ -53,13 +55,14 @@ def score(
     store: StoreRoot = STORE,
     threshold: Threshold = None,
     defense: Released = "none",
+    seed: OfSeed = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure somebody else's attack by its scores: AUC, TPR, and the difference from a result of mia-seg."""
     from mia_seg.evaluate import outside, submitted
 
     if ids is not None and file is None and against is None:
-        known = outside.references(ids, defense)
+        known = outside.references(ids, defense, seed)
         if answers is not None:
             _handed_out(outside.hand_out(known[0], store, answers), answers)
         return _list(known)
@@ -69,7 +72,7 @@ def score(
         raise MiaSegError(HOW)
     if threshold is not None and not isfinite(threshold):
         raise MiaSegError(f"--threshold {threshold} is no finite number. Give one, as 0.5.")
-    results = outside.references(against, defense)
+    results = outside.references(against, defense, seed)
     found = outside.measured(outside.joined(submitted.read(file), results[0]), results, threshold)
     if as_json:
         return print(json.dumps(found, indent=1))

@@ -29,17 +29,23 @@ class Reference:
     known: SceneScores
 
 
-def references(place: Path, defense: str = "none") -> list[Reference]:
+def references(place: Path, defense: str = "none", seed: int | None = None) -> list[Reference]:
     """The result at `place`; or, if it is a folder, all results in it of the model behind `defense`.
+
+    seed: of a folder, take the results of this seed; None: of all.
 
     Raises MiaSegError for results without scores, for a folder without results, and for results of several splits.
     """
     if not place.is_dir():
         return [_reference(place)]
     every = [(path, results.read(path)) for path in results.files(place)]
-    found = [_scored(path, result) for path, result in every if result.defense == defense]
+    kept = [(path, result) for path, result in every if seed in (None, result.seed)]
+    found = [_scored(path, result) for path, result in kept if result.defense == defense]
+    if every and not kept:
+        seeds = sorted({result.seed for _, result in every})
+        raise MiaSegError(f"{place} holds no result of seed {seed}. It holds those of {', '.join(map(str, seeds))}.")
     if not found:
-        others = sorted({result.defense for _, result in every})
+        others = sorted({result.defense for _, result in kept})
         there = f"It holds those of {', '.join(others)}: choose one by --defense" if others else "It holds none at all"
         raise MiaSegError(f"{place} holds no result of the defense '{defense}'. {there}.")
     for other in found[1:]:
