@@ -70,9 +70,9 @@ def audit(
     """Audit a victim: your own model (`predict`), or a victim recipe (`victim`). Attacks run once results are read.
 
     Your own model:
-    predict: a function of one image, uint8 RGB [H, W, 3], or an nn.Module. It is asked about ten scenes at once; a
-    function with other answers to these counts as another model.
-    scenes: N images, as arrays or files.
+    predict: a function of one image, uint8 RGB [H, W, 3], or an nn.Module. It is asked about the first ten scenes right
+    away; a function with other answers to these counts as another model.
+    scenes: N images, as arrays (uint8 RGB [H, W, 3]) or files.
     labels: N label maps, uint8 [H, W] with 255 for ignored pixels, as arrays or files. None: there are none, and
     attacks that need labels are left out.
     members: N of True (trained on), False (never seen) or None (the attacker may use it).

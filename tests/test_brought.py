@@ -101,7 +101,7 @@ def test_scenes_may_come_without_labels(folders: Path, given: dict[str, str]) ->
     (folders / "unseen" / "masks").mkdir()
     forget()
     if given["members"] == "trained":
-        said = "labels does not exist. A side's folder holds images/ and, on all sides or none, labels/"
+        said = "labels does not exist. Each folder holds images/, and all or none of them hold labels/"
         assert said in refusal(brought(**given).rows)
 
 
@@ -123,7 +123,7 @@ def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
         ({"members": "trained", "nonmembers": "trained"}, "--nonmembers trained: a folder is on two sides"),
         (
             {"members": "trained", "nonmembers": "all/images"},
-            "A side's folder holds images/ and, on all sides or none, labels/; there: 5 .png. Add it, or name another.",
+            "none of them hold labels/; in images there is: 5 .png. Add what is missing, or name another folder.",
         ),
         ({**ALL, "members": "m.txt", "nonmembers": "m.txt"}, "Scene 'a' stands in m.txt and m.txt"),
         ({**ALL, "members": "m.txt", "nonmembers": "unseen"}, "--nonmembers unseen is no file"),
@@ -213,6 +213,7 @@ def test_arrays_become_files_and_their_table_is_that_of_the_files(folders: Path)
         ({"labels": np.full((1, 4, 4), 256)}, "Labels are an array of int64 [4, 4]. Give class ids from 0"),
         ({"labels": np.zeros((1, 4, 4))}, "Labels are an array of float64"),
         ({"labels": np.zeros((2, 4, 4), np.uint8)}, "labels has 2 entries for 1 scenes"),
+        ({"images": "images"}, "scenes is 'images'. Give a list of image files or of arrays"),
         ({"members": ["yes"]}, "members[0] is 'yes'. Give True, False, or None"),
     ],
 )

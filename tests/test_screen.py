@@ -20,11 +20,11 @@ from mia_seg.stages.screen import crossed
 
 README = Path(__file__).parents[1] / "README.md"
 PROJECT = """\
-import numpy as np
+import torch
 
-def model(image):
-    grey = image.astype(np.float32).mean(-1)
-    return np.stack([-((grey - level) ** 2) / 500 for level in (60, 120, 180)])
+def model(images):
+    grey = 255 * images.mean(1)
+    return torch.stack([-((grey - level) ** 2) / 500 for level in (60, 120, 180)], 1)
 """
 MODEL = """\
 import numpy as np
@@ -119,14 +119,13 @@ def test_what_the_readme_says_to_a_newcomer_is_true(workdir: Path) -> None:
     assert "0 missing" in again.out
 
     names = {"images": [image for _, image, _ in scenes], "labels": [labels for _, _, labels in scenes]}
-    names |= {"trained_on": [side == "trained_on" for side, *_ in scenes]}
-    write(workdir / "victims" / "mine.toml", "")  # somebody's: another name is asked for, and given
-    exec(compile(own + lines.replace("    classes", '    name="again",\n    classes'), "README.md", "exec"), names)
+    names |= {"seen": [side == "trained_on" for side, *_ in scenes]}
+    exec(compile(own + lines, "README.md", "exec"), names)
     table = names["audit"].table()  # type: ignore[attr-defined]
     by_attack = {one["attack"]: one["levels"]["image"]["auc"] for one in found}
     assert dict(zip(table["attack"], table["auc"], strict=True)) == pytest.approx(by_attack)
     with pytest.raises(MiaSegError, match=r"mine\.toml is a recipe that mia\.audit did not write"):
-        exec(compile(own + lines, "README.md", "exec"), names)
+        exec(compile(own + lines.replace('name="mine_too"', ""), "README.md", "exec"), names)
 
 
 def blocks(title: str) -> list[str]:

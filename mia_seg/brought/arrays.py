@@ -45,6 +45,8 @@ def scenes(
     members: True, False, or None for the pool. Raises MiaSegError for lists of different lengths and arrays of another
     kind.
     """
+    if isinstance(images, str | Path):
+        raise MiaSegError(f"scenes is {plugins.shown(str(images))}. Give a list of image files or of arrays.")
     count = len(images)
     given = {"labels": labels, "members": members, "groups": groups, "ids": ids}
     for name, values in given.items():
@@ -146,7 +148,8 @@ def _checked(array: np.ndarray, kind: Kind) -> np.ndarray:
     if kind == "images":
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
             raise MiaSegError(
-                f"An image is an array of {array.dtype} {list(array.shape)}. Give uint8 RGB [height, width, 3]."
+                f"An image is an array of {array.dtype} {list(array.shape)}. Give uint8 RGB [height, width, 3], from 0 "
+                f"to 255."
             )
         return array
     whole = array.dtype.kind in "iu" and array.ndim == 2 and array.size and array.min() >= 0 and array.max() <= IGNORE

@@ -114,7 +114,9 @@ def audit(
     asked = {"defenses": defense or (), "attacks": attack or (), "seeds": seeds}
     machine = Machine(device)
     if (victim is None) == (door is None):
-        raise MiaSegError("Name a victim recipe, or describe a model with --door: one of the two.")
+        raise MiaSegError(
+            "Name a victim recipe, or describe a model with --door: one of the two. Beside --door, --name names it."
+        )
     if victim is not None:
         if beside := [_option(key) for key, value in given.items() if value]:
             raise MiaSegError(
@@ -133,12 +135,15 @@ def audit(
 
 def _answered(name: str, seed: int, workspace: "Workspace") -> bool:
     """Whether a model behind a door has passed the first look; else its recipe goes, and what was refused is said."""
+    from rich.markup import escape
+
     from mia_seg.pipeline import Pipeline
 
     with suppress(MiaSegError):
         if Pipeline(workspace).victim(name, seed).artefact(workspace.store).whole:
             return True
-    screen.doing("removed", f"the recipe of '{name}', which did not work yet")
+    options = "--answers and --set set keys of its [door], as in --set output.layout=NCHW"
+    screen.doing("removed", escape(f"the recipe of '{name}', which did not work yet ({options})"))
     return False
 
 

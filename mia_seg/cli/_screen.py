@@ -131,7 +131,7 @@ def results(found: "Sequence[Result]") -> None:
     """A line a result and level, after what a reader has to know of a victim's scenes."""
     from mia_seg.evaluate import results as results_
 
-    columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU out")
+    columns = ("victim", "shadow", "defense", "attack", "adaptive", "level", "seed", "AUC [95%]", "mIoU unseen")
     if found:
         rows = list(results_.rows(found))
         for line in (*_confounded(rows), *_left_out(rows), *_told(found)):

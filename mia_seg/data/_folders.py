@@ -17,6 +17,7 @@ LABEL_ENDINGS = (
     "", "_mask", "_masks", "_label", "_labels", "_labelids", "_gt", "_groundtruth", "_seg", "_segmentation",
     "_annotation", "_target", "_l",
 )  # fmt: skip
+ONE = {"folders": "folder", "files without suffix": "file without suffix"}  # the kinds that `content` counts in words
 Files = dict[str, Path]  # by 'stem', 'folder/stem' or 'folder/folder/stem'
 
 
@@ -60,7 +61,8 @@ def check_one_meaning(labels: Files, where: Path) -> None:
 def content(folder: Path) -> str:
     """What lies in a folder, in words: '24 .gif, 2 folders'."""
     kinds = Counter(_kind(folder / name) for name in entries(folder))
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+    said = (f"{count} {ONE.get(kind, kind) if count == 1 else kind}" for kind, count in sorted(kinds.items()))
+    return ", ".join(said) or "nothing"
 
 
 def _listed(folder: Path, suffixes: tuple[str, ...]) -> Files:

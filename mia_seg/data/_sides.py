@@ -80,7 +80,10 @@ def _images_alone(root: Path) -> bool:
 
 def _needs(root: Path) -> str:
     there = content(root) if root.is_dir() else "no such folder"
-    return f"A side's folder holds images/ and, on all sides or none, labels/; there: {there}. Add it, or name another."
+    return (
+        f"Each folder holds images/, and all or none of them hold labels/; in {root.name} there is: {there}. Add what "
+        f"is missing, or name another folder."
+    )
 
 
 def _listed(path: Path, pairs: Pairs, part: Part) -> list[str]:

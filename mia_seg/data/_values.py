@@ -53,8 +53,9 @@ class LabelValues:
         if ignores_unknown or self.unknown <= FEW * self.pixels:
             return
         raise MiaSegError(
-            f"{what}, {self.says()}. Correct the labels, or add rules for these values to the class map; "
-            f"other = 'ignore' there says that they are meant to be ignored."
+            f"{what}, {self.says()}. Correct the labels, or add rules for these values to the class map (names, if "
+            f"classes are given by names, as with --classes); other = 'ignore' in a class map says that they are meant "
+            f"to be ignored."
         )
 
     @property

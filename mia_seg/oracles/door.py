@@ -82,12 +82,15 @@ class DoorOracle:
 
     def _check_posterior(self, scores: Tensor) -> None:
         if (scores < -SUM).any():
-            self._refuse(f"its answer has values down to {scores.min():.3g}: no posterior. Is [door] answers 'logits'?")
+            self._refuse(
+                f"its answer has values down to {scores.min():.3g}: no posterior. Set [door] answers to 'logits' if it "
+                f"has no softmax"
+            )
         off = (scores.sum(0) - 1).abs().max().item()
         if off > SUM and not self.door.output.normalise:
             self._refuse(
-                f"its answer is off by {off:.2g} in its sums, which are one in a posterior. Is [door] answers "
-                f"'logits'? Scores that never sum to one can be made to by [door.output] normalise = true"
+                f"its answer is off by {off:.2g} in its sums, which are one in a posterior. Set [door] answers to "
+                f"'logits' if it has no softmax, or [door.output] normalise = true to divide it by its sums"
             )
 
     def _labels(self, raw: np.ndarray, outer: Size) -> Tensor:
@@ -110,7 +113,11 @@ class DoorOracle:
     def _laid_out(self, raw: np.ndarray, outer: Size) -> Tensor:
         layout = self.door.output.layout
         if raw.ndim != len(layout):
-            self._refuse(f"its answer has the shape {raw.shape}, and [door.output] layout says {layout}. Correct it")
+            batch = f"Set layout to 'N{layout}'" if raw.ndim == 4 and len(raw) == 1 else "Set layout to the axes it has"
+            self._refuse(
+                f"its answer has the shape {raw.shape}, and [door.output] layout says {layout}. {batch}, or let the "
+                f"model answer {layout}"
+            )
         if layout[0] == "N":
             if len(raw) != 1:
                 self._refuse(f"it answers {len(raw)} images, having been given one. Correct [door.output] layout")
@@ -118,8 +125,9 @@ class DoorOracle:
         scores = raw if layout[-3:] == "CHW" else np.moveaxis(raw, 2, 0)
         if len(scores) != len(self.own):
             self._refuse(
-                f"it answers {len(scores)} classes, and {len(self.own)} are expected. Name them, in its order, in "
-                f"[door.output] classes, or correct its layout ({layout})"
+                f"it answers {len(scores)} classes, and {len(self.own)} are expected. Name all classes of the label "
+                f"files; or, if the model has others, its own, in its order, in [door.output] classes; or correct its "
+                f"layout ({layout})"
             )
         self._check_size(scores.shape[1:], outer)
         with np.errstate(over="ignore"):  # what float32 does not hold is found not to be finite

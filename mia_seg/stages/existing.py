@@ -75,11 +75,13 @@ def _say(found: Verified, title: str) -> None:
     """The check that its owner can judge at once, and what makes it doubtful."""
     if found.miou is not None:
         one = f"answering one class everywhere: {found.miou_of_one_class:.3f}"
-        progress.say(f"  {title}: mIoU {found.miou:.3f} on {found.scenes} scenes ({one})")
+        known = "If you know a higher one, check how images and classes are given"
+        progress.say(f"  {title}: mIoU {found.miou:.3f} on {found.scenes} scenes ({one}). {known}.")
     if found.doubtful:
         progress.say(
-            f"  {title}: that is no better than one class everywhere. Are [door.input] channels, scale, mean and std "
-            f"and [door.output] classes those that it was trained with?"
+            f"  {title}: that is no better than one class everywhere. Does the model get images as in its training "
+            f"([door.input] channels, scale, mean and std, or the function that asks it), and are its classes in this "
+            f"order ([door.output] classes)?"
         )
     if found.lacking:
         progress.say(f"  {title}: it does not know {', '.join(found.lacking)}")
