@@ -21,12 +21,13 @@ import mia_seg as mia
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.report.arms import names
-from mia_seg.report.cells import cells, enriched
+from mia_seg.report.cells import Cell, cells, enriched
+from mia_seg.report.changes import change_table
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.frontier import points
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "benchmark.md")
 PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONTROL = "labels"  # the patch attack that never sees the model
 KEYS = ["attack", "representation"]
@@ -140,11 +141,24 @@ def attacks(victim: str, shadow: str, *chosen: str) -> str:
     return markdown(("attack, AUC", *(name.replace(":", " ") for name in chosen), "seeds"), rows)
 
 
-def equal(victim: str, shadow: str, beside: str) -> str:
-    """By how much one defense's settings segment better or worse than another defense at the same AUC."""
+def image_cells(victim: str, shadow: str) -> list[Cell]:
+    """What a page shows of one victim attacked through one shadow, on images."""
     found = results_.read_all(ROOT / "reports", victim)
     rows = enriched(result for result in found if (result.shadow, result.repeats) == (shadow, 1))
-    (table,) = equal_table(points([cell for cell in cells(rows) if cell.level == "image"]))
+    return [cell for cell in cells(rows) if cell.level == "image"]
+
+
+def changes(victim: str, shadow: str) -> str:
+    """What each defense changes for each attack that adapts, on the same images."""
+    (table,) = change_table(image_cells(victim, shadow))
+    head = ("attack", "defense", "change of AUC [95%]", "change of mIoU on unseen images, points [95%]", "seeds")
+    rows = (row for row in table.rows if row[2] == "adapts")
+    return markdown(head, ((row[0], row[1], row[5], row[6], str(len(row[7].split(", ")))) for row in rows))
+
+
+def equal(victim: str, shadow: str, beside: str) -> str:
+    """By how much one defense's settings segment better or worse than another defense at the same AUC."""
+    (table,) = equal_table(points(image_cells(victim, shadow)))
     head = ("defense", "AUC [95%]", f"mIoU more than {beside} at that AUC, points [95%]", "seeds")
     mine = (row for row in table.rows if row[1] == beside)
     return markdown(head, ((name, auc, gain, str(len(seeds.split(", ")))) for name, _, auc, gain, seeds in mine))
@@ -232,6 +246,33 @@ def fleet(victim: str) -> str:
     return markdown(
         ("attack", "AUC [95%]", "above the image loss [95%]", "TPR at 1% FPR [95%]"), map(_fleet_row, found)
     )
+
+
+ADVERSARIES = {"screen": "none", "A1": "one, of the victim's recipe (A1)", "A2": "one, of other data and network (A2)"}
+
+
+def benchmark(victim: str, trained: str) -> str:
+    """The attacks on the model whose answers are released, the best first. trained: its digest."""
+    found = [
+        result for result in results_.read_all(ROOT / "reports", victim)
+        if result.digests.victim == trained and result.defense == "none" and result.representation != CONTROL
+    ]  # fmt: skip
+    # The image loss ranks alike beside every shadow, which sets its threshold alone.
+    rows = {(one.attack, one.representation, one.adversary if one.attack != "image_loss" else ""): one for one in found}
+    best = sorted(rows.values(), key=lambda result: -result.levels["image"].auc)
+    return markdown(("attack", "shadow", "AUC [95%]", "TPR at 10% FPR [95%]", "TPR at 1% FPR [95%]"), map(_entry, best))
+
+
+def _entry(result: Result) -> tuple[str, ...]:
+    level = result.levels["image"]
+    shadow = ADVERSARIES["screen" if result.attack == "image_loss" else result.adversary]
+    name = ":".join(part for part in (result.attack, result.representation) if part)
+    rates = (_rate(level.tpr_at_fpr[target]) for target in ("0.1", "0.01"))
+    return (f"`{name}`", shadow, f"{level.auc:.3f} [{level.auc_low:.3f}, {level.auc_high:.3f}]", *rates)
+
+
+def _rate(rate: Any) -> str:
+    return rate if isinstance(rate, str) else f"{rate.tpr:.2f} [{rate.low:.2f}, {rate.high:.2f}]"
 
 
 def trainings(folder: str) -> str:
@@ -325,10 +366,9 @@ def _fleet_row(result: Result) -> tuple[str, ...]:
 
 WITH_SYNFEAT = ("none", "argmax", "gaussian:1.0", "synfeat:0.5", "synfeat:0.75", "synfeat:0.95", "synfeat:1.0")
 UNDER_A2 = ("none", "argmax", "gaussian:1.0", "dropout:0.9")
+UNDER_A1 = (*UNDER_A2, "synfeat:0.75")
 TABLES: dict[str, Callable[[], str]] = {
     "first": first,
-    "overfitted": partial(defenses, "labelmefacade", "labelmefacade_a1"),
-    "moderate": partial(defenses, "labelmefacade_moderate", "labelmefacade_moderate_a1"),
     "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "synfeat_moderate": partial(defenses, "labelmefacade_150", "labelmefacade_150_a1", *WITH_SYNFEAT),
     "synfeat_attacks": partial(attacks, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
@@ -336,8 +376,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "asked_again": asked_again,
     "tuned": tuned,
     "a2": a2,
+    "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *UNDER_A1),
+    "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *UNDER_A1),
+    "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
+    "a2_changes": partial(changes, "labelmefacade_small_19", "camvid_small_a2"),
     "a2_defenses": partial(defenses, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
     "a2_attacks": partial(attacks, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
+    "benchmark": partial(benchmark, "labelmefacade_small_19", "415ca71bdb9a"),
     "fleet": partial(fleet, "labelmefacade_small"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings"),
