@@ -65,25 +65,34 @@ def said(facts: Facts) -> str:
         return f"{kept[0]} was measured alone, so nothing is compared."
     if not lost:
         return "By the numbers no training is dominated: each one that leaks less segments worse."
-    least = "leaks least for its mIoU" if len(kept) == 1 else "leak least for their mIoU"
-    others = f"the other {lost} are dominated" if lost > 1 else "the other one is dominated"
-    return f"By the numbers {_listed(kept)} {least}; {others}, as another leaks no more and segments no worse."
+    verb = "is" if len(kept) == 1 else "are"
+    others = f"the other {lost} are" if lost > 1 else "the other one is"
+    why = "another leaks no more and segments no worse"
+    return (
+        f"By the numbers {_listed(kept)} {verb} not dominated, as whatever leaks less segments worse; {others}: {why}."
+    )
 
 
 def measured(facts: Facts) -> list[str]:
     """The sentences on trainings that leak more or less than plain ones that overfit as much, if intervals show it."""
     shown: dict[str, list[str]] = {"more": [], "less": []}
-    quiet, beyond, named = list[str](), list[str](), names(facts)
+    quiet, untested, beyond, named = list[str](), list[str](), list[str](), names(facts)
     for one in facts["others"]:
         name, kinds = named[one["title"]], {attack: _kind(above) for attack, above in one["above"].items()}
         for kind, found in shown.items():
             if by := [_attack(attack) for attack, k in kinds.items() if k == kind]:
                 found.append(f"{name} (by {_listed(by)})")
-        quiet += [] if any(kinds.values()) else [name]
+        tested = any(above["low"] is not None for above in one["above"].values())
+        untested += [] if tested else [name]
+        quiet += [name] if tested and not any(kinds.values()) else []
         beyond += [] if next(iter(one["above"].values()))["inside"] else [name]
     texts = [_over_defenses(facts)] if "frontier" in facts else []
     texts += [f"The AUC is shown to be {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
     texts += [f"No difference from plain training with the same gap is shown: {_listed(quiet)}."] if quiet else []
+    if untested:
+        texts.append(
+            f"Not tested against plain training, as fleets of so few models have no interval: {_listed(untested)}."
+        )
     if beyond:
         texts.append(f"Beyond the widest gap of plain training, where the line is extended: {_listed(beyond)}.")
     return texts
