@@ -212,8 +212,8 @@ def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -
     assert sorted(worse.values()) == [False, True, True]
     (best,) = (title for title, lost in worse.items() if not lost)
     assert trainings.said(told) == (
-        f"By the numbers {best} is not dominated, as whatever leaks less segments worse; the other 2 are: another leaks "
-        f"no more and segments no worse."
+        f"By the numbers {best} is not dominated, as whatever leaks less segments worse; the other 2 are: "
+        f"another leaks no more and segments no worse."
     )
     for one in (*told["plain"], *told["others"]):
         one |= {"title": f"demo_{one['title']}", "variant_of": "demo", "dominated_by": []}
