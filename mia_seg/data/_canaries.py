@@ -121,7 +121,10 @@ def _stretched(map_HW: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _pasted(scene: Scene, source: Scene) -> Scene:
-    """The scene under all pixels of the rarest class of the source that has a FEW pixels, image and labels."""
+    """The scene under all pixels of the source's rarest class, in image and labels.
+
+    Classes with less than FEW of the labelled pixels count only if all have less.
+    """
     shape = scene.labels_HW.shape
     labels_HW, image_HWC = _stretched(source.labels_HW, shape), _stretched(source.image_HWC, shape)
     classes, counts = np.unique(labels_HW[labels_HW != IGNORE], return_counts=True)

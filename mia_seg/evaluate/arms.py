@@ -11,11 +11,12 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics import equal_gap, in_turn
 from mia_seg.metrics.equal_gap import Arm
 from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import Estimate
 from mia_seg.metrics.strongest import strongest
 from mia_seg.texts import files_below, read_json
 
-IMAGE_LOSS, CHANCE = "image_loss", 0.5
+IMAGE_LOSS = "image_loss"
 
 
 @dataclass(frozen=True, eq=False)

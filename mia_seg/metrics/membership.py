@@ -43,6 +43,7 @@ from mia_seg.metrics.intervals import (
 )
 
 RECALL = 0.8  # the recall at which He's thesis (doi:10.22028/D291-30218, section 7.4) reports precision
+CHANCE = 0.5  # the AUC of scores that say nothing
 TARGETS = (0.1, 0.01, 0.001)
 BASE_RATES = (0.5, 0.1, 0.01)
 CURVE_POINTS = 101

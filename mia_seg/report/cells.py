@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.results import Result
+from mia_seg.metrics.membership import CHANCE
 
 Row = dict[str, Any]
 
 UNDEFENDED = "none"
 OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
-CHANCE = 0.5
 WIDE = 0.2  # an AUC's interval that is wider than this does not say how large the leak is
 KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
 

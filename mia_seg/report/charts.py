@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.report import svg
-from mia_seg.report.cells import CHANCE, UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name
 from mia_seg.report.curves import tpr
 from mia_seg.report.frontier import Point, front
 from mia_seg.report.shadows import curve

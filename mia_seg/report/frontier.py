@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.report.cells import (
-    CHANCE,
     UNDEFENDED,
     Cell,
     Estimate,

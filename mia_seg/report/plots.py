@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from mia_seg.report.cells import CHANCE, UNDEFENDED, Cell, attack_name, attacks_of, defense_name, defenses_of
+from mia_seg.metrics.membership import CHANCE
+from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, attacks_of, defense_name, defenses_of
 from mia_seg.report.style import GREY, INK, Look, figure, legend
 
 Place = Literal["outside upper center", "outside lower center"]

@@ -6,7 +6,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mia_seg.report.cells import CHANCE, UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_runs
+from mia_seg.metrics.membership import CHANCE
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_runs
 from mia_seg.report.style import GREY, HUES, INK, MARKERS, figure
 from mia_seg.report.tables import Table, rate
 

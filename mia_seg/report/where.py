@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from mia_seg.report.cells import CHANCE, UNDEFENDED, Estimate, Row
+from mia_seg.metrics.membership import CHANCE
+from mia_seg.report.cells import UNDEFENDED, Estimate, Row
 from mia_seg.report.galleries import EVIDENCE
 from mia_seg.report.style import GREY, INK, figure, named
 from mia_seg.report.tables import OVER_SEEDS, Table

@@ -8,11 +8,10 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import Common
 from mia_seg.metrics.intervals import widened
-from mia_seg.metrics.membership import TARGETS, Rate
+from mia_seg.metrics.membership import CHANCE, TARGETS, Rate
 from mia_seg.metrics.paired import above, accuracy_above, over_seeds, unpaired
 from mia_seg.progress import track
 from mia_seg.verdict.found import SAME, called
-from mia_seg.verdict.limits import CHANCE
 from mia_seg.verdict.pairs import Matched, Pair, common, loosely
 
 Reading = Literal["higher", "lower", "noise", "the same"]

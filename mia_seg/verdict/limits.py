@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
-from mia_seg.metrics.membership import TARGETS, ranked
-
-CHANCE = 0.5
+from mia_seg.metrics.membership import CHANCE, TARGETS, ranked
 
 
 class Interval(NamedTuple):
