@@ -21,12 +21,13 @@ from mia_seg.evaluate.results import Result
 from mia_seg.query import answers as answers_
 from mia_seg.query.answers import Answers
 from mia_seg.report import figures, from_store, tables, words
+from mia_seg.report.advice import told
 from mia_seg.report.cam import CamInput, activation_maps
 from mia_seg.report.cells import cells, enriched
 from mia_seg.report.galleries import SceneInputs
 from mia_seg.report.glossary import SEES, glossary
 from mia_seg.report.style import look
-from mia_seg.report.verdicts import verdict
+from mia_seg.report.verdicts import price, standings, verdict
 from mia_seg.store import Store
 
 # How far members score above non-members: (attacker who ignores the defense, attacker who adapts), and the mIoU.
@@ -172,7 +173,31 @@ def test_a_wide_interval_resolves_nothing(low: float, state: str) -> None:
     said = verdict(rows(relevelled(one, image=image)))
     assert said.state == state
     assert "oo few" in said.headline
-    assert "takes more groups than 8 of members and 8 of others" in str(said)
+    assert "more groups of scenes than 8 of members and 8 of others" in told(rows(relevelled(one, image=image)))
+
+
+def test_the_next_step_hangs_on_the_leak_and_on_what_was_tried() -> None:
+    """A leak takes defenses, then another training; where none is shown, a stronger attacker comes next."""
+    leak, weak = result(1.8), result(0.0, count=400, adversary="screen", shadow="screen")
+    caught, hidden = (result(shift, count=400, defense="argmax", adaptive=True) for shift in (1.7, 0.0))
+    assert "Next: Try defenses of the answers (--defense argmax" in told(rows(leak))
+    assert "Next: No defense that was tried stops it: train the model so" in told(rows(leak, caught))
+    assert "Next: Weigh the price of what no attack got through: argmax." in told(rows(leak, hidden))
+    assert "Next: Before you rely on it, try an attacker who trains" in told(rows(weak))
+    assert "Next: Before you rely on it, try other attacks" in told(rows(result(0.0, count=400)))
+    assert "Next: Treat it as a leak, because an attacker can reverse" in told(rows(result(-1.5)))
+    assert "Next: Draw members and non-members" in told(rows(result(1.5), result(1.5, representation="labels")))
+    assert "Next: Run the attacks without a defense too" in told(rows(caught))
+
+
+def test_where_there_is_no_leak_no_defense_is_the_best() -> None:
+    """A leak behind a defense alone is told: it was picked among all that were tried."""
+    quiet, caught = result(0.0, count=400), result(0.6, count=400, defense="argmax", adaptive=True)
+    found = rows(quiet, caught)
+    assert price(standings(found), "no leak shown")[0] == "no leak shown"
+    assert "Behind argmax an attack reaches AUC" in str(verdict(found))
+    assert "Behind argmax" not in str(verdict(rows(result(1.8), caught)))
+    assert "argmax" in price(standings(rows(result(1.8), caught)), "leaks")[1]
 
 
 def test_an_inverted_ranking_is_explained() -> None:

@@ -15,7 +15,7 @@ from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.membership import auc
 from mia_seg.metrics.paired import auc_above, over_seeds
 from mia_seg.metrics.segmentation import utility, utility_above
-from mia_seg.report import words
+from mia_seg.report import sources, words
 from mia_seg.report.cells import Estimate, cells, enriched
 from mia_seg.report.changes import change_table, of_many
 
@@ -134,6 +134,17 @@ def test_the_strongest_of_several_is_given_a_wider_interval() -> None:
               for name in ("none", "argmax")]  # fmt: skip
     assert "allows for" not in defended(*found)
     assert "The interval allows for choosing the strongest of 2 attacks." in defended(*found, *others)
+
+
+def test_hiding_confidences_is_judged_on_the_same_photographs() -> None:
+    """The paired difference decides, not two intervals that overlap widely."""
+    kind = {"attack": "image_loss", "representation": ""}
+    rest = told(0.9, attack="image_confidence", representation="")
+    for labels, says in ((0.8, "labels alone leak less."), (1.0, "no effect of hiding the confidences is shown.")):
+        image = cells(enriched([told(1.0, **kind), told(labels, "argmax", **kind), rest]))
+        found = sources.sources([cell for cell in image if cell.level == "image"])
+        assert found["labels alone"].auc.overlaps(found["everything"].auc)
+        assert f"{says} On the same images the AUC changes by" in sources.source_sentence(found)
 
 
 def test_a_defense_that_changes_nothing_is_said_to() -> None:

@@ -22,7 +22,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import arms, results
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
-from mia_seg.report import exposed, index, pdf, trainings, verdicts
+from mia_seg.report import audits, exposed, index, pdf, trainings, verdicts
 from mia_seg.report.arms import names
 from mia_seg.report.cells import cells, enriched
 from mia_seg.report.from_store import report as draw
@@ -129,6 +129,31 @@ def test_numbers_are_those_of_the_results(drawn: Path) -> None:
     assert line["auc"] == pytest.approx(np.mean([one.auc for one in mine]))
     assert (line["auc_low"], line["auc_high"]) == (min(o.auc_low for o in mine), max(o.auc_high for o in mine))
     assert line["command"].endswith("--defense none --attack patch_resnet50:concat --seed 1 --seed 2")
+
+
+def test_a_printed_command_names_the_folder_of_the_data() -> None:
+    """Generated scenes need none."""
+    (made_up,), (read,) = (index.all_lines({"": [result(1.0, dataset=name)]}) for name in ("streets (city)", "facades"))
+    assert made_up["command"].endswith("--seed 1")
+    assert read["command"].endswith("--seed 1 --data-root FOLDER")
+
+
+def test_an_attack_that_was_not_tried_on_every_defense_is_named(drawn: Path) -> None:
+    page = (drawn / "village" / "index.html").read_text()
+    assert "Not tried on every defense: patch resnet50 (concat). A row that met fewer attacks looks better." in page
+    assert "Not tried on every defense" not in (drawn / "below" / "alps" / "index.html").read_text()
+    assert audits.uneven(cells(enriched([result(1.0), result(0.5, defense="argmax")]))) == ""
+
+
+def test_a_screen_has_no_shadow_on_its_page(tmp_path: Path) -> None:
+    line = {"cut": "region", "part": "region 11", "auc": 0.6, "low": 0.5, "high": 0.7, "members": 9, "nonmembers": 9}
+    alone = {"shadow": "screen", "adversary": "screen", "choose": "", **QUICK}
+    report.write(tmp_path, [result(1.0, where=[line], **alone)], forms=["html"])
+    page = (tmp_path / "village" / "index.html").read_text()
+    assert rows_of(page, "How much was measured")[0].startswith("none|image|")
+    assert rows_of(page, "The image loss, part by part")[0].startswith("region|middle centre|")
+    assert "without a shadow: AUC" in page
+    assert not re.search(r"shadow(_| )?(answers)? <code>|region 11|>screen<", page)
 
 
 def test_every_link_leads_somewhere(drawn: Path) -> None:

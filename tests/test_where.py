@@ -183,7 +183,7 @@ def test_the_page_shows_where_it_leaks_and_old_results_show_nothing(
     names = {str(file.relative_to(tmp_path / "new")) for file in files}
     assert {"village/where.png", "village/losses.png"} <= names
     page = (tmp_path / "new" / "village" / "index.html").read_text()
-    assert "Where it leaks, part by part" in page
+    assert "The image loss, part by part" in page
     assert "Whole scenes: AUC" in (tmp_path / "new" / "village" / "README.md").read_text()
     report.write(tmp_path / "old", [result(1.0, attack="image_loss", representation="")], {})
     assert not [*(tmp_path / "old").rglob("where.png"), *(tmp_path / "old").rglob("losses.png")]

@@ -1,4 +1,4 @@
-"""Predictability error: the loss less what image and labels alone let expect (Shafran et al., ICCV 2021).
+"""Predictability error: the loss, less the loss that is usual for such an image and labels (Shafran et al., ICCV 2021).
 
 Needs labels, posteriors and the images, one query a scene, and a shadow for its threshold alone. A scene that is easy
 for everyone has a small loss, seen or not: its difficulty is taken off, without shadows. Of the image it sees that one

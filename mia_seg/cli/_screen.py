@@ -158,13 +158,13 @@ def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
 
 
 def verdict(found: "Sequence[Result]") -> None:
-    """What the strongest attack achieves, in words."""
+    """What the strongest attack achieves and what to do next, in words."""
     from mia_seg.evaluate import results as results_
+    from mia_seg.report.advice import told
     from mia_seg.report.audits import tried
-    from mia_seg.report.verdicts import verdict as said
 
     rows = list(results_.rows(found))
-    out().print(printable(f"{said(rows)} Tried: {'. '.join(tried(rows))}"), markup=False)
+    out().print(printable(f"{told(rows)} Tried: {'. '.join(tried(rows))}"), markup=False)
 
 
 def _told(found: "Sequence[Result]") -> "Iterator[str]":

@@ -6,9 +6,22 @@ from typing import Any
 
 from mia_seg.evaluate.results import Result, material
 from mia_seg.report import charts, exposed, frontier, generators, shadows, sources, tables, verdicts, where, words
+from mia_seg.report.advice import next_step
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.canaries import canary_table
-from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, Row, anchor_of, attack_name, cells, defense_name, enriched
+from mia_seg.report.cells import (
+    SCREEN,
+    UNDEFENDED,
+    Cell,
+    Estimate,
+    Row,
+    anchor_of,
+    attack_name,
+    cells,
+    defense_name,
+    defenses_met,
+    enriched,
+)
 from mia_seg.report.changes import change_table
 from mia_seg.report.charts import Chart, Mark
 from mia_seg.report.controls import control_tables, near_twins
@@ -25,6 +38,7 @@ CONTROLS = {
     "untested": "No attacker without the model was tested.",
 }
 ALONE = "Every scene is a group of its own."
+NAMED = 3  # attacks that a sentence names
 NO_SCORES = "These results keep no scores of single scenes, so groups cannot be shown."
 
 
@@ -84,6 +98,7 @@ def content(inputs: Inputs) -> dict[str, Any]:
     said, standing = verdicts.verdict(rows), verdicts.standings(rows)
     return {
         "victim": inputs.victim, "back": "../" * inputs.depth + "index.html", "verdict": said,
+        "next": next_step(said, standing, rows), "uneven": uneven(found),
         "facts": facts(rows, said, standing), "forest": _forest(standing), "scale": _scale(standing),
         "threats": [_threat(rows, name) for name in _shadows(rows)], "curves": _curves(found, said, standing),
         **_defenses(inputs, rows), "where": _where(rows), "partwise": where.where_tables(where.shown(rows)),
@@ -96,7 +111,7 @@ def content(inputs: Inputs) -> dict[str, Any]:
 
 def facts(rows: Sequence[Row], said: Verdict, standing: Sequence[Standing]) -> list[Fact]:
     """The numbers of the first screen."""
-    cost, about = verdicts.price(standing)
+    cost, about = verdicts.price(standing, said.state)
     seen = material(all(row["miou_members"] is not None for row in rows))
     return [
         *_strongest(said),
@@ -104,6 +119,17 @@ def facts(rows: Sequence[Row], said: Verdict, standing: Sequence[Standing]) -> l
         Fact("Controls", said.controls, CONTROLS[said.controls].format(material=seen), "controls"),
         Fact("Tried", *tried(rows)),
     ]
+
+
+def uneven(found: Sequence[Cell]) -> str:
+    """The sentence on attacks that were tried on some defenses alone; '' if all were tried on all. found: of images."""
+    seen = [cell for cell in found if not cell.control]
+    every = {cell.defense for cell in seen}
+    few = [attack_name(*attack) for attack, met in defenses_met(seen).items() if met != every]
+    if not few:
+        return ""
+    named = ", ".join(few[:NAMED]) + (f" and {len(few) - NAMED} more attacks" if few[NAMED:] else "")
+    return f"Not tried on every defense: {named}. A row that met fewer attacks looks better."
 
 
 def _strongest(said: Verdict) -> list[Fact]:
@@ -179,7 +205,7 @@ def _shadows(rows: Sequence[Row]) -> list[str]:
 
 def _threat(rows: Sequence[Row], name: str) -> Threat:
     mine = [row for row in rows if row["shadow"] == name]
-    row, alone = mine[0], mine[0]["adversary"] == "screen"
+    row, alone = mine[0], mine[0]["adversary"] == SCREEN
     queries = sorted({row["queries"] for row in mine})
     asked = " to ".join(f"{n:,}" for n in dict.fromkeys((queries[0], queries[-1])))
     seen = sorted({attack_name(row["attack"], row["representation"]) for row in mine})
@@ -279,13 +305,13 @@ def _attacks(rows: Sequence[Row]) -> list[tuple[str, list[Table]]]:
         mine = cells(row for row in rows if row["shadow"] == name)
         levels = [level for level in tables.STEPS if any(cell.level == level for cell in mine)]
         image = [*(tables.attacks(mine, level) for level in levels), *tables.rare(mine), *tables.privacy(mine)]
-        alone = all(cell.runs[0]["adversary"] == "screen" for cell in mine)
+        alone = all(cell.runs[0]["adversary"] == SCREEN for cell in mine)
         found.append(("without a shadow" if alone else f"through {name}", image))
     return found
 
 
 def _controls(rows: Sequence[Row], results: Sequence[Result]) -> dict[str, Any]:
-    through = [row for row in rows if row["adversary"] != "screen"]
+    through = [row for row in rows if row["adversary"] != SCREEN]
     compared = [tables.shadows(cells(through))] if through else []
     return {
         "texts": [text for text in (*words.controls(rows), near_twins(results)) if text],
@@ -294,17 +320,19 @@ def _controls(rows: Sequence[Row], results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _shadow_utility(results: Sequence[Result]) -> list[Table]:
-    through = [result for result in results if result.adversary != "screen"]
+    through = [result for result in results if result.adversary != SCREEN]
     return [tables.shadow_utility(through)] if through else []
 
 
 def _source(cell: Cell) -> dict[str, Any]:
     """The files, the command and the digests of one cell."""
-    digests = cell.runs[0]["result"].digests.model_dump().keys()
+    digests = cell.runs[0]["result"].digests.model_dump()
+    if cell.shadow == SCREEN:  # whoever screens has no shadow, and reads the victim's answers alone
+        digests = {name: found for name, found in digests.items() if not name.startswith("shadow")}
     return {
         "anchor": cell.anchor,
         "name": charts.named(cell, defense=True),
-        "shadow": cell.shadow,
+        "shadow": "without a shadow" if cell.shadow == SCREEN else f"through {cell.shadow}",
         "auc": str(cell.auc),
         "command": command(cell),
         "files": [(str(run["seed"]), file_of(run)) for run in cell.runs],

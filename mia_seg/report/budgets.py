@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mia_seg.evaluate.results import Result
-from mia_seg.report.cells import Cell, attack_name, attacker_name, cells, defense_name, enriched
+from mia_seg.report.cells import Cell, attack_name, attacker_name, cells, defense_name, enriched, shadow_name
 from mia_seg.report.tables import Table
 
 READING = (
@@ -43,7 +43,12 @@ def _cells(results: Sequence[Result], repeats: int) -> dict[tuple[str, str, str,
 
 def _names(key: tuple[str, str, str, str, bool]) -> list[str]:
     shadow, defense, attack, representation, adaptive = key
-    return [shadow, defense_name(defense), attack_name(attack, representation), attacker_name(defense, adaptive)]
+    return [
+        shadow_name(shadow),
+        defense_name(defense),
+        attack_name(attack, representation),
+        attacker_name(defense, adaptive),
+    ]
 
 
 def _told(cell: Cell | None) -> str:

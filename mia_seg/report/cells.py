@@ -12,6 +12,7 @@ from mia_seg.metrics.membership import CHANCE
 Row = dict[str, Any]
 
 UNDEFENDED = "none"
+SCREEN = "screen"  # an adversary who trains nothing, and its shadow's name in results
 OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
 WIDE = 0.2  # an AUC's interval that is wider than this does not say how large the leak is
@@ -199,9 +200,20 @@ def comparable(found: Iterable[Cell]) -> list[Cell]:
     these. A defense on which only weak attacks were tried would look strong beside one on which all were.
     """
     seen = [cell for cell in found if not cell.control]
-    met = {attack: {c.defense for c in seen if (c.attack, c.representation) == attack} for attack in attacks_of(seen)}
+    met = defenses_met(seen)
     widest = max(met.values(), key=len, default=set())
     return [c for c in seen if c.defense in widest and widest <= met[c.attack, c.representation]]
+
+
+def defenses_met(found: Sequence[Cell]) -> dict[tuple[str, str], set[str]]:
+    """The defenses on which each (attack, representation) pair was tried."""
+    attacks = attacks_of(found)
+    return {pair: {cell.defense for cell in found if (cell.attack, cell.representation) == pair} for pair in attacks}
+
+
+def shadow_name(shadow: str) -> str:
+    """A shadow's name in tables: 'none' for an attacker who trains no model."""
+    return "none" if shadow == SCREEN else shadow
 
 
 def defense_name(defense: str) -> str:

@@ -34,6 +34,23 @@ def of_many(change: Estimate, tried: int) -> Estimate:
     return Estimate(change.value, *widened(change.value, (change.low, change.high), tried))
 
 
+def effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
+    """Whether the judged AUC lies below the other (-1), above it (1) or neither is shown (0), and the reason in words.
+
+    The reason is the paired difference on the same images if results keep scores, else the two intervals. tried: the
+    number of attacks among which `judged` is the strongest.
+    """
+    change = auc_change(judged, reference)
+    if change is None:
+        if judged.auc.overlaps(reference.auc):
+            return 0, "The intervals overlap."
+        return (-1 if reference.auc.above(judged.auc) else 1), ""
+    change = of_many(change, tried)
+    side = 1 if change.low > 0 else -1 if change.high < 0 else 0
+    chosen = f" The interval allows for choosing the strongest of {tried} attacks." if tried > 1 else ""
+    return side, f"On the same images the AUC changes by {signed(change)}.{chosen}"
+
+
 def signed(change: Estimate, unit: float = 1, digits: int = 3) -> str:
     """A difference in words, '−0.034 [−0.050, −0.018]'. unit: 100 gives points."""
     value, low, high = (f"{unit * end:+.{digits}f}".replace("-", "−") for end in change)

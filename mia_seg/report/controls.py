@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from mia_seg.evaluate.results import Result, material
 from mia_seg.evaluate.schema import Blind, Controls, Halves, Untested
-from mia_seg.report.cells import Row, attack_name, attacker_name, by_strength, defense_name
+from mia_seg.report.cells import Row, attack_name, attacker_name, by_strength, defense_name, shadow_name
 from mia_seg.report.tables import Table
 
 Results = Sequence[Result]
 SIDES = ("members", "members"), ("nonmembers", "non-members")
 MANY_LOST = 0.01  # the share of a side; an audit that loses more scenes says so first
 NAMED = 3  # pairs of near twins that the sentence names
+P = "p is the share of shuffled memberships by which such an attacker reaches as much."
 MISSING = (
     "It is not known whether members and non-members differ without the model: these results are older than that "
     "control. Delete them and run the same command again; the models are reused."
@@ -33,7 +34,7 @@ def blind_sentence(rows: Iterable[Row]) -> str:
             f"{opening}: CONFOUNDED. {_material(runs).capitalize()} alone tell members from non-members. Only what an "
             f"attack's AUC has above that can be a leak."
         )
-    return f"{opening}. Simple features of the scenes do not give members away."
+    return f"{opening}. Simple features of the scenes do not give members away. {P}"
 
 
 def _material(runs: Sequence[Row]) -> str:
@@ -66,8 +67,8 @@ def near_twins(results: Results) -> str:
     named = "; ".join(f"'{pair.member}' and '{pair.nonmember}'" for pair in pairs)
     return (
         f"Near twins: {counts} look nearly like a non-member. The most similar are {named}. No attack can be expected "
-        "to tell near twins apart, so AUC shows less than what leaks. Remove one of each pair, or keep look-alikes on "
-        "one side by [split] rule = 'blocks' or 'groups'."
+        "to tell near twins apart, so AUC shows less than what leaks. Remove one of each pair. If mia-seg draws the "
+        "split, [split] rule = 'blocks' or 'groups' keeps look-alikes on one side."
     )
 
 
@@ -130,7 +131,7 @@ def _null(result: Result, found: Controls) -> list[str]:
     blind, shuffle = found.blind, found.shuffle
     above = "–" if isinstance(blind, Untested) or blind.above is None else f"{blind.above:+.2f}"
     return [
-        result.shadow,
+        shadow_name(result.shadow),
         attack_name(result.attack, result.representation),
         defense_name(result.defense),
         attacker_name(result.defense, result.adaptive),

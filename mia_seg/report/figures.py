@@ -143,7 +143,7 @@ def parts(folder: Path, rows: list[Row]) -> list[Figure]:
     shown = where.shown(rows)
     if not shown:
         return []
-    made = Figure(folder / "where", "Where it leaks", where.READING, where.note(shown))
+    made = Figure(folder / "where", "The image loss, part by part", where.READING, where.note(shown))
     with style.styled():
         return [_save(made, where.where_figure(shown))]
 

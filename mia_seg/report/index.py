@@ -7,11 +7,11 @@ from urllib.parse import quote
 from mia_seg.evaluate.results import Result
 from mia_seg.report import trainings
 from mia_seg.report.budgets import once
-from mia_seg.report.cells import Row, attack_name, defense_name, enriched
+from mia_seg.report.cells import Row, attack_name, defense_name, enriched, shadow_name
 from mia_seg.report.glossary import TERMS
 from mia_seg.report.lines import Line, auc_of, lines
 from mia_seg.report.tables import percent
-from mia_seg.report.verdicts import points, rare, standings, verdict
+from mia_seg.report.verdicts import best_defense, points, rare, standings, verdict
 
 Results = Sequence[Result]
 
@@ -73,7 +73,7 @@ def _texts(line: Line) -> list[str]:
     attacker = {"": "–", "adapts": "adapts", "ignores": "ignores it"}[line["attacker"]]
     attack, seeds = attack_name(line["attack"], line["representation"]), ", ".join(map(str, line["seeds"]))
     shown = [attack, defense_name(line["defense"]), attacker, rate, percent(line["miou"])]
-    return [auc_of(line), *shown, line["shadow"], line["controls"], seeds]
+    return [auc_of(line), *shown, shadow_name(line["shadow"]), line["controls"], seeds]
 
 
 def _audits(folder: str, found: Results) -> list[dict[str, Any]]:
@@ -83,12 +83,12 @@ def _audits(folder: str, found: Results) -> list[dict[str, Any]]:
 
 
 def _audit(folder: str, name: str, rows: list[Row]) -> dict[str, Any]:
-    said, tried = verdict(rows), [one for one in standings(rows) if one.defense != "none"]
-    best = min(tried, key=lambda one: abs(one.judged.auc.value - 0.5), default=None)
+    said, standing = verdict(rows), standings(rows)
+    best, none = best_defense(standing, said.state), "no leak shown" if len(standing) > 1 else "none tried"
     return {
         "name": _name(folder, name), "page": page(folder, name), "state": said.state, "controls": said.controls,
         "auc": str(said.best.auc) if said.best else "–", "rare": rare(said.best) if said.best else "–",
-        "defended": f"{defense_name(best.defense)}: {best.judged.auc}" if best else "none tried",
+        "defended": f"{defense_name(best.defense)}: {best.judged.auc}" if best else none,
         "price": points(best.change) if best else "–", "dataset": rows[0]["dataset"],
         "seeds": ", ".join(map(str, sorted({row["seed"] for row in rows}))),
     }  # fmt: skip

@@ -11,12 +11,23 @@ from typing import Any
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.results import Result
 from mia_seg.report.budgets import once
-from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, cells, defense_name, enriched
+from mia_seg.report.cells import (
+    SCREEN,
+    UNDEFENDED,
+    Cell,
+    Estimate,
+    attack_name,
+    attacker_name,
+    cells,
+    defense_name,
+    enriched,
+)
 from mia_seg.report.tables import percent
 from mia_seg.report.verdicts import RARE, control_state
 from mia_seg.texts import printable
 
 Line = dict[str, Any]
+MADE_UP = "streets"  # the data set that needs no files
 NO_LABELS = {"miou": None, "miou_low": None, "miou_high": None}
 SPECIAL = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "[": "{[}", "]": "{]}"}
 
@@ -67,14 +78,15 @@ def auc_of(line: Line) -> str:
 
 
 def command(cell: Cell) -> str:
-    """The command that reproduces a cell's results."""
+    """The command that reproduces a cell's results. FOLDER stands for the folder of the data."""
     run = cell.runs[0]
-    alone = run["adversary"] == "screen"
+    alone = run["adversary"] == SCREEN
     words = ["mia-seg", "audit", cell.victim] if alone else ["mia-seg", "run", cell.victim, cell.shadow]
     attack = f"{cell.attack}:{cell.representation}" if cell.representation else cell.attack
     words += ["--defense", cell.defense, "--attack", attack]
     words += [word for seed in cell.seeds for word in ("--seed", str(seed))]
     words += ["--repeats", str(run["repeats"])] if run["repeats"] > 1 else []
+    words += [] if run["dataset"].startswith(MADE_UP) else ["--data-root", "FOLDER"]
     return shlex.join(words)
 
 

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, attacker_name, defense_name, defenses_of, strongest
+from mia_seg.report.cells import (
+    SCREEN,
+    UNDEFENDED,
+    Cell,
+    attack_name,
+    attacker_name,
+    defense_name,
+    defenses_of,
+    strongest,
+)
 from mia_seg.report.histograms import Panel, histogram_figure
 
 PATCH = "patch_resnet50"
@@ -55,7 +64,7 @@ def _panel(cell: Cell) -> Panel:
     if cell.defense != UNDEFENDED:
         title += f"\n{attacker_name(cell.defense, cell.adaptive)}"
     # Without a shadow each scene has a threshold of its own, so there is no line to draw.
-    marks = [run["threshold"] for run in cell.runs if run["adversary"] != "screen"]
+    marks = [run["threshold"] for run in cell.runs if run["adversary"] != SCREEN]
     return Panel(title, f"AUC\n{cell.auc}", np.mean(sides, 1), edges, marks)
 
 

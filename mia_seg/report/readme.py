@@ -7,9 +7,10 @@ from typing import Any
 
 from mia_seg.evaluate.results import Result
 from mia_seg.report import figures, frontier, generators, shadows, sources, tables, words
+from mia_seg.report.advice import told
 from mia_seg.report.budgets import budget_table, once
 from mia_seg.report.canaries import canary_table
-from mia_seg.report.cells import Row, cells, defenses_of, enriched
+from mia_seg.report.cells import SCREEN, Row, cells, defenses_of, enriched
 from mia_seg.report.changes import change_table
 from mia_seg.report.controls import near_twins
 from mia_seg.report.equal_auc import equal_table
@@ -20,7 +21,6 @@ from mia_seg.report.lists import glance, more
 from mia_seg.report.render import page, put
 from mia_seg.report.style import Look, look
 from mia_seg.report.tables import Table
-from mia_seg.report.verdicts import verdict
 
 README = "README.md"
 Results = Sequence[Result]
@@ -49,7 +49,10 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Victim:
-    """The content of one victim's README. leak: the verdict. own, scenes: figures of the model and of scenes."""
+    """The content of one victim's README.
+
+    leak: the verdict and the next step. own, scenes: figures of the model and of scenes.
+    """
 
     name: str
     leak: str
@@ -105,7 +108,7 @@ def _victim(
     names = sorted({str(row["shadow"]) for row in rows})
     return Victim(
         name=name,
-        leak=str(verdict(rows)),
+        leak=told(rows),
         controls=[text for text in (*words.controls(rows), near_twins(results)) if text],
         tables=_tables(rows, results, scores),
         own=[
@@ -122,7 +125,7 @@ def _victim(
 
 def _tables(rows: Sequence[Row], results: Sequence[Result], scores: Sequence[dict[str, Any]]) -> list[Table]:
     """The tables of a victim over all its shadows."""
-    through = [row for row in rows if row["adversary"] != "screen"]
+    through = [row for row in rows if row["adversary"] != SCREEN]
     controls = tables.shadows(cells(through)) if through else None
     made = generators.generator_table(scores) if scores else None
     asked = [controls, made, budget_table(results), canary_table(cells(rows))]
@@ -143,5 +146,5 @@ def _shadow(folder: Path, name: str, rows: list[Row], *, shared: Look) -> Shadow
         figures=figures.draw(folder, name, found, look=shared, note=words.drawn_from(found)),
         compared=change_table(image) + weighed + split + ([shadows.shadows_table(many)] if many else []),
         every=tables.attacks(found, "image"),
-        screen=all(row["adversary"] == "screen" for row in rows),
+        screen=all(row["adversary"] == SCREEN for row in rows),
     )

@@ -1,6 +1,7 @@
 """Where the leak is: in the predicted labels, or in the confidences."""
 
 from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, strongest, strongest_like
+from mia_seg.report.changes import effect
 from mia_seg.report.tables import Table
 
 LABELS, CONFIDENCES = "argmax", "image_confidence"
@@ -45,16 +46,22 @@ def source_table(found: dict[str, Cell]) -> Table:
 
 
 def source_sentence(found: dict[str, Cell]) -> str:
-    """The three intervals in a sentence or two."""
+    """What each source gives away, and whether labels alone leak less, in a sentence or two.
+
+    The last is told by the paired difference where results keep scores, else by the intervals.
+    """
     everything, labels, confidences = (cell.auc for cell in found.values())
     alone = (
         f"Predicted labels alone (AUC {labels}) {SAYS[labels.verdict]}; "
         f"confidences alone (AUC {confidences}) {SAYS[confidences.verdict]}"
     )
-    if labels.overlaps(everything):
-        return f"{alone}. Everything reaches {everything}: no effect of hiding the confidences is shown."
-    less = "less" if everything.above(labels) else "more"
-    return f"{alone}. Everything reaches {everything}: labels alone leak {less}."
+    side, why = effect(found["labels alone"], found["everything"])
+    says = {
+        -1: "labels alone leak less",
+        0: "no effect of hiding the confidences is shown",
+        1: "labels alone leak more",
+    }
+    return f"{alone}. Everything reaches {everything}: {says[side]}. {why}".rstrip()
 
 
 def _attack(cell: Cell) -> list[str]:

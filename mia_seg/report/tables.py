@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mia_seg.evaluate.results import Result
 from mia_seg.report.cells import (
+    SCREEN,
     UNDEFENDED,
     Cell,
     Row,
@@ -15,6 +16,7 @@ from mia_seg.report.cells import (
     attacker_name,
     by_strength,
     defense_name,
+    shadow_name,
 )
 
 K = TypeVar("K")
@@ -94,7 +96,7 @@ def attacks(found: list[Cell], level: str) -> Table:
 
 def _threshold(found: list[Cell]) -> str:
     """The attacker's threshold in words. An attacker without a shadow has no model of its own to choose it on."""
-    alone = {run["adversary"] == "screen" for cell in found for run in cell.runs}
+    alone = {run["adversary"] == SCREEN for cell in found for run in cell.runs}
     if alone == {True}:
         return "the threshold that is best on the other half of the scenes"
     own = "the threshold that the attacker chose on its own model"
@@ -164,7 +166,7 @@ def counts(rows: list[Row]) -> Table:
         "Members and non-members with a score, and their independent groups. Intervals count groups: several scenes of "
         "one drive count as one. Queries are the scenes that the victim was asked about.",
         ["Shadow", "Level", "Members", "Non-members", "Member groups", "Non-member groups", "Queries", "Seeds"],
-        [[shadow, level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
+        [[shadow_name(shadow), level, *_counts(runs)] for (shadow, level), runs in sorted(kept.items())],
         texts=2,
     )
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
+from mia_seg.report.glossary import Entry, glossary
+from mia_seg.report.lines import MADE_UP
 from mia_seg.report.tables import Table, percent
 from mia_seg.report.worth import undominated, worth_png
 
@@ -43,7 +45,8 @@ def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
         "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts),
         "picture": _image(arms_png(facts)), "command": command(facts),
         "tables": [_worth(facts), *_behind(facts), _by_attack(facts), *_canaries(facts)],
-        "digests": _digests(facts), "worth": _image(worth_png(facts)) if "frontier" in facts else "",
+        "digests": _digests(facts), "glossary": _glossary(facts),
+        "worth": _image(worth_png(facts)) if "frontier" in facts else "",
     }  # fmt: skip
 
 
@@ -133,6 +136,7 @@ def command(facts: Facts) -> str:
         all_of_them = len(met) == len(fleets) or "frontier" not in facts
         words += ["--defense", defense] if all_of_them else [word for one in alone for word in ("--also", one)]
     words += ["--models", str(first["models"]), "--seed", str(first["seed"])]
+    words += [] if first["dataset"].startswith(MADE_UP) else ["--data-root", "FOLDER"]
     return shlex.join(words)
 
 
@@ -154,8 +158,19 @@ def _facts(facts: Facts) -> list[tuple[str, str, str]]:
         ("Trainings", str(len(_every(facts))), f"{len(facts['plain'])} of them plain, of several lengths."),
         ("Models of each", str(first["models"]), "Each is the victim in turn."),
         ("Attacks", str(len(first["auc"])), f"{_listed([_attack(name) for name in first['auc']])}."),
-        ("Answers", defense_name(first["defense"]), f"Seed {first['seed']}, on {first['dataset']}."),
+        ("Defense", *_defended(facts)),
     ]
+
+
+def _defended(facts: Facts) -> tuple[str, str]:
+    """The defenses behind which trainings are compared, and the seed and data, in two texts."""
+    first = facts["plain"][0]
+    found = list(dict.fromkeys(one["defense"] for one in facts.get("frontier", [first])))
+    told = f"Seed {first['seed']}, on {first['dataset']}."
+    if len(found) == 1:
+        return defense_name(found[0]), told
+    named = _listed([defense_name(name) for name in found if name != UNDEFENDED])
+    return f"{len(found) - (UNDEFENDED in found)}", f"{named}, beside no defense. {told}"
 
 
 def _worth(facts: Facts) -> Table:
@@ -166,7 +181,13 @@ def _worth(facts: Facts) -> Table:
         shares = [percent(one["miou"][key]) for key in ("members", "others", "gap")]
         words = [named[one["title"]], better, chosen]
         rows.append([*words, str(one["models"]), *shares, _between(one["strongest"], ".3f"), _minutes(one)])
-    return Table("What each training is worth", WORTH, list(COLUMNS), rows, texts=3)
+    return Table("What each training is worth", WORTH, _headed(COLUMNS, facts), rows, texts=3)
+
+
+def _headed(columns: Sequence[str], facts: Facts) -> list[str]:
+    """The heads of columns. Fleets of few models have no intervals, so their heads name none."""
+    known = facts["plain"][0]["strongest"]["low"] is not None
+    return [column if known else column.removesuffix(" [95%]") for column in columns]
 
 
 def _behind(facts: Facts) -> list[Table]:
@@ -181,7 +202,7 @@ def _behind(facts: Facts) -> list[Table]:
         words = [named[one["title"]], defense_name(one["defense"]), told or "–"]
         rows.append([*words, percent(one["miou"]["others"]), leak, minutes])
     columns = ["Training", "Defense", "Dominated by", "mIoU others, %", "AUC, strongest [95%]", "Minutes"]
-    return [Table("Trainings behind defenses", BEHIND, columns, rows, texts=3)]
+    return [Table("Trainings behind defenses", BEHIND, _headed(columns, facts), rows, texts=3)]
 
 
 def _minutes(one: Facts) -> str:
@@ -200,7 +221,7 @@ def _by_attack(facts: Facts) -> Table:
         above = [_between(one["above"][a], "+.3f") if "above" in one else "plain" for a in attacks]
         aucs = [f"{one['auc'][a]:.3f}" for a in attacks]
         rows.append([named[one["title"]], *(text for pair in zip(aucs, above, strict=True) for text in pair)])
-    return Table("Each attack", BY_ATTACK, ["Training", *columns], rows)
+    return Table("Each attack", BY_ATTACK, ["Training", *_headed(columns, facts)], rows)
 
 
 def _canaries(facts: Facts) -> list[Table]:
@@ -221,6 +242,16 @@ def _digests(facts: Facts) -> Table:
     ]
     columns = ["Training", "Fleet", "Digest of its models", "Digests of its attackers"]
     return Table("Digests", "", columns, rows, texts=4)
+
+
+def _glossary(facts: Facts) -> list[Entry]:
+    """The attacks and defenses of the comparison."""
+    attacks = [name.partition(":") for name in facts["plain"][0]["auc"]]
+    defenses = [one["defense"] for one in facts.get("frontier", facts["plain"])]
+    return glossary([
+        *({"attack": name, "defense": UNDEFENDED, "representation": seen} for name, _, seen in attacks),
+        *({"attack": attacks[0][0], "defense": name, "representation": ""} for name in defenses),
+    ])  # fmt: skip
 
 
 def _between(of: Facts, form: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mia_seg.evaluate.results import material
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.report.cells import (
     UNDEFENDED,
     Cell,
@@ -32,14 +33,13 @@ HEADLINES = {
 }
 UNSHOWN = {
     "leaks": "how much more a stronger attack would find",
-    "leaks, size open": "how large the leak is",
-    "too few to tell": "whether this model leaks",
     "no leak shown": "that the model is private, because a stronger attack may find what these did not",
     "inverted": "what an attacker gains by reversing the scores",
     "confounded": "any leak beyond what {material} alone give away",
     "not measured": "what this model leaks without a defense",
 }
 OPEN = ("leaks, size open", "too few to tell")
+NO_LEAK = ("too few to tell", "no leak shown")
 UNTESTED = "that the split is sound, because its controls are incomplete"
 
 
@@ -64,7 +64,8 @@ class Verdict:
         return HEADLINES[self.state]
 
     def __str__(self) -> str:
-        told = [self.headline, *self.measured, self.worth, f"Not shown: {'; '.join(self.unshown)}."]
+        unshown = f"Not shown: {'; '.join(self.unshown)}." if self.unshown else ""
+        told = [self.headline, *self.measured, self.worth, unshown]
         return " ".join(part for part in told if part)
 
 
@@ -103,7 +104,7 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     blind = control_of(found, best.shadow)
     state = _state(best, blind)
     lost, many = left_out(rows)
-    told = [*([lost] if many else []), *_measured(best, state), *_split(best, blind)]
+    told = [*([lost] if many else []), *_measured(best, state), *_behind(found, state), *_split(best, blind)]
     return Verdict(state, told, _unshown(best, state, controls), controls, best, _worth(best))
 
 
@@ -162,12 +163,20 @@ def points(change: Estimate | float | None) -> str:
     return f"{100 * value:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
 
 
-def price(found: Sequence[Standing]) -> tuple[str, str]:
-    """The cost and the name of the defense whose AUC is closest to 0.5; two texts for the first screen."""
+def best_defense(found: Sequence[Standing], state: str) -> Standing | None:
+    """The defense whose AUC is closest to 0.5; None if none was tried, or if there is no leak that it could stop."""
+    tried = [one for one in found if one.defense != UNDEFENDED]
+    return None if state in NO_LEAK else min(tried, key=lambda one: abs(one.judged.auc.value - CHANCE), default=None)
+
+
+def price(found: Sequence[Standing], state: str) -> tuple[str, str]:
+    """The cost and the name of the best defense; two texts for the first screen. state: a key of HEADLINES."""
     tried = [one for one in found if one.defense != UNDEFENDED]
     if not tried:
         return "no defense tried", "What a defense would cost was not measured."
-    best = min(tried, key=lambda one: abs(one.judged.auc.value - 0.5))
+    best = best_defense(found, state)
+    if best is None:
+        return "no leak shown", "No leak was shown that a defense could stop. The price of each is below."
     kind = "" if best.adaptive else " No attacker who adapts was tried on it."
     miou = f"mIoU on unseen images is {percent(best.miou.value)}%." if best.miou else "Without labels there is no mIoU."
     return (
@@ -216,6 +225,16 @@ def _measured(best: Cell, state: str) -> list[str]:
     ]
 
 
+def _behind(found: Sequence[Cell], state: str) -> list[str]:
+    """The sentence on a leak that was shown behind a defense alone. The verdict is on the undefended model."""
+    tried = [cell for cell in found if cell.defense != UNDEFENDED and not cell.control]
+    leaky = strongest(tried, lambda cell: cell.auc.verdict == "leaks")
+    if leaky is None or state not in NO_LEAK:
+        return []
+    chosen = f" It is the strongest of {len(tried)} tried there, so chance may have made it." if len(tried) > 1 else ""
+    return [f"Behind {defense_name(leaky.defense)} an attack reaches AUC {leaky.auc}, which excludes 0.5.{chosen}"]
+
+
 def _worth(best: Cell) -> str:
     """The share of members among the accused if members are rare.
 
@@ -243,10 +262,7 @@ def _split(best: Cell, blind: Cell | None) -> list[str]:
 
 
 def _unshown(best: Cell, state: str, controls: str) -> list[str]:
-    members, others = groups(best)
-    told = [UNSHOWN[state].format(material=material(best.labelled))]
-    if state in OPEN:
-        told.append(f"a narrower interval, which takes more groups than {members} of members and {others} of others")
+    told = [UNSHOWN[state].format(material=material(best.labelled))] if state in UNSHOWN else []
     if rare(best) == "not resolvable":
         told.append("TPR at 1% FPR, which needs more non-members")
     return told + ([UNTESTED] if controls in ("untested", "partly tested") else [])

@@ -32,9 +32,9 @@ READING = (
     f"part. {LIMITS} Small dots are single seeds."
 )
 TABLE = (
-    f"{MEANS}Regions are numbered by row and column of the image, from the upper left (00) to the lower right (22). "
-    f"{LIMITS} A dash: fewer than two independent scenes on a side have the part, too few for an interval. Members and "
-    f"non-members are the scenes that have the part, from the seed with the fewest to the seed with the most. "
+    f"{MEANS}{LIMITS} A dash: fewer than two independent scenes on a side have the part, too few for an interval. "
+    f"Members and non-members are the scenes that have the part, from the seed with the fewest to the seed with the "
+    "most. "
     f"{OVER_SEEDS}"
 )
 LONGEST = 40  # characters of a class's name
@@ -54,6 +54,14 @@ class Part:
     def measured(self) -> dict[int, Row]:
         """The runs with enough scenes for an interval."""
         return {seed: run for seed, run in self.runs.items() if run["auc"] is not None}
+
+    @property
+    def words(self) -> str:
+        """The part in words: 'region 00' of an image is its 'upper left'."""
+        if self.cut != REGION:
+            return self.name
+        row, column = (int(digit) for digit in self.name[-2:])
+        return f"{('upper', 'middle', 'lower')[row]} {('left', 'centre', 'right')[column]}"
 
     @property
     def auc(self) -> Estimate | None:
@@ -99,11 +107,8 @@ def parts(rows: Iterable[Row]) -> list[Part]:
 
 
 def named_part(part: Part) -> str:
-    """The part in words: 'region 00' becomes 'upper left (region)'."""
-    if part.cut != REGION:
-        return f"{part.name} ({part.cut})"
-    row, column = (int(digit) for digit in part.name[-2:])
-    return f"{('upper', 'middle', 'lower')[row]} {('left', 'centre', 'right')[column]} (region)"
+    """The part and its cut in words: 'upper left (region)'."""
+    return f"{part.words} ({part.cut})"
 
 
 def where_figure(rows: list[Row]) -> Figure:
@@ -130,17 +135,17 @@ def where_tables(rows: list[Row]) -> list[Table]:
     if not rows:
         return []
     body = [
-        [part.cut, part.name, str(part.auc or "–"), *part.counts, ", ".join(map(str, part.measured)) or "–"]
+        [part.cut, part.words, str(part.auc or "–"), *part.counts, ", ".join(map(str, part.measured)) or "–"]
         for part in parts(rows)
     ]
     columns = ["Cut", "Part", "AUC [95%]", "Members", "Non-members", "Seeds"]
-    return [Table("Where it leaks, part by part", TABLE, columns, body, texts=2)]
+    return [Table("The image loss, part by part", TABLE, columns, body, texts=2)]
 
 
 def note(rows: list[Row]) -> str:
     """The note below the figure: its seeds, the AUC of whole scenes, and the parts that it leaves out."""
     seeds = ", ".join(str(row["seed"]) for row in rows)
-    few = [part.name for part in parts(rows) if not part.auc]
+    few = [part.words for part in parts(rows) if not part.auc]
     left_out = f" In too few scenes for an interval: {', '.join(few)}." if few else ""
     kind = (
         f"Seed {seeds}." if len(rows) == 1 else f"Mean of seeds {seeds}, intervals from the lowest to the highest end."

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from mia_seg.report.cells import (
+    SCREEN,
     UNDEFENDED,
     Cell,
     Estimate,
@@ -14,7 +15,7 @@ from mia_seg.report.cells import (
     strongest,
     strongest_like,
 )
-from mia_seg.report.changes import auc_change, miou_change, of_many, signed
+from mia_seg.report.changes import effect, miou_change, signed
 from mia_seg.report.controls import blind_sentence, left_out
 
 FLIP = "An attacker who reverses these scores is right where this attack is wrong."
@@ -45,7 +46,7 @@ def controls(rows: Iterable[Row]) -> list[str]:
 def adversary(rows: Iterable[Row]) -> str:
     """The sentences on the attacker behind one shadow."""
     row = next(iter(rows))
-    if row["adversary"] == "screen":
+    if row["adversary"] == SCREEN:
         return SCREENED
     knows = {
         "A1": "knows the architecture and has data of the same kind (adversary A1)",
@@ -134,31 +135,14 @@ def _verdict(judged: Cell, reference: Cell | None, tried: int) -> str:
         return _at_chance(judged, reference, tried)
     if reference is None:
         return f"{name}: does not stop the attack. {reached}."
-    effect, told = _effect(judged, reference, tried)
+    side, told = effect(judged, reference, tried)
     says = {-1: "lowers the leak but does not stop it", 0: "no effect shown", 1: "makes the leak larger"}
-    return f"{name}: {says[effect]}. {reached}, against {reference.auc} without the defense. {told}".rstrip()
+    return f"{name}: {says[side]}. {reached}, against {reference.auc} without the defense. {told}".rstrip()
 
 
 def _reached(cell: Cell) -> str:
     who = "adapts" if cell.adaptive else "ignores the defense"
     return f"An attacker who {who} reaches AUC {cell.auc} by {attack_name(cell.attack, cell.representation)}"
-
-
-def _effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
-    """Whether the judged AUC lies below the other (-1), above it (1) or neither is shown (0), and the reason in words.
-
-    The reason is the paired difference on the same images if results keep scores, else the two intervals. tried: the
-    number of attacks among which `judged` is the strongest.
-    """
-    change = auc_change(judged, reference)
-    if change is None:
-        if judged.auc.overlaps(reference.auc):
-            return 0, "The intervals overlap."
-        return (-1 if reference.auc.above(judged.auc) else 1), ""
-    change = of_many(change, tried)
-    side = 1 if change.low > 0 else -1 if change.high < 0 else 0
-    chosen = f" The interval allows for choosing the strongest of {tried} attacks." if tried > 1 else ""
-    return side, f"On the same images the AUC changes by {signed(change)}.{chosen}"
 
 
 def _at_chance(judged: Cell, reference: Cell | None, tried: int) -> str:
@@ -169,8 +153,8 @@ def _at_chance(judged: Cell, reference: Cell | None, tried: int) -> str:
     without = f"{reached}, against {reference.auc} without the defense."
     if reference.auc.verdict != "leaks":
         return f"{name}: no leak to stop. {without}"
-    effect, told = _effect(judged, reference, tried)
-    says = "effect not shown" if effect >= 0 else "makes the strongest attack fail"
+    side, told = effect(judged, reference, tried)
+    says = "effect not shown" if side >= 0 else "makes the strongest attack fail"
     return f"{name}: {says}. {without} {told}".rstrip()
 
 
@@ -178,9 +162,9 @@ def _other_kind(judged: Cell, other: Cell | None) -> str:
     """What the other kind of attacker reaches: one who ignores the defense, or one who trains against it."""
     if other is None:
         return f"No attacker who {'ignores it' if judged.adaptive else 'adapts'} was tried."
-    effect, _ = _effect(judged, other)
+    side, _ = effect(judged, other)
     reached = f"An attacker who {'adapts' if other.adaptive else 'ignores it'} reaches {other.auc}"
-    if not effect:
+    if not side:
         return f"{reached}: no difference shown."
     gained = "Adapting wins back what the defense hid." if judged.adaptive else "Adapting weakens the attack."
     return f"{reached}. {gained}"
@@ -262,7 +246,7 @@ def _choice(chosen: Cell, drawn: Cell) -> str:
         f"Control: with a shadow that trained on random scenes ({drawn.shadow}), {name} reaches AUC {drawn.auc}. With "
         f"scenes chosen by the victim's confidence ({chosen.shadow}) it reaches {chosen.auc}."
     )
-    effect, told = _effect(drawn, chosen)
+    side, told = effect(drawn, chosen)
     told = told or "The intervals do not overlap."
     says = {-1: "Asking the victim helped.", 0: "No difference was shown.", 1: "The random choice attacks better."}
-    return f"{text} {told} {says[effect]}"
+    return f"{text} {told} {says[side]}"
