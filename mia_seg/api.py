@@ -340,8 +340,7 @@ def _usual(victim: str, shadow: str | None, data_root: Path | None) -> tuple[tup
     if not isinstance(recipe.adversary, Fleet):
         return ATTACKS, {}
     left_out = checks.too_few(FLEET_ATTACKS, recipe.adversary.models)
-    if not _has_pool(recipe, data_root):
-        left_out |= checks.without_pool(FLEET_ATTACKS)
+    left_out |= checks.short_of_pool(FLEET_ATTACKS, *_pool(recipe, data_root))
     return tuple(attack for attack in FLEET_ATTACKS if attack not in left_out), left_out
 
 
@@ -349,22 +348,29 @@ def _usual_screen(victim: str, data_root: Path | None) -> tuple[tuple[str, ...],
     """The usual attacks on a victim alone, as far as its scenes have labels, and why the others are left out."""
     from mia_seg.stages import checks
 
-    usual = _screened(victim, data_root)
+    usual, left_out = _screened(victim, data_root)
     if _has_labels(victim, data_root):
-        return usual, {}
-    left_out = checks.without_labels(usual)
-    return (*(attack for attack in usual if attack not in left_out), *WITHOUT_LABELS), left_out
+        return usual, left_out
+    blind = checks.without_labels(usual)
+    return (*(attack for attack in usual if attack not in blind), *WITHOUT_LABELS), left_out | blind
 
 
-def _screened(victim: str, data_root: Path | None) -> tuple[str, ...]:
-    """What is tried on a victim alone, as far as it answers with posteriors and there is a pool."""
+def _screened(victim: str, data_root: Path | None) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What is tried on a victim alone, as far as it answers with posteriors; if there is a pool, as far as it suffices.
+
+    Also why others are left out.
+    """
     from mia_seg import recipes
     from mia_seg.stages import checks
 
     recipe = recipes.load_victim(victim)
     if checks.labels_only(recipe):
-        return LABEL_SCREEN
-    return (*SCREEN, *WITH_POOL) if _has_pool(recipe, data_root) else SCREEN
+        return LABEL_SCREEN, {}
+    pool, classes = _pool(recipe, data_root)
+    if not pool:
+        return SCREEN, {}
+    left_out = checks.short_of_pool(WITH_POOL, pool, classes)
+    return (*SCREEN, *(attack for attack in WITH_POOL if attack not in left_out)), left_out
 
 
 def _has_labels(victim: str, data_root: Path | None) -> bool:
@@ -373,5 +379,7 @@ def _has_labels(victim: str, data_root: Path | None) -> bool:
     return recipes.load_victim(victim).dataset().has_labels(data_root)
 
 
-def _has_pool(recipe: "AuditedRecipe", data_root: Path | None) -> bool:
-    return bool(recipe.split.cut(recipe.dataset(), data_root, 0).pool)
+def _pool(recipe: "AuditedRecipe", data_root: Path | None) -> tuple[int, int]:
+    """The numbers of scenes in the pool and of classes."""
+    dataset = recipe.dataset()
+    return len(recipe.split.cut(dataset, data_root, 0).pool), len(dataset.classes())

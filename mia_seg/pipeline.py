@@ -60,7 +60,7 @@ class Pipeline:
                 checks.same_scenes(request.shadow, cut.parts, request.victim, others=others.parts)
                 checks.same_canaries(request.shadow, cut.dataset, request.victim, others=others.dataset)
             for attack in request.attacks:
-                checks.has_pool(attack, cut.parts)
+                checks.has_pool(attack, cut)
         victim, shadows = self.victim(request.victim, seed), self.shadows(request.shadow, seed)
         checks.same_labels(victim.scenes.cut, request.victim)
         return [self.measured(victim, shadows, recipe, cell=cell) for cell in request.cells()]
@@ -192,7 +192,7 @@ class Pipeline:
         assert request.shadow is not None
         recipe, cut = self._shadow(request.shadow, seed)
         for attack in request.attacks:
-            checks.has_pool(attack, cut.parts)
+            checks.has_pool(attack, cut)
         shadows = self.shadows(request.shadow, seed)[:models]
         known = [cell for cell in request.cells() if cell.adaptive or cell.defense == UNDEFENDED]
         return [Rehearsed(cell.defense.label, self.fitted(shadows[0], shadows, recipe, cell=cell)) for cell in known]
@@ -200,7 +200,7 @@ class Pipeline:
     def screened(self, victim: Model, cell: Cell) -> Measured:
         """Score the victim's answers by themselves, join its membership, measure."""
         attack, adversary = cell.attack, Screen()
-        checks.has_pool(attack, victim.scenes.cut.parts)
+        checks.has_pool(attack, victim.scenes.cut)
         checks.has_labels(attack, victim.scenes.cut)
         told = self._seen(victim, cell, stride=adversary.stride, population=(victim.scenes, "pool"))
         assert isinstance(attack.component, StatisticAttack), "others learn from shadows: refused before"

@@ -201,6 +201,24 @@ def test_what_the_screen_cannot_do_is_refused_first(owner: Path, more: tuple[str
     assert_refused(call(*described(owner), *more), says)
 
 
+def test_a_pool_that_is_too_small_for_an_attack_is_said_before_the_model_is_asked(owner: Path) -> None:
+    """An attack by default is left out by name, an attack that was asked for is refused."""
+    folder = Folder(path="labelmefacade", class_map="labelmefacade")
+    ids = folder.ids(owner)
+    for name, chosen in (("trained", ids[:8]), ("unseen", ids[8:16]), ("spare", ids[16:24])):
+        write(owner / f"{name}.txt", "\n".join(folder.files(owner, stem)[0].name for stem in chosen))
+    images, labels = (path.parent for path in folder.files(owner, ids[0])[:2])
+    asked = ["audit", "--door", "callable:own:predict", "--answers", "logits", "--class-map", "labelmefacade"]
+    asked += ["--images", images, "--labels", labels, "--dry-run"]
+    asked += ["--members", owner / "trained.txt", "--nonmembers", owner / "unseen.txt", "--pool", owner / "spare.txt"]
+    planned = call(*asked)
+    assert planned.code == 0, planned.err
+    assert "attack_p" in planned.out
+    assert "left out: Attack 'quantile_regression' takes, for 8 classes, a pool of at least 13 scenes" in planned.err
+    refused = call(*asked, "--attack", "quantile_regression")
+    assert_refused(refused, "a pool of at least 13 scenes, and there are 8", "Give the split a larger pool")
+
+
 @pytest.mark.parametrize(
     ("target", "answers", "says"),
     [

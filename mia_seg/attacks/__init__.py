@@ -112,6 +112,10 @@ class Attack(Component):
         """The transforms of each scene that it also asks about (`mia_seg.query.transforms`)."""
         return ()
 
+    def least_population(self, classes: int) -> int:
+        """The fewest scenes of the population that it can compare with, if labels have so many classes."""
+        return int(self.needs_population)
+
     def fit(self, answers: Answers, known: Membership, seed: int, *, fabric: Fabric) -> Attacker:
         """Learn from the shadow's answers whose membership is known."""
         raise NotImplementedError

@@ -23,6 +23,9 @@ class QuantileRegression(PopulationAttack):
 
     quantile: Share = Field(default=0.9, gt=0, description="quantile of non-members that is a scene's threshold")
 
+    def least_population(self, classes: int) -> int:
+        return classes + 5  # one more than the features of `label_features` and a constant
+
     def read(self, statistics: Statistics) -> np.ndarray:
         return np.column_stack([statistics.mean_phi(), label_features(statistics)])
 

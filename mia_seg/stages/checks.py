@@ -31,6 +31,10 @@ NO_POOL = (
     "Attack '{}' compares with scenes that nobody trained on, and there are none. Give the split a pool, or leave the "
     "attack out."
 )
+FEW_IN_POOL = (
+    "Attack '{}' takes, for {} classes, a pool of at least {} scenes, and there are {}. Give the split a larger pool, "
+    "or leave the attack out."
+)
 NO_LABELS = (
     "Attack '{}' compares predictions with labels, and the scenes have none. Give their labels, or leave the attack "
     "out."
@@ -92,10 +96,17 @@ def screen(victim: str, defended: Sequence[str], *, attacked: Sequence[str], rep
     return found
 
 
-def has_pool(attack: Selected[Attack], parts: Partition) -> None:
-    """Raise MiaSegError if the attack needs a pool and the split has none."""
-    if attack.component.needs_population and not parts.pool:
-        raise MiaSegError(NO_POOL.format(attack.called))
+def has_pool(attack: Selected[Attack], cut: Cut) -> None:
+    """Raise MiaSegError if the attack needs a larger pool than the split has."""
+    if said := _short(attack, len(cut.parts.pool), len(cut.dataset.classes())):
+        raise MiaSegError(said)
+
+
+def _short(attack: Selected[Attack], pool: int, classes: int) -> str:
+    least = attack.component.least_population(classes)
+    if pool >= least:
+        return ""
+    return FEW_IN_POOL.format(attack.called, classes, least, pool) if pool else NO_POOL.format(attack.called)
 
 
 def has_labels(attack: Selected[Attack], cut: Cut) -> None:
@@ -284,9 +295,10 @@ def too_few(texts: Sequence[str], models: int) -> dict[str, str]:
     return found
 
 
-def without_pool(texts: Sequence[str]) -> dict[str, str]:
-    """Attack -> error, for those that need a pool."""
-    return {text: NO_POOL.format(text) for text in texts if plugins.parse(attacks, Attack, text).needs_population}
+def short_of_pool(texts: Sequence[str], pool: int, classes: int) -> dict[str, str]:
+    """Attack -> error, for those that need a larger pool than one of so many scenes."""
+    found = {text: _short(plugins.select(attacks, Attack, text), pool, classes) for text in texts}
+    return {text: said for text, said in found.items() if said}
 
 
 def needs_no_aid(name: str, objective: Objective) -> None:
