@@ -129,7 +129,7 @@ def audit(
     workspace = work.opened(replace(places, data_root=root), machine)
     with files.written(only_now=making.dry_run, proven=lambda: _answered(name, seeds[0], workspace)):
         if not making.dry_run:
-            screen.following(list(files.texts), f"mia-seg audit {name} --data-root {shlex.quote(str(root))}")
+            screen.wrote(files.texts)
         return _look(name, workspace, shadows, asked=asked, making=making)
 
 

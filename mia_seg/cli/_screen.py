@@ -246,13 +246,17 @@ def pages(written: Sequence[Path]) -> list[Path]:
 
 def following(written: Sequence[Path], then: str) -> None:
     """What was written, and what to do next."""
-    if MANNER.brief:
-        return
-    for path in written:
+    wrote(written)
+    if not MANNER.brief:
+        out().print("[dim]    next[/]", end=" ")
+        out().print(printable(then), markup=False)
+
+
+def wrote(paths: Iterable[Path]) -> None:
+    """A line a file."""
+    for path in paths if not MANNER.brief else ():
         out().print("[dim]   wrote[/]", end=" ")
         out().print(printable(str(path)), markup=False)
-    out().print("[dim]    next[/]", end=" ")
-    out().print(printable(then), markup=False)
 
 
 def stronger(said: str) -> None:
