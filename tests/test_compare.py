@@ -115,7 +115,7 @@ def test_seeds_are_pooled_and_those_of_one_side_left_out_by_name() -> None:
     found = rows(a, b)["AUC"]
     each = [mine.scores.above(theirs.scores) for mine, theirs in zip(b[:2], a[1:], strict=True)]  # type: ignore[union-attr, arg-type]
     assert found.seeds == (2, 3)
-    assert found.change == over_seeds([one for one in each if one])
+    assert found.change == over_seeds([one for one in each if one], one_split=True)
     assert "In A alone, and not compared: 1 results, such as image_loss on village, defense none, seed 1." in notes(
         a, b
     )

@@ -96,6 +96,24 @@ def test_differences_over_seeds_are_a_mean_with_the_wider_interval_of_two() -> N
     assert spread == pytest.approx(rate(0.05, t.ppf(0.975, 2) * np.std(far, ddof=1) / 3**0.5))
 
 
+def test_seeds_of_one_split_share_its_errors() -> None:
+    """A model of one's own has one split: asking it under three seeds makes no interval narrower."""
+    seeds = [rate(0.1, 0.02), rate(0.12, 0.03), rate(0.11, 0.02)]
+    assert over_seeds(seeds, one_split=True) == pytest.approx({"value": 0.11, "low": 0.08, "high": 0.15})
+    first, again = of_scenes(1.0), of_scenes(0.5, seed=1)
+    drawn = SceneScores(first.ids, np.random.default_rng(5).permutation(MEMBERS), first.groups, first.scores_N)
+    elsewhere = SceneScores([f"other {k}" for k in range(2 * EACH)], MEMBERS, first.groups, first.scores_N)
+    assert scores.one_split([first, again])
+    assert not scores.one_split([first, drawn])
+    assert not scores.one_split([first, elsewhere])
+    assert not scores.one_split([first, None])
+    one, another = told(1.0), told(0.8, "argmax")
+    twice = [changed.model_copy(update={"seed": seed}).with_scores(changed.scores)
+             for changed in (one, another) for seed in (1, 2)]  # fmt: skip
+    before, after = (change_table(cells(enriched(found)))[0].rows[0][5] for found in ([one, another], twice))
+    assert before == after
+
+
 def test_differences_of_utility_are_those_of_the_pooled_counts() -> None:
     rng = np.random.default_rng(3)
     first, second = (rng.integers(1, 50, (12, 3, 3)) for _ in range(2))
@@ -157,6 +175,6 @@ def test_only_seeds_of_both_are_compared() -> None:
     found = [told(1.0, seed=seed) for seed in (1, 2, 3)] + [told(0.6, "argmax", -0.01, seed=seed) for seed in (2, 3, 4)]
     ((row,),) = (table.rows for table in change_table(cells(enriched(found))))
     assert row[-1] == "2, 3"
-    pooled = over_seeds([told(0.6, seed=s).scores.above(told(1.0, seed=s).scores) for s in (2, 3)])  # type: ignore[union-attr, misc]
+    pooled = over_seeds([told(0.6, seed=s).scores.above(told(1.0, seed=s).scores) for s in (2, 3)], one_split=True)  # type: ignore[union-attr, misc]
     assert row[5].startswith(f"{pooled['value']:+.3f}".replace("-", "−"))
     assert change_table(cells(enriched([result(1.0), result(0.5, defense="argmax")]))) == [], "they keep no scores"

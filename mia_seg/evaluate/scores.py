@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,13 @@ class SceneScores:
         rows = zip(self.ids, self.members_N.astype(int).tolist(), self.groups, self.scores_N.tolist(), strict=True)
         lines.writerows((scene, member, group, repr(score)) for scene, member, group, score in rows)
         return file.getvalue()
+
+    def same_split(self, other: "SceneScores") -> bool:
+        """Whether the scenes of both are members in both or in neither, as no two draws of many scenes are."""
+        members = dict(zip(self.ids, self.members_N.tolist(), strict=True))
+        sides = zip(other.ids, other.members_N.tolist(), strict=True)
+        shared = [members[scene] is member for scene, member in sides if scene in members]
+        return bool(shared) and all(shared)
 
     def above(self, other: "SceneScores") -> Rate | None:
         """This attack's AUC minus the other's on the scenes of both; None if they share no members or no non-members.
@@ -72,6 +80,13 @@ class Common:
     others_N: Floats
     members_N: np.ndarray
     groups: list[str]
+
+
+def one_split(found: Iterable[SceneScores | None]) -> bool:
+    """Whether the results of several seeds are of one split; False if one of them keeps no scores."""
+    every = list(found)
+    known = [one for one in every if one is not None]
+    return len(known) == len(every) > 0 and all(known[0].same_split(other) for other in known[1:])
 
 
 def beside(result: Path) -> Path:

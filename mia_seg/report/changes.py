@@ -1,5 +1,6 @@
 """The changes that a defense makes on the same scenes: differences of two cells over their common seeds."""
 
+from mia_seg.evaluate.scores import one_split
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import Rate
 from mia_seg.metrics.paired import over_seeds
@@ -9,7 +10,8 @@ from mia_seg.report.tables import Table
 READING = (
     "Each row compares the same attack with and without the defense on the same images. A change is the value with the "
     "defense minus the value without it. Its interval is that of the difference, which shows smaller changes than two "
-    "intervals side by side do. Over several seeds the difference is a mean, and its interval allows for other seeds."
+    "intervals side by side do. Over several seeds the difference is a mean, and its interval allows for other seeds. "
+    "If all seeds have the same split, they share its errors, and the interval runs from the lowest to the highest end."
 )
 
 
@@ -19,14 +21,16 @@ def auc_change(mine: Cell, other: Cell) -> Estimate | None:
         (own.get("scores"), run.get("scores")) for own in mine.runs for run in other.runs if own["seed"] == run["seed"]
     ]
     kept = [(first, second) for first, second in pairs if first is not None and second is not None]
-    found = [first.above(second) for first, second in kept]
-    return _estimate([one for one in found if one is not None]) if len(kept) == len(pairs) else None
+    found = [one for first, second in kept if (one := first.above(second)) is not None]
+    return _estimate(found, one_split(first for first, _ in kept)) if len(kept) == len(pairs) else None
 
 
 def miou_change(mine: Cell) -> Estimate | None:
     """The change of mIoU on unseen scenes by the cell's defense; None for old results without it."""
     found = [run["utility_change"] for run in mine.runs if run.get("utility_change") is not None]
-    return _estimate([one["nonmembers"] for one in found]) if len(found) == len(mine.runs) else None
+    if len(found) < len(mine.runs):
+        return None
+    return _estimate([one["nonmembers"] for one in found], one_split(run.get("scores") for run in mine.runs))
 
 
 def of_many(change: Estimate, tried: int) -> Estimate:
@@ -92,8 +96,8 @@ def _row(cell: Cell, other: Cell, change: Estimate) -> list[str]:
     ]  # fmt: skip
 
 
-def _estimate(found: list[Rate]) -> Estimate | None:
+def _estimate(found: list[Rate], same: bool) -> Estimate | None:
     if not found:
         return None
-    pooled = over_seeds(found)
+    pooled = over_seeds(found, one_split=same)
     return Estimate(pooled["value"], pooled["low"], pooled["high"])

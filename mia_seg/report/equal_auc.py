@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mia_seg.evaluate.scores import one_split
 from mia_seg.metrics.paired import over_seeds
 from mia_seg.report.cells import UNDEFENDED, Estimate, Row, defense_name
 from mia_seg.report.changes import signed
@@ -14,15 +15,18 @@ READING = (
     "Each row compares one setting of a defense with another defense at the same AUC. Straight lines join the "
     "settings of the other defense and the undefended model, and the mIoU is read off these lines. This is done in "
     "each seed. The interval is Student's over the differences of the seeds. A setting is left out if the other "
-    "defense does not reach its AUC in some seed. With one seed there is no table."
+    "defense does not reach its AUC in some seed. With one seed or one split there is no table."
 )
 
 
 def equal_table(found: Sequence[Point]) -> list[Table]:
-    """A row for each setting and each other defense that reaches its AUC in every seed; empty if none does."""
+    """A row for each setting and each other defense that reaches its AUC in every seed; empty if none does.
+
+    Also empty for seeds of one split: the interval is that of other splits.
+    """
     plain = next((one for one in found if one.defense == UNDEFENDED), None)
     settings = [one for one in found if one.defense != UNDEFENDED]
-    if plain is None or len(plain.cell.seeds) < 2:
+    if plain is None or len(plain.cell.seeds) < 2 or one_split(run.get("scores") for run in plain.cell.runs):
         return []
     families = {one.family: [plain, *(other for other in settings if other.family == one.family)] for one in settings}
     rows, anchors = [], []

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
-from mia_seg.evaluate.scores import Common
+from mia_seg.evaluate.scores import Common, one_split
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import CHANCE, TARGETS, Rate
 from mia_seg.metrics.paired import above, accuracy_above, over_seeds, unpaired
@@ -140,7 +140,8 @@ def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str]) -> R
     changes = kept if is_paired else [unpaired(after, before) for before, after in zip(a, b, strict=True)]
     what = last.victim, _both(first.defense, last.defense), _both(called(first), called(last)), last.adaptive
     seeds = tuple(after.seed for _, after in pairs)
-    return Row(*what, seeds, measure, a=_mean(a), b=_mean(b), change=over_seeds(changes), scenes=int(is_paired))
+    change = over_seeds(changes, one_split=one_split(after.scores for _, after in pairs))
+    return Row(*what, seeds, measure, a=_mean(a), b=_mean(b), change=change, scenes=int(is_paired))
 
 
 def _accuracy(pair: Pair, both: Common) -> Rate:
