@@ -84,7 +84,9 @@ def main() -> None:
         print(f"undisturbed: {len(whole)} files in {seconds:.0f} s", flush=True)
         draw, hits = random.Random(given.seed), Counter[str]()
         for k in range(given.kills):
-            hits += killed(folder, f"kill{k}", draw, engine=given.engine, seconds=seconds, whole=whole)
+            mine = killed(folder, f"kill{k}", draw, engine=given.engine, seconds=seconds, whole=whole)
+            hits += mine
+            print(f"  run {k + 1}: killed {mine.total()} times", flush=True)
         said = ", ".join(f"{count} times {aim}" for aim, count in sorted(hits.items()))
         print(f"{given.kills} runs, killed {said}: products equal, nothing left over", flush=True)
         for k in range(given.pairs):
