@@ -25,6 +25,7 @@ RECIPES = (
     ("shadow", "cityscapes_a1_30k"), ("shadow", "cityscapes_a1_listed"), ("shadow", "cityscapes_drives_a1"),
     ("shadow", "bdd100k_a2"), ("shadow", "bdd100k_a2_drives"), ("shadow", "mapillary_a2"),
     ("shadow", "mapillary_a2_random"), ("victim", "voc_seg_gan"), ("victim", "voc_image_level"),
+    ("victim", "ade20k_full"),
 )  # fmt: skip
 BATCH, STEPS = 2, 2
 # An A100 multiplies bfloat16 at 312 TFLOP/s by its data sheet; convolutional training is rarely above a third of it.
@@ -145,7 +146,7 @@ def write(root: Path, section, crop) -> None:
 
     sizes = {
         "cityscapes": (1024, 2048), "bdd100k": (720, 1280), "mapillary": (1536, 2048), "voc": (375, 500),
-        "camvid": (360, 480),
+        "camvid": (360, 480), "ade20k": (512, 683),
     }  # fmt: skip
     streets = Streets(size=(128, 256))
     for index, scene_id in enumerate(streets.ids(None)[: BATCH + 1]):
@@ -228,9 +229,19 @@ def write_voc(root: Path, index: int, image, *, labels, section) -> None:
             file.write(f"{stem}\n")
 
 
+def write_ade20k(root: Path, index: int, image, *, labels, section) -> None:
+    from PIL import Image
+
+    root = root / "ADEChallengeData2016"
+    for folder, short in (("training", "train"), ("validation", "val")):
+        stem = f"{folder}/ADE_{short}_{index + 1:08d}"
+        save(image, root / "images" / f"{stem}.jpg")
+        save(Image.fromarray((labels + 1).astype("uint8")), root / "annotations" / f"{stem}.png")
+
+
 WRITERS = {
     "cityscapes": write_cityscapes, "bdd100k": write_bdd100k, "mapillary": write_mapillary, "voc": write_voc,
-    "camvid": write_camvid,
+    "camvid": write_camvid, "ade20k": write_ade20k,
 }  # fmt: skip
 
 

@@ -75,7 +75,9 @@ def test_its_head_says_how_to_run_it_and_where_it_is_from(kind: Kind, name: str)
     for title in ("Run", "Expect", "Source"):
         assert any(re.match(rf"# {title}: +\S", line) for line in head), f"{kind} {name}: its head has no '# {title}:'."
     command = next(line for line in head if line.startswith("# Run:")).split("mia-seg ")[1].split()
-    assert command[0] in ("demo", "run", "train-generator", "train-victim")
+    assert command[0] in ("audit", "demo", "run", "train-generator", "train-victim")
+    if command[0] == "audit":
+        assert command[1] == name
     if command[0] == "train-victim":
         assert command[1] == name, "what only lends its weights is no victim of an audit"
         assert any(recipes.load(k, n).train.start == name for k, n in SHIPPED)
