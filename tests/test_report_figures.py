@@ -80,6 +80,17 @@ def test_defenses_are_compared_at_the_same_auc_in_each_seed() -> None:
     assert equal_auc.equal_table([replace(one, cell=replace(one.cell, runs=one.cell.runs[:1])) for one in found]) == []
 
 
+def test_defenses_that_share_no_seed_are_not_compared_at_the_same_auc() -> None:
+    """A user may try each defense on a seed of its own."""
+    plain, noise, synfeat = (
+        over_seeds(name, (0.9, 0.5), (0.7, 0.4)) for name in ("none", "gaussian:1.0", "synfeat:0.5")
+    )
+    first, second = (replace(one, runs=one.runs[k : k + 1]) for k, one in ((0, noise), (1, synfeat)))
+    found = frontier.points([plain, first, second])
+    assert {one.defense for one in found} == {"none", "gaussian:1.0", "synfeat:0.5"}
+    assert equal_auc.equal_table(found) == []
+
+
 def test_confidences_are_counted_cell_by_cell(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     shapes = [(3, 5), (4, 2), (6, 6)]

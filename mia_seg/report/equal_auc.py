@@ -44,11 +44,13 @@ def equal_table(found: Sequence[Point]) -> list[Table]:
 
 
 def above(one: Point, others: Sequence[Point]) -> Estimate | None:
-    """The mIoU of a point minus that of `others` at its AUC; None if they do not reach that AUC in some seed.
+    """The mIoU of a point minus that of `others` at its AUC; None if they lack a seed or do not reach that AUC in one.
 
     The value is the mean over seeds of the difference from the line through the others' points (AUC, mIoU). The
     interval is that of `over_seeds`, with no error within seeds.
     """
+    if any(not set(one.cell.seeds) <= set(other.cell.seeds) for other in others):
+        return None
     gains = []
     for seed in one.cell.seeds:
         auc, miou = _place(one, seed)
