@@ -35,10 +35,18 @@ def told(rows: Sequence[Row]) -> str:
 def _defend(standing: Sequence[Standing]) -> str:
     """What to do about a leak, which hangs on the defenses that were tried."""
     tried = [one for one in standing if one.defense != UNDEFENDED]
-    held = [one for one in tried if one.judged.auc.verdict == "not shown" and not one.judged.auc.wide]
     if not tried:
         return f"Try defenses of the answers (--defense argmax --defense gaussian:1.0), or {TRAIN}."
-    if not held:
-        return f"No defense that was tried stops it: {TRAIN}."
-    named = ", ".join(defense_name(one.defense) for one in held)
-    return f"Weigh the price of what no attack got through: {named}. Or {TRAIN}."
+    unbroken = [one for one in tried if one.judged.auc.verdict == "not shown"]
+    if held := [one for one in unbroken if not one.judged.auc.wide]:
+        return f"Weigh the price of what no attack got through: {_names(held)}. Or {TRAIN}."
+    if unbroken:
+        return (
+            f"Too few independent scenes were measured to rely on what no attack got through: {_names(unbroken)}. "
+            f"Audit more. Or {TRAIN}."
+        )
+    return f"No defense that was tried stops it: {TRAIN}."
+
+
+def _names(found: Sequence[Standing]) -> str:
+    return ", ".join(defense_name(one.defense) for one in found)
