@@ -208,6 +208,22 @@ def test_an_inverted_ranking_is_explained() -> None:
     assert "by reversing the scores" in str(said)
 
 
+@pytest.mark.parametrize(
+    ("shift", "says"),
+    [
+        (0.0, "Argmax: makes the strongest attack fail."),
+        (0.7, "Argmax: lowers the leak but does not stop it."),
+        (2.5, "Argmax: makes the leak larger."),
+    ],
+)
+def test_a_defense_is_compared_with_a_backward_ranking_turned_around(shift: float, says: str) -> None:
+    """From 0.1 to 0.7 the leak falls: whoever reverses scores had 0.9."""
+    behind = result(shift, count=400, defense="argmax", adaptive=True)
+    (text,) = words.defended(rows(result(-1.5, count=400), behind))
+    assert text.startswith(says)
+    assert "without the defense, where scores rank backwards." in text
+
+
 def test_without_an_undefended_result_nothing_is_claimed() -> None:
     said = verdict(rows(result(1.8, defense="argmax")))
     assert (said.state, said.best) == ("not measured", None)

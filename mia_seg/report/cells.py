@@ -42,6 +42,11 @@ class Estimate(NamedTuple):
         return self.low > other.high
 
     @property
+    def turned(self) -> "Estimate":
+        """The AUC of the same scores reversed."""
+        return Estimate(1 - self.value, 1 - self.high, 1 - self.low)
+
+    @property
     def wide(self) -> bool:
         """Whether the interval of an AUC is too wide to say how large the leak is."""
         return self.high - self.low > WIDE

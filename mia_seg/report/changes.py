@@ -1,6 +1,8 @@
 """The changes that a defense makes on the same scenes: differences of two cells over their common seeds."""
 
-from mia_seg.evaluate.scores import one_split
+from dataclasses import replace
+
+from mia_seg.evaluate.scores import SceneScores, one_split
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import Rate
 from mia_seg.metrics.paired import over_seeds
@@ -15,13 +17,17 @@ READING = (
 )
 
 
-def auc_change(mine: Cell, other: Cell) -> Estimate | None:
-    """The AUC of `mine` minus that of `other`; None if they share no seed or lack the scores of one that they share."""
+def auc_change(mine: Cell, other: Cell, turned: tuple[bool, bool] = (False, False)) -> Estimate | None:
+    """The AUC of `mine` minus that of `other`; None if they share no seed or lack the scores of one that they share.
+
+    turned: whether the scores of each are reversed first.
+    """
     pairs = [
         (own.get("scores"), run.get("scores")) for own in mine.runs for run in other.runs if own["seed"] == run["seed"]
     ]
     kept = [(first, second) for first, second in pairs if first is not None and second is not None]
-    found = [one for first, second in kept if (one := first.above(second)) is not None]
+    every = [_reversed(first, turned[0]).above(_reversed(second, turned[1])) for first, second in kept]
+    found = [one for one in every if one is not None]
     return _estimate(found, one_split(first for first, _ in kept)) if len(kept) == len(pairs) else None
 
 
@@ -42,17 +48,23 @@ def effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
     """Whether the judged AUC lies below the other (-1), above it (1) or neither is shown (0), and the reason in words.
 
     The reason is the paired difference on the same images if results keep scores, else the two intervals. tried: the
-    number of attacks among which `judged` is the strongest.
+    number of attacks among which `judged` is the strongest. A ranking that is wholly backwards is turned around first:
+    from 0.1 to 0.7 the leak falls.
     """
-    change = auc_change(judged, reference)
+    turned = judged.auc.verdict == "inverted", reference.auc.verdict == "inverted"
+    change = auc_change(judged, reference, turned)
     if change is None:
-        if judged.auc.overlaps(reference.auc):
+        mine, other = (
+            cell.auc.turned if turn else cell.auc for cell, turn in zip((judged, reference), turned, strict=True)
+        )
+        if mine.overlaps(other):
             return 0, "The intervals overlap."
-        return (-1 if reference.auc.above(judged.auc) else 1), ""
+        return (-1 if other.above(mine) else 1), ""
     change = of_many(change, tried)
     side = 1 if change.low > 0 else -1 if change.high < 0 else 0
     chosen = f" The interval allows for choosing the strongest of {tried} attacks." if tried > 1 else ""
-    return side, f"On the same images the AUC changes by {signed(change)}.{chosen}"
+    around = ", turned around where it ranks backwards," if any(turned) else ""
+    return side, f"On the same images the AUC{around} changes by {signed(change)}.{chosen}"
 
 
 def signed(change: Estimate, unit: float = 1, digits: int = 3) -> str:
@@ -83,6 +95,10 @@ def change_table(found: list[Cell]) -> list[Table]:
         "Seeds",
     ]
     return [Table("What each defense changes", READING, columns, rows, texts=3, anchors=anchors)] if rows else []
+
+
+def _reversed(scores: SceneScores, turn: bool) -> SceneScores:
+    return replace(scores, scores_N=-scores.scores_N) if turn else scores
 
 
 def _row(cell: Cell, other: Cell, change: Estimate) -> list[str]:

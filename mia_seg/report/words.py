@@ -137,7 +137,7 @@ def _verdict(judged: Cell, reference: Cell | None, tried: int) -> str:
         return f"{name}: does not stop the attack. {reached}."
     side, told = effect(judged, reference, tried)
     says = {-1: "lowers the leak but does not stop it", 0: "no effect shown", 1: "makes the leak larger"}
-    return f"{name}: {says[side]}. {reached}, against {reference.auc} without the defense. {told}".rstrip()
+    return f"{name}: {says[side]}. {reached}, {_without(reference)} {told}".rstrip()
 
 
 def _reached(cell: Cell) -> str:
@@ -145,13 +145,18 @@ def _reached(cell: Cell) -> str:
     return f"An attacker who {who} reaches AUC {cell.auc} by {attack_name(cell.attack, cell.representation)}"
 
 
+def _without(reference: Cell) -> str:
+    backwards = ", where scores rank backwards" if reference.auc.verdict == "inverted" else ""
+    return f"against {reference.auc} without the defense{backwards}."
+
+
 def _at_chance(judged: Cell, reference: Cell | None, tried: int) -> str:
     """The effect of a defense behind which no leak is shown. It counts only if there was a leak without the defense."""
     name, reached = defense_name(judged.defense), f"{_reached(judged)}, which includes 0.5"
     if reference is None:
         return f"{name}: no leak shown. {reached}."
-    without = f"{reached}, against {reference.auc} without the defense."
-    if reference.auc.verdict != "leaks":
+    without = f"{reached}, {_without(reference)}"
+    if reference.auc.verdict == "not shown":
         return f"{name}: no leak to stop. {without}"
     side, told = effect(judged, reference, tried)
     says = "effect not shown" if side >= 0 else "makes the strongest attack fail"
