@@ -237,6 +237,13 @@ def test_a_recognisable_split_is_taken_off_the_leak() -> None:
     assert "Only what an AUC has above" in words.controls(rows(result(1.8), blind))[0]
 
 
+def test_a_split_that_labels_tell_apart_backwards_is_confounded_everywhere() -> None:
+    found = rows(result(1.5), result(-1.5, representation="labels"))
+    said = verdict(found)
+    assert (said.state, said.controls) == ("confounded", "confounded")
+    assert "That is below 0.5: the split itself tells members apart, backwards." in words.controls(found)[0]
+
+
 def test_a_sound_split_and_a_missing_control_are_told_apart() -> None:
     assert "includes 0.5" in words.controls(rows(result(1.8), result(0.0, representation="labels")))[0]
     assert "not known whether members and non-members differ" in words.controls(rows(result(1.8)))[0]

@@ -115,7 +115,7 @@ def control_state(rows: Sequence[Row]) -> str:
         if row["confounded"] is not None:
             by_seed[row["seed"]] = by_seed.get(row["seed"], False) or row["confounded"]
     labels = [cell for cell in cells(rows) if cell.control and cell.level == "image" and cell.defense == UNDEFENDED]
-    if any(by_seed.values()) or any(cell.auc.verdict == "leaks" for cell in labels):
+    if any(by_seed.values()) or any(cell.auc.verdict != "not shown" for cell in labels):
         return "confounded"
     if set(by_seed) == {row["seed"] for row in rows}:
         return "sound"
@@ -201,7 +201,7 @@ def groups(cell: Cell) -> tuple[int, int]:
 
 def _state(best: Cell, blind: Cell | None) -> str:
     auc = best.auc
-    if any(run["confounded"] for run in best.runs) or (blind and blind.auc.verdict == "leaks"):
+    if any(run["confounded"] for run in best.runs) or (blind and blind.auc.verdict != "not shown"):
         return "confounded"
     if auc.verdict == "leaks":
         return "leaks, size open" if auc.wide else "leaks"
@@ -256,7 +256,7 @@ def _split(best: Cell, blind: Cell | None) -> list[str]:
         above = sum(run["auc"] - run["blind_auc"] for run in runs) / len(runs)
         told = f"An attacker who never sees the model reaches AUC {mean:.2f} by {material(best.labelled)} alone."
         return [told, f"The attack's AUC differs from that by {above:+.2f}."]
-    if blind and blind.auc.verdict == "leaks":
+    if blind and blind.auc.verdict != "not shown":
         return [f"An attacker who sees labels alone, never the model, reaches AUC {blind.auc}."]
     return []
 
