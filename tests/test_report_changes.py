@@ -61,11 +61,22 @@ def test_a_result_is_written_and_read_with_its_scores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["id,member\na,1\n", "id,member,group,score\na,maybe,a,1\n", "id,member,group,score\na,1,a,x\n"]
+    ("text", "says"),
+    [
+        ("id,member\na,1\n", "holds no scores"),
+        ("id,member,group,score\na,maybe,a,1\n", "holds no scores"),
+        ("id,member,group,score\na,1,a,x\n", "holds no scores"),
+        ('id,member,group,score\n"a,1,a,0\n' + "b,1,b,0\n" * 20_000, "holds no scores"),
+        ("", "holds no scene"),
+        ("id,member,group,score\n", "holds no scene"),
+        ("id,member,group,score\na,1,a,0\nb,0,b,0\na,1,a,0\n", "has the scene 'a' twice"),
+        ("id,member,group,score\na,1,a,0\nb,0,b,nan\n", "gives the scene 'b' no finite score"),
+        ("id,member,group,score\na,1,a,-inf\nb,0,b,0\n", "gives the scene 'a' no finite score"),
+    ],
 )
-def test_a_file_that_holds_no_scores_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_holds_no_scores_is_named(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "a.scores.csv").write_text(text)
-    with pytest.raises(MiaSegError, match=r"a\.scores\.csv holds no scores"):
+    with pytest.raises(MiaSegError, match=rf"a\.scores\.csv {says}"):
         scores.read(tmp_path / "a.scores.csv")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,12 +98,28 @@ def beside(result: Path) -> Path:
 def read(path: Path) -> SceneScores:
     """The scores in a file. Raises MiaSegError that names the file if it holds none."""
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path))))
-        values = [float(row["score"]) for row in rows]
+        rows = list(csv.DictReader(io.StringIO(read_text(path)), strict=True))
         members_N = np.array([{"1": True, "0": False}[row["member"]] for row in rows])
-        return SceneScores([row["id"] for row in rows], members_N, [row["group"] for row in rows], np.array(values))
-    except (ValueError, KeyError, TypeError) as error:
+        found = SceneScores(
+            [row["id"] for row in rows], members_N, [row["group"] for row in rows],
+            np.array([float(row["score"]) for row in rows]),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise MiaSegError(
             f"{path} holds no scores ({error!r}). It needs the columns {', '.join(COLUMNS)}; remove it, or run the "
             f"attack again."
         ) from None
+    if fault := _fault(found):
+        raise MiaSegError(f"{path} {fault}. Remove it, or run the attack again.")
+    return found
+
+
+def _fault(found: SceneScores) -> str:
+    """What no attack writes, in words; '' for whole scores."""
+    if not found.ids:
+        return "holds no scene"
+    twice = [scene for scene, count in Counter(found.ids).items() if count > 1]
+    if twice:
+        return f"has the scene '{twice[0]}' twice"
+    odd = np.flatnonzero(~np.isfinite(found.scores_N))
+    return f"gives the scene '{found.ids[odd[0]]}' no finite score" if len(odd) else ""
