@@ -64,6 +64,17 @@ def test_scores_that_rank_alike_differ_by_nothing() -> None:
     assert found == {"auc": nothing, "tpr_at_fpr": {"0.1": nothing, "0.01": few, "0.001": few}}
 
 
+@pytest.mark.parametrize(("each", "beyond_noise"), [(2, False), (20, True)])
+def test_a_difference_that_does_not_vary_is_no_certainty(each: int, beyond_noise: bool) -> None:
+    """A faultless attack beside a constant one: every scene adds one half, however few there are."""
+    members = np.arange(2 * each) < each
+    found = paired.auc_above(members.astype(float), np.zeros(2 * each), members)
+    assert found["value"] == 0.5
+    assert (found["low"] > 0) is beyond_noise
+    assert found["low"] < 0.49
+    assert found["high"] > 0.5
+
+
 def test_turned_round_the_difference_changes_its_sign() -> None:
     first, second, members = two(1)
     one, other = above(first, second, members), above(second, first, members)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 from mia_seg.metrics._ranking import Groups, Ranking, area_under, called, called_again, groups_of, placements, rank
-from mia_seg.metrics.intervals import TAIL, Floats, Integers, Interval, kish, variance
+from mia_seg.metrics.intervals import TAIL, Floats, Integers, Interval, auc_interval, kish, variance
 from mia_seg.metrics.membership import NOT_RESOLVABLE, TARGETS, Rate
 
 
@@ -39,9 +39,9 @@ def above(
 
     - auc: the variance is that of DeLong, DeLong & Clarke-Pearson for two AUCs on the same scenes (Biometrics 1988,
       44:837), over groups. Each scene contributes to both AUCs, and the variance is of the difference of both
-      contributions. The quantile is Student's with Welch and Satterthwaite's degrees of freedom. If all differences are
-      equal, the interval has no width. That is right if both attacks rank the scenes alike. It is wrong for a faultless
-      attack beside one that is always wrong.
+      contributions. The quantile is Student's with Welch and Satterthwaite's degrees of freedom. If no difference
+      varies, the interval has no width where both attacks rank the scenes alike. Else, as for a faultless attack beside
+      a constant one, it is made from the intervals of both AUCs (`unpaired`).
     - tpr_at_fpr: each TPR is taken at the largest realised FPR <= target. The interval is a percentile bootstrap that
       draws the same groups for both attacks and sets both thresholds anew in every round. "not resolvable" as in
       `membership.measure`.
@@ -81,15 +81,11 @@ def accuracy_above(
 ) -> Rate:
     """The balanced accuracy of the calls `called` minus that of `others`, on the same scenes.
 
-    called, others: bool [N], true if the scene is called a member. members, groups: as in `above`. The variance over
-    groups is that of the difference of each scene's two contributions; the quantile is as in `above`. Raises
-    MiaSegError as `membership.measure` does.
+    called, others: bool [N], true if the scene is called a member. members, groups: as in `above`. Calls are scores of
+    0 and 1, whose AUC is the balanced accuracy, so the interval is that of `above`. Raises MiaSegError as
+    `membership.measure` does.
     """
-    called_N, others_N, members_N = (np.asarray(values, np.bool_) for values in (called, others, members))
-    _, _, both = _ranked(called_N, others_N, members_N, groups=groups)
-    better_N = ((called_N == members_N).astype(np.float64) - (others_N == members_N)) / 2
-    value = float(better_N[members_N].mean() + better_N[~members_N].mean())
-    return _rate(value, _interval(value, better_N, both))
+    return auc_above(np.asarray(called, np.bool_), np.asarray(others, np.bool_), members, groups=groups)
 
 
 def unpaired(first: Rate, second: Rate) -> Rate:
@@ -137,8 +133,18 @@ def _ranked(
 
 
 def _areas(first: Ranking, second: Ranking, both: Groups) -> Rate:
-    value = float(area_under(*called(first))) - float(area_under(*called(second)))
-    return _rate(value, _interval(value, _added(first) - _added(second), both))
+    areas, added = [float(area_under(*called(one))) for one in (first, second)], (_added(first), _added(second))
+    value = areas[0] - areas[1]
+    low, high = _interval(value, added[0] - added[1], both)
+    if value and low == high:  # nothing varies, which few scenes reach by chance
+        return unpaired(*(_alone(area, added_N, both) for area, added_N in zip(areas, added, strict=True)))
+    return _rate(value, (low, high))
+
+
+def _alone(area: float, added_N: Floats, groups: Groups) -> Rate:
+    members_N = groups.slots_N < groups.members
+    low, high = auc_interval(area, added_N[members_N], added_N[~members_N], slots=groups.slots)
+    return {"value": area, "low": low, "high": high}
 
 
 def _rate(value: float, ends: Interval) -> Rate:
