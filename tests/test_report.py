@@ -274,6 +274,17 @@ def test_a_defense_is_held_against_the_attacks_that_it_met() -> None:
     assert "The strongest attack without a defense" not in text
 
 
+def test_what_a_defense_costs_is_told_over_the_seeds_of_both() -> None:
+    """Another seed is another model with another mIoU; the first screen compares the same seeds."""
+    other = result(1.8, seed=2, miou=0.45)
+    found = rows(result(1.8, seed=1, miou=0.4), other, result(1.7, seed=1, miou=0.4, defense="argmax", adaptive=True))
+    (text,) = words.defended(found)
+    assert "mIoU on unseen images stays at 40.0%." in text
+    assert price(standings(found), "leaks")[0] == "0.0 points"
+    alone = rows(other, result(1.7, seed=1, miou=0.4, defense="argmax", adaptive=True))
+    assert "mIoU" not in words.defended(alone)[0], "they share no seed"
+
+
 def test_a_defense_gets_credit_only_for_a_leak_that_went() -> None:
     weaker = [result(0.0, defense="gaussian:1.0", adaptive=side, miou=0.25) for side in (False, True)]
     (text,) = words.defended(rows(result(2.0), *weaker))

@@ -39,6 +39,19 @@ def miou_change(mine: Cell) -> Estimate | None:
     return _estimate([one["nonmembers"] for one in found], one_split(run.get("scores") for run in mine.runs))
 
 
+def common_mious(one: Cell, other: Cell) -> tuple[float, float] | None:
+    """The mean mIoU of both on unseen scenes, over the seeds that both have, because another seed is another model.
+
+    None if they share no seed, and without labels.
+    """
+    seeds = set(one.seeds) & set(other.seeds)
+    if not seeds or not (one.labelled and other.labelled):
+        return None
+    kept = ([run["miou_nonmembers"] for run in cell.runs if run["seed"] in seeds] for cell in (one, other))
+    first, second = (float(sum(found) / len(found)) for found in kept)
+    return first, second
+
+
 def of_many(change: Estimate, tried: int) -> Estimate:
     """The difference with a wider interval, since it was chosen among `tried` ones (Bonferroni): all hold at 95%."""
     return Estimate(change.value, *widened(change.value, (change.low, change.high), tried))

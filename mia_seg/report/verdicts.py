@@ -16,7 +16,7 @@ from mia_seg.report.cells import (
     defenses_of,
     strongest,
 )
-from mia_seg.report.changes import miou_change
+from mia_seg.report.changes import common_mious, miou_change
 from mia_seg.report.controls import left_out
 from mia_seg.report.tables import percent
 from mia_seg.report.words import control_of, reference
@@ -145,14 +145,11 @@ def _adapts(cell: Cell) -> bool:
 
 
 def _change(cell: Cell, bare: Cell | None) -> Estimate | float | None:
-    """The change of mIoU on unseen scenes, over the seeds that both have, because another seed is another model."""
+    """The change of mIoU on unseen scenes."""
     if (paired := miou_change(cell)) is not None:
         return paired
-    seeds = set(cell.seeds) & set(bare.seeds) if bare else set()
-    if not seeds or bare is None or not (cell.labelled and bare.labelled):
-        return None
-    means = [sum(run["miou_nonmembers"] for run in c.runs if run["seed"] in seeds) / len(seeds) for c in (cell, bare)]
-    return float(means[0] - means[1])
+    means = common_mious(cell, bare) if bare else None
+    return None if means is None else means[0] - means[1]
 
 
 def points(change: Estimate | float | None) -> str:

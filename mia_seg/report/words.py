@@ -15,7 +15,7 @@ from mia_seg.report.cells import (
     strongest,
     strongest_like,
 )
-from mia_seg.report.changes import effect, miou_change, signed
+from mia_seg.report.changes import common_mious, effect, miou_change, signed
 from mia_seg.report.controls import blind_sentence, left_out
 
 FLIP = "An attacker who reverses these scores is right where this attack is wrong."
@@ -196,11 +196,13 @@ def _does(cell: Cell) -> str:
 
 
 def _cost(judged: Cell, reference: Cell | None) -> str:
-    if reference is None or not judged.labelled:
+    if reference is None:
         return ""
     if (change := miou_change(judged)) is not None:
         return _changed_utility(change)
-    before, after = (100 * cell.mean("miou_nonmembers") for cell in (reference, judged))
+    if (means := common_mious(reference, judged)) is None:
+        return ""
+    before, after = (100 * mean for mean in means)
     if abs(after - before) < 0.05:
         return f"mIoU on unseen images stays at {before:.1f}%."
     verb = "It costs" if after < before else "It adds"
