@@ -198,6 +198,8 @@ def test_where_there_is_no_leak_no_defense_is_the_best() -> None:
     found = rows(quiet, caught)
     assert price(standings(found), "no leak shown")[0] == "no leak shown"
     assert "Behind argmax an attack reaches AUC" in str(verdict(found))
+    many = rows(quiet, caught, *(result(0.0, count=400, defense=f"gaussian:{k}", adaptive=True) for k in (1, 2)))
+    assert "It was picked among 3 tried behind defenses, so chance may have made it." in str(verdict(many))
     assert "Behind argmax" not in str(verdict(rows(result(1.8), caught)))
     assert "argmax" in price(standings(rows(result(1.8), caught)), "leaks")[1]
 

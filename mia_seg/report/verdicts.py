@@ -228,7 +228,8 @@ def _behind(found: Sequence[Cell], state: str) -> list[str]:
     leaky = strongest(tried, lambda cell: cell.auc.verdict == "leaks")
     if leaky is None or state not in NO_LEAK:
         return []
-    chosen = f" It is the strongest of {len(tried)} tried there, so chance may have made it." if len(tried) > 1 else ""
+    many = len(tried) > 1
+    chosen = f" It was picked among {len(tried)} tried behind defenses, so chance may have made it." if many else ""
     return [f"Behind {defense_name(leaky.defense)} an attack reaches AUC {leaky.auc}, which excludes 0.5.{chosen}"]
 
 
