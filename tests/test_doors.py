@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers_images import png
 from helpers_scenes import picture, softmax
 from PIL import Image
 from pydantic import BaseModel, ValidationError
@@ -431,6 +432,15 @@ def test_label_images(answers: Path, tmp_path: Path, rng: np.random.Generator, m
     if mode == "P":
         image.putpalette([9, 9, 9, 5, 5, 5, 7, 7, 7])
     image.save(answers / "two.png")
+    np.testing.assert_array_equal(kept(tmp_path, "labels")(IMAGE, 8).argmax(0), labels)
+
+
+@pytest.mark.parametrize(("colour", "depth"), [(0, 1), (0, 2), (0, 4), (3, 2), (3, 4)])
+def test_label_images_of_few_bits(answers: Path, tmp_path: Path, colour: int, depth: int) -> None:
+    """Programs that shrink PNG files make such ones; Pillow spreads grey of 2 and 4 bits over the byte."""
+    labels = np.arange(24, dtype=np.uint8).reshape(4, 6) % (2 if depth == 1 else 3)
+    palette = [(b"PLTE", bytes(range(9)))] if colour == 3 else []
+    (answers / "two.png").write_bytes(png(labels, colour, depth, before=palette))
     np.testing.assert_array_equal(kept(tmp_path, "labels")(IMAGE, 8).argmax(0), labels)
 
 

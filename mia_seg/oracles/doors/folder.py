@@ -13,7 +13,8 @@ from mia_seg.oracles.doors import Ask, Door
 from mia_seg.oracles.doors._models import fault
 
 SUFFIXES = (".npy", ".npz", ".png")
-INDEXED = ("L", "P", "I", "I;16")
+INDEXED = ("1", "L", "P", "I", "I;16")
+DEPTH = 24  # the byte of a PNG that says how many bits a value has
 
 
 class Folder(Door):
@@ -70,7 +71,9 @@ def read(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             if image.mode not in INDEXED:
                 raise ValueError(f"an image of mode {image.mode} holds no class ids")
-            return np.array(image)
+            ids_HW = np.array(image, np.uint8 if image.mode == "1" else None)
+            # Pillow spreads grey of 2 and 4 bits over the byte; programs that shrink PNG files make such ones.
+            return ids_HW // (255 // (2 ** path.read_bytes()[DEPTH] - 1)) if image.mode == "L" else ids_HW
     with path.open("rb") as file:  # numpy leaves a broken archive open
         found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
