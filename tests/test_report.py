@@ -204,6 +204,21 @@ def test_where_there_is_no_leak_no_defense_is_the_best() -> None:
     assert "argmax" in price(standings(rows(result(1.8), caught)), "leaks")[1]
 
 
+def test_a_weaker_attack_whose_interval_excludes_chance_is_told() -> None:
+    """Over seeds the interval of the attack with the largest AUC may be the wider one."""
+    wide, narrow = result(0.0, count=400), result(0.0, count=400, attack="image_loss", representation="")
+    ends = {"auc": 0.57, "auc_low": 0.49, "auc_high": 0.64}, {"auc": 0.56, "auc_low": 0.51, "auc_high": 0.61}
+    found = [
+        relevelled(one, image=one.levels["image"].model_dump() | changed, patch=None)
+        for one, changed in zip((wide, narrow), ends, strict=True)
+    ]
+    said = verdict(rows(*found))
+    assert said.state == "no leak shown"
+    assert "Another attack, image loss, reaches AUC 0.56 [0.51, 0.61], which excludes 0.5." in str(said)
+    assert "It was picked among 2 tried without a defense" in str(said)
+    assert "Another attack" not in str(verdict(rows(*found, result(1.8, representation="posterior"))))
+
+
 def test_an_inverted_ranking_is_explained() -> None:
     said = verdict(rows(result(-1.5)))
     assert said.state == "inverted"

@@ -104,7 +104,13 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     blind = control_of(found, best.shadow)
     state = _state(best, blind)
     lost, many = left_out(rows)
-    told = [*([lost] if many else []), *_measured(best, state), *_behind(found, state), *_split(best, blind)]
+    told = [
+        *([lost] if many else []),
+        *_measured(best, state),
+        *_beside(found, state),
+        *_behind(found, state),
+        *_split(best, blind),
+    ]
     return Verdict(state, told, _unshown(best, state, controls), controls, best, _worth(best))
 
 
@@ -219,6 +225,18 @@ def _measured(best: Cell, state: str) -> list[str]:
         f"The strongest attack, {name}, reaches AUC {auc}.",
         *([] if state in OPEN else [pairs]),
         bound[auc.verdict],
+    ]
+
+
+def _beside(found: Sequence[Cell], state: str) -> list[str]:
+    """The sentence on a lower AUC that excludes 0.5, where the strongest attack's interval includes it."""
+    tried = [c for c in found if c.defense == UNDEFENDED and not c.control and not c.at_random]
+    shown = strongest(tried, lambda cell: cell.auc.verdict != "not shown")
+    if shown is None or state not in NO_LEAK:
+        return []
+    return [
+        f"Another attack, {attack_name(shown.attack, shown.representation)}, reaches AUC {shown.auc}, which excludes "
+        f"0.5. It was picked among {len(tried)} tried without a defense, so chance may have made it."
     ]
 
 
