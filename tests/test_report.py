@@ -291,6 +291,15 @@ def test_a_defense_is_held_against_the_attacks_that_it_met() -> None:
     assert "The strongest attack without a defense" not in text
 
 
+def test_a_defense_is_held_against_the_seeds_that_it_met() -> None:
+    """The undefended AUC beside it is that of the same victims."""
+    first, second = result(1.0, seed=1), result(2.5, seed=2)
+    (text,) = words.defended(rows(first, second, result(0.9, seed=1, defense="argmax", adaptive=True)))
+    assert f"against {first.levels['image'].auc:.2f} [" in text
+    (alone,) = words.defended(rows(second, result(0.9, seed=1, defense="argmax", adaptive=True)))
+    assert "without the defense" not in alone
+
+
 def test_what_a_defense_costs_is_told_over_the_seeds_of_both() -> None:
     """Another seed is another model with another mIoU; the first screen compares the same seeds."""
     other = result(1.8, seed=2, miou=0.45)

@@ -1,8 +1,8 @@
 """Cells of an audit's grid: one attack on one defense at one level. The runs of a cell differ in their seed alone."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from mia_seg.evaluate import results as results_
@@ -90,6 +90,10 @@ class Cell:
     def labelled(self) -> bool:
         """Whether the scenes have labels, so that mIoU was measured."""
         return all(run["miou_nonmembers"] is not None for run in self.runs)
+
+    def of(self, seeds: Collection[int]) -> "Cell":
+        """The cell with the runs of these seeds alone."""
+        return replace(self, runs=tuple(run for run in self.runs if run["seed"] in seeds))
 
     def mean(self, name: str) -> float:
         """The mean of a column over the runs."""
@@ -196,6 +200,12 @@ def strongest_like(found: Iterable[Cell], others: Iterable[Cell]) -> Cell | None
     """The strongest of the cells whose attacks were also tried in `others`, so that both may be compared."""
     tried = set(attacks_of(others))
     return strongest(found, lambda cell: (cell.attack, cell.representation) in tried)
+
+
+def over_common_seeds(one: Cell, other: Cell) -> tuple[Cell, Cell | None]:
+    """Both cells over the seeds that both have, since another seed is another model; no other if there is none."""
+    seeds = set(one.seeds) & set(other.seeds)
+    return (one.of(seeds), other.of(seeds)) if seeds else (one, None)
 
 
 def comparable(found: Iterable[Cell]) -> list[Cell]:

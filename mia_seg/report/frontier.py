@@ -1,6 +1,6 @@
 """Each setting of each defense under its strongest attack: AUC, mIoU, and which settings are dominated."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,6 @@ from mia_seg.report.cells import (
     UNDEFENDED,
     Cell,
     Estimate,
-    Row,
     attack_name,
     attacks_of,
     comparable,
@@ -97,7 +96,7 @@ def points(cells: list[Cell]) -> list[Point]:
     whole = [cell for cell in found if set(cell.seeds) >= set(found[0].seeds)]
     found = whole if len(whole) > 1 else found
     shared = set(found[0].seeds).intersection(*(cell.seeds for cell in found))
-    return [_point(replace(cell, runs=_of_seeds(cell, shared)) if shared else cell) for cell in found]
+    return [_point(cell.of(shared) if shared else cell) for cell in found]
 
 
 def front(found: list[Point]) -> list[Point]:
@@ -157,10 +156,6 @@ def remark(cells: list[Cell]) -> str:
 
 def _point(cell: Cell) -> Point:
     return Point(cell, cell.auc, cell.estimate("miou", "nonmembers"))
-
-
-def _of_seeds(cell: Cell, seeds: set[int]) -> tuple[Row, ...]:
-    return tuple(run for run in cell.runs if run["seed"] in seeds)
 
 
 def _row(one: Point, found: list[Point]) -> list[str]:

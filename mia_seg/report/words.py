@@ -12,6 +12,7 @@ from mia_seg.report.cells import (
     cells,
     defense_name,
     defenses_of,
+    over_common_seeds,
     strongest,
     strongest_like,
 )
@@ -114,14 +115,16 @@ def control_of(found: list[Cell], shadow: str) -> Cell | None:
 
 
 def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
-    """The paragraph on one defense. It is compared by the attacks that were tried on it, and by no others."""
+    """The paragraph on one defense. It is compared by the attacks and over the seeds that were tried on it alone."""
     judged, reference = strongest(mine), strongest_like(undefended, mine)
     if judged is None:
         return ""
-    other = strongest(mine, lambda cell: cell.adaptive is not judged.adaptive)
-    tried = sum(not cell.control for cell in mine)
-    parts = [_verdict(judged, reference, tried), _other_kind(judged, other)]
-    parts += [_backwards(mine, judged), _untried(strongest(undefended), reference), _cost(judged, reference)]
+    kind, tried = judged.adaptive, sum(not cell.control for cell in mine)
+    other = strongest(mine, lambda cell: cell.adaptive is not kind)
+    further = [_backwards(mine, judged), _untried(strongest(undefended), reference)]
+    if reference is not None:
+        judged, reference = over_common_seeds(judged, reference)
+    parts = [_verdict(judged, reference, tried), _other_kind(judged, other), *further, _cost(judged, reference)]
     text = " ".join(part for part in parts if part)
     return text[0].upper() + text[1:]
 
