@@ -225,7 +225,7 @@ def test_trainings_behind_several_defenses_have_one_frontier() -> None:
     assert len(rows) == 7
     assert [pair for pair, row in rows.items() if row[2] == "–"] == [("other", "argmax")]
     assert rows["other", "no defense"][2] == "other, argmax"
-    said = "Over all defenses, these are not dominated, from the smallest leak: with argmax other."
+    said = "Over all defenses, choose among these, from the smallest leak: with argmax other."
     assert page["measured"][0] == said
     assert len(worth_png(told)) > 5000
     assert "--defense none --defense argmax --also short_fleet=synfeat:0.75" in trainings.command(told)
@@ -237,8 +237,8 @@ def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -
     assert sorted(worse.values()) == [False, True, True]
     (best,) = (title for title, lost in worse.items() if not lost)
     assert trainings.said(told) == (
-        f"By the numbers {best} is not dominated, as whatever leaks less segments worse; the other 2 are: "
-        f"another leaks no more and segments no worse."
+        f"By the numbers choose {best}. For each of the other 2 there is a training that leaks no more and segments no "
+        f"worse."
     )
     for one in (*told["plain"], *told["others"]):
         one |= {"title": f"demo_{one['title']}", "variant_of": "demo", "dominated_by": []}

@@ -60,7 +60,7 @@ def called(facts: Facts) -> str:
 
 
 def said(facts: Facts) -> str:
-    """The sentence that names the trainings that no other dominates."""
+    """The sentence that names the trainings that no other dominates, in words that need no glossary."""
     every, named = _every(facts), names(facts)
     kept = [named[one["title"]] for one in every if not one["dominated_by"]]
     lost = len(every) - len(kept)
@@ -68,12 +68,11 @@ def said(facts: Facts) -> str:
         return f"{kept[0]} was measured alone, so nothing is compared."
     if not lost:
         return "By the numbers no training is dominated: each one that leaks less segments worse."
-    verb = "is" if len(kept) == 1 else "are"
-    others = f"the other {lost} are" if lost > 1 else "the other one is"
-    why = "another leaks no more and segments no worse"
-    return (
-        f"By the numbers {_listed(kept)} {verb} not dominated, as whatever leaks less segments worse; {others}: {why}."
-    )
+    others = f"For each of the other {lost}" if lost > 1 else "For the other one"
+    why = f"{others} there is a training that leaks no more and segments no worse."
+    if len(kept) == 1:
+        return f"By the numbers choose {kept[0]}. {why}"
+    return f"By the numbers choose among {_listed(kept)}: of these, what leaks less segments worse. {why}"
 
 
 def measured(facts: Facts) -> list[str]:
@@ -107,7 +106,7 @@ def _over_defenses(facts: Facts) -> str:
     kept = [(named[one["title"]], defense_name(one["defense"])) for one in undominated(facts)]
     by_defense = {defense: _listed([one for one, of in kept if of == defense]) for _, defense in kept}
     told = "; ".join(f"with {defense} {found}" for defense, found in by_defense.items())
-    return f"Over all defenses, these are not dominated, from the smallest leak: {told}."
+    return f"Over all defenses, choose among these, from the smallest leak: {told}."
 
 
 def unshown(facts: Facts) -> list[str]:
