@@ -113,7 +113,7 @@ def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"members": None}, "--door needs --members too"),
+        ({"members": None}, "--door needs --members (and --nonmembers, unless it is a CSV) too"),
         ({"members": "who.csv", "classes": None}, "--door needs --classes or --class-map too"),
         ({"members": "who.csv", "class_map": "own.toml"}, "--classes and --class-map both say"),
         ({"members": "who.csv", "labels": "all/labels"}, "--labels names label files of --images, which is not given"),

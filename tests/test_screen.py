@@ -239,7 +239,7 @@ def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
     assert_refused(call("audit"), "Name a victim recipe, or describe a model with --door")
     assert_refused(
         call("audit", "--door", "callable:own:predict"),
-        "--door needs --answers, --members, --classes or --class-map too",
+        "--door needs --answers, --members (and --nonmembers, unless it is a CSV), --classes or --class-map too",
     )
     assert_refused(call(*described(owner), "--data-root", owner / "labelmefacade"), "does not lie below")
     # Ten scenes twice and 24 once; none of the attacks asks about changed images.
@@ -253,7 +253,7 @@ def test_options_that_belong_together_are_asked_for(owner: Path) -> None:
 def test_a_model_that_does_not_answer_leaves_no_recipe_in_the_way(owner: Path, workdir: Path) -> None:
     ran = call(*described(owner, "own:predct"))
     assert_refused(ran, "'own:predct' cannot be imported")
-    assert "removed the recipe of 'mine', which did not work yet" in ran.err
+    assert "removed the recipe of 'mine', which did not work yet. Below, [door] target means --door" in ran.err
     ran = call(*described(owner), "--attack", "quantile_regression")
     assert_refused(ran, "compares with scenes that nobody trained on")
     assert not (workdir / "victims" / "mine.toml").exists()

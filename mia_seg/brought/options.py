@@ -44,7 +44,8 @@ class Brought:
 
     def check(self) -> None:
         """Raise MiaSegError for options that are lacking or do not go together."""
-        needed: dict[str, Any] = {"--members": self.members}
+        both = "--members" if self.nonmembers else "--members (and --nonmembers, unless it is a CSV)"
+        needed: dict[str, Any] = {both: self.members}
         if self._kind.model_fields["answers"].is_required():  # some doors know what they answer
             needed = {"--answers": self.answers, **needed}
         lacking = [option for option, value in needed.items() if value is None]

@@ -142,8 +142,8 @@ def _answered(name: str, seed: int, workspace: "Workspace") -> bool:
     with suppress(MiaSegError):
         if Pipeline(workspace).victim(name, seed).artefact(workspace.store).whole:
             return True
-    options = "--answers and --set set keys of its [door], as in --set output.layout=NCHW"
-    screen.doing("removed", escape(f"the recipe of '{name}', which did not work yet ({options})"))
+    meant = "[door] target means --door, [door] answers means --answers, [door.output] layout means --set output.layout"
+    screen.doing("removed", escape(f"the recipe of '{name}', which did not work yet. Below, {meant}"))
     return False
 
 
