@@ -261,7 +261,7 @@ def _worth(best: Cell) -> str:
         return ""
     value, low, high = (100 * end for end in worth)
     accused = f"{value:.0f} [{low:.0f}, {high:.0f}] of 100 accused images"
-    return f"If one image in a hundred were a member, {accused} would be members."
+    return f"At the attack's own threshold, if one image in a hundred were a member, {accused} would be members."
 
 
 def _split(best: Cell, blind: Cell | None) -> list[str]:
