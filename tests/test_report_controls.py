@@ -11,6 +11,7 @@ from mia_seg import report
 from mia_seg.evaluate import results
 from mia_seg.evaluate.results import Result
 from mia_seg.report import words
+from mia_seg.report.advice import told
 from mia_seg.report.cells import enriched
 from mia_seg.report.lists import glance
 from mia_seg.report.verdicts import verdict
@@ -43,6 +44,19 @@ def test_a_sound_split_is_said_in_a_sentence() -> None:
     one = controlled(SOUND)
     assert "An attacker who never sees the model reaches AUC 0.52 (p 0.31). Simple features" in said(one)
     assert glance(enriched([one])).rows[0][1:3] == ["leaks", "sound"]
+
+
+def test_a_split_that_may_give_members_away_is_doubtful_and_not_called_sound() -> None:
+    """Beside an attacker without the model who reaches as much, a leak is not the model's for sure."""
+    one = controlled(SOUND | {"auc": 0.64, "p": 0.018})
+    rows = enriched([one])
+    assert glance(rows).rows[0][1:3] == ["leaks", "doubtful"]
+    assert "AUC 0.64 (p 0.018). Chance seldom gives as much, but p is too large" in said(one)
+    assert "because an attacker who never sees it reaches AUC 0.64 (p 0.018)." in told(rows)
+    assert "Next: Audit more members and non-members, drawn by chance" in told(rows)
+    # One of three sound splits has so small a p once in twenty audits.
+    three = [one, *(controlled(SOUND, seed=seed) for seed in (2, 3))]
+    assert glance(enriched(three)).rows[0][2] == "sound"
 
 
 def test_a_confounded_split_is_said_first_and_calls_nothing_a_leak() -> None:

@@ -12,6 +12,7 @@ STEPS = {
     "confounded": "Draw members and non-members by chance from one source, and audit again.",
     "not measured": "Run the attacks without a defense too (--defense none).",
 }
+DRAWN = "Audit more members and non-members, drawn by chance from one source, to see whether the split gives them away."
 STRONGER = "Before you rely on it, try an attacker who trains models of its own (--shadows 8)."
 OTHERS = "Before you rely on it, try other attacks and further seeds."
 TRAIN = "train the model so that it overfits less, and audit it again"
@@ -23,7 +24,9 @@ def next_step(said: Verdict, standing: Sequence[Standing], rows: Sequence[Row]) 
         return STRONGER if all(row["adversary"] == SCREEN for row in rows) else OTHERS
     members, others = groups(said.best) if said.best else (0, 0)
     more = f"more groups of scenes than {members} of members and {others} of others"
-    return STEPS.get(said.state, "{defend}").format(more=more, defend=_defend(standing))
+    told = STEPS.get(said.state, "{defend}").format(more=more, defend=_defend(standing))
+    # Leaks of known size alone: the others ask for more scenes, or for other ones, already.
+    return f"{DRAWN} {told}" if said.controls == "doubtful" and said.state in ("leaks", "inverted") else told
 
 
 def told(rows: Sequence[Row]) -> str:

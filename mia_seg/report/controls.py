@@ -11,6 +11,7 @@ Results = Sequence[Result]
 SIDES = ("members", "members"), ("nonmembers", "non-members")
 MANY_LOST = 0.01  # the share of a side; an audit that loses more scenes says so first
 NAMED = 3  # pairs of near twins that the sentence names
+DOUBTFUL = 0.05  # a p above that of a confounded split, shared among the seeds, that still speaks against chance
 P = "p is the share of shuffled memberships by which such an attacker reaches as much."
 MISSING = (
     "It is not known whether members and non-members differ without the model: these results are older than that "
@@ -34,7 +35,18 @@ def blind_sentence(rows: Iterable[Row]) -> str:
             f"{opening}: CONFOUNDED. {_material(runs).capitalize()} alone tell members from non-members. Only what an "
             f"attack's AUC has above that can be a leak."
         )
-    return f"{opening}. Simple features of the scenes do not give members away. {P}"
+    if doubtful(tested):
+        return f"{opening}. Chance seldom gives as much, but p is too large to call the split confounded. {P}"
+    return f"{opening}. Simple features of the scenes are not shown to give members away. {P}"
+
+
+def doubtful(rows: Iterable[Row]) -> list[Row]:
+    """A row of each seed on whose split an attacker who never sees the model does better than chance usually gives.
+
+    The split is not called confounded for that: of a hundred sound audits, five are doubtful.
+    """
+    tested = {row["seed"]: row for row in rows if row["blind_p"] is not None}
+    return [row for row in tested.values() if row["blind_p"] <= DOUBTFUL / len(tested)]
 
 
 def _material(runs: Sequence[Row]) -> str:

@@ -17,7 +17,7 @@ from mia_seg.report.cells import (
     strongest,
 )
 from mia_seg.report.changes import common_mious, miou_change
-from mia_seg.report.controls import left_out
+from mia_seg.report.controls import doubtful, left_out
 from mia_seg.report.tables import percent
 from mia_seg.report.words import control_of, reference
 
@@ -40,6 +40,9 @@ UNSHOWN = {
 }
 OPEN = ("leaks, size open", "too few to tell")
 NO_LEAK = ("too few to tell", "no leak shown")
+DOUBT = (
+    "that the model alone gives members away, because an attacker who never sees it reaches AUC {auc:.2f} (p {p:.2g})"
+)
 UNTESTED = "that the split is sound, because its controls are incomplete"
 
 
@@ -115,7 +118,7 @@ def verdict(rows: Sequence[Row]) -> Verdict:
 
 
 def control_state(rows: Sequence[Row]) -> str:
-    """'sound', 'confounded', 'partly tested' or 'untested': can members be told from non-members without the model?"""
+    """Can members be told from non-members without the model? A key of `audits.CONTROLS`."""
     by_seed: dict[int, bool] = {}
     for row in rows:
         if row["confounded"] is not None:
@@ -124,7 +127,7 @@ def control_state(rows: Sequence[Row]) -> str:
     if any(by_seed.values()) or any(cell.auc.verdict != "not shown" for cell in labels):
         return "confounded"
     if set(by_seed) == {row["seed"] for row in rows}:
-        return "sound"
+        return "doubtful" if doubtful(rows) else "sound"
     return "partly tested" if by_seed or labels else "untested"
 
 
@@ -281,4 +284,12 @@ def _unshown(best: Cell, state: str, controls: str) -> list[str]:
     told = [UNSHOWN[state].format(material=material(best.labelled))] if state in UNSHOWN else []
     if rare(best) == "not resolvable":
         told.append("TPR at 1% FPR, which needs more non-members")
-    return told + ([UNTESTED] if controls in ("untested", "partly tested") else [])
+    return told + _unsound(best, controls)
+
+
+def _unsound(best: Cell, controls: str) -> list[str]:
+    """Why a leak may be the split's, if that is not ruled out."""
+    if controls in ("untested", "partly tested"):
+        return [UNTESTED]
+    seeds = doubtful(best.runs) if controls == "doubtful" else []
+    return [DOUBT.format(auc=run["blind_auc"], p=run["blind_p"]) for run in seeds[:1]]
