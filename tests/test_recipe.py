@@ -230,6 +230,7 @@ def test_a_door_may_be_asked_by_windows_and_takes_nothing_of_a_training(elsewher
     text = f"{HEAD}{STREETS}{RANDOM}[door]\nname = 'callable'\ntarget = 'own:predict'\nanswers = 'logits'\n"
     path = write(elsewhere / "victims" / "mine.toml", text)
     assert checks.victim_of("mine").window is None
+    assert "has no fleet yet. 'mia-seg audit mine --shadows 12" in refusal("shadow", "mine_fleet")
     path.write_text(f"{text}[window]\nsize = [16, 16]\n", encoding="utf-8")
     assert checks.victim_of("mine").window == Window(size=(16, 16))
     path.write_text(f"{text}[window]\nsize = [16, 16]\nmirror = true\n", encoding="utf-8")

@@ -54,7 +54,10 @@ class Table(Folder):
 
     def root(self, data_root: Path | None) -> Path:
         if data_root is None and not Path(self.path).is_absolute():
-            raise MiaSegError(f"Table '{self.path}' needs a root: pass --data-root (or set MIA_SEG_DATA).")
+            raise MiaSegError(
+                f"Table '{self.path}' needs a root: pass --data-root (or set MIA_SEG_DATA), the folder "
+                f"that its paths begin from. The head of a recipe that mia-seg audit wrote names it."
+            )
         data_root = data_root or Path()
         if not (data_root / self.path).is_file():
             check_case(data_root, self.path)

@@ -292,7 +292,12 @@ def _given(kind: Kind, name: str) -> tuple[dict[str, Any], Path]:
 
 
 def _fleet(victim: str) -> dict[str, Any]:
-    """The shadows of an attacker who trains as the victim does."""
+    """The shadows of an attacker who trains as the victim does. A door does not say how its model was trained."""
+    if "door" in read(find("victim", victim)):
+        raise MiaSegError(
+            f"Victim '{victim}' is behind a door and has no fleet yet. 'mia-seg audit {victim} --shadows 12 "
+            f"--data-root FOLDER' writes a recipe of one and trains it."
+        )
     halves = {"kind": "A1", "victim": victim, "choose": "halves", "models": MODELS, "stride": 4}
     return {variants.KEY: victim, "adversary": halves}
 
