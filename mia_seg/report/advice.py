@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from mia_seg.report.cells import SCREEN, UNDEFENDED, Row, defense_name
+from mia_seg.metrics.membership import CHANCE
+from mia_seg.report.cells import SCREEN, UNDEFENDED, Estimate, Row, defense_name
 from mia_seg.report.verdicts import Standing, Verdict, groups, standings, verdict
 
 STEPS = {
@@ -40,16 +41,24 @@ def _defend(standing: Sequence[Standing]) -> str:
     tried = [one for one in standing if one.defense != UNDEFENDED]
     if not tried:
         return f"Try defenses of the answers (--defense argmax --defense gaussian:1.0), or {TRAIN}."
-    unbroken = [one for one in tried if one.judged.auc.verdict == "not shown"]
-    if held := [one for one in unbroken if not one.judged.auc.wide]:
+    quiet = [one for one in tried if one.judged.auc.verdict == "not shown"]
+    # An interval that includes both 0.5 and the leak says nothing of the defense. Scores below 0.5 can be reversed.
+    leak = next((_far(one.judged.auc.value) for one in standing if one.defense == UNDEFENDED), CHANCE)
+    if held := [one for one in quiet if _reach(one.judged.auc) < leak and not one.judged.auc.wide]:
         return f"Weigh the price of what no attack got through: {_names(held)}. Or {TRAIN}."
-    if unbroken:
-        return (
-            f"Too few independent scenes were measured to rely on what no attack got through: {_names(unbroken)}. "
-            f"Audit more. Or {TRAIN}."
-        )
+    if quiet:
+        return f"Audit more scenes to tell whether these defenses stop it: {_names(quiet)}. Or {TRAIN}."
     return f"No defense that was tried stops it: {TRAIN}."
 
 
 def _names(found: Sequence[Standing]) -> str:
     return ", ".join(defense_name(one.defense) for one in found)
+
+
+def _reach(auc: Estimate) -> float:
+    """How far from chance the interval's farther end is."""
+    return max(_far(auc.low), _far(auc.high))
+
+
+def _far(auc: float) -> float:
+    return abs(auc - CHANCE)
