@@ -105,6 +105,11 @@ def test_what_the_readme_says_to_a_newcomer_is_true(workdir: Path) -> None:
     assert re.search(r"The strongest attack, [a-z ]+, reaches AUC 0\.\d\d", said)
     assert "Tried: 4 attacks, 1 seed. No defenses. 12 training images and 12 others per seed." in said
     assert re.search(r"mia-seg audit mine --shadows 8 --data-root \. trains 8 shadows .* about \d+ minutes here", said)
+    defended = call("audit", "mine", "--data-root", ".", "--defense", "argmax", "--attack", "label_only")
+    assert "No attack was measured on the undefended model" not in defended.out, "the page knows of the first call"
+    assert "Tried: 4 attacks, 1 seed. 1 defense." in " ".join(defended.out.split())
+    for path in (workdir / "reports" / "mine").glob("screen.argmax.*"):
+        path.unlink()
     found = [json.loads(path.read_text()) for path in sorted((workdir / "reports" / "mine").glob("screen.*.json"))]
     assert [(one["attack"], one["shadow"], one["adversary"], one["segmenters"]["victim"]) for one in found] == [
         (attack, "screen", "screen", "callable door")

@@ -163,9 +163,12 @@ def _look(victim: str, workspace: "Workspace", shadows: int, *, asked: dict[str,
 
 
 def _audit(looked: Audit, making: Attacking) -> None:
+    from mia_seg.evaluate import results
+
     def finish() -> None:
         if not making.as_json:
-            screen.verdict(looked.results)
+            # As on the page: earlier results of this model count too, such as those without a defense.
+            screen.verdict(results.read_all(looked.workspace.reports / looked.request.victim))
         written = screen.pages(work.drawn(looked.workspace))
         if looked.request.shadow is None:
             screen.stronger(_stronger(looked))

@@ -162,8 +162,9 @@ def verdict(found: "Sequence[Result]") -> None:
     from mia_seg.evaluate import results as results_
     from mia_seg.report.advice import told
     from mia_seg.report.audits import tried
+    from mia_seg.report.budgets import once
 
-    rows = list(results_.rows(found))
+    rows = list(results_.rows(once(found)))
     out().print(printable(f"{told(rows)} Tried: {'. '.join(tried(rows))}"), markup=False)
 
 
