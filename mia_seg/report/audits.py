@@ -116,7 +116,7 @@ def facts(rows: Sequence[Row], said: Verdict, standing: Sequence[Standing]) -> l
     seen = material(all(row["miou_members"] is not None for row in rows))
     return [
         *_strongest(said),
-        Fact("Price of the best defense in mIoU", cost, about),
+        Fact("Price of the strongest defense in mIoU", cost, about),
         Fact("Controls", said.controls, CONTROLS[said.controls].format(material=seen), "controls"),
         Fact("Tried", *tried(rows)),
     ]

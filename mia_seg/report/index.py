@@ -11,7 +11,7 @@ from mia_seg.report.cells import Row, attack_name, defense_name, enriched, shado
 from mia_seg.report.glossary import TERMS
 from mia_seg.report.lines import Line, auc_of, lines
 from mia_seg.report.tables import percent
-from mia_seg.report.verdicts import best_defense, points, rare, standings, verdict
+from mia_seg.report.verdicts import points, rare, standings, strongest_defense, verdict
 
 Results = Sequence[Result]
 
@@ -84,7 +84,7 @@ def _audits(folder: str, found: Results) -> list[dict[str, Any]]:
 
 def _audit(folder: str, name: str, rows: list[Row]) -> dict[str, Any]:
     said, standing = verdict(rows), standings(rows)
-    best, none = best_defense(standing, said.state), "no leak shown" if len(standing) > 1 else "none tried"
+    best, none = strongest_defense(standing, said.state), "no leak shown" if len(standing) > 1 else "none tried"
     return {
         "name": _name(folder, name), "page": page(folder, name), "state": said.state, "controls": said.controls,
         "auc": str(said.best.auc) if said.best else "–", "rare": rare(said.best) if said.best else "–",

@@ -169,25 +169,25 @@ def points(change: Estimate | float | None) -> str:
     return f"{100 * value:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
 
 
-def best_defense(found: Sequence[Standing], state: str) -> Standing | None:
+def strongest_defense(found: Sequence[Standing], state: str) -> Standing | None:
     """The defense whose AUC is closest to 0.5; None if none was tried, or if there is no leak that it could stop."""
     tried = [one for one in found if one.defense != UNDEFENDED]
     return None if state in NO_LEAK else min(tried, key=lambda one: abs(one.judged.auc.value - CHANCE), default=None)
 
 
 def price(found: Sequence[Standing], state: str) -> tuple[str, str]:
-    """The cost and the name of the best defense; two texts for the first screen. state: a key of HEADLINES."""
+    """The cost and the name of the strongest defense; two texts for the first screen. state: a key of HEADLINES."""
     tried = [one for one in found if one.defense != UNDEFENDED]
     if not tried:
         return "no defense tried", "What a defense would cost was not measured."
-    best = best_defense(found, state)
+    best = strongest_defense(found, state)
     if best is None:
         return "no leak shown", "No leak was shown that a defense could stop. The price of each is below."
     kind = "" if best.adaptive else " No attacker who adapts was tried on it."
     miou = f"mIoU on unseen images is {percent(best.miou.value)}%." if best.miou else "Without labels there is no mIoU."
     return (
         f"{points(best.change)} points",
-        f"{defense_name(best.defense)}, the best of {len(tried)} tried: AUC {best.judged.auc}. {miou}{kind}",
+        f"{defense_name(best.defense)}, the strongest of {len(tried)} tried: AUC {best.judged.auc}. {miou}{kind}",
     )
 
 
