@@ -114,11 +114,11 @@ def defenses(victim: str, shadow: str, *chosen: str) -> str:
 
 # What the first page shows: one row a question. Victim, shadow, defense, and what it is called there.
 FIRST = (
-    ("labelmefacade_100", "labelmefacade_100_a1", "none", "overfitted, no defense"),
-    ("labelmefacade_100", "labelmefacade_100_a1", "argmax", "overfitted, labels alone (`argmax`)"),
-    ("labelmefacade_100", "labelmefacade_100_a1", "gaussian:1.0", "overfitted, Gaussian noise"),
-    ("labelmefacade_100", "labelmefacade_100_a1", "synfeat:0.75", "overfitted, SynFeat"),
-    ("labelmefacade_150", "labelmefacade_150_a1", "none", "hardly overfitted, no defense"),
+    ("labelmefacade_small_19", "labelmefacade_small_19_a1", "none", "30 epochs, no defense"),
+    ("labelmefacade_small_19", "labelmefacade_small_19_a1", "argmax", "30 epochs, labels alone (`argmax`)"),
+    ("labelmefacade_small_19", "labelmefacade_small_19_a1", "gaussian:1.0", "30 epochs, Gaussian noise"),
+    ("labelmefacade_small_19", "labelmefacade_small_19_a1", "synfeat:0.75", "30 epochs, SynFeat"),
+    ("labelmefacade_small_19_10_epochs", "labelmefacade_small_19_10_epochs_a1", "none", "10 epochs, no defense"),
 )
 
 
@@ -264,6 +264,8 @@ def benchmark(victim: str, trained: str) -> str:
         result for result in results_.read_all(ROOT / "reports", victim)
         if result.digests.victim == trained and result.defense == "none" and result.representation != CONTROL
     ]  # fmt: skip
+    # The evidence grid asked a second training for the predictability error, whose answers are not the released ones.
+    found = [one for one in found if one.attack != "predictability_error" or one.adversary == "screen"]
     # The image loss ranks alike beside every shadow, which sets its threshold alone.
     rows = {(one.attack, one.representation, one.adversary if one.attack != "image_loss" else ""): one for one in found}
     best = sorted(rows.values(), key=lambda result: -result.levels["image"].auc)
@@ -374,6 +376,8 @@ def _fleet_row(result: Result) -> tuple[str, ...]:
 WITH_SYNFEAT = ("none", "argmax", "gaussian:1.0", "synfeat:0.5", "synfeat:0.75", "synfeat:0.95", "synfeat:1.0")
 UNDER_A2 = ("none", "argmax", "gaussian:1.0", "dropout:0.9")
 UNDER_A1 = (*UNDER_A2, "synfeat:0.75")
+LESS = "labelmefacade_small_19_10_epochs"
+LESS_TRIED = ("none", "argmax", "gaussian:1.0", "synfeat:0.75")
 TABLES: dict[str, Callable[[], str]] = {
     "first": first,
     "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
@@ -387,7 +391,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *UNDER_A1),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
     "a2_changes": partial(changes, "labelmefacade_small_19", "camvid_small_a2"),
-    "less": partial(defenses, "labelmefacade_small_19_10_epochs", "labelmefacade_small_19_10_epochs_a1"),
+    "less": partial(defenses, LESS, f"{LESS}_a1", *LESS_TRIED),
+    "less_attacks": partial(attacks, LESS, f"{LESS}_a1", *LESS_TRIED),
+    "less_changes": partial(changes, LESS, f"{LESS}_a1"),
+    "layouts": partial(defenses, LESS, f"{LESS}_a1", "none", "argmax", "morphology:1", "synfeat:0.75,answer=labels"),
     "a2_defenses": partial(defenses, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
     "a2_attacks": partial(attacks, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
     "benchmark": partial(benchmark, "labelmefacade_small_19", "415ca71bdb9a"),
