@@ -472,6 +472,8 @@ def damage(folder: Path, how: str) -> None:
         (folder / "two.png").write_bytes(b"\x89PNG\r\n")
     elif how == "colours":
         Image.fromarray(IMAGE).save(folder / "two.png")
+    elif how == "a photograph":  # grey, under another name: its 25th byte is no depth
+        Image.fromarray(IMAGE[..., 0]).save(folder / "two.png", "JPEG")
 
 
 @pytest.mark.parametrize(
@@ -485,7 +487,11 @@ def damage(folder: Path, how: str) -> None:
         ("broken archive", "two.npz cannot be read"),
         ("empty", "two.npy cannot be read"),
         ("broken image", "two.png cannot be read .* Write it again, as an 8-bit grey"),
-        ("colours", "an image of mode RGB holds no class ids"),
+        (
+            "colours",
+            r"two.png holds RGB pixels, where one byte with a class id is expected\. Write it again, as an 8-bit",
+        ),
+        ("a photograph", r"two.png is compressed as JPEG, which changes the values of labels\. Write it again"),
     ],
 )
 def test_answers_that_cannot_be_read(answers: Path, tmp_path: Path, how: str, words: str) -> None:

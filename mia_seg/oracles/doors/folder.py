@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from PIL import Image
 from pydantic import Field, field_validator
 
+from mia_seg.data._open import opened
+from mia_seg.data._pixels import ids
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.doors import Ask, Door
 from mia_seg.oracles.doors._models import fault
 
 SUFFIXES = (".npy", ".npz", ".png")
-INDEXED = ("1", "L", "P", "I", "I;16")
-DEPTH = 24  # the byte of a PNG that says how many bits a value has
 
 
 class Folder(Door):
@@ -60,20 +59,20 @@ class Folder(Door):
             )
         try:
             return read(found[0])
-        except Exception as error:  # a damaged file lets numpy, zipfile and Pillow raise whatever they run into
-            how = "as an 8-bit grey or palette image" if found[0].suffix == ".png" else "as numpy.save does"
-            raise MiaSegError(f"{found[0]} cannot be read ({fault(error)}). Write it again, {how}.") from None
+        except MiaSegError as error:  # of an image; its own way out is that of a data set
+            said = str(error).removeprefix(str(found[0])).partition(". ")[0]
+            raise MiaSegError(f"{found[0]}{said}. Write it again, as an 8-bit grey or palette image.") from None
+        except Exception as error:  # a damaged file lets numpy and zipfile raise whatever they run into
+            raise MiaSegError(
+                f"{found[0]} cannot be read ({fault(error)}). Write it again, as numpy.save does."
+            ) from None
 
 
 def read(path: Path) -> np.ndarray:
     """The one array of a file; pickled objects are not read, because reading them can run code."""
     if path.suffix == ".png":
-        with Image.open(path) as image:
-            if image.mode not in INDEXED:
-                raise ValueError(f"an image of mode {image.mode} holds no class ids")
-            ids_HW = np.array(image, np.uint8 if image.mode == "1" else None)
-            # Pillow spreads grey of 2 and 4 bits over the byte; programs that shrink PNG files make such ones.
-            return ids_HW // (255 // (2 ** path.read_bytes()[DEPTH] - 1)) if image.mode == "L" else ids_HW
+        with opened(path, exact=True) as found:
+            return np.array(ids(found, "ids"), np.uint8)
     with path.open("rb") as file:  # numpy leaves a broken archive open
         found = np.load(file, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
