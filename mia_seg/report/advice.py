@@ -7,6 +7,7 @@ from mia_seg.report.cells import SCREEN, UNDEFENDED, Estimate, Row, defense_name
 from mia_seg.report.verdicts import Standing, Verdict, groups, standings, verdict
 
 STEPS = {
+    "leaks": "{defend}",
     "leaks, size open": "Act as if it leaks. To learn how much, audit {more}.",
     "too few to tell": "Audit {more}.",
     "inverted": "Treat it as a leak, because an attacker can reverse the scores. {defend}",
@@ -25,7 +26,7 @@ def next_step(said: Verdict, standing: Sequence[Standing], rows: Sequence[Row]) 
         return STRONGER if all(row["adversary"] == SCREEN for row in rows) else OTHERS
     members, others = groups(said.best) if said.best else (0, 0)
     more = f"more groups of scenes than {members} of members and {others} of others"
-    told = STEPS.get(said.state, "{defend}").format(more=more, defend=_defend(standing))
+    told = STEPS[said.state].format(more=more, defend=_defend(standing))
     # Leaks of known size alone: the others ask for more scenes, or for other ones, already.
     return f"{DRAWN} {told}" if said.controls == "doubtful" and said.state in ("leaks", "inverted") else told
 

@@ -6,7 +6,7 @@ from mia_seg.evaluate.scores import SceneScores, one_split
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import Rate
 from mia_seg.metrics.paired import over_seeds
-from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_common_seeds
 from mia_seg.report.tables import Table
 
 READING = (
@@ -40,16 +40,11 @@ def miou_change(mine: Cell) -> Estimate | None:
 
 
 def common_mious(one: Cell, other: Cell) -> tuple[float, float] | None:
-    """The mean mIoU of both on unseen scenes, over the seeds that both have, because another seed is another model.
-
-    None if they share no seed, and without labels.
-    """
-    seeds = set(one.seeds) & set(other.seeds)
-    if not seeds or not (one.labelled and other.labelled):
+    """The mean mIoU of both on unseen scenes, over the seeds that both have; None if there is none, or no label."""
+    first, second = over_common_seeds(one, other)
+    if second is None or not (first.labelled and second.labelled):
         return None
-    kept = ([run["miou_nonmembers"] for run in cell.runs if run["seed"] in seeds] for cell in (one, other))
-    first, second = (float(sum(found) / len(found)) for found in kept)
-    return first, second
+    return first.mean("miou_nonmembers"), second.mean("miou_nonmembers")
 
 
 def of_many(change: Estimate, tried: int) -> Estimate:

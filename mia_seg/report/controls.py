@@ -43,7 +43,7 @@ def blind_sentence(rows: Iterable[Row]) -> str:
 def doubtful(rows: Iterable[Row]) -> list[Row]:
     """A row of each seed on whose split an attacker who never sees the model does better than chance usually gives.
 
-    The split is not called confounded for that: of a hundred sound audits, five are doubtful.
+    Of a hundred sound audits five have such a row; of one seed, one of the five is called confounded.
     """
     tested = {row["seed"]: row for row in rows if row["blind_p"] is not None}
     return [row for row in tested.values() if row["blind_p"] <= DOUBTFUL / len(tested)]

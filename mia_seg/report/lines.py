@@ -86,8 +86,12 @@ def command(cell: Cell) -> str:
     words += ["--defense", cell.defense, "--attack", attack]
     words += [word for seed in cell.seeds for word in ("--seed", str(seed))]
     words += ["--repeats", str(run["repeats"])] if run["repeats"] > 1 else []
-    words += [] if run["dataset"].startswith(MADE_UP) else ["--data-root", "FOLDER"]
-    return shlex.join(words)
+    return shlex.join([*words, *data_root(run["dataset"])])
+
+
+def data_root(dataset: str) -> list[str]:
+    """The option that names the folder of a data set; generated scenes need none. dataset: its name in results."""
+    return [] if dataset.partition(" (")[0] == MADE_UP else ["--data-root", "FOLDER"]
 
 
 def file_of(run: Line) -> str:

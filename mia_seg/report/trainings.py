@@ -8,7 +8,7 @@ from typing import Any
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
-from mia_seg.report.lines import MADE_UP
+from mia_seg.report.lines import data_root
 from mia_seg.report.tables import Table, percent
 from mia_seg.report.worth import undominated, worth_png
 
@@ -67,7 +67,7 @@ def said(facts: Facts) -> str:
     if len(every) == 1:
         return f"{kept[0]} was measured alone, so nothing is compared."
     if not lost:
-        return "By the numbers no training is dominated: each one that leaks less segments worse."
+        return "By the numbers none is left out: each training that leaks less segments worse."
     others = f"For each of the other {lost}" if lost > 1 else "For the other one"
     why = f"{others} there is a training that leaks no more and segments no worse."
     if len(kept) == 1:
@@ -135,8 +135,7 @@ def command(facts: Facts) -> str:
         all_of_them = len(met) == len(fleets) or "frontier" not in facts
         words += ["--defense", defense] if all_of_them else [word for one in alone for word in ("--also", one)]
     words += ["--models", str(first["models"]), "--seed", str(first["seed"])]
-    words += [] if first["dataset"].startswith(MADE_UP) else ["--data-root", "FOLDER"]
-    return shlex.join(words)
+    return shlex.join([*words, *data_root(first["dataset"])])
 
 
 def _every(facts: Facts) -> Sequence[Facts]:
