@@ -105,11 +105,15 @@ def defense_row(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def defenses(victim: str, shadow: str, *chosen: str) -> str:
-    """A victim's defenses, over the seeds that all of them have. chosen: these alone, in this order."""
-    table = of(victim, shadow)
-    names = chosen or ("none", *sorted(set(table["defense"]) - {"none"}))
-    table = shared(table[table["defense"].isin(names)], ["defense"])
-    return markdown(HEAD, (defense_row(table[table["defense"] == name]) for name in names))
+    """A victim's defenses, by the attacks and over the seeds that all of them have. chosen: these, in this order."""
+    table = shared(met_all(of(victim, shadow), chosen), ["defense"])
+    return markdown(HEAD, (defense_row(table[table["defense"] == name]) for name in chosen))
+
+
+def met_all(table: pd.DataFrame, chosen: Sequence[str]) -> pd.DataFrame:
+    """The rows of some defenses, of the attacks that were tried on all of them: no defense is judged by fewer."""
+    table = table[table["defense"].isin(chosen)]
+    return table[table.groupby(KEYS)["defense"].transform("nunique") == len(set(chosen))]
 
 
 # What the first page shows: one row a question. Victim, shadow, defense, and what it is called there.
@@ -126,8 +130,8 @@ def first() -> str:
     """The five rows of README; those of one victim over the seeds that they share."""
 
     def row(victim: str, shadow: str, defense: str, *, name: str) -> tuple[str, ...]:
-        table = of(victim, shadow)
-        table = shared(table[table["defense"].isin([line[2] for line in FIRST if line[0] == victim])], ["defense"])
+        table = met_all(of(victim, shadow), [line[2] for line in FIRST if line[0] == victim])
+        table = shared(table, ["defense"])
         best = strongest(table[table["defense"] == defense])
         return (name, auc(best), mean(best, "miou_members"), mean(best, "miou_nonmembers"), str(best["seed"].nunique()))
 
@@ -138,11 +142,9 @@ def first() -> str:
 
 def attacks(victim: str, shadow: str, *chosen: str) -> str:
     """Every attack that met all chosen defenses, AUC averaged over the seeds that it met them all with."""
-    table = of(victim, shadow)
-    table = table[table["defense"].isin(chosen)]
-    met = (rows for _, rows in table.groupby(KEYS) if set(rows["defense"]) == set(chosen))
     rows = []
-    for found in (shared(rows, ["defense"]) for rows in met):
+    for _, mine in met_all(of(victim, shadow), chosen).groupby(KEYS):
+        found = shared(mine, ["defense"])
         means = (mean(found[found["defense"] == name], "auc") for name in chosen)
         rows.append((called(found), *means, str(found["seed"].nunique())))
     return markdown(("attack, AUC", *(name.replace(":", " ") for name in chosen), "seeds"), rows)
