@@ -15,6 +15,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.audit import confidence as counted
 from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import above
 from mia_seg.report import budgets, confidence, equal_auc, figures, frontier, generators, plots, shadows, sources
@@ -78,6 +79,11 @@ def test_defenses_are_compared_at_the_same_auc_in_each_seed() -> None:
     assert table.rows == [["synfeat 0.5", "gaussian", "0.77 [0.65, 0.85]", "+5.0 [+2.5, +7.5]", "0, 1, 2"]]
     assert equal_auc.above(noise, [plain, synfeat]) is None, "its AUC is beyond the other's"
     assert equal_auc.equal_table([replace(one, cell=replace(one.cell, runs=one.cell.runs[:1])) for one in found]) == []
+    split = SceneScores(["a", "b"], np.array([True, False]), ["a", "b"], np.zeros(2))
+    same = [
+        replace(one, cell=replace(one.cell, runs=tuple(r | {"scores": split} for r in one.cell.runs))) for one in found
+    ]
+    assert equal_auc.equal_table(same) == [], "seeds of one split say nothing of other splits"
 
 
 def test_defenses_that_share_no_seed_are_not_compared_at_the_same_auc() -> None:
