@@ -224,27 +224,6 @@ def asked_again() -> str:
     return markdown(head, (row(*pair) for pair in often.itertuples(index=False)))
 
 
-A2 = (
-    ("camvid_19", "labelmefacade_a2"), ("labelmefacade_19", "camvid_a2"), ("streets_full", "streets_night_a2"),
-    ("streets_full", "streets_mixed_a2"),
-)  # fmt: skip
-A2_ATTACKS = (("patch_resnet50", "loss"), ("patch_resnet50", "concat"), ("image_loss", ""))
-
-
-def a2() -> str:
-    """Undefended victims, attacked through shadows of other data and another architecture."""
-
-    def row(victim: str, shadow: str) -> tuple[str, ...]:
-        table = of(victim, shadow)
-        cells = [table[(table["attack"] == a) & (table["representation"] == r)] for a, r in A2_ATTACKS]
-        shown = (f"{auc(rows)}; {mean(rows, 'balanced_accuracy')}" for rows in cells)
-        return (f"`{victim}`", f"`{shadow}`", *shown, str(table["seed"].nunique()))
-
-    head = ("victim", "shadow", "patch, loss map: AUC [95%]; balanced accuracy", "patch, posteriors and labels",
-            "image loss", "seeds")  # fmt: skip
-    return markdown(head, (row(*pair) for pair in A2))
-
-
 def fleet(victim: str) -> str:
     """Attacks through many shadows, and what each has above the image loss on the same images."""
     found = [
@@ -383,12 +362,10 @@ LESS_TRIED = ("none", "argmax", "gaussian:1.0", "synfeat:0.75")
 TABLES: dict[str, Callable[[], str]] = {
     "first": first,
     "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
-    "synfeat_moderate": partial(defenses, "labelmefacade_150", "labelmefacade_150_a1", *WITH_SYNFEAT),
     "synfeat_attacks": partial(attacks, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
     "tuned": tuned,
-    "a2": a2,
     "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *UNDER_A1),
     "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *UNDER_A1),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
