@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.membership import measure
 
 PATCHES = 3
@@ -58,3 +59,10 @@ def relevelled(one: Result, **levels: Any) -> Result:
     """The result with some levels as given, None for one that goes."""
     kept = {name: found for name, found in (one.dump()["levels"] | levels).items() if found is not None}
     return Result.model_validate(one.dump() | {"levels": kept})
+
+
+def beside(one: Result, scores: SceneScores) -> Result:
+    """The result with these scores, measured on so many scenes."""
+    members = int(scores.members_N.sum())
+    counts = {"n_members": members, "n_nonmembers": len(scores.ids) - members}
+    return relevelled(one, image=one.dump()["levels"]["image"] | counts).with_scores(scores)

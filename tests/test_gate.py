@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers_files import assert_refused, call, victim_text, write
-from helpers_results import relevelled, result
+from helpers_results import beside, relevelled, result
 from scipy.stats import norm
 
 from mia_seg.evaluate import results
@@ -268,7 +268,7 @@ def scored(apart: float, ends: tuple[float, float, float] = (0.5, 0.45, 0.55), *
     own = np.random.default_rng(int(1000 * abs(apart))).normal(size=200)
     ids = [f"scene {k}" for k in range(200)]
     scores = SceneScores(ids, MEMBERS, ids, HARD + apart * MEMBERS + 0.1 * own)
-    return told(*ends, **changes).with_scores(scores)
+    return beside(told(*ends, **changes), scores)
 
 
 def against(before: list[Result], after: list[Result]) -> Verdict:

@@ -60,6 +60,16 @@ def test_a_result_is_written_and_read_with_its_scores(tmp_path: Path) -> None:
     assert results.read(path).scores is None, "those of another result do not stay"
 
 
+def test_scores_that_are_cut_off_between_two_scenes_are_named(tmp_path: Path) -> None:
+    path = results.write(tmp_path, told(1.0))
+    beside = scores.beside(path)
+    lines = beside.read_text().splitlines(keepends=True)
+    beside.write_text("".join(lines[:-3]))
+    fault = rf"{beside.name} holds 100 members and 97 non-members, and {path.name} was measured on 100 members and 100"
+    with pytest.raises(MiaSegError, match=rf"{fault} non-members: .*Remove it, or run the attack again\.$"):
+        results.read(path)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

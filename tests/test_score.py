@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers_files import assert_refused, call, write
-from helpers_results import result
+from helpers_results import beside, result
 from helpers_scenes import written as written_answers
 
 from mia_seg.evaluate import outside, results, submitted
@@ -24,7 +24,7 @@ PAIRS = [str(k // 2) for k in np.argsort(np.argsort(MEMBERS, kind="stable"))]  #
 def written(folder: Path, groups: list[str] | None = None, *, scores: np.ndarray = THEIRS, **changes: object) -> Path:
     """A result with scores beside it."""
     kept = SceneScores(SCENES, MEMBERS, groups or SCENES, scores)
-    return results.write(folder, result(attack="image_loss", representation="", **changes).with_scores(kept))
+    return results.write(folder, beside(result(attack="image_loss", representation="", **changes), kept))
 
 
 def table(folder: Path, rows: dict[str, str] | None = None, columns: str = "id,score") -> Path:
@@ -85,7 +85,7 @@ def test_a_folder_of_results_is_compared_one_by_one(tmp_path: Path) -> None:
 
 def test_scenes_are_handed_out_without_their_sides(tmp_path: Path) -> None:
     kept = SceneScores(SCENES[::-1], MEMBERS[::-1], SCENES[::-1], THEIRS[::-1])
-    place = results.write(tmp_path, result(attack="image_loss").with_scores(kept))
+    place = results.write(tmp_path, beside(result(attack="image_loss"), kept))
     ran = call("score", "--ids", place)
     assert ran.code == 0, ran.err
     assert list(csv.reader(ran.out.splitlines())) == [["id"], *([scene] for scene in SCENES)]
@@ -95,7 +95,7 @@ def test_answers_are_handed_out_for_the_scenes_of_a_result(tmp_path: Path) -> No
     draw = np.random.default_rng(0)
     posteriors = [draw.dirichlet(np.ones(3), shape).transpose(2, 0, 1) for shape in ((4, 5), (2, 3), (4, 5))]
     kept = SceneScores(["c", "a"], np.array([True, False]), ["c", "a"], np.zeros(2))
-    place = results.write(tmp_path, result(attack="image_loss").with_scores(kept))
+    place = results.write(tmp_path, beside(result(attack="image_loss"), kept))
     answers = tmp_path / "runs" / "answers" / f"village.none-{results.read(place).digests.victim_answers}"
     written_answers(answers, posteriors, [np.zeros(p.shape[1:], np.uint8) for p in posteriors], ids=["a", "b", "c"])
     file = tmp_path / "answers.npz"
@@ -171,9 +171,9 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     bare = results.write(tmp_path / "bare", result())
     assert_refused(call("score", file, "--against", bare), "has no file of scores beside it")
     alone = SceneScores(SCENES, np.ones(40, bool), SCENES, THEIRS)
-    sided = results.write(tmp_path / "sided", result().with_scores(alone))
+    sided = results.write(tmp_path / "sided", beside(result(), alone))
     assert_refused(call("score", file, "--against", sided), "holds members alone")
     written(tmp_path / "one", seed=2)
     other = SceneScores(SCENES, ~MEMBERS, SCENES, THEIRS)
-    results.write(tmp_path / "one", result(seed=3).with_scores(other))
+    results.write(tmp_path / "one", beside(result(seed=3), other))
     assert_refused(call("score", file, "--against", tmp_path / "one"), "which of these are members. Name one result")

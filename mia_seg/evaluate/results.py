@@ -13,6 +13,7 @@ from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import scores
 from mia_seg.evaluate.ages import upgrade
 from mia_seg.evaluate.schema import LEVELS, LevelName, Result, Utilities, Utility, json_schema
+from mia_seg.evaluate.scores import SceneScores
 from mia_seg.recipes import GENERATORS
 from mia_seg.store import replace, shortened, writing
 from mia_seg.texts import files_below, read_json
@@ -60,15 +61,34 @@ def read(path: Path) -> Result:
 
     Raises MiaSegError for a file that is no result, and for a newer schema.
     """
-    beside = scores.beside(path)
     try:
         found = Result.model_validate(_upgraded(path, read_json(path)))
-        return found.with_scores(scores.read(beside) if beside.is_file() else None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MiaSegError(
             f"{path} is not a result of mia-seg ({_fault(error)}). Name another file. If it was one and is damaged, "
             f"delete it and run the attack again."
         ) from None
+    return found.with_scores(_scores_of(path, found))
+
+
+def _scores_of(path: Path, result: Result) -> SceneScores | None:
+    """The scores beside a result's file, which are as many as the result was measured on; None if there are none."""
+    beside = scores.beside(path)
+    if not beside.is_file():
+        return None
+    kept, image = scores.read(beside), result.levels["image"]
+    members = int(kept.members_N.sum())
+    sides, measured = (members, len(kept.ids) - members), (image.n_members, image.n_nonmembers)
+    if sides != measured:
+        raise MiaSegError(
+            f"{beside} holds {_sides(sides)}, and {path.name} was measured on {_sides(measured)}: it is cut off, or of "
+            f"another result. Remove it, or run the attack again."
+        )
+    return kept
+
+
+def _sides(counts: tuple[int, int]) -> str:
+    return "{} members and {} non-members".format(*counts)
 
 
 def _upgraded(path: Path, raw: Any) -> Any:
