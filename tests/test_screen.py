@@ -275,6 +275,7 @@ def test_a_refused_description_leaves_no_recipe(owner: Path, workdir: Path) -> N
         (described(owner, answers="probs"), "Input should be 'logits', 'posterior' or 'labels'"),
         ((*described(owner), "--name", "../evil"), "--name '../evil'"),
         ((*described(owner), "--name", "labelmefacade"), "a recipe of that name came with mia-seg"),
+        ((*described(owner), "--name", "generators"), "--name generators: 'generators' names the folder of"),
         ((*described(owner)[:-1], "nosuch.toml"), "nosuch.toml is missing"),
     ):
         assert_refused(call(*arguments), says)

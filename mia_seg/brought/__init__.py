@@ -64,6 +64,8 @@ def check_name(name: str) -> None:
         values.named(name)
     except ValueError as error:
         raise MiaSegError(f"--name '{name}': {error}. Give another one.") from None
+    if name in recipes.RESERVED:
+        raise MiaSegError(f"--name {name}: '{name}' {recipes.RESERVED[name]}. Give another one.")
     if name in recipes.names("victim") and recipes.find("victim", name).parent != Path.cwd() / "victims":
         raise MiaSegError(f"--name {name}: a recipe of that name came with mia-seg. Give another one.")
 
