@@ -375,6 +375,15 @@ def test_the_secret_of_a_store_is_drawn_once(tmp_path: Path) -> None:
         deployed.secret_of(Store(tmp_path))
 
 
+def test_a_server_that_starts_beside_another_waits_for_its_secret(tmp_path: Path) -> None:
+    path, drawn = tmp_path / deployed.SECRET, bytes(range(deployed.BYTES))
+    path.touch()  # opened, and not yet written
+    other = threading.Timer(0.2, path.write_bytes, [drawn])
+    other.start()
+    assert deployed.secret_of(Store(tmp_path)) == drawn
+    other.join()
+
+
 def test_a_victim_that_was_trained_is_served_behind_its_defense(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ import hmac
 import json
 import os
 import secrets
+import time
+from pathlib import Path
 
 from mia_seg import defenses, plugins
 from mia_seg.defenses import Defense, NetworkDefense
@@ -16,6 +18,7 @@ from mia_seg.store import Store, writing
 from mia_seg.workspace import Workspace
 
 SECRET, BYTES = "serve.secret", 32
+WRITTEN = 1.0  # seconds within which another server that starts now has written what it drew
 
 
 def deployed(name: str, seed: int, workspace: Workspace, *, defense: str, noise: Noise, batch: int = 1) -> Service:
@@ -46,9 +49,16 @@ def secret_of(store: Store) -> bytes:
         else:
             with os.fdopen(number, "wb") as file:
                 file.write(secrets.token_bytes(BYTES))
-        found = path.read_bytes()
-    if len(found) != BYTES:
-        raise MiaSegError(f"{path} does not hold {BYTES} bytes. Remove it: the next start draws another.")
+        return _whole(path)
+
+
+def _whole(path: Path) -> bytes:
+    """The secret in a file that another server may just have opened to write it."""
+    end = time.monotonic() + WRITTEN
+    while len(found := path.read_bytes()) != BYTES:
+        if time.monotonic() > end:
+            raise MiaSegError(f"{path} does not hold {BYTES} bytes. Remove it: the next start draws another.")
+        time.sleep(WRITTEN / 20)
     return found
 
 
