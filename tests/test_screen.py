@@ -1,8 +1,10 @@
 """The screen: a model that exists, asked through a door, looked at without a shadow."""
 
 import json
+import os
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -267,6 +269,31 @@ def test_a_model_that_does_not_answer_leaves_no_recipe_in_the_way(owner: Path, w
     looked = call(*described(owner), "--attack", "label_only", "--reports", workdir / "own.py")
     assert_refused(looked, "could not be written")
     assert (workdir / "victims" / "mine.toml").exists(), "its model answered: what failed came later"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_audit_that_is_ended_says_how_to_go_on(owner: Path, workdir: Path, jobs: str) -> None:
+    """The model is being asked then, and its recipe is what the same command goes on with."""
+    ended = "import os, pathlib, signal\n\ndef ended(image):\n" + (
+        "    if not pathlib.Path('ended').exists():\n"
+        "        pathlib.Path('ended').touch()\n"
+        "        os.kill(int(pathlib.Path('pid').read_text()), signal.SIGTERM)\n"
+        "    return predict(image)\n"
+    )
+    write(workdir / "own.py", MODEL + ended)
+    write(workdir / "pid", str(os.getpid()))
+    asked = *described(owner, "own:ended"), "--attack", "label_only", "--jobs", jobs
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        ran = call(*asked)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ran.code == {"1": 143, "2": 2}[jobs], ran.err
+    assert "Stopped" in ran.err
+    assert ran.err.endswith("The same command goes on from the last saved step.\n")
+    assert (workdir / "victims" / "mine.toml").exists()
+    assert call(*asked).code == 0
 
 
 def test_a_refused_description_leaves_no_recipe(owner: Path, workdir: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mia_seg import data, plugins, recipes, values
 from mia_seg.data import Dataset
-from mia_seg.errors import MiaSegError
+from mia_seg.errors import MiaSegError, Stopped
 
 Sections = dict[str, dict[str, Any]]
 
@@ -29,7 +29,8 @@ class Files:
     def written(self, *, only_now: bool, proven: Callable[[], bool] = lambda: True) -> Iterator[None]:
         """With the files there; `only_now`: afterwards all is as it was.
 
-        So it is after a MiaSegError where they are not `proven` by then: what never worked stands in nobody's way.
+        So it is after a MiaSegError where they are not `proven` by then: what never worked stands in nobody's way. What
+        was Stopped goes on with them.
         """
         before = {path: path.read_text(encoding="utf-8") for path in self.texts if path.is_file()}
         for path, text in before.items():
@@ -40,6 +41,8 @@ class Files:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
             yield
+        except Stopped:
+            raise
         except MiaSegError:
             only_now = only_now or not proven()
             raise

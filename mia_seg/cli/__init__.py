@@ -1,7 +1,11 @@
 """The command line: parse, call, print. Everything heavy is imported inside the commands."""
 
 import json
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,18 +55,40 @@ if TYPE_CHECKING:
     from mia_seg.workspace import Workspace as Workspace
 
 
+class Ended(KeyboardInterrupt):
+    """SIGTERM, which stops a command as Ctrl-C does. No error: what a model's own code raises is told as its fault."""
+
+
 class Commands(TyperGroup):
-    """The commands; Ctrl-C says how to go on and gives 130 (typer would give 130 and say nothing)."""
+    """The commands; Ctrl-C says how to go on and gives 130 (typer would give 130 and say nothing), SIGTERM 143."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102
         from mia_seg import progress
 
         progress.show()
         try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
+            with _ending():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
             print("\nStopped. The same command goes on from the last saved step.", file=sys.stderr)
-            raise typer.Exit(130) from None
+            raise typer.Exit(143 if isinstance(stop, Ended) else 130) from None
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Raise Ended on SIGTERM. A training and a server have ways of their own to end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _: object) -> None:
+    raise Ended(number)
 
 
 app = typer.Typer(
