@@ -146,6 +146,12 @@ def test_where_a_stage_fails_the_rest_that_does_not_need_it_goes_on(workspace: W
         outcome.check()
 
 
+def test_where_all_that_was_asked_for_fails_stages_are_not_counted(workspace: Workspace) -> None:
+    stages = diamond([], MiaSegError("b cannot be made. Change it."))
+    with pytest.raises(MiaSegError, match=r"^b cannot be made. Change it.$"):
+        run(Plan((stages["d"],), workspace.store), workspace).check()
+
+
 def test_several_faults_are_all_told(workspace: Workspace) -> None:
     faults = [Line(word, fault=MiaSegError(f"{word} is wrong.")) for word in "xy"]
     with pytest.raises(MiaSegError, match=r"^2 stages failed\. 1 later stage.*\n.*: x is wrong\.\n.*: y is wrong\.$"):

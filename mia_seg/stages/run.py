@@ -42,9 +42,14 @@ class Outcome:
         stages, one = ("stage needs", "was") if count == 1 else ("stages need", "were")
         undone = f" {count} later {stages} {{}} and {one} left out." if count else ""
         if len(sentences) == 1:
-            raise MiaSegError(sentences[0] + undone.format("it"))
+            raise MiaSegError(sentences[0] + ("" if self._nothing else undone.format("it")))
         listed = "".join(f"\n  {place}: {sentence}" for place, sentence in self.failed.items())
         raise MiaSegError(f"{len(self.failed)} stages failed.{undone.format('them')}{listed}")
+
+    @property
+    def _nothing(self) -> bool:
+        """Whether nothing of what was asked for is there: how many stages that took is then no news."""
+        return all(key(target) in self.failed or key(target) in self.left for target in self.plan.targets)
 
 
 @dataclass(frozen=True)
