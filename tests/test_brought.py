@@ -129,6 +129,14 @@ def test_stems_that_two_folders_share_are_told_apart(folders: Path) -> None:
         ({**ALL, "members": "m.txt", "nonmembers": "unseen"}, "--nonmembers unseen is no file"),
         ({**ALL, "members": "m.txt", "nonmembers": "x.txt"}, "1 of its lines name no image: zebra"),
         ({**ALL, "images": "void", "members": "m.txt", "nonmembers": "n.txt"}, "--images void is no folder"),
+        (
+            {"images": "all/images", "labels": "trained/../all/images", "members": "m.txt", "nonmembers": "n.txt"},
+            "--images and --labels are one folder, trained/../all/images: an image and its labels are told apart",
+        ),
+        (
+            {"members": "trained", "nonmembers": "other/trained"},
+            "--members trained and --nonmembers other/trained have one name, and each has a scene 'a'",
+        ),
         ({**ALL, "members": "twice.csv"}, "twice.csv, line 3: scene 'a' comes twice"),
         ({**ALL, "members": "maybe.csv"}, "maybe.csv, line 2: member is 'maybe'"),
         ({**ALL, "members": "lost.csv"}, "lost.csv, line 2: 'zebra' names no image"),
@@ -149,6 +157,7 @@ def test_what_does_not_go_together_is_refused_and_nothing_written(
     folders: Path, given: dict[str, object], says: str
 ) -> None:
     write(folders / "x.txt", "c\nzebra\n")
+    shutil.copytree(folders / "trained", folders / "other" / "trained")
     write(folders / "twice.csv", "id,member\na,1\na,0\n")
     write(folders / "maybe.csv", "id,member\na,maybe\n")
     write(folders / "lost.csv", "id,member\nzebra,1\n")

@@ -28,11 +28,20 @@ def of_folders(folders: Mapping[Part, Path]) -> list[Row]:
     found = {part: _pairs(*(inside(root, kind, _needs(root)) for kind in kinds)) for part, root in folders.items()}
     counts = Counter(stem for pairs in found.values() for stem in pairs)
     apart = max(counts.values(), default=1) == 1
-    return [
+    rows = [
         _row(stem if apart else f"{folders[part].name}/{stem}", files, part)
         for part, pairs in found.items()
         for stem, files in pairs.items()
     ]
+    for scene, count in Counter(row.id for row in rows).items():
+        if count > 1:
+            alike = [part for part, root in folders.items() if scene.startswith(f"{root.name}/")]
+            named = " and ".join(f"{SAID[part]} {folders[part]}" for part in alike)
+            raise MiaSegError(
+                f"{named} have one name, and each has a scene '{scene.partition('/')[2]}': both would be '{scene}'. "
+                f"Rename one of these folders."
+            )
+    return rows
 
 
 def of_lists(images: Path, labels: Path | None, lists: Mapping[Part, Path]) -> list[Row]:
@@ -67,6 +76,12 @@ def _pairs(images: Path, labels: Path | None = None) -> Pairs:
     for option, folder in (("--images", images), ("--labels", labels)):
         if folder is not None and not folder.is_dir():
             raise MiaSegError(f"{option} {folder} is no folder. Name the folder that holds them.")
+    if labels is not None and labels.resolve() == images.resolve():
+        raise MiaSegError(
+            f"--images and --labels are one folder, {labels}: an image and its labels are told apart by their folders. "
+            f"Move the label files into a folder of their own; or leave out both options, and give --members a CSV "
+            f"with the columns image, labels and member."
+        )
     if labels is not None:
         return {**paired(*listed_pairs(images, labels), images)}
     alone = listed_images(images)
