@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers_doors import CLASSES, door, drawn, refusal, scaled
+from helpers_images import GREY, jpeg, png
 from helpers_scenes import Held, blocky, picture
 from PIL import Image
 from torch import Tensor, nn
@@ -155,6 +156,27 @@ def test_examples_that_are_answered_as_by_the_owner(examples: Path) -> None:
     assert (found.images, found.same_class) == (3, 1)
     assert found.largest is not None
     assert found.largest < 1e-6
+
+
+def test_examples_are_read_as_the_images_of_data_sets_are(examples: Path) -> None:
+    """Pillow alone clips 16 bits of grey to white, and leaves a photograph as the camera lay."""
+    grey = np.tile(np.array([0, 100, 200], np.uint16), (6, 4))
+    answer = posterior(np.repeat(grey.astype(np.uint8)[..., None], 3, 2)).numpy()
+    (examples / "scene-00.png").write_bytes(png(257 * grey, GREY, 16))
+    np.save(examples / "scene-00.npy", answer)
+    bands = np.repeat(np.repeat(grey.astype(np.uint8), 8, 0), 8, 1)  # a JPEG keeps what is even over its blocks
+    upright = np.repeat(bands[..., None], 3, 2)
+    (examples / "scene-01.png").unlink()
+    (examples / "scene-01.jpg").write_bytes(jpeg(np.rot90(upright), orientation=6))
+    np.save(examples / "scene-01.npy", posterior(upright).numpy())
+    found = against(examples).examples
+    assert found is not None
+    assert (found.images, found.same_class) == (3, 1)
+    np.save(examples / "scene-01.npy", posterior(np.rot90(upright).copy()).numpy())
+    fault = "scene-01.npy, the owner's answer, cannot be one: it answers 96 x 48 to an image of 48 x 96"
+    said = refusal(lambda: against(examples))
+    assert fault in said
+    assert said.endswith("at the image's size, which is that after its EXIF has turned it.")
 
 
 def test_examples_over_the_models_own_classes_and_as_labels(examples: Path) -> None:

@@ -1,7 +1,7 @@
 """A door compared with its owner's answers: the one check that finds a wrong export or a wrong scaling.
 
 `[door] examples` is a folder of images with an answer beside each: street.png and street.npy. Integers [H, W] are class
-ids, floats [K, H, W] a posterior, both over the model's classes in its order and at the image's size.
+ids, floats [K, H, W] a posterior, both over the model's classes in its order and at the size of the image as shown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from mia_seg.data._open import opened
+from mia_seg.data._pixels import rgb
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles import Oracle
 from mia_seg.oracles.door import DoorOracle
@@ -80,11 +81,13 @@ def _pairs(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _image(path: Path) -> np.ndarray:
+    """Read as the images of data sets are: turned as its EXIF says, 16 bits scaled."""
     try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise MiaSegError(f"{path} cannot be read as an image ({fault(error)}). Put another example there.") from None
+        with opened(path) as found:
+            return np.array(rgb(found))
+    except MiaSegError as error:  # its own way out is that of a data set
+        said = str(error).removeprefix(str(path)).partition(". ")[0].rstrip(".")
+        raise MiaSegError(f"{path}{said}. Put another example there.") from None
 
 
 def _answer(path: Path) -> np.ndarray:
@@ -103,7 +106,8 @@ def _owners(door: Door, path: Path, raw: np.ndarray, *, image_HWC: np.ndarray, c
     except MiaSegError as error:
         raise MiaSegError(
             f"{path}, the owner's answer, cannot be one: {str(error).partition(': ')[2]} An example holds class ids "
-            f"[H, W] as integers or a posterior [K, H, W] as floats, at the image's size."
+            f"[H, W] as integers or a posterior [K, H, W] as floats, at the image's size, which is that after its EXIF "
+            f"has turned it."
         ) from None
 
 
