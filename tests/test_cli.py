@@ -16,7 +16,7 @@ import pytest
 import typer
 from conftest import Audit
 from helpers_files import assert_refused, call, edit, halves, wholes, write
-from helpers_results import result
+from helpers_results import relevelled, result
 from test_results import KEYS, ROOT
 
 from mia_seg import (
@@ -402,6 +402,16 @@ def test_results_are_a_table_for_people(audit: Audit) -> None:
     assert ran.code == 0
     assert len(ran.out.splitlines()) == 1 + len(GRID) + sum("patch" in cell for cell in GRID)
     assert "patch_resnet50:loss" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("ends", "cell"), [((0.5321, 0.6994), "0.61 [0.53, 0.70]"), ((0.4984, 0.6994), "0.612 [0.498, 0.699]")]
+)
+def test_a_table_of_results_has_the_digits_of_the_page(tmp_path: Path, ends: tuple[float, float], cell: str) -> None:
+    one = result(attack="image_loss", representation="")
+    auc = {"auc": 0.612, "auc_low": ends[0], "auc_high": ends[1]}
+    results.write(tmp_path, relevelled(one, image=one.dump()["levels"]["image"] | auc))
+    assert f" {cell} " in call("results", "--reports", tmp_path).out
 
 
 def test_results_are_csv_and_latex_for_papers(tmp_path: Path) -> None:

@@ -303,8 +303,10 @@ def age(seconds: float) -> str:
 
 
 def _result(row: dict[str, Any]) -> list[str]:
+    from mia_seg.report.cells import Estimate  # as the page prints it
+
     method = f"{row['attack']}:{row['representation']}" if row["representation"] else row["attack"]
-    auc = f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+    auc = str(Estimate(row["auc"], row["auc_low"], row["auc_high"]))
     adaptive = "yes" if row["adaptive"] else "no"
     miou = "–" if row["miou_nonmembers"] is None else f"{row['miou_nonmembers']:.3f}"
     place = (row["victim"], row["shadow"], row["defense"], method, adaptive, row["level"], str(row["seed"]))
