@@ -73,11 +73,7 @@ class Pipeline:
         recipe, cut = self._victim(name, seed)
         if isinstance(recipe, DoorRecipe):
             return ExistingModel(name, recipe, seed, cut, self.sources.behind(door_of(recipe)))
-        model = self._model(name, recipe, cut, seed=seed, weight_seed=seed, role="victims")
-        if model.start:
-            what, others = f"Non-members of '{name}'", (model.start.recipe_name, START_SEED)
-            self._check_apart(what, cut, cut.parts.nonmembers, victim=others, part="members")
-        return model
+        return self._model(name, recipe, cut, seed=seed, weight_seed=seed, role="victims")
 
     def trained_victim(self, name: str, seed: int) -> TrainedModel:
         """A victim whose weights are needed. Raises MiaSegError for one behind a door."""
@@ -115,12 +111,20 @@ class Pipeline:
     ) -> TrainedModel:
         start = self.trained_victim(recipe.train.start, START_SEED) if recipe.train.start else None
         features, files = self._features(name, recipe, seed), self.sources.pretrained(recipe)
-        if start and "update" in recipe.shaping():  # what is proven holds for scenes that the start never saw
-            cut, whose = scenes.cut, (start.recipe_name, START_SEED)
-            ids = cut.parts.audited or cut.parts.pool
-            self._check_apart(f"Scenes of '{name}'", cut, ids, victim=whose, part="members")
+        if start:
+            self._check_start(name, recipe, scenes, start=start)
         aids = self._aids(name, recipe, scenes, seed=seed, weight_seed=weight_seed, role=role)
         return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, features, files, aids)
+
+    def _check_start(self, name: str, recipe: Recipe, scenes: Divided, *, start: TrainedModel) -> None:
+        """No non-member is a member by way of the first weights; of what is proven, no scene at all."""
+        cut, whose = scenes.cut, (start.recipe_name, START_SEED)
+        # Members that are chosen by asking leave some of the pool, whichever.
+        others = scenes.parts.nonmembers if isinstance(scenes, Cut) else cut.parts.pool
+        self._check_apart(f"Non-members of '{name}'", cut, others, victim=whose, part="members")
+        if "update" in recipe.shaping():
+            ids = cut.parts.audited or cut.parts.pool
+            self._check_apart(f"Scenes of '{name}'", cut, ids, victim=whose, part="members")
 
     def _aids(
         self, name: str, recipe: Recipe, scenes: Divided, *, seed: int, weight_seed: int, role: Role

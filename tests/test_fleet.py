@@ -50,6 +50,14 @@ def fleet_of(workspace: Workspace, name: str, seed: int = 0) -> tuple[TrainedMod
     return Pipeline(workspace).shadows(name, seed)
 
 
+def test_a_fleet_that_begins_with_weights_that_know_its_scenes_is_refused(workspace: Workspace, workdir: Path) -> None:
+    """The victim may go on from a training on its own members; each model of its fleet has others."""
+    write(workdir / "victims" / "longer.toml", 'variant_of = "tiny"\n[train]\nstart = "tiny"\n')
+    assert Pipeline(workspace).victim("longer", 0)
+    with pytest.raises(MiaSegError, match="Non-members of 'longer_fleet' and the scenes of victim 'tiny' share"):
+        fleet_of(workspace, "longer_fleet")
+
+
 @pytest.mark.parametrize("victim", ["tiny_folder", "tiny_camvid"])
 def test_every_audited_scene_is_in_half_of_the_shadows_and_the_pool_in_none(
     workspace: Workspace, workdir: Path, victim: str
