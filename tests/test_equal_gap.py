@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_files import assert_refused, call, edit
+from helpers_files import assert_refused, call, edit, write
 from helpers_in_turn import calibrated, plain, simulated
 from test_fleet import write_fleet
 
@@ -191,6 +191,14 @@ def test_one_pass_over_a_model_serves_all_defenses(workspace: Workspace, workdir
     first = [one.fitted.seen[0].audited for one in rehearsed]
     assert len({stage.together for stage in first}) == 1
     assert len({stage.digest for stage in first}) == 3, "who knows a temperature undoes it"
+
+
+def test_fleets_of_other_scenes_are_refused_before_anything_is_trained(workdir: Path) -> None:
+    """Halves of as many scenes of another data set are drawn alike, and no number tells them apart."""
+    write_fleet(workdir)
+    write(workdir / "victims" / "other.toml", 'variant_of = "tiny"\n[data]\nseed = 7\n')
+    refused = call("fleet", "other_fleet", "--curve", "tiny_fleet", "--models", "4", "--dry-run")
+    assert_refused(refused, "Fleets 'other_fleet' and 'tiny_fleet' train on other scenes or halves")
 
 
 def test_numbers_of_models_that_cannot_be_are_refused(workdir: Path) -> None:

@@ -163,7 +163,7 @@ def _by_fleet(also: Sequence[str]) -> dict[str, list[str]]:
 def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
     """All attacks on all fleets of a comparison, those of plain training last.
 
-    Raises MiaSegError where a further defense is of a fleet that is not compared.
+    Raises MiaSegError where a further defense is of a fleet that is not compared, and for fleets of other scenes.
     """
     from mia_seg.stages import fleets
 
@@ -175,9 +175,12 @@ def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
         fleets.request(name, attacked, one.models, defended=list(dict.fromkeys([*defended, *one.also.get(name, ())])))
         for name in dict.fromkeys([*others, *one.curve])
     ]
-    return [
+    found = [
         each for seed in one.seeds for request in requests for each in pipeline.rehearsed(request, seed, one.models)
     ]
+    if one.curve:
+        fleets.check_alike(found)
+    return found
 
 
 def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") -> list[dict[str, Any]]:

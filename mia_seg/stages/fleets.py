@@ -54,6 +54,20 @@ def request(
     return found
 
 
+def check_alike(rehearsed: Sequence[Rehearsed]) -> None:
+    """Raise MiaSegError if fleets that are to be compared at one seed differ in scenes, halves or canaries."""
+    first: dict[int, tuple[str, Any]] = {}
+    for one in rehearsed:
+        name, models = one.fitted.shadow_name, one.fitted.shadows
+        trained = [model.scenes.cut.parts.members for model in models], models[0].dataset.canaries
+        other, theirs = first.setdefault(models[0].seed, (name, trained))
+        if trained != theirs:
+            raise MiaSegError(
+                f"Fleets '{other}' and '{name}' train on other scenes or halves, or have other canaries, so their "
+                f"leaks cannot be compared. Give them the same [data], but for size, and the same [split]."
+            )
+
+
 def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
     """The audit in which each model of the fleet is the victim in turn, with digests of what it was made from."""
     stage = one.fitted
