@@ -313,3 +313,20 @@ def test_a_start_that_saw_the_scenes_is_refused(workdir: Path) -> None:
     write(workdir / "victims" / "begun.toml", 'variant_of = "tiny"\n[train]\nstart = "tiny"\n' + private)
     refused = call("train-victim", "begun", "--device", "cpu")
     assert_refused(refused, "Scenes of 'begun' and the scenes of victim 'tiny'")
+
+
+TAKES = '[segmenter]\nname = "{}"\nbackbone = "resnet18"\n[objective]\nname = "{}"\n[train]\nbatch = 2\n'
+NEVER = {
+    "cannot train on synthetic features": '[objective]\nname = "hamp"\n[synthetic]\nof = "tiny"\n',
+    "by its own loss": TAKES.format("image_level", "hamp"),
+    "[objective] dual is not to read them": TAKES.format("gss", "dual"),
+    "[objective] selena is not to read them": TAKES.format("gss", "selena"),
+}
+
+
+@pytest.mark.parametrize("says", NEVER)
+def test_an_objective_that_does_not_fit_is_refused_before_anything_is_trained(workdir: Path, says: str) -> None:
+    """Some only at the first step of their own training; and a codebook would tell what the objective keeps back."""
+    write(workdir / "victims" / "odd.toml", 'variant_of = "tiny"\n' + NEVER[says])
+    assert_refused(call("train-victim", "odd", "--device", "cpu"), says)
+    assert not (workdir / "runs" / "victims").exists()

@@ -93,9 +93,15 @@ class Goal(nn.Module):
 
 
 class Objective(Component):
-    """Settings of an objective; `build` makes its goal. Raise VERSION with any change of the trained weights."""
+    """Settings of an objective; `build` makes its goal. Raise VERSION with any change of the trained weights.
+
+    replaces: whether targets of its own take the place of the network's loss. hides: whether some scenes' labels are
+    not to be learnt from, so that a network that reads all of them before its first step is refused.
+    """
 
     VERSION: ClassVar[int] = 1
+    replaces: ClassVar[bool] = False
+    hides: ClassVar[bool] = False
 
     def taught_by(self, members: Sequence[str], group: Mapping[str, str], *, seed: int) -> list[list[str]]:
         """For each teacher, the members that it trains on, plainly and before the student; [] without teachers."""

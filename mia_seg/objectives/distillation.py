@@ -18,6 +18,7 @@ from mia_seg.values import Temperature
 class Distillation(Objective):
     """One teacher, trained plainly on all members."""
 
+    replaces = True
     on: Literal["reference", "members"] = Field(
         default="reference", description="scenes that the student sees: those outside the split, or the members"
     )

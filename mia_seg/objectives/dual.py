@@ -32,6 +32,7 @@ LEAST_SHARE = -30.0  # nats: below it a class's share is a rounding error, whose
 class Dual(Objective):
     """The segmenter's own loss, where weak scenes have inferred labels, plus the errors of photograph and tags."""
 
+    hides = True
     weak: Part = Field(default=0.5, description="share of the scenes of which only tags are read")
     reconstruction: Weight = Field(
         default=0.1, description="weight of the photograph's error, in training and inference"

@@ -21,6 +21,7 @@ from mia_seg.values import Part, Weight
 class HAMP(Objective):
     """KL divergence from soft labels whose entropy is gamma log K, less beta times the answer's entropy."""
 
+    replaces = True
     gamma: Part = 0.95
     beta: Weight = 0.005
 

@@ -19,6 +19,7 @@ class LabelSmoothing(Objective):
     membership inference (Kaya & Dumitras, ICML 2021).
     """
 
+    replaces = True
     epsilon: Annotated[Finite, Field(gt=-1, le=1)] = 0.1
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> "SmoothedGoal":

@@ -19,6 +19,7 @@ class Mix(Objective):
     other, and as much of each one's cross-entropy. lambda ~ Beta(alpha, alpha), one a step.
     """
 
+    replaces = True
     kind: Literal["cutmix", "mixup"] = "cutmix"
     alpha: Factor = 1.0
 

@@ -18,6 +18,7 @@ class RelaxLoss(Objective):
     The paper's L is a batch's mean, under which single scenes may sink; here each scene has its own.
     """
 
+    replaces = True
     target: Weight = 0.6
     upper: Part = 1.0  # on the label's probability in a flattened target
 

@@ -22,6 +22,8 @@ Few = Annotated[Whole, Field(ge=1, le=100)]
 class SELENA(Objective):
     """The paper's K = 25 and L = 10 for tens of thousands of images; fewer where members are few."""
 
+    replaces = True
+    hides = True
     models: Few = Field(default=5, description="K: number of teachers")
     left_out: Few = Field(default=2, description="L: number of teachers that do not train on a member")
     temperature: Temperature = 1.0

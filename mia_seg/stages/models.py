@@ -140,6 +140,8 @@ class TrainedModel(ModelStage[Path]):
         workspace.check(settings.precision, "[train]", joint=True)
         devices, nodes = devices_and_nodes(workspace.devices)
         train.check_shared(self.title, settings, devices * nodes)
+        if "objective" in self.special:
+            train.check_objective(self.recipe, self.classes, self.title, drawn=self.features is not None)
         if "update" in self.special and isinstance(self.scenes, Cut):
             train.check_update(self.recipe, self.classes, replace(self._terms(), devices=devices * nodes))
         plugins.from_section(segmenters, Segmenter, self.recipe.segmenter, where="[segmenter]").fetch()

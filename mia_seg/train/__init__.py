@@ -26,7 +26,7 @@ from mia_seg.train._finite import Place, all_finite, check_loss, check_scale
 from mia_seg.train._joint import normalise_jointly
 from mia_seg.train._loading import Part, load_crops, nothing, reading_scenes
 from mia_seg.train._log import confused, memory, note
-from mia_seg.train._made import check_update, update_of
+from mia_seg.train._made import check_objective, check_update, update_of
 from mia_seg.train._optimizers import (
     Optimizers,
     keep_statistics,
@@ -56,8 +56,9 @@ from mia_seg.updates import Step
 from mia_seg.updates import Training as Terms
 
 __all__ = [
-    "LOG", "STATE", "WEIGHTS", "Company", "Crops", "Part", "Source", "Training", "check_shared", "check_update", "crop",
-    "keep_statistics", "load_network", "optimizers_of", "poly", "read_log", "set_rate", "train", "update_of",
+    "LOG", "STATE", "WEIGHTS", "Company", "Crops", "Part", "Source", "Training", "check_objective", "check_shared",
+    "check_update", "crop", "keep_statistics", "load_network", "optimizers_of", "poly", "read_log", "set_rate", "train",
+    "update_of",
 ]  # fmt: skip
 
 VERSION = 1
