@@ -134,7 +134,8 @@ def test_the_attacker_learns_a_planted_leak_and_leaves_batch_norm_alone() -> Non
 
 # As recipes.
 
-DISTILLED = 'variant_of = "tiny_folder"\n[objective]\nname = "distillation"\non = "{on}"\n'
+OBJECTIVE = '[objective]\nname = "distillation"\non = "{on}"\n'
+DISTILLED = 'variant_of = "tiny_folder"\n' + OBJECTIVE
 
 
 @pytest.mark.parametrize("on", ["members", "reference"])
@@ -151,6 +152,17 @@ def test_a_student_has_its_teachers_members_and_trains_after_it(workspace: Works
     assert isinstance(teacher, TrainedModel)
     assert teacher.recipe.objective == {"name": "supervised"}
     assert teacher.partition(workspace.store).members == model.partition(workspace.store).members
+
+
+def test_a_student_sees_no_frame_of_a_members_block(workspace: Workspace, workdir: Path) -> None:
+    few = "[split]\nmembers = 2\nnonmembers = 2\npool = 2\n"
+    write(workdir / "victims" / "student.toml", 'variant_of = "tiny_camvid"\n' + few + OBJECTIVE.format(on="reference"))
+    model = Pipeline(workspace).victim("student", 0)
+    assert isinstance(model, TrainedModel)
+    assert model.aids is not None
+    parts, seen = model.partition(workspace.store), model.aids.trained_on()
+    assert seen
+    assert not {parts.group.get(i) for i in seen} & {parts.group[i] for i in (*parts.audited, *parts.pool)}
 
 
 def test_an_attacker_of_selena_trains_teachers_of_its_own(workspace: Workspace, workdir: Path) -> None:

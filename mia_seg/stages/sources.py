@@ -66,9 +66,9 @@ class Sources:
 
         The labels of audited scenes would make these half members.
         """
-        dataset, parts = base.dataset, base.parts
+        dataset = base.dataset
         # Of another data set too: [synthetic.data] may name the same one, resized.
-        used = {base.pictures[i] for i in (*parts.members, *parts.nonmembers, *parts.pool)}
+        used, near = _taken(base)
         if settings.data is not None:
             dataset = plugins.from_section(data, Dataset, settings.data, where="[synthetic.data]")
         if dataset.classes() != base.dataset.classes():
@@ -78,7 +78,9 @@ class Sources:
         if settings.masks == "labels":  # pseudo-labels need none
             found = labelled(found, self.workspace)
             _check_labelled(found, f"'{name}'")
-        left = [i for i in found.parts.members if found.pictures[i] not in used]
+        if settings.data is not None:
+            near = frozenset()  # ids of another data set are other scenes
+        left = [i for i in found.parts.members if found.pictures[i] not in used and i not in near]
         if not left:
             raise MiaSegError(
                 f"[synthetic] masks = '{settings.masks}': every scene is in a part of '{name}'s split. Leave some "
@@ -91,10 +93,9 @@ class Sources:
 
         Raises MiaSegError where there are none.
         """
-        parts, every = base.parts, base.dataset.ids(self.workspace.data_root)
-        used = {base.pictures[i] for i in (*parts.members, *parts.nonmembers, *parts.pool)}
+        every, (used, near) = base.dataset.ids(self.workspace.data_root), _taken(base)
         found = labelled(self._cut(base.dataset, Partition(every, [], [], {i: i for i in every})), self.workspace)
-        left = [i for i in found.parts.members if found.pictures[i] not in used]
+        left = [i for i in found.parts.members if found.pictures[i] not in used and i not in near]
         if not left:
             raise MiaSegError(
                 f"The [objective] of '{name}' reads scenes of no part of its split, and every scene is in one. Leave "
@@ -117,6 +118,14 @@ class Sources:
         found = read_cut(dataset, parts, self.workspace.data_root, content=self.content)
         self.content.save()
         return seen(found, self.workspace)
+
+
+def _taken(base: Cut) -> tuple[set[str], frozenset[str]]:
+    """The pictures of a split's parts, and the scenes of their groups: what is left of a block looks like the rest."""
+    parts = base.parts
+    inside = (*parts.members, *parts.nonmembers, *parts.pool)
+    groups = {parts.group[i] for i in inside}
+    return {base.pictures[i] for i in inside}, frozenset(i for i, group in parts.group.items() if group in groups)
 
 
 def _check_labelled(cut: Cut, whose: str) -> None:
