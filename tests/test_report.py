@@ -20,7 +20,7 @@ from mia_seg.evaluate.ages import LATER
 from mia_seg.evaluate.results import Result
 from mia_seg.query import answers as answers_
 from mia_seg.query.answers import Answers
-from mia_seg.report import figures, from_store, tables, words
+from mia_seg.report import audits, figures, from_store, tables, words
 from mia_seg.report.advice import told
 from mia_seg.report.cam import CamInput, activation_maps
 from mia_seg.report.cells import cells, enriched
@@ -30,6 +30,7 @@ from mia_seg.report.style import look
 from mia_seg.report.verdicts import price, standings, verdict
 from mia_seg.store import Store
 
+LOSS = {"attack": "image_loss", "representation": ""}
 # How far members score above non-members: (attacker who ignores the defense, attacker who adapts), and the mIoU.
 DEFENSES = {"none": (1.8, 1.8, 0.40), "argmax": (0.3, 1.7, 0.40), "gaussian:1.0": (-1.5, 0.0, 0.25)}
 
@@ -192,6 +193,35 @@ def test_the_next_step_hangs_on_the_leak_and_on_what_was_tried() -> None:
     assert "Next: Treat it as a leak, because an attacker can reverse" in told(rows(result(-1.5)))
     assert "Next: Draw members and non-members" in told(rows(result(1.5), result(1.5, representation="labels")))
     assert "Next: Run the attacks without a defense too" in told(rows(caught))
+
+
+def test_attacks_are_compared_over_the_seeds_that_both_have() -> None:
+    """A seed is a model: an attack that was tried on the easiest one alone is not the strongest for that."""
+
+    def at(auc: float, **what: Any) -> Result:
+        one = result(**what)
+        ends = {"auc": auc, "auc_low": auc - 0.05, "auc_high": auc + 0.05}
+        return relevelled(one, image=one.levels["image"].model_dump() | ends, patch=None)
+
+    both = [at(0.9, seed=1), at(0.8, seed=2)]
+    for other in (at(0.88, seed=1, **LOSS), at(0.9, seed=1, shadow="village_a2")):
+        best = verdict(rows(*both, other)).best
+        assert best is not None
+        assert (best.attack, best.shadow, best.seeds) == ("patch_resnet50", "village_a1", [1, 2])
+    stronger = verdict(rows(*both, at(0.91, seed=1, **LOSS))).best
+    assert stronger is not None
+    assert stronger.attack == "image_loss"
+
+
+def test_a_page_of_several_shadows_says_whose_each_figure_is() -> None:
+    kinds = ({}, {"defense": "argmax", "adaptive": True})
+    found = [result(shadow=shadow, **kind) for shadow in ("village_a1", "village_a2") for kind in kinds]
+    content = audits.content(audits.Inputs("village", found))
+    titles = [part.title for part in (*content["defended"], *(chart for chart, _ in content["frontiers"]))]
+    what = ("What each defense does, in words", "Defenses by leak and quality")
+    assert titles == [f"{it}, through {shadow}" for it in what for shadow in ("village_a1", "village_a2")]
+    one = audits.content(audits.Inputs("village", found[:2]))
+    assert [part.title for part in one["defended"]] == ["What each defense does, in words"]
 
 
 def test_where_there_is_no_leak_no_defense_is_the_best() -> None:

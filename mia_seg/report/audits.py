@@ -1,8 +1,8 @@
 """The page of an audit: one victim with all its shadows. The verdict comes first, the sources of all numbers last."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from mia_seg.evaluate.results import Result, material
 from mia_seg.report import charts, exposed, frontier, generators, shadows, sources, tables, verdicts, where, words
@@ -21,6 +21,7 @@ from mia_seg.report.cells import (
     defense_name,
     defenses_met,
     enriched,
+    through_shadow,
 )
 from mia_seg.report.changes import change_table
 from mia_seg.report.charts import Chart, Mark
@@ -38,9 +39,21 @@ CONTROLS = {
     "partly tested": "An attack by {material} alone, without the model, was not tried on every seed.",
     "untested": "No attacker without the model was tested.",
 }
+DEFENDED = "What each defense does, in words"
 ALONE = "Every scene is a group of its own."
 NAMED = 3  # attacks that a sentence names
 NO_SCORES = "These results keep no scores of single scenes, so groups cannot be shown."
+
+
+@dataclass(frozen=True)
+class Words:
+    """Sentences under a title."""
+
+    title: str
+    texts: Sequence[str]
+
+
+Titled = TypeVar("Titled", Words, Chart, Table)
 
 
 @dataclass(frozen=True)
@@ -226,9 +239,8 @@ def _curves(found: Sequence[Cell], said: Verdict, standing: Sequence[Standing]) 
         return []
     bare = [c for c in found if (c.defense, c.shadow, c.control) == (UNDEFENDED, said.best.shadow, False)]
     bare.sort(key=lambda cell: -cell.auc.value)
-    several = len({cell.shadow for cell in found}) > 1
-    title = "Attacks on the undefended model" + (f", through {said.best.shadow}" if several else "")
-    drawn = [charts.roc(bare, title, [charts.named(c, defense=False) for c in bare])]
+    one = charts.roc(bare, "Attacks on the undefended model", [charts.named(c, defense=False) for c in bare])
+    drawn = _titled(said.best.shadow, [one], several=len({cell.shadow for cell in found}) > 1)
     judged = sorted((one.judged for one in standing), key=lambda c: (c.defense != UNDEFENDED, -c.auc.value))
     if len(judged) > 1:
         names = [charts.named(cell, defense=True) for cell in judged]
@@ -242,23 +254,34 @@ def _defenses(inputs: Inputs, rows: Sequence[Row]) -> dict[str, Any]:
     by_shadow = {name: [row for row in rows if row["shadow"] == name] for name in _shadows(rows)}
     image = {name: [c for c in cells(mine) if c.level == "image"] for name, mine in by_shadow.items()}
     points = {name: frontier.points(found) for name, found in image.items()}
-    compared = [t for name, found in image.items() for t in _compared(found, points[name])]
     repeated = budget_table(inputs.results)
     made = [generators.generator_table(inputs.scores)] if inputs.scores else []
+    told: list[Words] = []
+    frontiers: list[tuple[Chart, list[tuple[str, list[str], int]]]] = []
+    compared: list[Table] = []
+    for name, found in image.items():
+        several, one = len(image) > 1, points[name]
+        if texts := _said(by_shadow[name], found):
+            told += _titled(name, [Words(DEFENDED, texts)], several=several)
+        if len(one) > 1:
+            (chart,) = _titled(name, [charts.frontier(one, frontier.remark(found))], several=several)
+            frontiers.append((chart, charts.sliders(one)))
+        compared += _titled(name, _compared(found, one), several=several)
     return {
-        "defended": [text for name, mine in by_shadow.items() for text in _said(mine, image[name])],
-        "frontiers": [_frontier(one, image[name]) for name, one in points.items() if len(one) > 1],
+        "defended": told,
+        "frontiers": frontiers,
         "compared": [*compared, *tables.utilities(rows), *([repeated] if repeated else []), *made],
     }
-
-
-def _frontier(points: list[frontier.Point], image: list[Cell]) -> tuple[Chart, list[tuple[str, list[str], int]]]:
-    return charts.frontier(points, frontier.remark(image)), charts.sliders(points)
 
 
 def _said(rows: Sequence[Row], image: list[Cell]) -> list[str]:
     seen = sources.sources(image)
     return words.defended(rows) + ([sources.source_sentence(seen)] if seen else [])
+
+
+def _titled(shadow: str, parts: Sequence[Titled], *, several: bool) -> list[Titled]:
+    """The parts with the shadow in their titles, if a page has several."""
+    return [replace(one, title=f"{one.title}, {through_shadow(shadow)}") if several else one for one in parts]
 
 
 def _compared(image: list[Cell], points: list[frontier.Point]) -> list[Table]:
@@ -306,8 +329,7 @@ def _attacks(rows: Sequence[Row]) -> list[tuple[str, list[Table]]]:
         mine = cells(row for row in rows if row["shadow"] == name)
         levels = [level for level in tables.STEPS if any(cell.level == level for cell in mine)]
         image = [*(tables.attacks(mine, level) for level in levels), *tables.rare(mine), *tables.privacy(mine)]
-        alone = all(cell.runs[0]["adversary"] == SCREEN for cell in mine)
-        found.append(("without a shadow" if alone else f"through {name}", image))
+        found.append((through_shadow(name), image))
     return found
 
 
@@ -333,7 +355,7 @@ def _source(cell: Cell) -> dict[str, Any]:
     return {
         "anchor": cell.anchor,
         "name": charts.named(cell, defense=True),
-        "shadow": "without a shadow" if cell.shadow == SCREEN else f"through {cell.shadow}",
+        "shadow": through_shadow(cell.shadow),
         "auc": str(cell.auc),
         "command": command(cell),
         "files": [(str(run["seed"]), file_of(run)) for run in cell.runs],

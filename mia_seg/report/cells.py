@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, NamedTuple
 
 from mia_seg.evaluate import results as results_
@@ -184,16 +185,27 @@ def attacks_of(found: Iterable[Cell]) -> list[tuple[str, str]]:
 
 
 def strongest(found: Iterable[Cell], where: Callable[[Cell], bool] = lambda cell: True) -> Cell | None:
-    """The cell with the largest AUC among attacks that see the model; of equal ones the adaptive one.
+    """The cell with the largest AUC among attacks that see the model; of equal ones that of more seeds.
 
-    An AUC whose whole interval is below 0.5 counts as 1 - AUC, because an attacker would reverse its scores.
+    Two are compared over the seeds that both have, if there are any: another seed is another model. An AUC whose whole
+    interval is below 0.5 counts as 1 - AUC, because an attacker would reverse its scores.
     """
     candidates = [cell for cell in found if not cell.control and where(cell)]
-    return max(candidates, key=lambda cell: (_reach(cell.auc), cell.adaptive), default=None)
+    candidates.sort(key=lambda cell: -len(cell.seeds))
+    return reduce(_stronger, candidates) if candidates else None
 
 
-def _reach(auc: Estimate) -> float:
-    return 1 - auc.value if auc.verdict == "inverted" else auc.value
+def _stronger(one: Cell, other: Cell) -> Cell:
+    mine, theirs = over_common_seeds(one, other)
+    if theirs is None:
+        mine, theirs = one, other
+    return other if _reach(theirs) > _reach(mine) else one
+
+
+def _reach(cell: Cell) -> tuple[float, bool]:
+    """The AUC that counts, and of equal ones whether the attacker adapts."""
+    auc = cell.auc
+    return 1 - auc.value if auc.verdict == "inverted" else auc.value, cell.adaptive
 
 
 def strongest_like(found: Iterable[Cell], others: Iterable[Cell]) -> Cell | None:
@@ -229,6 +241,11 @@ def defenses_met(found: Sequence[Cell]) -> dict[tuple[str, str], set[str]]:
 def shadow_name(shadow: str) -> str:
     """A shadow's name in tables: 'none' for an attacker who trains no model."""
     return "none" if shadow == SCREEN else shadow
+
+
+def through_shadow(shadow: str) -> str:
+    """'through NAME', or 'without a shadow'."""
+    return "without a shadow" if shadow == SCREEN else f"through {shadow}"
 
 
 def defense_name(defense: str) -> str:
