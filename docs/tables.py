@@ -22,7 +22,7 @@ from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.report.arms import names
 from mia_seg.report.cells import Cell, cells, enriched
-from mia_seg.report.changes import change_table
+from mia_seg.report.changes import auc_change, change_table, signed
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.frontier import points
 
@@ -224,6 +224,35 @@ def asked_again() -> str:
     return markdown(head, (row(*pair) for pair in often.itertuples(index=False)))
 
 
+SHADOWS = {
+    "labelmefacade_small_19_a1": "A1, as long as the victim", "labelmefacade_small_19_a1_half": "A1, half as long",
+    "camvid_small_a2": "A2",
+}  # fmt: skip
+LEARNED = (("patch_resnet50", "loss"), ("patch_resnet50", "concat"))
+
+
+def shadows(victim: str) -> str:
+    """The learned attack on an undefended victim through each shadow, and what that changes from the first shadow."""
+    bare = [[c for c in image_cells(victim, shadow) if c.defense == "none"] for shadow in SHADOWS]
+    found = [[c for kind in LEARNED for c in mine if (c.attack, c.representation) == kind] for mine in bare]
+    seeds = set.intersection(*(set(cell.seeds) for mine in found for cell in mine))
+    found = [[cell.of(seeds) for cell in mine] for mine in found]
+
+    def told(cell: Cell, first: Cell) -> tuple[str, ...]:
+        change = auc_change(cell, first)
+        assert change is not None, f"{victim}: the results keep no scores"
+        return str(cell.auc), f"{cell.mean('balanced_accuracy'):.2f}", "" if cell is first else signed(change)
+
+    head = ["shadow"]
+    for kind in ("loss map", "posteriors and labels"):
+        head += [f"{kind}: AUC [95%]", "balanced accuracy", "change of AUC [95%]"]
+    rows = [[text for pair in zip(mine, found[0], strict=True) for text in told(*pair)] for mine in found]
+    return markdown(
+        (*head, "seeds"),
+        ((name, *row, str(len(seeds))) for name, row in zip(SHADOWS.values(), rows, strict=True)),
+    )
+
+
 def fleet(victim: str) -> str:
     """Attacks through many shadows, and what each has above the image loss on the same images."""
     found = [
@@ -236,26 +265,26 @@ def fleet(victim: str) -> str:
     )
 
 
+ALONE = ("image_loss", "predictability_error")
 ADVERSARIES = {"screen": "none", "A1": "one, of the victim's recipe (A1)", "A2": "one, of other data and network (A2)"}
 
 
-def benchmark(victim: str, trained: str) -> str:
+def benchmark(victim: str, trained: str, *shadows: str) -> str:
     """The attacks on the model whose answers are released, the best first. trained: its digest."""
     found = [
         result for result in results_.read_all(ROOT / "reports", victim)
         if result.digests.victim == trained and result.defense == "none" and result.representation != CONTROL
+        and result.shadow in shadows
     ]  # fmt: skip
-    # The evidence grid asked a second training for the predictability error, whose answers are not the released ones.
-    found = [one for one in found if one.attack != "predictability_error" or one.adversary == "screen"]
-    # The image loss ranks alike beside every shadow, which sets its threshold alone.
-    rows = {(one.attack, one.representation, one.adversary if one.attack != "image_loss" else ""): one for one in found}
+    # These rank alike beside every shadow, which sets their thresholds alone.
+    rows = {(one.attack, one.representation, "" if one.attack in ALONE else one.adversary): one for one in found}
     best = sorted(rows.values(), key=lambda result: -result.levels["image"].auc)
     return markdown(("attack", "shadow", "AUC [95%]", "TPR at 10% FPR [95%]", "TPR at 1% FPR [95%]"), map(_entry, best))
 
 
 def _entry(result: Result) -> tuple[str, ...]:
     level = result.levels["image"]
-    shadow = ADVERSARIES["screen" if result.attack == "image_loss" else result.adversary]
+    shadow = ADVERSARIES["screen" if result.attack in ALONE else result.adversary]
     name = ":".join(part for part in (result.attack, result.representation) if part)
     rates = (_rate(level.tpr_at_fpr[target]) for target in ("0.1", "0.01"))
     return (f"`{name}`", shadow, f"{level.auc:.3f} [{level.auc_low:.3f}, {level.auc_high:.3f}]", *rates)
@@ -355,8 +384,7 @@ def _fleet_row(result: Result) -> tuple[str, ...]:
 
 
 WITH_SYNFEAT = ("none", "argmax", "gaussian:1.0", "synfeat:0.5", "synfeat:0.75", "synfeat:0.95", "synfeat:1.0")
-UNDER_A2 = ("none", "argmax", "gaussian:1.0", "dropout:0.9")
-UNDER_A1 = (*UNDER_A2, "synfeat:0.75")
+TRIED = ("none", "argmax", "gaussian:1.0", "dropout:0.9", "synfeat:0.75")
 LESS = "labelmefacade_small_19_10_epochs"
 LESS_TRIED = ("none", "argmax", "gaussian:1.0", "synfeat:0.75")
 TABLES: dict[str, Callable[[], str]] = {
@@ -366,17 +394,20 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
     "tuned": tuned,
-    "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *UNDER_A1),
-    "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *UNDER_A1),
+    "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
+    "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
     "a2_changes": partial(changes, "labelmefacade_small_19", "camvid_small_a2"),
     "less": partial(defenses, LESS, f"{LESS}_a1", *LESS_TRIED),
     "less_attacks": partial(attacks, LESS, f"{LESS}_a1", *LESS_TRIED),
     "less_changes": partial(changes, LESS, f"{LESS}_a1"),
     "layouts": partial(defenses, LESS, f"{LESS}_a1", "none", "argmax", "morphology:1", "synfeat:0.75,answer=labels"),
-    "a2_defenses": partial(defenses, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
-    "a2_attacks": partial(attacks, "labelmefacade_small_19", "camvid_small_a2", *UNDER_A2),
-    "benchmark": partial(benchmark, "labelmefacade_small_19", "415ca71bdb9a"),
+    "a2_defenses": partial(defenses, "labelmefacade_small_19", "camvid_small_a2", *TRIED),
+    "a2_attacks": partial(attacks, "labelmefacade_small_19", "camvid_small_a2", *TRIED),
+    "shadows": partial(shadows, "labelmefacade_small_19"),
+    "benchmark": partial(
+        benchmark, "labelmefacade_small_19", "415ca71bdb9a", "screen", "labelmefacade_small_19_a1", "camvid_small_a2"
+    ),
     "fleet": partial(fleet, "labelmefacade_small"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings"),

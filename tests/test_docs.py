@@ -5,6 +5,7 @@ import runpy
 import shlex
 import tomllib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import pytest
 import typer
 
 from mia_seg.cli import app
+from mia_seg.evaluate import results
+from mia_seg.recipes import grids
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+BASELINE = "patch_resnet50:labels"  # it sees no answer, so no defense
 
 parametrize_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -49,6 +54,21 @@ def test_tables_say_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> 
     assert {name for found in places for _, name, _ in found} == set(check["TABLES"])
     shifted = check["PAGES"][0].read_text("utf-8").replace("| 0.", "| 1.")
     assert check["filled"](shifted) != shifted, "a typed number is seen"
+
+
+def test_the_grid_names_every_run_of_the_evidence() -> None:
+    """And every run that it names has its results."""
+    made = {
+        (one.victim, one.shadow, one.seed, one.repeats, one.defense, f"{one.attack}:{one.representation}".rstrip(":"))
+        for one in results.read_all(ROOT / "reports" / "evidence")
+    }
+    named = {
+        (audit.victim, audit.shadow, seed, audit.repeats, defense, attack)
+        for audit in grids.load("evidence").audit
+        for seed, defense, attack in product(audit.seeds, audit.defenses, audit.attacks)
+        if attack != BASELINE or defense == "none"
+    }
+    assert made == named
 
 
 def test_the_site_holds_every_page_and_its_menu_leads_there() -> None:

@@ -28,8 +28,11 @@ def write(folder: Path, text: str) -> None:
 def test_what_a_grid_of_mia_seg_names_exists_and_belongs_together(name: str) -> None:
     listed = grids.load(name)
     for asked in listed.audit:
-        assert asked.shadow is not None
-        checks.request(asked.victim, asked.shadow, asked.defenses, attacked=asked.attacks, repeats=asked.repeats)
+        what = {"attacked": asked.attacks, "repeats": asked.repeats}
+        if asked.shadow is None:
+            checks.screen(asked.victim, asked.defenses, **what)
+        else:
+            checks.request(asked.victim, asked.shadow, asked.defenses, **what)
     for compared in listed.fleets:
         alike = [
             fleets.request(fleet, compared.attacks, compared.models, defended=compared.defenses)
