@@ -21,8 +21,8 @@ import mia_seg as mia
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.report.arms import names
-from mia_seg.report.cells import Cell, cells, enriched
-from mia_seg.report.changes import auc_change, change_table, signed
+from mia_seg.report.cells import SCREEN, Cell, cells, enriched
+from mia_seg.report.changes import auc_change, change_table, miou_change, signed
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.frontier import points
 
@@ -171,6 +171,50 @@ def equal(victim: str, shadow: str, beside: str) -> str:
     head = ("defense", "AUC [95%]", f"mIoU more than {beside} at that AUC, points [95%]", "seeds")
     mine = (row for row in table.rows if row[1] == beside)
     return markdown(head, ((name, auc, gain, str(len(seeds.split(", ")))) for name, _, auc, gain, seeds in mine))
+
+
+CUTS = {
+    "labelmefacade_small_19": ("1 of 2", "labelmefacade_small_19_a1"),
+    "labelmefacade_small_19_cut_2": ("2 of 2", SCREEN),
+}
+
+
+def cuts(defense: str, *attacks: str) -> str:
+    """SynFeat where the network is cut early and late: its generator's score, and what it changes."""
+
+    def pairs(victim: str, shadow: str) -> list[tuple[Cell, Cell]]:
+        kept = {(c.attack, c.defense): c for c in image_cells(victim, shadow) if c.adaptive or c.defense == "none"}
+        return [(kept[name, defense], kept[name, "none"]) for name in attacks]
+
+    found = {victim: pairs(victim, shadow) for victim, (_, shadow) in CUTS.items()}
+    seeds = set.intersection(*(set(cell.seeds) for mine in found.values() for pair in mine for cell in pair))
+
+    def row(victim: str) -> tuple[str, ...]:
+        files = (ROOT / "reports").glob(f"*/{victim}/generators/*.json")
+        made = [one for one in map(_read, files) if one["seed"] in seeds]
+        assert len(made) == len(seeds), f"{victim}: as many generators as seeds"
+        scores = [[one["epochs"][-1]["miou"] for one in made], [one["real"]["miou"] for one in made]]
+        means = (f"{sum(side) / len(side):.2f}" for side in scores)
+        changes = [auc_change(one.of(seeds), other.of(seeds)) for one, other in found[victim]]
+        utility = miou_change(found[victim][0][0].of(seeds))
+        told = [signed(one) for one in changes if one] + ([signed(utility, 100, 1)] if utility else [])
+        return (CUTS[victim][0], *means, *told, str(len(seeds)))
+
+    changed = (f"change of AUC, `{name}` [95%]" for name in attacks)
+    head = (
+        "cut after block",
+        "mIoU, generated features",
+        "real ones",
+        *changed,
+        "change of mIoU, points [95%]",
+        "seeds",
+    )
+    return markdown(head, map(row, CUTS))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found
 
 
 TUNED = {
@@ -340,7 +384,7 @@ def behind(folder: str, training: str) -> str:
 
 
 def _comparisons(folder: str) -> Iterable[dict[str, Any]]:
-    return (json.loads(file.read_text("utf-8")) for file in sorted((ROOT / "reports" / folder).glob("arms.*.json")))
+    return map(_read, sorted((ROOT / "reports" / folder).glob("arms.*.json")))
 
 
 def _by_title(facts: dict[str, Any], defense: str) -> dict[str, dict[str, Any]]:
@@ -391,6 +435,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "first": first,
     "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "synfeat_attacks": partial(attacks, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
+    "cuts": partial(cuts, "synfeat:0.75", "image_loss", "predictability_error"),
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
     "tuned": tuned,

@@ -15,6 +15,7 @@ import typer
 from mia_seg.cli import app
 from mia_seg.evaluate import results
 from mia_seg.recipes import grids
+from mia_seg.report.cells import SCREEN
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,7 +64,7 @@ def test_the_grid_names_every_run_of_the_evidence() -> None:
         for one in results.read_all(ROOT / "reports" / "evidence")
     }
     named = {
-        (audit.victim, audit.shadow, seed, audit.repeats, defense, attack)
+        (audit.victim, audit.shadow or SCREEN, seed, audit.repeats, defense, attack)
         for audit in grids.load("evidence").audit
         for seed, defense, attack in product(audit.seeds, audit.defenses, audit.attacks)
         if attack != BASELINE or defense == "none"
