@@ -195,10 +195,10 @@ def cuts(defense: str, *attacks: str) -> str:
         assert len(made) == len(seeds), f"{victim}: as many generators as seeds"
         scores = [[one["epochs"][-1]["miou"] for one in made], [one["real"]["miou"] for one in made]]
         means = (f"{sum(side) / len(side):.2f}" for side in scores)
-        changes = [auc_change(one.of(seeds), other.of(seeds)) for one, other in found[victim]]
+        changes = (change_of(one.of(seeds), other.of(seeds)) for one, other in found[victim])
         utility = miou_change(found[victim][0][0].of(seeds))
-        told = [signed(one) for one in changes if one] + ([signed(utility, 100, 1)] if utility else [])
-        return (CUTS[victim][0], *means, *told, str(len(seeds)))
+        assert utility is not None, f"{victim}: the results hold no change of mIoU"
+        return (CUTS[victim][0], *means, *changes, signed(utility, 100, 1), str(len(seeds)))
 
     changed = (f"change of AUC, `{name}` [95%]" for name in attacks)
     head = (
@@ -210,6 +210,13 @@ def cuts(defense: str, *attacks: str) -> str:
         "seeds",
     )
     return markdown(head, map(row, CUTS))
+
+
+def change_of(one: Cell, other: Cell) -> str:
+    """The AUC of one less that of the other, on the same images."""
+    change = auc_change(one, other)
+    assert change is not None, f"{one.victim}: the results keep no scores"
+    return signed(change)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -283,9 +290,8 @@ def shadows(victim: str) -> str:
     found = [[cell.of(seeds) for cell in mine] for mine in found]
 
     def told(cell: Cell, first: Cell) -> tuple[str, ...]:
-        change = auc_change(cell, first)
-        assert change is not None, f"{victim}: the results keep no scores"
-        return str(cell.auc), f"{cell.mean('balanced_accuracy'):.2f}", "" if cell is first else signed(change)
+        change = "" if cell is first else change_of(cell, first)
+        return str(cell.auc), f"{cell.mean('balanced_accuracy'):.2f}", change
 
     head = ["shadow"]
     for kind in ("loss map", "posteriors and labels"):
