@@ -424,7 +424,7 @@ def test_a_page_that_was_printed_is_not_printed_again(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("place", ["evidence/labelmefacade_small", "evidence/labelmefacade_small_19", "benchmark"])
 def test_results_of_every_age_have_a_row_each(place: str) -> None:
-    """Those of this repository, from before parts of scenes, and later ones."""
+    """Those of this repository, from before scores of scenes were kept, and later ones."""
     everything = results.read_all(Path(__file__).parents[1] / "reports" / place)
     keys = ("victim", "shadow", "attack", "representation", "defense")
     made = {tuple(getattr(one, key) for key in keys) for one in everything}
