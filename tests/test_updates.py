@@ -24,7 +24,7 @@ from mia_seg.recipes import Train
 from mia_seg.segmenters import Network
 from mia_seg.segmenters._norm import normed
 from mia_seg.segmenters.pspnet import PSPNet
-from mia_seg.updates import Step, Training
+from mia_seg.updates import Step, Training, dp_sgd
 from mia_seg.updates.dp_sgd import DPSGD
 
 __all__ = ["folder", "tiny"]
@@ -69,7 +69,9 @@ def alone(made: Network, given: Batch) -> list[Tensor]:
     for k in range(len(given.image_N3HW)):
         made.zero_grad()
         made.loss(given.image_N3HW[k : k + 1], given.labels_NHW[k : k + 1])[0].backward()
-        found.append(torch.cat([p.grad.flatten() for p in made.parameters() if p.grad is not None]))
+        found.append(
+            torch.cat([p.new_zeros(p.numel()) if p.grad is None else p.grad.flatten() for p in made.parameters()])
+        )
     return found
 
 
@@ -103,6 +105,91 @@ def test_a_scenes_gradient_does_not_depend_on_its_mates() -> None:
     both = gradient(DPSGD(noise=0, clip=0.1), made, given.only(torch.tensor([1, 3])))
     other = gradient(DPSGD(noise=0, clip=0.1), made, given.only(torch.tensor([3])))
     torch.testing.assert_close(both, one + other, rtol=1e-5, atol=1e-8)
+
+
+class Layers(Network):
+    """Layers of every kind that a pass over many scenes can and cannot tell apart; some places are many, some few."""
+
+    def __init__(self, odd: str) -> None:
+        super().__init__()
+        first = [nn.Conv2d(3, 16, 5, 2, 2), nn.GroupNorm(4, 16), nn.ReLU(inplace=True)]
+        apart = [nn.Conv2d(16, 16, 3, 2, 1, groups=16), nn.Conv2d(16, 96, 1), nn.GroupNorm(8, 96)]
+        wide = [nn.Conv2d(96, 96, 3, 2, 2, dilation=2, groups=2, bias=False), nn.ReLU(inplace=True)]
+        self.backbone = nn.Sequential(*first, *apart, *wide)
+        self.unused, self.odd = nn.Conv2d(96, CLASSES, 1), odd
+        self.classify = Halved(96, CLASSES, 1) if odd == "subclass" else nn.Conv2d(96, CLASSES, 1)
+        if odd == "tied":
+            self.unused.weight = self.classify.weight
+
+    def encode(self, image_N3HW: Tensor) -> Tensor:
+        feature = self.backbone(image_N3HW)
+        self.unused(feature)
+        return feature
+
+    def decode(self, feature_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+        if self.odd == "past hooks":
+            logits = nn.functional.conv2d(feature_NCHW, self.classify.weight, self.classify.bias)
+        else:
+            logits = self.classify(feature_NCHW)
+        if self.odd == "twice":
+            logits = logits + self.classify(feature_NCHW.flip(1))
+        return nn.functional.interpolate(logits, size)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        return list(self.backbone.parameters())
+
+
+class Halved(nn.Conv2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) / 2
+
+
+def sums(way: str, made: Network, given: Batch, *, views: int = 1, clip: float = 0.1) -> list[Tensor] | None:
+    """Sums of clipped gradients, taken together or each scene alone; None where together cannot be."""
+    fabric, goal, found = Fabric(accelerator="cpu", devices=1), supervised(made), dp_sgd.Sums()
+    parameters, method = [p for p in made.parameters() if p.requires_grad], DPSGD(noise=0, clip=clip, views=views)
+    key = (0, 0, "step 0")
+    step = Step(fabric.setup_module(goal), fabric, Stage("segment"), [], [], parameters, TERMS, key)
+    scenes = [list(range(k, k + views)) for k in range(0, len(given.labels_NHW), views)]
+    parts = [given] if way == "together" else [given.only(torch.tensor(rows)) for rows in scenes]
+    judged = [getattr(method, f"_{way}")(step, part, found) for part in parts]
+    assert all(p.requires_grad for p in parameters)
+    return [found.get(p, torch.zeros_like(p)) for p in parameters] if judged != [[]] else None
+
+
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("clip", [0.01, 1e3])
+def test_one_pass_finds_what_a_loop_over_scenes_finds(views: int, clip: float) -> None:
+    torch.manual_seed(0)
+    made, given = Layers("").double(), batch()
+    given.image_N3HW, given.labels_NHW[0, :9] = given.image_N3HW.double(), IGNORE  # scenes differ in labelled pixels
+    found = sums("together", made, given, views=views, clip=clip)
+    assert found is not None
+    for gradient, expected in zip(found, sums("alone", made, given, views=views, clip=clip) or [], strict=True):
+        assert float((gradient - expected).norm()) <= 1e-6 * float(expected.norm())
+    assert any(g.any() for g in found)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_one_pass_holds_for_a_real_network_and_its_head_alone(head: bool) -> None:
+    """timm adds in place, and a head has no trained layer before it."""
+    torch.manual_seed(0)
+    made = normed(PSPNet(backbone="resnet18").build(CLASSES), "group").eval()
+    for name, parameter in made.named_parameters():
+        parameter.requires_grad_(not head or name.startswith("classify."))
+    found, expected = (sums(way, made, batch()) for way in ("together", "alone"))
+    assert found is not None
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("odd", ["subclass", "tied", "twice", "past hooks"])
+def test_layers_that_one_pass_cannot_tell_apart_are_taken_scene_by_scene(odd: str) -> None:
+    torch.manual_seed(0)
+    made, given = Layers(odd), batch()
+    assert sums("together", made, given) is None
+    clipped = [g * min(1.0, 0.1 / float(g.norm())) for g in alone(made, given)]
+    found = gradient(DPSGD(noise=0, clip=0.1), made, given)
+    torch.testing.assert_close(found, torch.stack(clipped).sum(0) / TERMS.batch, rtol=1e-4, atol=1e-8)
 
 
 def test_noise_has_the_deviation_that_it_says_and_no_other_law() -> None:

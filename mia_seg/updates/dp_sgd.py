@@ -2,24 +2,35 @@
 
 import math
 from collections.abc import Iterator
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.objectives import Batch, Goal, Judged
 from mia_seg.segmenters import Network
 from mia_seg.store import seed_of
 from mia_seg.updates import Spent, Step, Training, Update
 from mia_seg.updates import _accounting as accounting
+from mia_seg.updates._together import seen_of, watched
 from mia_seg.values import Factor, Finite, Whole
 
+TOGETHER = 8  # images of one pass, so that the memory does not grow with the batch
 # Of steps that draw no scene at all; e^-5 of them do at a batch of five.
 EMPTY = 0.01
 MOST_NOISE = 1e4
+
+
+class Sums(dict[nn.Parameter, Tensor]):
+    """A sum of gradients for each parameter that has any."""
+
+    def add(self, parameter: nn.Parameter, gradient: Tensor) -> None:
+        """Add a gradient, which may become the sum itself."""
+        self[parameter] = self[parameter].add_(gradient) if parameter in self else gradient
 
 
 class DPSGD(Update):
@@ -30,6 +41,8 @@ class DPSGD(Update):
     crops (De et al., 2022, arXiv 2204.13650, section 3.2). Noise of 0.01 proves nothing and still protects much (Aerni
     et al., CCS 2024); epsilon says which it is. The noise is drawn from the seed: who knows the seed can remove it.
     """
+
+    VERSION: ClassVar[int] = 2
 
     noise: Finite | None = Field(
         default=None, ge=0, le=MOST_NOISE, description="standard deviation of the noise, in multiples of clip"
@@ -86,32 +99,63 @@ class DPSGD(Update):
 
     def gradients(self, step: Step) -> list[Judged]:
         (part,) = step.parts
-        sums = [torch.zeros_like(p) for p in step.parameters]
+        sums = Sums()
         rows = _rows(part.scene_N % step.training.scenes)
-        found = [self._clipped(step, part.only(of_scene), sums) for of_scene in rows]
+        found = list[Judged]()
+        scenes = max(1, TOGETHER // self.views)
+        for k in range(0, len(rows), scenes):
+            some = rows[k : k + scenes]
+            found += self._together(step, part.only(torch.cat(some)), sums) or [
+                self._alone(step, part.only(of_scene), sums) for of_scene in some
+            ]
         deviation = self.amount(step.training) * self.clip
-        for parameter, total, noise in zip(step.parameters, sums, _noises(step), strict=True):
-            parameter.grad = (total + deviation * noise) / step.training.batch
+        for parameter, noise in zip(step.parameters, _noises(step), strict=True):
+            total = sums[parameter] if parameter in sums else torch.zeros_like(parameter)
+            parameter.grad = total.add_(noise, alpha=deviation).div_(step.training.batch)
         if not found:  # no coin fell: a step of noise alone, which hides that
             return [
                 Judged(part.image_N3HW.new_zeros(()), part.image_N3HW.new_zeros((0, 1, *part.image_N3HW.shape[2:])))
             ]
         places = torch.cat(rows).argsort()
         logits = torch.cat([judged.logits_NKHW for judged in found])[places]
-        return [Judged(torch.stack([judged.loss for judged in found]).mean(), logits)]
+        loss = torch.stack([judged.loss * len(judged.logits_NKHW) for judged in found]).sum() / len(logits)
+        return [Judged(loss, logits)]
 
-    def _clipped(self, step: Step, part: Batch, sums: list[Tensor]) -> Judged:
-        """Add the clipped gradient of one scene."""
+    def _together(self, step: Step, part: Batch, sums: Sums) -> list[Judged]:
+        """Add the clipped gradients of several scenes; [] if a layer leaves no way to tell them apart."""
+        layers = seen_of(step.run, step.parameters, self.views)
+        if layers is None:
+            return []
+        with watched(layers):
+            found: Judged = step.run(step.stage.name, part)
+            if any(layer.calls != [len(part.labels_NHW)] for layer in layers):
+                return []
+            step.fabric.backward(found.loss)
+        # That loss is a mean over the labelled pixels of all scenes; a scene's own is over those of its views.
+        known_S = (part.labels_NHW != IGNORE).flatten(1).sum(1).view(-1, self.views).sum(1)
+        norm_S = torch.stack([layer.squared_S().expand(len(known_S)) for layer in layers]).sum(0).sqrt()
+        times_S = (known_S.sum() / known_S.clamp(min=1)).to(norm_S)
+        times_S *= self._factor(norm_S * times_S)
+        for layer in layers:
+            for parameter, gradient in zip(layer.layer.parameters(), layer.summed(times_S), strict=True):
+                sums.add(parameter, gradient)
+        return [Judged(found.loss.detach(), found.logits_NKHW.detach())]
+
+    def _alone(self, step: Step, part: Batch, sums: Sums) -> Judged:
+        """Add the clipped gradient of one scene, for any layers."""
         for parameter in step.parameters:
             parameter.grad = None
         found: Judged = step.run(step.stage.name, part)
         step.fabric.backward(found.loss)
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in step.parameters]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        # One that is not finite is left for the check of the weights to find, not hidden as a zero.
-        factor = (self.clip / norm.clamp(min=1e-12)).clamp(max=1.0).item()
-        torch._foreach_add_(sums, gradients, alpha=factor)
+        gradients = {p: p.grad for p in step.parameters if p.grad is not None}
+        factor = self._factor(torch.nn.utils.get_total_norm(gradients.values()))
+        for parameter, gradient in gradients.items():
+            sums.add(parameter, gradient.mul_(factor))
         return Judged(found.loss.detach(), found.logits_NKHW.detach())
+
+    def _factor(self, norm: Tensor) -> Tensor:
+        # A norm that is not finite is left for the check of the weights to find, not hidden as a zero.
+        return (self.clip / norm.clamp(min=1e-12)).clamp(max=1.0)
 
     def amount(self, training: Training) -> float:
         """The deviation of the noise, in clips. Raises MiaSegError for an epsilon that no noise reaches."""
@@ -155,11 +199,14 @@ def _rows(scene_N: Tensor) -> list[Tensor]:
 
 
 def _noises(step: Step) -> Iterator[Tensor]:
-    """Standard normal numbers for each parameter, on its device, from the step's own stream."""
+    """Standard normal numbers for each parameter, on its device, from the step's own stream; each replaces the last."""
     seed, epoch, what = step.key
-    streams: dict[torch.device, torch.Generator] = {}
+    streams: dict[torch.device, tuple[torch.Generator, Tensor]] = {}
+    most = max(parameter.numel() for parameter in step.parameters)
     for parameter in step.parameters:
         device = parameter.device
         if device not in streams:
-            streams[device] = torch.Generator(device).manual_seed(seed_of(seed, epoch, f"noise, {what}"))
-        yield torch.randn(parameter.shape, generator=streams[device], device=device)
+            stream = torch.Generator(device).manual_seed(seed_of(seed, epoch, f"noise, {what}"))
+            streams[device] = stream, parameter.new_empty(most)
+        stream, room = streams[device]
+        yield room[: parameter.numel()].normal_(generator=stream).view(parameter.shape)
