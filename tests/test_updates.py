@@ -390,8 +390,9 @@ def test_an_epsilon_out_of_reach_and_a_missing_accountant_are_refused(monkeypatc
 def test_it_is_refused_before_anything_is_trained(workdir: Path) -> None:
     text = 'variant_of = "tiny"\n[update]\nname = "dp_sgd"\nnoise = 0.01\n'
     write(workdir / "victims" / "private.toml", text)
-    refused = call("train-victim", "private", "--device", "cpu")
-    assert_refused(refused, "private, seed 0: [update] dp_sgd needs a network", "Set norm = 'group' in [segmenter].")
+    for only_listed in ([], ["--dry-run"]):
+        refused = call("train-victim", "private", "--device", "cpu", *only_listed)
+        assert_refused(refused, "private, seed 0: [update] dp_sgd needs a network", "Set norm = 'group' in [segmenter]")
     assert not (workdir / "runs" / "victims").exists()
 
 
@@ -415,5 +416,6 @@ NEVER = {
 def test_an_objective_that_does_not_fit_is_refused_before_anything_is_trained(workdir: Path, says: str) -> None:
     """Some only at the first step of their own training; and a codebook would tell what the objective keeps back."""
     write(workdir / "victims" / "odd.toml", 'variant_of = "tiny"\n' + NEVER[says])
-    assert_refused(call("train-victim", "odd", "--device", "cpu"), says)
+    for only_listed in ([], ["--dry-run"]):
+        assert_refused(call("train-victim", "odd", "--device", "cpu", *only_listed), says)
     assert not (workdir / "runs" / "victims").exists()

@@ -1,5 +1,6 @@
-"""Checks before a run: batches and patches fit, the memory suffices, a service's budget pays for the queries."""
+"""Checks before a run: sections and sizes fit each other, the memory suffices, a budget pays for the queries."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mia_seg.stages.results import Measured
 from mia_seg.stages.scenes import Cut
 from mia_seg.stages.shadow_members import check_room, halves, listed, scenes_of
 from mia_seg.train._order import Plan as Steps
-from mia_seg.workspace import Workspace
+from mia_seg.workspace import Workspace, devices_and_nodes
 
 
 def check(plan: Plan, workspace: Workspace) -> None:
@@ -30,6 +31,7 @@ def check(plan: Plan, workspace: Workspace) -> None:
     for stage in plan.missing:
         if isinstance(stage, TrainedModel):
             check_training(stage.title, stage.recipe, len(scenes_of(stage.scenes, "members")), classes=stage.classes)
+            stage.check_sections(math.prod(devices_and_nodes(workspace.devices)))
         elif isinstance(stage, TrainedGenerator):
             _check_generator(stage)
         elif isinstance(stage, AskedModel):

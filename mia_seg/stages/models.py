@@ -140,11 +140,14 @@ class TrainedModel(ModelStage[Path]):
         workspace.check(settings.precision, "[train]", joint=True)
         devices, nodes = devices_and_nodes(workspace.devices)
         train.check_shared(self.title, settings, devices * nodes)
+        plugins.from_section(segmenters, Segmenter, self.recipe.segmenter, where="[segmenter]").fetch()
+
+    def check_sections(self, devices: int) -> None:
+        """Raise MiaSegError if [objective] or [update] do not fit a training on so many devices."""
         if "objective" in self.special:
             train.check_objective(self.recipe, self.classes, self.title, drawn=self.features is not None)
         if "update" in self.special and isinstance(self.scenes, Cut):
-            train.check_update(self.recipe, self.classes, replace(self._terms(), devices=devices * nodes))
-        plugins.from_section(segmenters, Segmenter, self.recipe.segmenter, where="[segmenter]").fetch()
+            train.check_update(self.recipe, self.classes, replace(self._terms(), devices=devices))
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members
