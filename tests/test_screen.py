@@ -271,25 +271,28 @@ def test_a_model_that_does_not_answer_leaves_no_recipe_in_the_way(owner: Path, w
     assert (workdir / "victims" / "mine.toml").exists(), "its model answered: what failed came later"
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_audit_that_is_ended_says_how_to_go_on(owner: Path, workdir: Path, jobs: str) -> None:
+@pytest.mark.parametrize(("jobs", "name", "code"), [("1", "SIGTERM", 143), ("2", "SIGTERM", 2), ("1", "SIGUSR1", 138)])
+def test_an_audit_that_is_ended_says_how_to_go_on(
+    owner: Path, workdir: Path, jobs: str, *, name: str, code: int
+) -> None:
     """The model is being asked then, and its recipe is what the same command goes on with."""
     ended = "import os, pathlib, signal\n\ndef ended(image):\n" + (
         "    if not pathlib.Path('ended').exists():\n"
         "        pathlib.Path('ended').touch()\n"
-        "        os.kill(int(pathlib.Path('pid').read_text()), signal.SIGTERM)\n"
+        f"        os.kill(int(pathlib.Path('pid').read_text()), signal.{name})\n"
         "    return predict(image)\n"
     )
     write(workdir / "own.py", MODEL + ended)
     write(workdir / "pid", str(os.getpid()))
     asked = *described(owner, "own:ended"), "--attack", "label_only", "--jobs", jobs
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_IGN)
     try:
         ran = call(*asked)
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGTERM, before)
-    assert ran.code == {"1": 143, "2": 2}[jobs], ran.err
+        signal.signal(number, before)
+    assert ran.code == code, ran.err
     assert "Stopped" in ran.err
     assert ran.err.endswith("The same command goes on from the last saved step.\n")
     assert (workdir / "victims" / "mine.toml").exists()

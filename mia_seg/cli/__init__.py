@@ -55,12 +55,18 @@ if TYPE_CHECKING:
     from mia_seg.workspace import Workspace as Workspace
 
 
+ENDING = (signal.SIGTERM, signal.SIGUSR1)  # what schedulers send before they kill
+
+
 class Ended(KeyboardInterrupt):
-    """SIGTERM, which stops a command as Ctrl-C does. No error: what a model's own code raises is told as its fault."""
+    """A scheduler's signal, by its number, which stops a command as Ctrl-C does.
+
+    It is no error, because what a model's own code raises is told as its fault.
+    """
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C says how to go on and gives 130 (typer would give 130 and say nothing), SIGTERM 143."""
+    """The commands; Ctrl-C says how to go on and gives 130 (typer would say nothing), signal N gives 128 + N."""
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102
         from mia_seg import progress
@@ -71,20 +77,21 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except KeyboardInterrupt as stop:
             print("\nStopped. The same command goes on from the last saved step.", file=sys.stderr)
-            raise typer.Exit(143 if isinstance(stop, Ended) else 130) from None
+            raise typer.Exit(128 + stop.args[0] if isinstance(stop, Ended) else 130) from None
 
 
 @contextmanager
 def _ending() -> Iterator[None]:
-    """Raise Ended on SIGTERM. A training and a server have ways of their own to end."""
+    """Raise Ended on a scheduler's signal. A training and a server have ways of their own to end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _end)
+    before = {number: signal.signal(number, _end) for number in ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(number: int, _: object) -> None:
