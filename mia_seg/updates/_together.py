@@ -59,7 +59,9 @@ class Seen:
         found = [gradient_S.flatten(1).square().sum(1) for gradient_S in self.each_S]
         if self.halves is not None:
             found.append(torch.stack([self._squared_weight(*pair) for pair in self._pairs(*self.halves)]))
-        return torch.stack(found).sum(0) if found else torch.zeros(())  # the loss may not depend on the layer
+        if not found:  # the loss does not depend on the layer
+            return torch.zeros((), device=next(self.layer.parameters()).device)
+        return torch.stack(found).sum(0)
 
     def summed(self, times_S: Tensor) -> list[Tensor]:
         """The sum of the scenes' gradients, each times its number, for each parameter of the layer."""
