@@ -18,7 +18,7 @@ from dataclasses import fields
 import numpy as np
 
 from mia_seg.attacks._fleet import FleetAttack
-from mia_seg.attacks._readings import Fleet, read_target
+from mia_seg.attacks._readings import Fleet
 from mia_seg.attacks.base import Base
 from mia_seg.attacks.lira import LiRA
 from mia_seg.attacks.rmia import RMIA
@@ -50,9 +50,9 @@ def main() -> None:
 def scored(attack: FleetAttack, victim: Answers, members_N: np.ndarray, *, fleet: Fleet) -> None:
     """Read the fleet and score every scene."""
     started, used = time.perf_counter(), time.process_time()
-    readings = fleet.read(attack.signal)
+    readings = fleet.read(attack.reading)
     read = time.process_time() - used
-    scores_N = attack.judge(read_target(victim, attack.signal), readings)
+    scores_N = attack.judge(attack.reading(victim), readings)
     seconds, used = time.perf_counter() - started, time.process_time() - used
     apart = scores_N[members_N].mean() - scores_N[~members_N].mean()
     assert apart > 0, "members score higher where a leak is planted"

@@ -38,10 +38,10 @@ WITHOUT_SHADOWS = [AttackP(), QuantileRegression()]
 
 
 def variants() -> list[FleetAttack]:
-    """Every fleet attack of the folder, once for each choice of its first setting; LiRA for each of its statistics."""
+    """Fleet attacks on statistics, once for each choice of their first setting; LiRA for each of its statistics."""
     found: list[FleetAttack] = []
     for cls in (load(attacks, Attack, name) for name in names(attacks)):
-        if issubclass(cls, FleetAttack):
+        if issubclass(cls, FleetAttack) and cls.reading is FleetAttack.reading:
             first, field = next(iter(cls.model_fields.items()))
             found += [cls(**{first: choice}) for choice in get_args(field.annotation) or (field.default,)]
     return [*found, LiRA(statistic="geometric"), LiRA(statistic="vector"), LiRA(mode="offline_pdf", statistic="vector")]
@@ -113,7 +113,7 @@ def test_too_few_shadows_are_refused_before_and_only_where_the_attack_would_fail
         return
     with pytest.raises(MiaSegError, match=f"needs {needed} shadows"):
         method.check_shadows(models)
-    readings = fleet.read(method.signal)
+    readings = fleet.read(method.reading)
     with pytest.raises((MiaSegError, IndexError)):
         method.tuned(readings).rehearse(readings)
 
@@ -440,7 +440,7 @@ def test_in_a_rehearsal_the_number_of_shadows_does_not_tell_members() -> None:
 
 @pytest.mark.parametrize("scenes", [1, 3, 101])
 def test_odd_numbers_of_scenes_are_no_trouble(scenes: int) -> None:
-    fleet = World(LEAK, scenes).fleet(4).read(Calibration().signal)
+    fleet = World(LEAK, scenes).fleet(4).read(Calibration().reading)
     assert (fleet.members_MN.sum(0) == 2).all()
     assert fleet.inside(2).shape == fleet.outside(2).shape == (2, scenes)
 
@@ -459,7 +459,7 @@ def test_models_that_all_answer_alike_give_everyone_one_score(method: FleetAttac
     """Constant scores say nothing: AUC 0.5, and a threshold that calls all or nobody."""
     fleet = World(LEAK, scenes=20, population=9).fleet(4)
     same = Fleet(tuple(fleet.answers[0] for _ in fleet.answers), fleet.members_MN)
-    read = same.read(method.signal)
+    read = same.read(method.reading)
     one = Readings(read.ids, np.ones_like(read.scenes_MN), np.ones_like(read.population_MZ), read.members_MN)
     tuned = method.tuned(one)
     scores = tuned.judge(one.target(0), one.apart(0))
@@ -499,7 +499,7 @@ def test_no_more_shadows_are_looked_at_than_asked_for(method: FleetAttack, used:
 
 
 def test_learned_weights_come_from_no_more_shadows_than_asked_for() -> None:
-    read, (answers, _) = leaking().read(features), WORLD.victim()
+    read, (answers, _) = leaking().read(LearnedCalibration().reading), WORLD.victim()
     victim, method = Signals(features(answers.statistics), read.population_MZ[0]), LearnedCalibration(models=2)
     for changed, same in ((slice(4, 16), True), (slice(3, 4), False)):
         values = read.scenes_MN.copy()
@@ -554,7 +554,7 @@ def test_other_scenes_than_the_fleet_s_are_refused() -> None:
 
 
 def test_a_is_the_best_in_rehearsals_alone() -> None:
-    read = leaking().read(RMIA(mode="offline").signal)
+    read = leaking().read(RMIA(mode="offline").reading)
     rehearsed = {}
     for a in np.arange(11) / 10:
         scores = RMIA(mode="offline", a=a).rehearse(read)

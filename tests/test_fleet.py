@@ -4,6 +4,7 @@ import json
 import shutil
 import weakref
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from helpers_in_turn import check_fleet_audit
 from mia_seg import attacks, defenses, plugins, train
 from mia_seg.api import FLEET_ATTACKS, Audit
 from mia_seg.attacks import Attack
-from mia_seg.attacks._readings import Fleet
+from mia_seg.attacks._readings import Fleet, read_signal
 from mia_seg.defenses import Defense
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
@@ -316,7 +317,10 @@ def test_of_a_large_fleet_one_model_at_a_time_is_in_memory(workspace: Workspace)
         return statistics.mean_loss()
 
     fleet = Fleet(OneByOne([seen(model) for model in range(8)], workspace.store), whole.members_MN)
-    np.testing.assert_array_equal(fleet.read(loss).scenes_MN, whole.read(Statistics.mean_loss).scenes_MN)
+    one_by_one, at_once = (
+        of.read(partial(read_signal, signal=signal)) for of, signal in ((fleet, loss), (whole, Statistics.mean_loss))
+    )
+    np.testing.assert_array_equal(one_by_one.scenes_MN, at_once.scenes_MN)
 
 
 def test_a_small_fleet_runs_the_usual_attacks_that_it_is_large_enough_for() -> None:

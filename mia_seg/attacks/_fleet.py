@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from pydantic import Field
 
 from mia_seg.attacks import ATTACKER, Attack, Attacker, Scores, ShadowCurvePoint, Thresholds
-from mia_seg.attacks._readings import Fleet, Readings, Signals, load_readings, read_target
+from mia_seg.attacks._readings import Fleet, Readings, Signals, load_readings, read_signal
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.membership import best_threshold
 from mia_seg.query.answers import Answers, Statistics
@@ -25,7 +25,7 @@ ShadowCount = Annotated[
 
 
 class FleetAttack(Attack):
-    """An attack that compares a model with many shadows. A subclass defines `signal`, what it reads, and `judge`.
+    """An attack that compares a model with many shadows. A subclass defines `judge`, and `signal` (or `reading`).
 
     Thresholds and tuned settings come from *rehearsals*: each shadow plays the victim and is compared with all others
     but its partner. Nothing is tuned on the victim.
@@ -33,9 +33,13 @@ class FleetAttack(Attack):
 
     needs_fleet: ClassVar[bool] = True
 
-    @abstractmethod
     def signal(self, statistics: Statistics) -> np.ndarray:
-        """What is read of each scene: [N], or [N, D] for several values."""
+        """What is read of each scene's statistics: [N], or [N, D] for several values."""
+        raise NotImplementedError
+
+    def reading(self, answers: Answers) -> Signals:
+        """What is read of a model's answers, to the scenes and to the population."""
+        return read_signal(answers, self.signal)
 
     @abstractmethod
     def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
@@ -94,7 +98,7 @@ class FleetAttack(Attack):
     def fit_fleet(self, fleet: Fleet, seed: int = 0, *, fabric: Fabric | None = None) -> "FleetAttacker":
         """Read the fleet, tune, and choose the threshold over all rehearsals; nothing is drawn."""
         del seed, fabric
-        readings = fleet.read(self.signal)
+        readings = fleet.read(self.reading)
         self._check(readings)
         chosen = self.tuned(readings)
         scores_MN = chosen.rehearse(readings)
@@ -133,7 +137,7 @@ class FleetAttacker(Attacker):
                 f"The fleet answered {len(self.fleet.ids)} scenes and the target {len(answers.ids)} others or in "
                 f"another order. Ask both about the same ones."
             )
-        target = read_target(answers, self.settings.signal)
+        target = self.settings.reading(answers)
         if self.settings.needs_population and not len(target.population_Z):
             raise MiaSegError("The target was asked about no population. Ask it about the fleet's pool too.")
         scores_N = self.settings.judge(target, self.fleet)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mia_seg.attacks._readings import Signals, read_target
+from mia_seg.attacks._readings import Signals, read_signal
 from mia_seg.attacks._threshold import StatisticAttack
 from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import Answers, Statistics
@@ -25,7 +25,7 @@ class PopulationAttack(StatisticAttack):
         """One score a scene [N], finite; higher = more likely a member."""
 
     def signal(self, answers: Answers) -> np.ndarray:
-        target = read_target(answers, self.read)
+        target = read_signal(answers, self.read)
         if not len(target.population_Z):
             name = type(self).__module__.rpartition(".")[2]
             raise MiaSegError(

@@ -113,14 +113,14 @@ class Fleet:
     answers: Sequence[Answers]
     members_MN: np.ndarray
 
-    def read(self, signal: Callable[[Statistics], np.ndarray]) -> Readings:
-        """A signal (scenes -> one value or row a scene) of every model, on scenes and population."""
-        read = [read_target(answers, signal) for answers in self.answers]
+    def read(self, reader: Callable[[Answers], Signals]) -> Readings:
+        """What `reader` finds in the answers of every model, on scenes and population."""
+        read = [reader(answers) for answers in self.answers]
         scenes_MN, population_MZ = (np.stack(v) for v in ([t.scenes_N for t in read], [t.population_Z for t in read]))
         return Readings(self.answers[0].ids, scenes_MN, population_MZ, self.members_MN)
 
 
-def read_target(answers: Answers, signal: Callable[[Statistics], np.ndarray]) -> Signals:
+def read_signal(answers: Answers, signal: Callable[[Statistics], np.ndarray]) -> Signals:
     """A signal of one model's answers. population_Z is empty if the model was not asked about a population."""
     none = answers.statistics.take(slice(0, 0))
     population = none if answers.population is None else answers.population
