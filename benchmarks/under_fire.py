@@ -2,6 +2,7 @@
 
 Run: python benchmarks/under_fire.py [--kills 20] [--pairs 10] [--seed 0]        (twenty to forty minutes on two cores)
      python benchmarks/under_fire.py --engine jobs --kills 20 --pairs 0 --flips 0
+     python benchmarks/under_fire.py --engine ray --aim node --kills 5 --pairs 0 --flips 0
 In a kill run SIGKILL strikes two or three times at random moments, and then the run goes on to its end. A run in one
 process is killed as a whole, with its group of processes. With another engine SIGKILL strikes the whole run, its driver
 alone, or one process that the driver started: a worker, or with Ray a part of the node. Processes that survive may go
@@ -64,6 +65,7 @@ REQUEST = [
     "--attack", "predictability_error", "--attack", "patch_resnet50:loss", "--device", "cpu",
 ]  # fmt: skip
 ENGINES = {"one": [], "jobs": ["--jobs", "2"], "ray": ["--on", "ray"]}
+AIMS = ("whole", "driver", "worker", "node", "raylet", "gcs_server")
 # Seconds in which processes must notice that their driver is gone. Agents of Ray itself take more than a minute.
 ORPHANS = {"one": 60, "jobs": 60, "ray": 300}
 
@@ -74,6 +76,7 @@ def main() -> None:
     options.add_argument("--pairs", type=int, default=10, help="times that two processes work on one request")
     options.add_argument("--flips", type=int, default=1, help="0: no byte is flipped")
     options.add_argument("--engine", choices=list(ENGINES), default="one", help="of the runs that are killed")
+    options.add_argument("--aim", choices=AIMS, help="what each kill hits; default: drawn each time")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -85,7 +88,7 @@ def main() -> None:
         print(f"undisturbed: {len(whole)} files in {seconds:.0f} s", flush=True)
         draw, hits = random.Random(given.seed), Counter[str]()
         for k in range(given.kills):
-            mine = killed(folder, f"kill{k}", draw, engine=given.engine, seconds=seconds, whole=whole)
+            mine = killed(folder, f"kill{k}", draw, engine=given.engine, aim=given.aim, seconds=seconds, whole=whole)
             hits += mine
             print(f"  run {k + 1}: killed {mine.total()} times", flush=True)
         said = ", ".join(f"{count} times {aim}" for aim, count in sorted(hits.items()))
@@ -127,7 +130,8 @@ def expect(ran: tuple[int, str], code: int) -> str:
 
 
 def killed(
-    folder: Path, store: str, draw: random.Random, *, engine: str, seconds: float, whole: dict[str, str]
+    folder: Path, store: str, draw: random.Random, *, engine: str, aim: str | None, seconds: float,
+    whole: dict[str, str],
 ) -> Counter[str]:  # fmt: skip
     """Hit a run two or three times, then let it end; how often what was hit."""
     hits = Counter[str]()
@@ -136,24 +140,29 @@ def killed(
         try:
             process.wait(draw.uniform(0, 0.9 * seconds))
         except subprocess.TimeoutExpired:
-            hits[hit(process, draw, engine)] += 1
+            hits[hit(process, draw, engine, aim=aim)] += 1
         process.communicate()
     expect(run(folder, store, engine), 0)
     check(folder / store, whole)
     return hits
 
 
-def hit(process: subprocess.Popen[str], draw: random.Random, engine: str) -> str:
+def hit(process: subprocess.Popen[str], draw: random.Random, engine: str, *, aim: str | None) -> str:
     """Kill the whole, the driver alone, or one process that it started; which."""
     others = psutil.Process(process.pid).children(recursive=True)
-    aim = draw.choice(["the whole", *(["the driver", "another"] if engine != "one" and others else [])])
-    if aim == "another":
-        one = draw.choice(others)
-        aim = next((word for word in one.cmdline()[:2] if "ray" in word), "a worker").rpartition("/")[2]
+    of_node = [one for one in others if any("/ray/" in word for word in one.cmdline()[:2])]
+    targets = {"worker": [one for one in others if one not in of_node], "node": of_node}
+    targets |= {part: [one for one in of_node if one.cmdline()[0].endswith(f"/{part}")] for part in AIMS[4:]}
+    drawn = [kind for kind in ("worker", "node") if targets[kind]]
+    there = ["whole", *(["driver", *drawn] if engine != "one" and others else [])]
+    aim = aim if targets.get(aim or "", aim in there) else draw.choice(there)
+    if aim in targets:
+        one = draw.choice(targets[aim])
+        named = next((word for word in one.cmdline()[:2] if "/ray/" in word), "worker").rpartition("/")[2]
         one.kill()
-        return aim
+        return named
     os.kill(process.pid, signal.SIGKILL)
-    if aim == "the whole":
+    if aim == "whole":
         for one in others:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
