@@ -228,35 +228,38 @@ TUNED = {
     "labelmefacade_100": "base", "labelmefacade_100_tuned": "tuned further, the control",
     "labelmefacade_100_drawn": "with drawn features", "labelmefacade_100_masks": "and other photographs' labels",
 }  # fmt: skip
+SHARES = {
+    "labelmefacade_small_19_share_0": "none, the control", "labelmefacade_small_19_share_10": "1",
+    "labelmefacade_small_19_share_30": "3", "labelmefacade_small_19_share_50": "7",
+    "labelmefacade_small_19_any_layout": "3, for any layout",
+}  # fmt: skip
 
 
-CONTROL_OF_TUNED = "labelmefacade_100_tuned"
-
-
-def tuned() -> str:
+def tuned(head: str, named: dict[str, str], shadow: str, *, control: str) -> str:
     """Victims that go on training, with and without synthetic features: a number a seed."""
 
+    def of_loss(victim: str) -> pd.DataFrame:
+        table = of(victim, shadow)
+        return table[(table["attack"] == "image_loss") & (table["defense"] == "none")].sort_values("seed")
+
     def row(victim: str, name: str) -> tuple[str, ...]:
-        table = of(victim, "labelmefacade_100_a1")
-        table = table[(table["attack"] == "image_loss") & (table["defense"] == "none")].sort_values("seed")
+        table = of_loss(victim)
         columns = ("miou_nonmembers", "cls_acc_nonmembers", "auc")
         return (name, *(", ".join(f"{value:.3f}" for value in table[column]) for column in columns), gain(table))
 
     def gain(table: pd.DataFrame) -> str:
-        """Points of mIoU over the control, paired by seed."""
-        if (victim := table.iloc[0]["victim"]) in (CONTROL_OF_TUNED, "labelmefacade_100"):
+        """Points of mIoU over the control, paired by seed; of the control and the base before it nothing."""
+        if table.iloc[0]["victim"] in (control, "labelmefacade_100"):
             return ""
-        control = (
-            of(CONTROL_OF_TUNED, "labelmefacade_100_a1").set_index("seed")["miou_nonmembers"].groupby("seed").mean()
-        )
-        changes = 100 * (table.set_index("seed")["miou_nonmembers"] - control)
-        assert len(changes.dropna()) == len(control), f"{victim} and its control have other seeds"
+        beside = of_loss(control).set_index("seed")["miou_nonmembers"]
+        changes = 100 * (table.set_index("seed")["miou_nonmembers"] - beside)
+        assert len(changes.dropna()) == len(beside), f"{table.iloc[0]['victim']} and its control have other seeds"
         half = stdtrit(len(changes) - 1, 0.975) * changes.std(ddof=1) / len(changes) ** 0.5
         return f"{changes.mean():+.2f} [{changes.mean() - half:+.2f}, {changes.mean() + half:+.2f}]"
 
-    head = ("victim", "mIoU on unseen images", "class accuracy on unseen images", "AUC of the image loss",
-            "change of mIoU over the control [95%]")  # fmt: skip
-    return markdown(head, (row(*item) for item in TUNED.items()))
+    columns = (head, "mIoU on unseen images", "class accuracy on unseen images", "AUC of the image loss",
+               "change of mIoU over the control [95%]")  # fmt: skip
+    return markdown(columns, (row(*item) for item in named.items()))
 
 
 def asked_again() -> str:
@@ -344,9 +347,9 @@ def _rate(rate: Any) -> str:
     return rate if isinstance(rate, str) else f"{rate.tpr:.2f} [{rate.low:.2f}, {rate.high:.2f}]"
 
 
-def trainings(folder: str) -> str:
+def trainings(folder: str, seed: int) -> str:
     """Trainings by a fleet of their own: what they leak, and how far that is from plain training at their gap."""
-    (file,) = (ROOT / "reports" / folder).glob("arms.*.json")
+    (file,) = (ROOT / "reports" / folder).glob(f"arms.*.s{seed}.fleet.json")
     facts = json.loads(file.read_text(encoding="utf-8"))
     attacks = list(facts["plain"][0]["auc"])
     head = ["training", "mIoU, members", "others", "gap"]
@@ -444,7 +447,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cuts": partial(cuts, "synfeat:0.75", "image_loss", "predictability_error"),
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
-    "tuned": tuned,
+    "tuned": partial(tuned, "victim", TUNED, "labelmefacade_100_a1", control="labelmefacade_100_tuned"),
     "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
@@ -461,7 +464,8 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "fleet": partial(fleet, "labelmefacade_small"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
-    "trainings": partial(trainings, "trainings"),
+    "trainings": partial(trainings, "trainings", 0),
+    "more_trainings": partial(trainings, "trainings", 1),
     "protective": partial(protective, "protective"),
     "behind": partial(behind, "protective", "protect_none"),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
