@@ -14,7 +14,7 @@ from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import Rate, auc
 from mia_seg.metrics.paired import auc_above, over_seeds
 
-AUDITS, PAIRED = 1000, 0.8
+AUDITS, PAIRED, ROUNDS = 1000, 0.8, 4
 
 
 def main() -> None:
@@ -24,9 +24,10 @@ def main() -> None:
     print(f"# Words on defenses\n\nMade by `{command}`.\n{about.strip()}\n")
     print('* *Wrong*: percent of audits that say "hides" or "worsens", although the defense changes nothing.')
     print("* *Held*: percent of paired intervals that include the true change, which is 0.")
-    print('* *Right*: percent of audits that say "hides" if the AUC falls by twice the mean half width.\n')
-    print("| scenes a side | seeds | attacks | AUC without | half width | wrong | held | right |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print('* *Right*: percent of audits that say "hides" where the AUC falls by twice the mean half width.')
+    print("* *Half width*: without an effect, and with that fall. The latter is the one that is doubled.\n")
+    print("| scenes a side | seeds | attacks | AUC without | half width | wrong | held | fall | half width | right |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for scenes, seeds, attacks in ((60, 1, 1), (150, 1, 1), (1000, 1, 1), (150, 3, 1), (150, 1, 8), (150, 3, 8)):
         for before in (0.6, 0.8, 0.95):
             row(rng, scenes, seeds, attacks=attacks, before=before)
@@ -35,16 +36,20 @@ def main() -> None:
 def row(rng: np.random.Generator, scenes: int, seeds: int, *, attacks: int, before: float) -> None:
     """One row: the words where nothing changes, and where the AUC falls."""
     null = [audit(rng, scenes, seeds, attacks=attacks, aucs=(before, before)) for _ in range(AUDITS)]
-    half = float(np.mean([(one["high"] - one["low"]) / 2 for one in null]))
     wrong = np.mean([not one["low"] <= 0 <= one["high"] for one in null])
     held = f"{100 * (1 - wrong):.1f}" if attacks == 1 else "–"  # of several the interval is made wider on purpose
-    after = before - 2 * half
-    right = "–"
-    if after > 0.02:
-        told = [audit(rng, scenes, seeds, attacks=attacks, aucs=(before, after)) for _ in range(AUDITS)]
-        right = f"{100 * np.mean([one['high'] < 0 for one in told]):.1f}"
-    shown = (scenes, seeds, attacks, before, f"{half:.3f}", f"{100 * wrong:.1f}", held, right)
-    print(f"| {' | '.join(map(str, shown))} |", flush=True)
+    told, fall = null, 0.0
+    for _ in range(ROUNDS):  # the wider the fall, the wider the intervals, which say how wide it is to be
+        fall = 2 * half_width(told)
+        told = [audit(rng, scenes, seeds, attacks=attacks, aucs=(before, before - fall)) for _ in range(AUDITS)]
+    right = np.mean([one["high"] < 0 for one in told])
+    numbers = f"{half_width(null):.3f} | {100 * wrong:.1f} | {held} | {fall:.3f} | {half_width(told):.3f}"
+    print(f"| {scenes} | {seeds} | {attacks} | {before} | {numbers} | {100 * right:.1f} |", flush=True)
+
+
+def half_width(audits: list[Rate]) -> float:
+    """The mean over audits."""
+    return float(np.mean([(one["high"] - one["low"]) / 2 for one in audits]))
 
 
 def audit(rng: np.random.Generator, scenes: int, seeds: int, *, attacks: int, aucs: tuple[float, float]) -> Rate:

@@ -448,6 +448,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
     "tuned": partial(tuned, "victim", TUNED, "labelmefacade_100_a1", control="labelmefacade_100_tuned"),
+    "shares": partial(tuned, "drawn features a batch", SHARES, "screen", control="labelmefacade_small_19_share_0"),
     "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
