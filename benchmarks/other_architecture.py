@@ -23,7 +23,7 @@ import plain
 import mia_seg as mia
 from mia_seg import query
 from mia_seg.attacks._fleet import FleetAttack
-from mia_seg.attacks._readings import Fleet, read_target
+from mia_seg.attacks._readings import Fleet
 from mia_seg.data import Scenes
 from mia_seg.evaluate.audit import membership_of
 from mia_seg.metrics import membership, paired
@@ -168,8 +168,8 @@ def report(audit: mia.Audit, own: Fleet, other: Fleet) -> None:
 
 def scored(method: FleetAttack, of: Fleet, told: Answers) -> np.ndarray:
     """One score a scene; AUC and TPR need no threshold, and so no rehearsal."""
-    readings = of.read(method.signal)
-    return method.tuned(readings).judge(read_target(told, method.signal), readings)
+    readings = of.read(method.reading)
+    return method.tuned(readings).judge(method.reading(told), readings)
 
 
 def row(names: tuple[str, str], scores_N: np.ndarray, members_N: np.ndarray) -> str:

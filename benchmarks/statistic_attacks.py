@@ -10,6 +10,7 @@ import argparse
 import math
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 from scipy.special import logsumexp
@@ -17,7 +18,7 @@ from scipy.stats import norm
 
 from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.attacks._population import PopulationAttack
-from mia_seg.attacks._readings import Fleet, Readings, Signals, read_target
+from mia_seg.attacks._readings import Fleet, Readings, Signals, read_signal
 from mia_seg.attacks.attack_p import AttackP
 from mia_seg.attacks.attack_r import AttackR
 from mia_seg.attacks.base import Base
@@ -96,8 +97,9 @@ def main() -> None:
             seconds, scores = timed(lambda m=method: judged(m, victim, fleet))
             fast.append(seconds)
             if loop is not None:
-                read = method.signal if isinstance(method, FleetAttack) else method.read
-                target, readings = read_target(victim, read), fleet.read(read)
+                of_many = isinstance(method, FleetAttack)
+                reading = method.reading if of_many else partial(read_signal, signal=method.read)
+                target, readings = reading(victim), fleet.read(reading)
                 seconds, told = timed(lambda f=loop, t=target, r=readings: [f(t, r, n) for n in range(given.scenes)])
                 slow.append(seconds)
                 apart = float(np.abs(np.array(told) - scores).max())
@@ -111,7 +113,7 @@ def main() -> None:
             said += f"   differ by {apart:.0e} at most"
         print(said, flush=True)
     print(f"\nall scores: {total:.2f} s; those with a loop beside them: {looped / compared:.0f} times as fast as it")
-    rehearsed = fleet.read(Calibration().signal)
+    rehearsed = fleet.read(Calibration().reading)
     seconds, _ = timed(lambda: LiRA(variance="fixed").rehearse(rehearsed))
     print(f"LiRA's rehearsals, {given.models} times {given.scenes} scores: {seconds:.2f} s")
 
@@ -119,7 +121,7 @@ def main() -> None:
 def judged(method: FleetAttack | PopulationAttack, victim: Answers, fleet: Fleet) -> np.ndarray:
     if isinstance(method, PopulationAttack):
         return method.signal(victim)
-    return method.judge(read_target(victim, method.signal), fleet.read(method.signal))
+    return method.judge(method.reading(victim), fleet.read(method.reading))
 
 
 def name(method: FleetAttack | PopulationAttack) -> str:

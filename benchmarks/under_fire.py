@@ -76,7 +76,7 @@ def main() -> None:
     options.add_argument("--pairs", type=int, default=10, help="times that two processes work on one request")
     options.add_argument("--flips", type=int, default=1, help="0: no byte is flipped")
     options.add_argument("--engine", choices=list(ENGINES), default="one", help="of the runs that are killed")
-    options.add_argument("--aim", choices=AIMS, help="what each kill hits; default: drawn each time")
+    options.add_argument("--aim", choices=AIMS, help="what each kill hits, if it is there; default: drawn each time")
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as place:

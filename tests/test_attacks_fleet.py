@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from mia_seg import attacks
 from mia_seg.attacks import Attack, Membership
-from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
+from mia_seg.attacks._fleet import FleetAttack, FleetAttacker, SignalAttack
 from mia_seg.attacks._population import PopulationAttack
 from mia_seg.attacks._readings import Fleet, Readings, Signals
 from mia_seg.attacks.attack_p import AttackP, share_above
@@ -41,7 +41,7 @@ def variants() -> list[FleetAttack]:
     """Fleet attacks on statistics, once for each choice of their first setting; LiRA for each of its statistics."""
     found: list[FleetAttack] = []
     for cls in (load(attacks, Attack, name) for name in names(attacks)):
-        if issubclass(cls, FleetAttack) and cls.reading is FleetAttack.reading:
+        if issubclass(cls, SignalAttack):
             first, field = next(iter(cls.model_fields.items()))
             found += [cls(**{first: choice}) for choice in get_args(field.annotation) or (field.default,)]
     return [*found, LiRA(statistic="geometric"), LiRA(statistic="vector"), LiRA(mode="offline_pdf", statistic="vector")]

@@ -25,7 +25,7 @@ ShadowCount = Annotated[
 
 
 class FleetAttack(Attack):
-    """An attack that compares a model with many shadows. A subclass defines `judge`, and `signal` (or `reading`).
+    """An attack that compares a model with many shadows. A subclass defines `reading`, what it reads, and `judge`.
 
     Thresholds and tuned settings come from *rehearsals*: each shadow plays the victim and is compared with all others
     but its partner. Nothing is tuned on the victim.
@@ -33,13 +33,9 @@ class FleetAttack(Attack):
 
     needs_fleet: ClassVar[bool] = True
 
-    def signal(self, statistics: Statistics) -> np.ndarray:
-        """What is read of each scene's statistics: [N], or [N, D] for several values."""
-        raise NotImplementedError
-
+    @abstractmethod
     def reading(self, answers: Answers) -> Signals:
         """What is read of a model's answers, to the scenes and to the population."""
-        return read_signal(answers, self.signal)
 
     @abstractmethod
     def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
@@ -118,6 +114,18 @@ class FleetAttack(Attack):
             raise MiaSegError(
                 f"Attack '{name}' compares with scenes that nobody trained on, and there are none. Give [split] a pool."
             )
+
+
+class SignalAttack(FleetAttack):
+    """A fleet attack that reads one signal of each scene's statistics."""
+
+    @abstractmethod
+    def signal(self, statistics: Statistics) -> np.ndarray:
+        """What is read of each scene: [N], or [N, D] for several values."""
+
+    def reading(self, answers: Answers) -> Signals:
+        """The signal of scenes and of the population."""
+        return read_signal(answers, self.signal)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ import numpy as np
 from pydantic import Field
 from scipy.special import log_ndtr
 
-from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks._signals import FORMS, LossForm, loss
 from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import Statistics
 
 
-class AttackR(FleetAttack):
+class AttackR(SignalAttack):
     """Each scene has a distribution of its own."""
 
     form: Literal["gaussian", "ranks"] = Field(

@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.query.answers import Statistics
 from mia_seg.values import Temperature, Weight
 
 
-class Base(FleetAttack):
+class Base(SignalAttack):
     """The Bayes-optimal attack for a posterior over weights, approximated by sampling shadows."""
 
     mode: Literal["online", "offline"] = "online"

@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 from scipy.stats import norm, t
 
-from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.errors import MiaSegError
 from mia_seg.query.answers import Statistics
@@ -52,7 +52,7 @@ class Predicted:
     freedom: float
 
 
-class Bavaria(FleetAttack):
+class Bavaria(SignalAttack):
     """LiRA with a prior for each scene's mean and variance."""
 
     mode: Literal["online", "offline"] = "online"

@@ -6,13 +6,13 @@ Needs labels and posteriors, one query a scene, and shadows; one that left the s
 import numpy as np
 from pydantic import Field
 
-from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks._signals import FORMS, LossForm, loss
 from mia_seg.query.answers import Statistics
 
 
-class Calibration(FleetAttack):
+class Calibration(SignalAttack):
     """Difficulty calibration: what is hard for everyone counts less."""
 
     statistic: LossForm = Field(default="mean", description=FORMS)

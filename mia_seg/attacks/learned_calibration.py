@@ -7,13 +7,13 @@ differences are difficulty calibration (Watson et al., ICLR 2022) of every stati
 
 import numpy as np
 
-from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks.learned_combination import Strength, features, weigh
 from mia_seg.query.answers import Statistics
 
 
-class LearnedCalibration(FleetAttack):
+class LearnedCalibration(SignalAttack):
     """Weights for the statistics and for how unusual they are."""
 
     strength: Strength = 0.1

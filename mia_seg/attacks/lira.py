@@ -15,7 +15,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.special import log_ndtr
 from sklearn.covariance import ledoit_wolf
 
-from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.attacks._signals import phi_vector
 from mia_seg.errors import MiaSegError
@@ -26,7 +26,7 @@ LEAST_LOSS = 1e-6
 ROUNDING = 1e-12  # equal numbers may differ in their last bits from their mean
 
 
-class LiRA(FleetAttack):
+class LiRA(SignalAttack):
     """The likelihood-ratio attack."""
 
     mode: Literal["online", "offline_cdf", "offline_pdf"] = "online"

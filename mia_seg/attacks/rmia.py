@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from mia_seg.attacks._fleet import FleetAttack, ShadowCount
+from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
 from mia_seg.metrics.membership import auc
 from mia_seg.query.answers import Statistics
@@ -20,7 +20,7 @@ from mia_seg.values import Factor, Part, Temperature
 GRID = tuple(k / 10 for k in range(11))
 
 
-class RMIA(FleetAttack):
+class RMIA(SignalAttack):
     """The share of the population that the scene beats."""
 
     needs_population: ClassVar[bool] = True

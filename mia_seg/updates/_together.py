@@ -110,10 +110,10 @@ def seen_of(network: nn.Module, parameters: Sequence[nn.Parameter], views: int) 
 
 
 @contextmanager
-def watched(layers: Sequence[Seen]) -> Iterator[None]:
+def watched(seen: Sequence[Seen]) -> Iterator[None]:
     """Note what the layers take, and the gradients at their outputs; those of their parameters are not computed."""
     with ExitStack() as after:
-        for one in layers:
+        for one in seen:
             after.callback(one.layer.register_forward_hook(one.note).remove)
             for parameter in one.layer.parameters():
                 after.callback(parameter.requires_grad_, True)

@@ -123,21 +123,21 @@ class DPSGD(Update):
 
     def _together(self, step: Step, part: Batch, sums: Sums) -> list[Judged]:
         """Add the clipped gradients of several scenes; [] if a layer leaves no way to tell them apart."""
-        layers = seen_of(step.run, step.parameters, self.views)
-        if layers is None:
+        seen = seen_of(step.run, step.parameters, self.views)
+        if seen is None:
             return []
-        with watched(layers):
+        with watched(seen):
             found: Judged = step.run(step.stage.name, part)
-            if any(layer.calls != [len(part.labels_NHW)] for layer in layers):
+            if any(one.calls != [len(part.labels_NHW)] for one in seen):
                 return []
             step.fabric.backward(found.loss)
         # That loss is a mean over the labelled pixels of all scenes; a scene's own is over those of its views.
         known_S = (part.labels_NHW != IGNORE).flatten(1).sum(1).view(-1, self.views).sum(1)
-        norm_S = torch.stack([layer.squared_S().expand(len(known_S)) for layer in layers]).sum(0).sqrt()
+        norm_S = torch.stack([one.squared_S().expand(len(known_S)) for one in seen]).sum(0).sqrt()
         times_S = (known_S.sum() / known_S.clamp(min=1)).to(norm_S)
         times_S *= self._factor(norm_S * times_S)
-        for layer in layers:
-            for parameter, gradient in zip(layer.layer.parameters(), layer.summed(times_S), strict=True):
+        for one in seen:
+            for parameter, gradient in zip(one.layer.parameters(), one.summed(times_S), strict=True):
                 sums.add(parameter, gradient)
         return [Judged(found.loss.detach(), found.logits_NKHW.detach())]
 
