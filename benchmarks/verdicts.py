@@ -24,9 +24,11 @@ def main() -> None:
     print(f"# Words on defenses\n\nMade by `{command}`.\n{about.strip()}\n")
     print('* *Wrong*: percent of audits that say "hides" or "worsens", although the defense changes nothing.')
     print("* *Held*: percent of paired intervals that include the true change, which is 0.")
-    print('* *Right*: percent of audits that say "hides" where the AUC falls by twice the mean half width.')
-    print("* *Half width*: without an effect, and with that fall. The latter is the one that is doubled.\n")
-    print("| scenes a side | seeds | attacks | AUC without | half width | wrong | held | fall | half width | right |")
+    print('* *Right*: percent of audits that say "hides" where the AUC falls by twice a mean half width. First that of')
+    print(
+        "  intervals without an effect, then that of intervals with this fall, which are wider where AUC is near 1.\n"
+    )
+    print("| scenes a side | seeds | attacks | AUC without | wrong | held | half width | right | with fall | right |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for scenes, seeds, attacks in ((60, 1, 1), (150, 1, 1), (1000, 1, 1), (150, 3, 1), (150, 1, 8), (150, 3, 8)):
         for before in (0.6, 0.8, 0.95):
@@ -38,13 +40,13 @@ def row(rng: np.random.Generator, scenes: int, seeds: int, *, attacks: int, befo
     null = [audit(rng, scenes, seeds, attacks=attacks, aucs=(before, before)) for _ in range(AUDITS)]
     wrong = np.mean([not one["low"] <= 0 <= one["high"] for one in null])
     held = f"{100 * (1 - wrong):.1f}" if attacks == 1 else "–"  # of several the interval is made wider on purpose
-    told, fall = null, 0.0
+    told, rights = null, list[float]()
     for _ in range(ROUNDS):  # the wider the fall, the wider the intervals, which say how wide it is to be
         fall = 2 * half_width(told)
         told = [audit(rng, scenes, seeds, attacks=attacks, aucs=(before, before - fall)) for _ in range(AUDITS)]
-    right = np.mean([one["high"] < 0 for one in told])
-    numbers = f"{half_width(null):.3f} | {100 * wrong:.1f} | {held} | {fall:.3f} | {half_width(told):.3f}"
-    print(f"| {scenes} | {seeds} | {attacks} | {before} | {numbers} | {100 * right:.1f} |", flush=True)
+        rights.append(100 * float(np.mean([one["high"] < 0 for one in told])))
+    numbers = f"{half_width(null):.3f} | {rights[0]:.1f} | {half_width(told):.3f} | {rights[-1]:.1f}"
+    print(f"| {scenes} | {seeds} | {attacks} | {before} | {100 * wrong:.1f} | {held} | {numbers} |", flush=True)
 
 
 def half_width(audits: list[Rate]) -> float:
