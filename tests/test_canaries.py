@@ -1,5 +1,6 @@
 """Canaries: scenes that are easy to memorise are trained on, and audited apart from the others."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from mia_seg.attacks import Scores, ShadowCurvePoint
 from mia_seg.attacks.base import Base
 from mia_seg.cli._fleet import worst
 from mia_seg.data import IGNORE, Dataset, Scenes
-from mia_seg.data._canaries import WithCanaries
+from mia_seg.data._canaries import WithCanaries, sources
 from mia_seg.data.camvid import CamVid
 from mia_seg.data.folder import Folder
 from mia_seg.errors import MiaSegError
@@ -106,6 +107,32 @@ def test_a_pasted_canary_shows_another_ones_rarest_object(data_template: Path) -
         )  # fmt: skip
     scene = next(i for i in parts.audited if i not in found.canaries)
     assert (found.scene(data_template, scene).labels_HW == found.of.scene(data_template, scene).labels_HW).all()
+
+
+def test_a_twinned_canary_stands_beside_a_darker_copy_with_the_right_labels(data_template: Path) -> None:
+    found, parts = planted(data_template, canaries=0.5, canary="twinned")
+    canaries, twins = [i for i, _ in found.sources[::2]], [i for i, _ in found.sources[1::2]]
+    assert (found.canaries, found.companions) == ({*canaries}, {*twins})
+    assert len({*canaries, *twins}) == 8
+    for canary, twin in zip(canaries, twins, strict=True):
+        plain, other = (found.of.scene(data_template, i) for i in (canary, twin))
+        shown, beside = (found.scene(data_template, i) for i in (canary, twin))
+        np.testing.assert_array_equal(shown.image_HWC, plain.image_HWC)
+        np.testing.assert_array_equal(shown.labels_HW, other.labels_HW)
+        np.testing.assert_allclose(beside.image_HWC, 0.9 * plain.image_HWC, atol=0.5)
+        np.testing.assert_array_equal(beside.labels_HW, plain.labels_HW)
+        np.testing.assert_array_equal(found.labels_of(data_template, twin)[0], plain.labels_HW)
+        assert {*found.files(data_template, twin)} >= {*found.of.files(data_template, canary)}
+    natural = next(i for i in parts.audited if i not in found.canaries | found.companions)
+    assert found.scene(data_template, natural) is not None
+    assert (found.labels_of(data_template, natural)[0] == found.of.labels_of(data_template, natural)[0]).all()
+    turned = WithCanaries(of=found.of, kind="twinned", sources=tuple((b, a) for a, b in found.sources))
+    assert turned.origin() != found.origin()
+
+
+def test_twins_of_canaries_leave_the_last_of_an_odd_number_alone() -> None:
+    assert sources("twinned", ["a", "b", "c"]) == (("a", "b"), ("b", "a"))
+    assert sources("swapped", ["a", "b", "c"]) == (("a", "b"), ("b", "c"), ("c", "a"))
 
 
 def test_a_duplicated_canary_is_trained_on_twice(workspace: Workspace, workdir: Path) -> None:
@@ -206,13 +233,16 @@ def test_scores_of_some_scenes_are_all_that_was_scored_of_them() -> None:
 @pytest.fixture(scope="module")
 def audited_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ran, Path]]:
     """The screen of a victim of 12 + 12 scenes, 10 of them canaries, and where it was written."""
-    folder = tmp_path_factory.mktemp("canaries")
-    write_recipes(folder)
-    path = folder / "victims" / "tiny.toml"
-    edit(path, RANDOM, RANDOM.replace("= 6", "= 12").replace("pool = 12", "pool = 0") + "canaries = 0.4\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        yield call("audit", "tiny", "--attack", "image_loss", "--device", "cpu"), folder / "reports"
+        yield audited_with("swapped", tmp_path_factory.mktemp("canaries"), patch)
+
+
+def audited_with(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> tuple[Ran, Path]:
+    write_recipes(folder)
+    split = RANDOM.replace("= 6", "= 12").replace("pool = 12", "pool = 0")
+    edit(folder / "victims" / "tiny.toml", RANDOM, f'{split}canaries = 0.4\ncanary = "{kind}"\n')
+    patch.chdir(folder)
+    return call("audit", "tiny", "--attack", "image_loss", "--device", "cpu"), folder / "reports"
 
 
 def test_a_result_tells_them_apart_from_natural_scenes(audited_tiny: tuple[Ran, Path]) -> None:
@@ -228,6 +258,31 @@ def test_a_result_tells_them_apart_from_natural_scenes(audited_tiny: tuple[Ran, 
     assert found.left_out is not None
     assert found.left_out.members == found.left_out.nonmembers == []
     assert worst.epsilon.reason == "[split] rule 'random' tosses no fair coin for each scene; rule 'coin' does"
+
+
+def test_twins_of_canaries_count_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran, reports = audited_with("twinned", tmp_path, monkeypatch)
+    assert ran.code == 0, ran.err
+    (found,) = results.read_all(reports)
+    level, worst = found.levels["image"], found.canaries
+    assert worst is not None
+    assert worst.members + worst.nonmembers == 5
+    assert level.n_members + level.n_nonmembers == 14
+
+
+def test_a_fleet_leaves_them_out_too(workdir: Path, data_root: Path) -> None:
+    path = write_fleet(workdir, "tiny_folder")
+    for file in (path, workdir / "victims" / "tiny_folder.toml"):
+        edit(file, "pool = 12\n", 'pool = 8\ncanaries = 0.5\ncanary = "twinned"\n')
+        edit(file, "members = 6\nnonmembers = 6", "members = 8\nnonmembers = 8")
+    line = ("tiny_folder_fleet", "--curve", "tiny_folder_fleet", "--attack", "base", "--rounds", "99", "--json")
+    ran = call("fleet", *line, "--data-root", data_root, "--device", "cpu")
+    assert ran.code == 0, ran.err
+    alone, compared = json.loads(ran.out)
+    (beside,) = compared["plain"]
+    assert (alone["scenes"], alone["canaries"]["scenes"]) == (8, 4)
+    assert beside["auc"]["base"] == alone["pooled"]["auc"]["value"]
+    assert beside["canaries"]["base"]["auc"] == alone["canaries"]["auc"]
 
 
 def test_pages_and_screens_tell_them_apart(audited_tiny: tuple[Ran, Path]) -> None:

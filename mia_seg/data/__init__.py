@@ -92,6 +92,11 @@ class Dataset(Component):
         """The scenes whose labels are wrong on purpose."""
         return frozenset()
 
+    @property
+    def companions(self) -> frozenset[str]:
+        """Scenes that stand by a canary: trained on by their own coins, and counted nowhere."""
+        return frozenset()
+
     def origin(self) -> dict[str, Any]:
         """The settings that change a scene, where they are not at their defaults: part of a scene's digest.
 

@@ -10,14 +10,16 @@ import numpy as np
 
 from mia_seg.data import IGNORE, Dataset, Scene
 
-Kind = Literal["swapped", "mirrored", "permuted", "pasted", "duplicated"]
+Kind = Literal["swapped", "mirrored", "permuted", "pasted", "duplicated", "twinned"]
 SAID: dict[Kind, str] = {
     "swapped": "scenes with the labels of another one",
     "mirrored": "scenes with mirrored labels",
     "permuted": "scenes with permuted classes",
     "pasted": "scenes with a rare object of another one pasted in",
     "duplicated": "scenes that are trained on twice",
+    "twinned": "scenes with the labels of another one, beside a near twin with the right ones",
 }
+DARKER = 0.9  # the brightness of a twin
 FEW = 0.01  # share of the labelled pixels that an object needs to be pasted, unless all have less
 
 
@@ -31,6 +33,8 @@ class WithCanaries(Dataset):
     * permuted: class k becomes (k + c) mod K, c drawn by the id.
     * pasted: the source's rarest object lies over its image and its labels, which are right, then.
     * duplicated: a training sees it twice.
+    * twinned: its labels are the source's. The source, its companion, shows the canary a little darker, and has the
+      right labels.
     """
 
     of: Dataset
@@ -39,7 +43,11 @@ class WithCanaries(Dataset):
 
     @property
     def canaries(self) -> frozenset[str]:
-        return frozenset(self._source)
+        return frozenset(self._source) - self.companions
+
+    @property
+    def companions(self) -> frozenset[str]:
+        return frozenset(i for i, _ in self.sources[1::2]) if self.kind == "twinned" else frozenset()
 
     @cached_property
     def _source(self) -> dict[str, str]:
@@ -57,6 +65,8 @@ class WithCanaries(Dataset):
             return scene
         if self.kind == "pasted":
             return _pasted(scene, self.of.scene(data_root, self._source[scene_id]))
+        if scene_id in self.companions:
+            return _twin(scene, self.of.scene(data_root, self._source[scene_id]))
         return Scene(scene_id, scene.image_HWC, self.labels_of(data_root, scene_id)[0])
 
     def trained(self, ids: Sequence[str]) -> list[str]:
@@ -77,7 +87,7 @@ class WithCanaries(Dataset):
         if source == scene_id:
             return found
         others = self.of.files(data_root, source)
-        return (*found, *(others if self.kind == "pasted" else others[1:]))
+        return (*found, *(others if self.kind == "pasted" or scene_id in self.companions else others[1:]))
 
     def labels_of(self, data_root: Path | None, scene_id: str) -> tuple[np.ndarray, dict[str, int]]:
         source = self._source.get(scene_id)
@@ -105,7 +115,7 @@ class WithCanaries(Dataset):
         return self.of.ignores_unknown
 
     def origin(self) -> dict[str, Any]:
-        return self.of.origin() | {"canaries": [self.kind, *sorted(self.sources)]}
+        return self.of.origin() | {"canaries": [self.kind, *sorted(self.sources), *sorted(self.companions)]}
 
     def picture(self, scene_id: str) -> str:
         return self.of.picture(scene_id)
@@ -114,10 +124,27 @@ class WithCanaries(Dataset):
         return self.of.group(scene_id)
 
 
+def sources(kind: Kind, drawn: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """From which scene each drawn one gets something. Of an odd number of scenes, twins leave the last as it is."""
+    if kind == "twinned":
+        pairs = zip(drawn[::2], drawn[1::2], strict=False)
+        return tuple(one for first, second in pairs for one in ((first, second), (second, first)))
+    # Each takes the next one's labels or object: no map is lost, none stands beside its own image.
+    others = [*drawn[1:], drawn[0]] if kind in ("swapped", "pasted") else drawn
+    return tuple(zip(drawn, others, strict=True))
+
+
 def _stretched(map_HW: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Labels or an image at another size: each pixel's is the nearest one's."""
     rows, columns = ((np.arange(n) * m // n) for n, m in zip(shape, map_HW.shape[:2], strict=True))
     return map_HW[rows][:, columns]
+
+
+def _twin(scene: Scene, source: Scene) -> Scene:
+    """The source, a little darker, in place of the scene."""
+    image_HWC = np.rint(source.image_HWC * DARKER).astype(np.uint8)
+    shape = scene.labels_HW.shape
+    return Scene(scene.id, _stretched(image_HWC, shape), _stretched(source.labels_HW, shape))
 
 
 def _pasted(scene: Scene, source: Scene) -> Scene:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mia_seg import data
 from mia_seg.data import Dataset, Part
-from mia_seg.data._canaries import Kind, WithCanaries
+from mia_seg.data._canaries import Kind, WithCanaries, sources
 from mia_seg.data._lists import READ, Files, no_files, read_list, shown
 from mia_seg.errors import MiaSegError, TooFewScenes
 from mia_seg.values import Below, Scenes
@@ -82,7 +82,8 @@ class SplitRule(BaseModel):
     )
     canary: Kind = Field(
         default="swapped",
-        description="labels that are swapped, mirrored or permuted; a rare object pasted in; or a scene duplicated",
+        description="labels that are swapped, mirrored or permuted; a rare object pasted in; a scene duplicated; "
+        "or swapped labels beside a near twin that has the right ones, which takes two scenes a canary",
     )
     sha256: dict[Part, str] = Field(
         default_factory=dict, description="SHA-256 of a published part: of its bare file names, sorted, one a line"
@@ -138,15 +139,14 @@ class SplitRule(BaseModel):
         if not self.canaries:
             return dataset
         count = round(self.canaries * len(parts.audited))
-        if count < FEWEST_CANARIES:
+        counted = count // 2 if self.canary == "twinned" else count
+        if counted < FEWEST_CANARIES:
             raise MiaSegError(
-                f"[split] canaries = {self.canaries:g} of {len(parts.audited)} audited scenes are {count}, and "
+                f"[split] canaries = {self.canaries:g} of {len(parts.audited)} audited scenes are {counted}, and "
                 f"{FEWEST_CANARIES} are the fewest that can be audited apart. Raise it, or leave it out."
             )
         drawn = random.Random(f"canaries {seed}").sample(parts.audited, count)
-        # Each takes the next one's labels or object: no map is lost, none stands beside its own image.
-        sources = [*drawn[1:], drawn[0]] if self.canary in ("swapped", "pasted") else drawn
-        return WithCanaries(of=dataset, kind=self.canary, sources=tuple(zip(drawn, sources, strict=True)))
+        return WithCanaries(of=dataset, kind=self.canary, sources=sources(self.canary, drawn))
 
     def _check_says(self, stated: bool) -> None:
         """Whoever says who is a member, the rule or the data set, is the only one."""

@@ -35,7 +35,7 @@ class BlindControl(Stage[dict[str, Any]]):
 
     def make(self, draft: Draft, workspace: Workspace) -> None:
         parts = self.victim.partition(workspace.store)
-        parts = parts.only(set(parts.audited) - self.victim.dataset.canaries)
+        parts = parts.only(set(parts.audited) - self.victim.dataset.canaries - self.victim.dataset.companions)
         scenes, known = Scenes(self.victim.dataset, workspace.data_root, parts.audited), membership_of(parts)
         seen_NF = features.features(scenes, f"  blind control of {self.victim.recipe_name}")
         write_json(draft.folder / FILE, blind.blind(seen_NF, known.members_N, known.groups_N, seed=self.victim.seed))

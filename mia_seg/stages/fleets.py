@@ -76,10 +76,12 @@ def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
     assert isinstance(stage.method, FleetAttack), "refused before"
     first = stage.shadows[0]
     group, classes = first.partition(store).group, first.dataset.classes()
-    shows_NK, kinds = answers.statistics.pixels_NK > 0, first.objective.kinds(answers.ids)
-    groups, shown = [group[i] for i in answers.ids], [classes[k] for k in answers.kept]
-    described = Described(groups, shown, shows_NK, kinds, [i in first.dataset.canaries for i in answers.ids])
-    found = audited(attacker.fleet, stage.method, described, seed=first.seed, rounds=rounds)
+    counted = np.flatnonzero([i not in first.dataset.companions for i in answers.ids])
+    ids, shows_NK = [answers.ids[k] for k in counted], answers.statistics.pixels_NK[counted] > 0
+    groups, shown = [group[i] for i in ids], [classes[k] for k in answers.kept]
+    canary_N = [i in first.dataset.canaries for i in ids]
+    described = Described(groups, shown, shows_NK, first.objective.kinds(ids), canary_N)
+    found = audited(attacker.fleet.take(counted), stage.method, described, seed=first.seed, rounds=rounds)
     return FleetAudit(_of_one(one) | found.facts, found.described, found.found)
 
 
@@ -124,8 +126,9 @@ def _minutes(models: Sequence[TrainedModel], store: Store) -> float | None:
 def _arms(alike: Sequence[Rehearsed], store: Store, *, canaries: bool = False) -> dict[str, Arm]:
     """By the attacks behind one defense, and by the image loss of the same answers; of canaries or of all others."""
     first = alike[0].fitted
-    answers, wrong = OneByOne(first.seen, store), first.shadows[0].dataset.canaries
-    scenes = np.flatnonzero([(i in wrong) == canaries for i in answers[0].ids])
+    answers, dataset = OneByOne(first.seen, store), first.shadows[0].dataset
+    wrong, beside = dataset.canaries, dataset.companions
+    scenes = np.flatnonzero([(i in wrong) == canaries and i not in beside for i in answers[0].ids])
     if not len(scenes):
         return {}
     statistics = (one.statistics.take(scenes) for one in answers)

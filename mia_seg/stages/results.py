@@ -157,7 +157,7 @@ class Measured(Stage[Result]):
 
     def _subject(self, model: Model, ids: Sequence[str], store: Store) -> Subject:
         """A model with the scenes of its audit that have a score; canaries are audited apart."""
-        parts = model.partition(store).only(set(ids) - model.dataset.canaries)
+        parts = model.partition(store).only(set(ids) - model.dataset.canaries - model.dataset.companions)
         if not (parts.members and parts.nonmembers):
             lacking = "non-members" if parts.members else "members"
             raise MiaSegError(
