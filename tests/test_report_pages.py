@@ -18,6 +18,7 @@ from test_equal_gap import facts
 from test_report import shown
 
 from mia_seg import report
+from mia_seg.cli._fleet import _worth
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import arms, results
 from mia_seg.evaluate.results import Result
@@ -196,6 +197,9 @@ def test_trainings_are_compared_on_a_page_of_their_own(drawn: Path) -> None:
     assert list(rows) == ["short", "long", "other"]
     assert f"{other['strongest']['value']:.3f} [{other['strongest']['low']:.3f}, " in rows["other"]
     assert rows["other"].split("|")[2] == "rmia behind argmax"
+    assert [row.split("|")[8].partition(" ")[0] for row in rows.values()] == [
+        "plain", "plain", f"+{other['worth']['value']:.3f}"
+    ]  # fmt: skip
     assert rows["other"].endswith("|1.5")
     above = other["above"]["rmia"]
     assert f"{other['auc']['rmia']:.3f}|+{above['value']:.3f} [+{above['low']:.3f}, " in "".join(
@@ -219,16 +223,36 @@ def test_trainings_behind_several_defenses_have_one_frontier() -> None:
     plain = facts() | {"others": []}
     plain["plain"] = plain["plain"][:1]
     plain["plain"][0]["defense"] = "synfeat:0.75"
-    told["frontier"] = arms.frontier([told, hidden, plain])
+    every = [one for each in (told, hidden, plain) for one in (*each["plain"], *each["others"])]
+    told["frontier"] = arms.marked([{"worth": None} | one for one in every])
     page = trainings.content(told, name="arms", depth=0)
     rows = {tuple(row[:2]): row for table in page["tables"][1:2] for row in table.rows}
     assert len(rows) == 7
     assert [pair for pair, row in rows.items() if row[2] == "–"] == [("other", "argmax")]
+    assert [pair for pair, row in rows.items() if row[5] != "–"] == [("other", "no defense"), ("other", "argmax")]
     assert rows["other", "no defense"][2] == "other, argmax"
     said = "Over all defenses, choose among these, from the smallest leak: with argmax other."
     assert page["measured"][0] == said
     assert len(worth_png(told)) > 5000
     assert "--defense none --defense argmax --also short_fleet=synfeat:0.75" in trainings.command(told)
+
+
+def test_what_is_worth_more_than_stopping_earlier_is_said() -> None:
+    told = facts()
+    (other,) = told["others"]
+    for low, high, words in ((-0.3, -0.1, "less"), (0.1, 0.3, "more"), (-0.1, 0.1, ""), (None, None, "")):
+        other["worth"] = {"plain": 0.8, "value": 0.2 if words == "more" else -0.2, "low": low, "high": high}
+        said = [text for text in trainings.measured(told) if text.startswith("Shown to leak")]
+        assert said == (
+            [f"Shown to leak {words} than plain training that stops where it segments others as well: other."]
+            if words
+            else []
+        )
+    assert _worth(other)[6] == "-0.200 [nothing varies]"
+    assert _worth(other | {"worth": None})[6] == "no plain one there"
+    assert _worth(told["plain"][0])[6] == "plain"
+    page = trainings.content(told, name="arms", depth=0)
+    assert [row[8] for row in page["tables"][0].rows] == ["plain", "plain", "−0.200"]
 
 
 def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -> None:

@@ -7,7 +7,7 @@ from scipy.special import ndtr
 
 from mia_seg.metrics import equal_gap
 from mia_seg.metrics.equal_gap import Arm
-from mia_seg.metrics.strongest import Strongest, strongest
+from mia_seg.metrics.strongest import Choice, Strongest, strongest
 
 SCENES = 40
 
@@ -18,11 +18,11 @@ def fleet(readings_AMN: np.ndarray, inside_MN: np.ndarray, seed: int = 0) -> dic
     return {f"a{k}": Arm(calibrated(r_MN), inside_MN, none, seed=seed) for k, r_MN in enumerate(readings_AMN)}
 
 
-def noisy(attacks: int, leak: float, seed: int, models: int = 8) -> dict[str, Arm]:
+def noisy(attacks: int, leak: float, seed: int, models: int = 8) -> Choice:
     """Attacks that see the same models through noise of their own."""
     world = simulated(models, np.full(SCENES, leak), seed)
     noise = np.random.default_rng(seed).normal(size=(attacks, models, SCENES))
-    return fleet(leak * world.inside_MN + noise, world.inside_MN, seed)
+    return Choice(fleet(leak * world.inside_MN + noise, world.inside_MN, seed))
 
 
 def test_what_is_best_on_one_half_is_judged_on_the_other() -> None:
@@ -32,7 +32,7 @@ def test_what_is_best_on_one_half_is_judged_on_the_other() -> None:
     first, second = np.concatenate([right[:2], wrong[2:]]), np.concatenate([0 * right[:2], right[2:]])
     arms = {"first": Arm(plain(first), inside, none), "second": Arm(plain(second), inside, none)}
     # "first" has 1 and 0 on the halves, "second" 0.5 and 1: each is chosen where it has 1.
-    assert strongest(arms) == Strongest((0.0 + 0.5) / 2, None, None, ("first", "second"))
+    assert strongest(Choice(arms)) == Strongest((0.0 + 0.5) / 2, None, None, ("first", "second"))
 
 
 def test_many_attacks_where_nothing_leaks_stay_at_chance_and_the_best_of_them_does_not() -> None:
@@ -40,7 +40,7 @@ def test_many_attacks_where_nothing_leaks_stay_at_chance_and_the_best_of_them_do
     for seed in range(24):
         arms = noisy(8, 0.0, seed)
         told.append(strongest(arms))
-        picked.append(max(equal_gap.area(arm.scores_MN, arm.inside_MN) for arm in arms.values()))
+        picked.append(max(equal_gap.area(arm.scores_MN, arm.inside_MN) for arm in arms.arms.values()))
     values = np.array([one.value for one in told])
     error = values.std(ddof=1) / np.sqrt(len(values))
     assert abs(values.mean() - 0.5) < 3 * error < 0.03
@@ -62,7 +62,7 @@ def test_intervals_hold_what_attacks_of_one_strength_reach() -> None:
 def test_a_strong_attack_is_found_among_weak_ones() -> None:
     world = simulated(8, np.full(SCENES, 3.0), 1)
     arms = fleet(np.stack([0 * world.readings_MN + np.arange(SCENES), world.readings_MN]), world.inside_MN)
-    found = strongest(arms)
+    found = strongest(Choice(arms))
     assert found.chosen == ("a1", "a1")
     assert found.value == pytest.approx(equal_gap.area(arms["a1"].scores_MN, world.inside_MN), abs=0.02)
 
@@ -74,4 +74,4 @@ def test_six_models_have_an_interval_and_one_pair_has_no_half() -> None:
     inside = np.array([[True, False], [False, True]])
     none = np.zeros((2, 2, 2, 2), np.int64)
     arms = {"named": Arm(plain(np.zeros((2, 2))), inside, none), "better": Arm(plain(1.0 * inside), inside, none)}
-    assert strongest(arms) == Strongest(0.5, None, None, ("named",))
+    assert strongest(Choice(arms)) == Strongest(0.5, None, None, ("named",))

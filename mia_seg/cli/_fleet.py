@@ -194,44 +194,38 @@ def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") ->
     found = []
     for alike in by_fleet.values():
         told = {name: fleets.compared(mine, store) for name, mine in alike.items()}
-        mine, more = list[dict[str, Any]](), list[Any]()
+        mine, curves, every = list[dict[str, Any]](), dict[str, list[Any]](), list[Any]()
         for defense in dict.fromkeys(defense for each in told.values() for defense in each):
             met = {name: each[defense] for name, each in told.items() if defense in each}
-            if len(met) < len(told):  # a defense of single fleets
-                more += met.values()
-                continue
             others, curve = ([one for name, one in met.items() if (name in plain) == side] for side in (False, True))
-            mine.append(arms.compared(others, curve))
-        if mine[1:] or more:
-            mine[0]["frontier"] = arms.frontier(mine, more)
+            every += [*curve, *others]
+            if len(met) == len(told):  # no defense of single fleets alone
+                curves[defense] = curve
+                mine.append(arms.compared(others, curve))
+        if len(every) > len(told):
+            mine[0]["frontier"] = arms.frontier(every, curves.get("none") or next(iter(curves.values())))
         found += mine
     return found
 
 
 def _show_arms(facts: dict[str, Any]) -> None:
     """Tables of a comparison: what trainings are worth, what each attack reaches, and what it does on canaries."""
-    every, behind = (*facts["plain"], *facts["others"]), facts["plain"][0]["defense"]
-    if behind != "none":
-        screen.out().print(f"Behind {behind}:", markup=False)
+    every, first = (*facts["plain"], *facts["others"]), facts["plain"][0]
+    if first["defense"] != "none":
+        screen.out().print(f"Behind {first['defense']}:", markup=False)
     columns = (
-        "training",
-        "models",
-        "mIoU on members",
-        "on others",
-        "gap",
-        "AUC of the strongest [95%]",
-        "chosen",
-        "minutes a model",
-    )
-    screen.table((*columns, "dominated by"), [_worth(one) for one in every])
+        "training", "models", "mIoU on members", "on others", "gap", "AUC of the strongest [95%]",
+        "above plain at that mIoU [95%]", "chosen", "minutes a model", "dominated by",
+    )  # fmt: skip
+    screen.table(columns, [_worth(one) for one in every])
     by_attack = ["training", "attack", "AUC", "above plain at that gap [95%]"]
     by_attack += ["AUC of canaries [95%]"] if "canaries" in every[0] else []
     screen.table(by_attack, [row for one in every for row in _by_attack(one)])
     for text in _remarks(facts):
         screen.out().print(text, markup=False)
     if "frontier" in facts:
-        head = ("training", "defense", "mIoU on others", "AUC of the strongest [95%]", "dominated")
-        screen.table(head, [_point(one) for one in facts["frontier"]])
+        head = ("training", "defense", "mIoU on others", "AUC of the strongest [95%]", "above plain at that mIoU [95%]")
+        screen.table((*head, "dominated"), [_point(one, first["models"]) for one in facts["frontier"]])
 
 
 def _remarks(facts: dict[str, Any]) -> Iterator[str]:
@@ -250,12 +244,18 @@ def _worth(one: dict[str, Any]) -> list[str]:
     miou, best = [f"{one['miou'][key]:.3f}" for key in ("members", "others", "gap")], one["strongest"]
     chosen = ", ".join(dict.fromkeys(best["chosen"]))
     minutes = "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
-    return [one["title"], str(one["models"]), *miou, _bounded(best), chosen, minutes, ", ".join(one["dominated_by"])]
+    beside = _beside(one["worth"], one["models"]) if "above" in one else "plain"
+    better = ", ".join(one["dominated_by"])
+    return [one["title"], str(one["models"]), *miou, _bounded(best), beside, chosen, minutes, better]
 
 
-def _point(one: dict[str, Any]) -> list[str]:
+def _beside(worth: dict[str, Any] | None, models: int) -> str:
+    return _signed(worth, models) if worth else "no plain one there"
+
+
+def _point(one: dict[str, Any], models: int) -> list[str]:
     """A training behind a defense, of all of them."""
-    numbers = f"{one['miou']['others']:.3f}", _bounded(one["strongest"])
+    numbers = f"{one['miou']['others']:.3f}", _bounded(one["strongest"]), _beside(one["worth"], models)
     return [one["title"], one["defense"], *numbers, "yes" if one["dominated_by"] else ""]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics import equal_gap, in_turn
 from mia_seg.metrics.equal_gap import Arm
+from mia_seg.metrics.equal_miou import worth
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import Estimate
-from mia_seg.metrics.strongest import strongest
+from mia_seg.metrics.strongest import Choice, strongest
 from mia_seg.texts import files_below, read_json
 
 IMAGE_LOSS = "image_loss"
@@ -33,6 +35,11 @@ class Compared:
     within_reach: Mapping[str, Arm]
     canaries: Mapping[str, Arm] = field(default_factory=dict)
 
+    @cached_property
+    def choice(self) -> Choice:
+        """The attacks of which the strongest counts."""
+        return Choice(self.within_reach)
+
 
 def image_loss(loss_MN: Floats) -> Estimate:
     """The scores of the image-loss attack, which needs no other model: the negative losses [M, N]."""
@@ -47,23 +54,27 @@ def image_loss(loss_MN: Floats) -> Estimate:
 def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str, Any]:
     """JSON facts of all fleets: {"plain": [...], "others": [...]}. curve: the plain fleets.
 
-    `others` also have `above`: for each attack, their AUC minus that of plain training at the same gap. Raises
-    MiaSegError if fleets differ in scenes or halves.
+    `others` also have `above`: for each attack, their AUC minus that of plain training at the same gap. `worth` is the
+    AUC of the strongest attack minus that on plain training with the same mIoU on others. Raises MiaSegError if fleets
+    differ in scenes or halves.
     """
-    told = {"plain": [_told(one) for one in curve], "others": [_told(one) | _above(one, curve) for one in others]}
+    told = {"plain": [_told(one) for one in curve], "others": [_told(one) | _beside(one, curve) for one in others]}
     every = [*told["plain"], *told["others"]]
     for one in every:
         one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
     return told
 
 
-def frontier(by_defense: Sequence[Mapping[str, Any]], more: Sequence[Compared] = ()) -> list[dict[str, Any]]:
+def frontier(every: Sequence[Compared], curve: Sequence[Compared]) -> list[dict[str, Any]]:
     """Every training behind every defense, each with the list of those that dominate it.
 
-    by_defense: the facts of `compared`, one for each defense. more: further fleets that stand in none of them.
+    curve: the plain fleets without a defense. `worth` is the distance from these, whatever the defense; None for them.
     """
-    every = [one for facts in by_defense for one in (*facts["plain"], *facts["others"])] + [_told(one) for one in more]
-    points = [{key: one[key] for key in ("title", "defense", "strongest", "miou", "minutes")} for one in every]
+    return marked([_point(one) | {"worth": None if one in curve else _worth(one, curve)} for one in every])
+
+
+def marked(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points of a frontier, each with the list of those that dominate it."""
     for one in points:
         better = [other for other in points if dominates(other, one)]
         one["dominated_by"] = [{key: other[key] for key in ("title", "defense")} for other in better]
@@ -108,6 +119,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def _upgrade(one: dict[str, Any]) -> None:
     """Add the keys that old files lack."""
+    one.setdefault("worth", None)
     if "strongest" not in one:
         named = one.pop("attack")
         one["strongest"] = {"value": one["auc"][named], "low": None, "high": None, "chosen": [named]}
@@ -116,17 +128,17 @@ def _upgrade(one: dict[str, Any]) -> None:
 
 
 def _told(one: Compared) -> dict[str, Any]:
-    places = {attack: equal_gap.place(arm) for attack, arm in one.arms.items()}
-    first = next(iter(places.values()))
-    told = {"members": first.members, "others": first.others, "gap": first.gap}
-    return (
-        {**one.facts, "models": len(next(iter(one.arms.values())).inside_MN), "miou": told}
-        | {
-            "auc": {attack: place.auc for attack, place in places.items()},
-            "strongest": asdict(strongest(one.within_reach)),
-        }
-        | _worst(one.canaries)
-    )
+    aucs = {attack: equal_gap.area(arm.scores_MN, arm.inside_MN) for attack, arm in one.arms.items()}
+    models = len(one.choice.first.inside_MN)
+    return {**one.facts, "models": models} | _point(one) | {"auc": aucs} | _worst(one.canaries)
+
+
+def _point(one: Compared) -> dict[str, Any]:
+    """What places a fleet on the frontier."""
+    place = equal_gap.place(one.choice.first)
+    miou = {"members": place.members, "others": place.others, "gap": place.gap}
+    named = {key: one.facts[key] for key in ("title", "defense", "minutes")}
+    return named | {"miou": miou, "strongest": asdict(strongest(one.choice))}
 
 
 def _worst(canaries: Mapping[str, Arm]) -> dict[str, Any]:
@@ -138,6 +150,11 @@ def _worst(canaries: Mapping[str, Arm]) -> dict[str, Any]:
     return {"canaries": found} if found else {}
 
 
-def _above(one: Compared, curve: Sequence[Compared]) -> dict[str, Any]:
+def _beside(one: Compared, curve: Sequence[Compared]) -> dict[str, Any]:
     found = {attack: equal_gap.above(arm, [plain.arms[attack] for plain in curve]) for attack, arm in one.arms.items()}
-    return {"above": {attack: asdict(each) for attack, each in found.items()}}
+    return {"above": {attack: asdict(each) for attack, each in found.items()}, "worth": _worth(one, curve)}
+
+
+def _worth(one: Compared, curve: Sequence[Compared]) -> dict[str, Any] | None:
+    found = worth(one.choice, [plain.choice for plain in curve])
+    return asdict(found) if found else None

@@ -78,11 +78,17 @@ class Arm:
         return np.random.default_rng(self.seed).multinomial(self.units, chances, size=DRAWS)
 
     @cached_property
+    def drawn_miou_SB(self) -> Floats:
+        """The mIoU of both sides in each bootstrap round [2, B], as means over models."""
+        weights_BN = self.draws_BU[:, self.units_N]
+        sides = (self.inside_MN, ~self.inside_MN)
+        return np.stack([_miou(self, side_MN, weights_BN).mean(0) for side_MN in sides])
+
+    @cached_property
     def drawn_B(self) -> tuple[Floats, Floats]:
         """The gap and the AUC in each bootstrap round, [B] each."""
-        weights_BN = self.draws_BU[:, self.units_N]
-        members_MB, others_MB = (_miou(self, side_MN, weights_BN) for side_MN in (self.inside_MN, ~self.inside_MN))
-        return (members_MB - others_MB).mean(0), areas_again(self, np.arange(len(self.inside_MN)))
+        members_B, others_B = self.drawn_miou_SB
+        return members_B - others_B, areas_again(self, np.arange(len(self.inside_MN)))
 
 
 @dataclass(frozen=True)
@@ -126,13 +132,41 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
     Raises MiaSegError if halves differ, and as `per_scene.divided` does.
     """
     arms = [arm, *curve]
-    if any(not np.array_equal(arm.inside_MN, other.inside_MN) for other in curve):
-        raise MiaSegError("Fleets are compared on the same scenes and halves. Give them the same split, seed and size.")
+    check_halves(arms)
     places = [place(one) for one in arms]
     plain = _on_curve(places[0].gap, *_points(places[1:]))
     value, widest = places[0].auc - float(plain), max(one.gap for one in places[1:])
-    low, high = _ends(value, [_over_units(arms), _over_pairs(arms)], (arm.units, arm.pairs))
+    low, high = ends(value, [_over_units(arms), _over_pairs(arms)], (arm.units, arm.pairs))
     return Above(float(plain), value, low, high, bool(places[0].gap <= widest))
+
+
+def check_halves(arms: Sequence[Arm]) -> None:
+    """Raise MiaSegError if models of the same number trained on other scenes."""
+    if any(not np.array_equal(arms[0].inside_MN, other.inside_MN) for other in arms):
+        raise MiaSegError("Fleets are compared on the same scenes and halves. Give them the same split, seed and size.")
+
+
+def on_lines(x: Floats | float, xs_P: Floats, ys_P: Floats) -> Floats:
+    """The height at x of the lines through two points and more, by their x; the first and the last are extended."""
+    order = np.argsort(xs_P, kind="stable")
+    xs_P, ys_P = xs_P[order], ys_P[order]
+    k = np.clip(np.searchsorted(xs_P, x) - 1, 0, len(xs_P) - 2)
+    width = np.maximum(xs_P[k + 1] - xs_P[k], 1e-9)
+    return np.asarray(ys_P[k] + (x - xs_P[k]) / width * (ys_P[k + 1] - ys_P[k]))
+
+
+def ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[float | None, float | None]:
+    """The 95% interval of a value. parts: variances that are added. counts: what each was estimated from.
+
+    The quantile is Student's with Satterthwaite's degrees of freedom. None where a variance is NaN or nothing varies,
+    as if all attacks are faultless.
+    """
+    total = sum(parts)
+    if np.isnan(total) or not total:
+        return None, None
+    freedom = total**2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
+    reach = float(stdtrit(freedom, 1 - TAIL)) * float(np.sqrt(total))
+    return value - reach, value + reach
 
 
 def area(scores_MN: Floats, inside_MN: Booleans) -> float:
@@ -157,11 +191,7 @@ def _points(places: Sequence[Place]) -> tuple[Floats, Floats]:
 
 def _on_curve(gap: Floats | float, gaps_P: Floats, aucs_P: Floats) -> Floats:
     """The AUC of plain training at a gap: lines from (0, 0.5) through the points by gap; the last line is extended."""
-    order = np.argsort(gaps_P, kind="stable")
-    x, y = np.append(0.0, gaps_P[order]), np.append(0.5, aucs_P[order])
-    k = np.clip(np.searchsorted(x, gap) - 1, 0, len(x) - 2)
-    width = np.maximum(x[k + 1] - x[k], 1e-9)
-    return np.asarray(y[k] + (gap - x[k]) / width * (y[k + 1] - y[k]))
+    return on_lines(gap, np.append(0.0, gaps_P), np.append(0.5, aucs_P))
 
 
 def _over_units(arms: Sequence[Arm]) -> float:
@@ -189,15 +219,6 @@ def _without(arm: Arm, pair: int) -> tuple[float, float]:
     kept, scores_MN = arm.left_out[pair]
     members, others = arm.miou_SM[:, kept].mean(1)
     return float(members - others), area(scores_MN, arm.inside_MN[kept])
-
-
-def _ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[float | None, float | None]:
-    total = sum(parts)
-    if np.isnan(total) or not total:  # too few pairs, or nothing varies, as if all attacks are faultless
-        return None, None
-    freedom = total**2 / sum(part**2 / (count - 1) for part, count in zip(parts, counts, strict=True))
-    reach = float(stdtrit(freedom, 1 - TAIL)) * float(np.sqrt(total))
-    return value - reach, value + reach
 
 
 def _miou(arm: Arm, side_MN: Booleans, weights_BN: Integers | Floats) -> Floats:

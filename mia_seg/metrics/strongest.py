@@ -3,11 +3,12 @@
 The best of many AUCs is too high by chance alone. So an attack is chosen on one half of the fleet's pairs and measured
 on the other half. Then the halves change places, and the mean of both AUCs counts (data splitting: Cox, Biometrika
 1975, 62:441). Each model's scores come from all pairs but its own, as in `equal_gap`. Axes: A attacks; 2 halves; B
-bootstrap rounds.
+bootstrap rounds; P pairs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,21 +31,61 @@ class Strongest:
     chosen: tuple[str, ...]
 
 
-def strongest(arms: Mapping[str, Arm]) -> Strongest:
-    """The strongest of several attacks. arms: each attack's arm of the same fleet, by the attack's name.
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Several attacks on one fleet, of which the strongest counts. arms: each attack's arm, by the attack's name."""
+
+    arms: Mapping[str, Arm]
+
+    @property
+    def first(self) -> Arm:
+        """The arm of the first attack. Scenes, halves and mIoU are the same for all attacks."""
+        return next(iter(self.arms.values()))
+
+    @cached_property
+    def areas_A2(self) -> Floats:
+        """The AUC of each attack on each half; with one pair, on all models in place of a half."""
+        return np.array([_areas(arm.scores_MN, arm.inside_MN) for arm in self.arms.values()])
+
+    @property
+    def value(self) -> float:
+        """The AUC of the attack that is best on the other half, averaged over both halves."""
+        return float(_crossed(self.areas_A2))
+
+    @cached_property
+    def drawn_B(self) -> Floats:
+        """The same in each bootstrap round over units, for an attack that is chosen anew."""
+        halves = _halves(len(self.first.inside_MN))
+        return _crossed(np.array([[areas_again(arm, half) for half in halves] for arm in self.arms.values()]))
+
+    @cached_property
+    def without_P(self) -> Floats:
+        """The same without each pair; empty below three pairs. The pairs that are left are halved anew."""
+        found = []
+        for pair in range(self.first.pairs if self.first.pairs > 2 else 0):
+            left = [(arm, *arm.left_out[pair]) for arm in self.arms.values()]
+            found.append(_crossed(np.array([_areas(scores, arm.inside_MN[kept]) for arm, kept, scores in left])))
+        return np.array(found, np.float64)
+
+
+def strongest(choice: Choice) -> Strongest:
+    """The strongest of several attacks on a fleet.
 
     Two variances are added, as in `equal_gap`: over bootstrap draws of units, and over pairs left out in turn. Attacks
     are chosen anew in every draw and without every pair. The interval is Wilson's, as in `in_turn.pooled`. Raises
     MiaSegError as `per_scene.divided` does.
     """
-    names, attacks = list(arms), list(arms.values())
-    first = attacks[0]
+    names, first = list(choice.arms), choice.first
     if first.pairs < 2:
         return Strongest(area(first.scores_MN, first.inside_MN), None, None, (names[0],))
-    areas_A2 = np.array([_areas(arm.scores_MN, arm.inside_MN) for arm in attacks])
-    variances = _over_units(attacks), _over_pairs(attacks)
-    found = bounded(float(_crossed(areas_A2)), variances, (first.units, first.pairs))
-    return Strongest(found.value, found.low, found.high, tuple(names[k] for k in areas_A2.argmax(0)))
+    variances = float(np.var(choice.drawn_B, ddof=1)), jackknife(choice.without_P)
+    found = bounded(choice.value, variances, (first.units, first.pairs))
+    return Strongest(found.value, found.low, found.high, tuple(names[k] for k in choice.areas_A2.argmax(0)))
+
+
+def jackknife(values_P: Floats) -> float:
+    """The variance of a value that was estimated without each of P pairs; NaN if there are none."""
+    return float((len(values_P) - 1) * np.var(values_P)) if len(values_P) else float("nan")
 
 
 def _halves(models: int) -> list[Integers]:
@@ -65,23 +106,3 @@ def _crossed(areas_A2: Floats) -> Floats:
     best_2 = areas_A2.argmax(0)[None]
     judged = (np.take_along_axis(areas_A2[:, 1 - k], best_2[:, k], 0)[0] for k in (0, 1))
     return np.asarray(sum(judged) / 2)
-
-
-def _over_units(attacks: Sequence[Arm]) -> float:
-    """The variance over bootstrap draws of units."""
-    halves = _halves(len(attacks[0].inside_MN))
-    areas_A2B = np.array([[areas_again(arm, half) for half in halves] for arm in attacks])
-    return float(np.var(_crossed(areas_A2B), ddof=1))
-
-
-def _over_pairs(attacks: Sequence[Arm]) -> float:
-    """The jackknife variance over pairs. The pairs that are left are halved anew. NaN below three pairs."""
-    pairs = attacks[0].pairs
-    if pairs < 3:
-        return float("nan")
-    found = []
-    for pair in range(pairs):
-        left = [arm.left_out[pair] for arm in attacks]
-        areas_A2 = np.array([_areas(s, arm.inside_MN[kept]) for arm, (kept, s) in zip(attacks, left, strict=True)])
-        found.append(float(_crossed(areas_A2)))
-    return float((pairs - 1) * np.var(found))

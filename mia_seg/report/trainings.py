@@ -16,9 +16,11 @@ Facts = Mapping[str, Any]
 WORTH = (
     "The gap is the mIoU on a model's own training images minus that on others, in points. The strongest attack is "
     "chosen on one half of the models and measured on the other half, and the reverse; “Chosen” names both. "
-    "“Dominated by” names trainings that leak no more and segment no worse, and are better in one of the two. This "
-    "goes by the numbers. If intervals overlap, the order is not shown. Minutes are the time of a model's training "
-    "steps, including its teachers'."
+    "“Above plain” is the AUC of the strongest attack minus that on plain training with the same mIoU on others, which "
+    "is read off lines between the plain trainings: does the training beat stopping earlier? A dash: no plain training "
+    "segments worse, or none better. “Dominated by” names trainings that leak no more and segment no worse, and are "
+    "better in one of the two. This goes by the numbers. If intervals overlap, the order is not shown. Minutes are the "
+    "time of a model's training steps, including its teachers'."
 )
 BY_ATTACK = (
     "Each model is the victim in turn. “Above plain” is the AUC minus that of plain training with the same gap, which "
@@ -26,15 +28,20 @@ BY_ATTACK = (
     "models."
 )
 BEHIND = (
-    "Every training behind every defense, under the strongest attack that the attacker can try there. “Dominated by” "
-    "compares all lines of this table, and names at most three."
+    "Every training behind every defense, under the strongest attack that the attacker can try there. “Above plain” "
+    "compares with plain training without a defense that segments others as well. “Dominated by” compares all lines of "
+    "this table, and names at most three."
 )
 CANARIES = "Scenes that a model is likely to memorise: the worst case. They count nowhere else."
 COLUMNS = (
     "Training", "Dominated by", "Chosen", "Models", "mIoU members, %", "mIoU others, %", "Gap", "AUC, strongest [95%]",
-    "Minutes",
+    "Above plain, same mIoU [95%]", "Minutes",
 )  # fmt: skip
 ENDS = ("value", "low", "high")
+WORTHS = {
+    "less": "Shown to leak less than plain training that stops where it segments others as well",
+    "more": "Shown to leak more than plain training that stops where it segments others as well",
+}
 KINDS = {"more": "above plain training with the same gap", "less": "below plain training with the same gap"}
 
 
@@ -89,6 +96,9 @@ def measured(facts: Facts) -> list[str]:
         quiet += [name] if tested and not any(kinds.values()) else []
         beyond += [] if next(iter(one["above"].values()))["inside"] else [name]
     texts = [_over_defenses(facts)] if "frontier" in facts else []
+    for kind, said_so in WORTHS.items():
+        if found := [named[one["title"]] for one in facts["others"] if one["worth"] and _kind(one["worth"]) == kind]:
+            texts.append(f"{said_so}: {_listed(found)}.")
     texts += [f"The AUC is shown to be {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
     texts += [f"No difference from plain training with the same gap is shown: {_listed(quiet)}."] if quiet else []
     if untested:
@@ -178,7 +188,8 @@ def _worth(facts: Facts) -> Table:
         chosen = ", ".join(dict.fromkeys(_attack(name) for name in one["strongest"]["chosen"]))
         shares = [percent(one["miou"][key]) for key in ("members", "others", "gap")]
         words = [named[one["title"]], better, chosen]
-        rows.append([*words, str(one["models"]), *shares, _between(one["strongest"], ".3f"), _minutes(one)])
+        leak, beside = _between(one["strongest"], ".3f"), _beside(one) if "above" in one else "plain"
+        rows.append([*words, str(one["models"]), *shares, leak, beside, _minutes(one)])
     return Table("What each training is worth", WORTH, _headed(COLUMNS, facts), rows, texts=3)
 
 
@@ -196,11 +207,15 @@ def _behind(facts: Facts) -> list[Table]:
     for one in facts["frontier"]:
         better = [f"{named[by['title']]}, {defense_name(by['defense'])}" for by in one["dominated_by"]]
         told = "; ".join(better[:3]) + (f" and {len(better) - 3} more" if better[3:] else "")
-        leak, minutes = _between(one["strongest"], ".3f"), _minutes(one)
+        leak, beside, minutes = _between(one["strongest"], ".3f"), _beside(one), _minutes(one)
         words = [named[one["title"]], defense_name(one["defense"]), told or "–"]
-        rows.append([*words, percent(one["miou"]["others"]), leak, minutes])
-    columns = ["Training", "Defense", "Dominated by", "mIoU others, %", "AUC, strongest [95%]", "Minutes"]
+        rows.append([*words, percent(one["miou"]["others"]), leak, beside, minutes])
+    columns = ["Training", "Defense", "Dominated by", "mIoU others, %", *COLUMNS[-3:]]
     return [Table("Trainings behind defenses", BEHIND, _headed(columns, facts), rows, texts=3)]
+
+
+def _beside(one: Facts) -> str:
+    return _between(one["worth"], "+.3f") if one.get("worth") else "–"
 
 
 def _minutes(one: Facts) -> str:
