@@ -113,6 +113,9 @@ def test_what_a_fleet_cannot_say_is_refused(workdir: Path) -> None:
     assert_refused(call("fleet", "tiny_a1"), "Shadow 'tiny_a1' is one model", "choose = 'halves'")
     assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "image_loss"), "does not use many shadows")
     assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "attack_r"), "'attack_r' needs 6 shadows")
+    for attack in ("bavaria", "lira:statistic=vector"):
+        refused = call("fleet", "tiny_fleet", "--attack", attack, "--models", "6", "--dry-run")
+        assert_refused(refused, f"Attack '{attack}' needs 8 models here, and fleet 'tiny_fleet' has 6")
     assert not (workdir / "runs").exists()
 
 

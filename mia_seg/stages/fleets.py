@@ -27,13 +27,16 @@ from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
 
 
+INTERVALS = 6  # models from which rates have intervals
+
+
 def request(
     name: str, attacked: Sequence[str], models: int | None = None, *, defended: Sequence[str] = (UNDEFENDED.label,)
 ) -> Request:
     """The checked request of a fleet's own audit.
 
-    models: how many of its models to use; None: all. Raises MiaSegError for a single shadow and for attacks that use no
-    fleet.
+    models: how many of its models to use; None: all. Raises MiaSegError for a single shadow, for attacks that use no
+    fleet, and for too few models.
     """
     adversary = checks.shadow_of(name).adversary
     if not isinstance(adversary, Fleet):
@@ -50,7 +53,13 @@ def request(
                 f"Attack '{attack.called}' does not use many shadows, so a fleet cannot measure it. Choose one that "
                 f"does: base, calibration, lira, rmia."
             )
-        attack.component.check_shadows(models or adversary.models)
+        attack.component.check_shadows(count := models or adversary.models)
+        if INTERVALS <= count < (least := 2 * attack.component.least_pairs() + 4):
+            raise MiaSegError(
+                f"Attack '{attack.called}' needs {least} models here, and fleet '{name}' has {count}: one pair plays the "
+                f"victim, the interval leaves out another one, and {least - 4} are to compare with. Take {least} models "
+                f"or more, or leave the attack out."
+            )
     return found
 
 
