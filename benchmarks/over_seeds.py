@@ -1,28 +1,58 @@
-"""How often the interval of a difference over several seeds includes the truth, for small and large spreads of seeds.
+"""How often intervals over several seeds include the truth: of a difference, and of the AUC of the seeds' models.
 
 Run: python benchmarks/over_seeds.py > benchmarks/over_seeds.md
-Each seed's difference has a normal error with a standard deviation of 0.01, and its own interval is right for that
-error. The true differences of seeds are normal too. The spread is their standard deviation in multiples of 0.01. Each
-cell has 4,000 audits; the generator's seed is 0.
+**Differences.** Each seed's difference has a normal error with a standard deviation of 0.01, and its own interval is
+right for that error. The true differences of seeds are normal too. The spread is their standard deviation in multiples
+of 0.01. Each cell has 4,000 audits; the generator's seed is 0.
+
+**AUCs.** Scores of 150 members and 150 others are normal. The models of the seeds have true AUCs around the middle one,
+with a standard deviation of 0.02, and their mean is the truth. Each cell has 1,000 audits.
 """
 
 import numpy as np
 
+from scipy.special import ndtri
+
+from mia_seg.metrics.intervals import mean_of
+from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import over_seeds
 
 AUDITS, ERROR = 4000, 0.01
+MODELS, SCENES, SPREAD = 1000, 150, 0.02
 
 
 def main() -> None:
     rng = np.random.default_rng(0)
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
-    print(f"# Differences over several seeds\n\nMade by `{command}`.\n{about.strip()}\n")
+    print(f"# Intervals over several seeds\n\nMade by `{command}`.\n{about.strip()}\n\n## Differences\n")
     print("Percent of audits whose interval includes the truth (its mean half width in multiples of 0.01).\n")
     spreads = (0, 0.5, 1, 3)
     print(f"| seeds | {' | '.join(f'spread {spread:g}' for spread in spreads)} |\n|---:|{'---:|' * len(spreads)}")
     for seeds in (2, 3, 5, 10):
         cells = [cell(rng, seeds, spread) for spread in spreads]
         print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({half:.2f})' for held, half in cells)} |")
+    print("\n## AUCs\n\nPercent of audits whose interval includes the truth (percent whose interval lies above 0.5).\n")
+    middles = (0.5, 0.57, 0.6, 0.8, 0.95)
+    print(f"| seeds | {' | '.join(f'AUC {middle:g}' for middle in middles)} |\n|---:|{'---:|' * len(middles)}")
+    for seeds in (1, 2, 3, 5):
+        shares = [models(rng, seeds, middle) for middle in middles]
+        print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({100 * shown:.1f})' for held, shown in shares)} |")
+
+
+def models(rng: np.random.Generator, seeds: int, middle: float) -> tuple[float, float]:
+    """How often the interval of the mean AUC includes the truth, and how often it lies above 0.5."""
+    members, held, shown = np.arange(2 * SCENES) < SCENES, 0, 0
+    for _ in range(MODELS):
+        spread = SPREAD * rng.normal(size=seeds) * (middle > 0.5)
+        true = np.clip(middle + spread, 0.01, 0.995)
+        rates = []
+        for auc in true:
+            scores = rng.normal(size=2 * SCENES) + np.sqrt(2) * ndtri(auc) * members
+            one = ranked(scores, members)
+            rates.append((one["auc"], one["auc_low"], one["auc_high"]))
+        _, low, high = mean_of(rates)
+        held, shown = held + (low <= true.mean() <= high), shown + (low > 0.5)
+    return held / MODELS, shown / MODELS
 
 
 def cell(rng: np.random.Generator, seeds: int, spread: float) -> tuple[float, float]:

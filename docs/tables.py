@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 import mia_seg as mia
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
+from mia_seg.metrics.intervals import mean_of
 from mia_seg.report.arms import names
 from mia_seg.report.cells import SCREEN, Cell, cells, enriched
 from mia_seg.report.changes import auc_change, change_table, miou_change, signed
@@ -70,8 +71,9 @@ def called(rows: pd.DataFrame) -> str:
 
 
 def auc(rows: pd.DataFrame) -> str:
-    """The mean over seeds, and the interval from the lowest lower to the highest upper end."""
-    return f"{rows['auc'].mean():.2f} [{rows['auc_low'].min():.2f}, {rows['auc_high'].max():.2f}]"
+    """The mean over seeds, and its interval."""
+    value, low, high = mean_of(rows[["auc", "auc_low", "auc_high"]].to_numpy())
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def mean(rows: pd.DataFrame, column: str) -> str:

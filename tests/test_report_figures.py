@@ -76,7 +76,7 @@ def test_defenses_are_compared_at_the_same_auc_in_each_seed() -> None:
     half = 4.302653 * 0.01 / 3**0.5
     assert gain == pytest.approx((0.05, 0.05 - half, 0.05 + half), abs=1e-6)
     (table,) = equal_auc.equal_table(found)
-    assert table.rows == [["synfeat 0.5", "gaussian", "0.77 [0.65, 0.85]", "+5.0 [+2.5, +7.5]", "0, 1, 2"]]
+    assert table.rows == [["synfeat 0.5", "gaussian", "0.77 [0.74, 0.80]", "+5.0 [+2.5, +7.5]", "0, 1, 2"]]
     assert equal_auc.above(noise, [plain, synfeat]) is None, "its AUC is beyond the other's"
     assert equal_auc.equal_table([replace(one, cell=replace(one.cell, runs=one.cell.runs[:1])) for one in found]) == []
     split = SceneScores(["a", "b"], np.array([True, False]), ["a", "b"], np.zeros(2))

@@ -5,6 +5,8 @@ scores are worth. It is N if each score is its own group, and smaller if the sco
 benchmarks/coverage.md measures how often each interval includes the truth.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtrik, betaincinv, ndtri, stdtrit
@@ -56,6 +58,18 @@ def mean_interval(values_N: Floats, slots_N: Integers) -> Interval:
         return -np.inf, np.inf
     half = float(stdtrit(groups - 1, 1 - TAIL) * np.sqrt(variance(values_N, slots_N)))
     return mean - half, mean + half
+
+
+def mean_of(rates: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """The mean of independent rates (value, low, high), and its interval, which stays within the mean of theirs.
+
+    The distances to the ends are added as squares, below and above the values apart, so that an interval that is longer
+    on one side stays so (Zou & Donner, Stat. Med. 2008, 27:1693). One rate is returned unchanged.
+    """
+    values_S, low_S, high_S = np.array(rates, np.float64).T
+    value, count = float(values_S.mean()), len(values_S)
+    below, over = (float(np.sqrt(np.sum((ends_S - values_S) ** 2))) / count for ends_S in (low_S, high_S))
+    return value, value - below, value + over
 
 
 def clopper_pearson(rate: float, count: float, tail: float = TAIL) -> Interval:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import one_split
+from mia_seg.metrics.intervals import mean_of
 from mia_seg.metrics.membership import CHANCE
 
 Row = dict[str, Any]
@@ -21,7 +23,7 @@ KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "ada
 
 
 class Estimate(NamedTuple):
-    """A rate with its 95% interval. Over seeds: the mean, with the lowest lower and the highest upper end."""
+    """A rate with its 95% interval. Over seeds the mean of these models, with its own (`pooled`)."""
 
     value: float
     low: float
@@ -103,15 +105,17 @@ class Cell:
     def estimate(self, name: str, side: str = "") -> Estimate:
         """A metric with its interval over the runs. side: 'members' or 'nonmembers' for metrics of utility."""
         end = f"_{side}" if side else ""
-        low, high = (
-            min(run[f"{name}_low{end}"] for run in self.runs),
-            max(run[f"{name}_high{end}"] for run in self.runs),
-        )
-        return Estimate(self.mean(f"{name}{end}"), low, high)
+        names = [f"{name}{which}{end}" for which in ("", "_low", "_high")]
+        return pooled([Estimate(*(run[each] for each in names)) for run in self.runs], same=self.same_split)
+
+    @property
+    def same_split(self) -> bool:
+        """Whether all runs have the same members and non-members."""
+        return one_split(run.get("scores") for run in self.runs)
 
     def ppv(self, base: str) -> Estimate | None:
         """The predictive value at a base rate; None if a run called nobody, and for old results without it."""
-        return over_runs([run["ppv"][base] if run["ppv"] else "" for run in self.runs])
+        return over_runs([run["ppv"][base] if run["ppv"] else "" for run in self.runs], same=self.same_split)
 
     @property
     def auc(self) -> Estimate:
@@ -134,13 +138,22 @@ def anchor_of(run: Row) -> str:
     return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
 
 
-def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value") -> Estimate | None:
-    """The mean of rates {name, low, high} over runs, with its interval; None if one of them is not resolvable."""
-    found = [rate for rate in rates if not isinstance(rate, str)]
-    if len(found) < len(rates):
-        return None
-    value = sum(rate[name] for rate in found) / len(found)
-    return Estimate(value, min(rate["low"] for rate in found), max(rate["high"] for rate in found))
+def pooled(rates: Sequence[Estimate], *, same: bool = False) -> Estimate:
+    """The mean of rates over runs, with its 95% interval for these models and other scenes.
+
+    same: whether all runs have the same split. Then they share its errors, and the interval runs from the lowest lower
+    to the highest upper end.
+    """
+    if not same:
+        return Estimate(*mean_of(rates))
+    value = sum(rate.value for rate in rates) / len(rates)
+    return Estimate(value, min(rate.low for rate in rates), max(rate.high for rate in rates))
+
+
+def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value", *, same: bool = False) -> Estimate | None:
+    """The mean of rates over runs as in `pooled`; None if one of them is not resolvable."""
+    found = [Estimate(rate[name], rate["low"], rate["high"]) for rate in rates if not isinstance(rate, str)]
+    return pooled(found, same=same) if len(found) == len(rates) else None
 
 
 def enriched(results: Iterable[Result]) -> list[Row]:

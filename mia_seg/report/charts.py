@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -12,7 +11,7 @@ from mia_seg.report import svg
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name
 from mia_seg.report.curves import tpr
 from mia_seg.report.frontier import Point, front
-from mia_seg.report.shadows import curve
+from mia_seg.report.shadows import curve, measure
 from mia_seg.report.tables import percent
 
 LEFT = 0.35  # where the axis of a bar starts, unless an interval reaches further
@@ -126,7 +125,10 @@ def grown(found: Sequence[Cell]) -> Chart:
     """AUC over the number of shadows trained, with a line for each attack."""
     shown = list(found)[:CURVES]
     names = [attack_name(cell.attack, cell.representation) for cell in shown]
-    aucs = [{n: over(measured) for n, measured in curve(cell).items()} for cell in shown]
+    aucs = [
+        {n: auc for n, measured in curve(cell).items() if (auc := measure(measured, same=cell.same_split))}
+        for cell in shown
+    ]
     numbers = sorted({n for one in aucs for n in one})
     x, y = svg.Axis(numbers[0], numbers[-1], 52, 390, log=True), svg.Axis(0.4, 1, HEIGHT - 44, 10)
     parts = [svg.axes(x, y, (numbers, [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]), names=("Shadows trained", "AUC"))]
@@ -143,12 +145,6 @@ def grown(found: Sequence[Cell]) -> Chart:
     drawn = svg.picture(WIDTH, HEIGHT, *parts, label=f"What more shadows add. {told_}.")
     legend = [(svg.swatch(place), name) for place, name in enumerate(names)]
     return Chart("What more shadows add", reading, drawn, legend)
-
-
-def over(measured: Sequence[dict[str, Any]]) -> Estimate:
-    """The AUC over seeds with one number of shadows."""
-    mean = sum(one["auc"] for one in measured) / len(measured)
-    return Estimate(mean, min(one["auc_low"] for one in measured), max(one["auc_high"] for one in measured))
 
 
 def _by_number(aucs: dict[int, Estimate]) -> str:

@@ -17,8 +17,8 @@ SEES = {
 TERMS = {
     "AUC": "The chance that a random training image gets a higher attack score than a random other image. 0.5 is a "
     "coin flip, 1 is never wrong.",
-    "95%": "An interval that includes the true value in 95 of 100 repetitions. Over several seeds it runs from the "
-    "lowest lower to the highest upper end.",
+    "95%": "An interval that includes the true value in 95 of 100 repetitions. Over several seeds it is that of "
+    "their mean. It allows for other scenes, not for other trainings.",
     "TPR": "True positive rate: the share of training images that the attack finds.",
     "FPR": "False positive rate: the share of other images that the attack accuses wrongly.",
     "mIoU": "Mean intersection over union: the quality of the predictions, from 0 to 100%.",

@@ -21,6 +21,7 @@ from mia_seg.report.cells import (
     cells,
     defense_name,
     enriched,
+    over_runs,
 )
 from mia_seg.report.tables import percent
 from mia_seg.report.verdicts import RARE, control_state
@@ -115,15 +116,8 @@ def _line(cell: Cell) -> Line:
 
 
 def _rare(cell: Cell) -> Line:
-    rates = [run["tpr_at_fpr"][RARE] for run in cell.runs]
-    if any(isinstance(rate, str) for rate in rates):
-        return {"tpr": None, "tpr_low": None, "tpr_high": None}
-    mean = sum(rate["tpr"] for rate in rates) / len(rates)
-    return {
-        "tpr": mean,
-        "tpr_low": min(rate["low"] for rate in rates),
-        "tpr_high": max(rate["high"] for rate in rates),
-    }
+    rate = over_runs([run["tpr_at_fpr"][RARE] for run in cell.runs], "tpr", same=cell.same_split)
+    return dict(zip(("tpr", "tpr_low", "tpr_high"), rate or (None, None, None), strict=True))
 
 
 def _texts(line: Line) -> list[str]:

@@ -1,5 +1,6 @@
 """Attacks with a fleet of shadows: their gain with the number of shadows, and their difference from the image loss."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import seaborn as sns
@@ -7,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mia_seg.metrics.membership import CHANCE
-from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_runs
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_runs, pooled
 from mia_seg.report.style import GREY, HUES, INK, MARKERS, figure
 from mia_seg.report.tables import Table, rate
 
@@ -79,8 +80,8 @@ def shadows_table(found: list[Cell]) -> Table:
 
 def _row(cell: Cell) -> list[str]:
     above = [run["above_loss"] for run in cell.runs]
-    differences = [over_runs([one["auc"] for one in above])]
-    differences += [over_runs([one["tpr_at_fpr"][target] for one in above]) for target in TARGETS]
+    rates = [[one["auc"] for one in above], *([one["tpr_at_fpr"][target] for one in above] for target in TARGETS)]
+    differences = [over_runs(every, same=cell.same_split) for every in rates]
     return [
         _name(cell),
         defense_name(cell.defense),
@@ -113,17 +114,17 @@ def _signed(difference: Estimate | None) -> str:
     return f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
 
 
-def _measure(measured: list[dict[str, Any]], target: str) -> Estimate | None:
-    """The TPR at the target over runs, or the AUC if the target is ''."""
+def measure(measured: Sequence[dict[str, Any]], target: str = "", *, same: bool) -> Estimate | None:
+    """The TPR at the target over runs, or the AUC if the target is ''. same: whether all runs have the same split."""
     if target:
-        return over_runs([one["tpr_at_fpr"][target] for one in measured], "tpr")
-    return over_runs([{"value": one["auc"], "low": one["auc_low"], "high": one["auc_high"]} for one in measured])
+        return over_runs([one["tpr_at_fpr"][target] for one in measured], "tpr", same=same)
+    return pooled([Estimate(one["auc"], one["auc_low"], one["auc_high"]) for one in measured], same=same)
 
 
 def _line(ax: Axes, cell: Cell, target: str, *, place: int, count: int) -> None:
     """Draws one attack. Attacks are shifted sideways so that their intervals do not overlap."""
     colour = sns.color_palette("colorblind").as_hex()[HUES[place % len(HUES)]]
-    points = {trained: _measure(measured, target) for trained, measured in curve(cell).items()}
+    points = {trained: measure(measured, target, same=cell.same_split) for trained, measured in curve(cell).items()}
     shown = [(t * 2 ** (DODGE * (place - (count - 1) / 2)), one) for t, one in points.items() if one]
     for x, one in shown:
         ax.plot([x, x], [one.low, one.high], color=colour, linewidth=0.9, alpha=0.5)
@@ -134,6 +135,6 @@ def _line(ax: Axes, cell: Cell, target: str, *, place: int, count: int) -> None:
 
 def _loss(ax: Axes, cell: Cell, target: str) -> None:
     """Draws the image loss on the same answers, which all attacks through one shadow share."""
-    if one := _measure([run["image_loss"] for run in cell.runs], target):
+    if one := measure([run["image_loss"] for run in cell.runs], target, same=cell.same_split):
         ax.axhspan(one.low, one.high, color="#ececec", zorder=0)
         ax.axhline(one.value, color=INK, linewidth=1, linestyle=(0, (4, 2)), label="image loss")

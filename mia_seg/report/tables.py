@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mia_seg.evaluate.results import Result
+from mia_seg.evaluate.scores import one_split
 from mia_seg.report.cells import (
     SCREEN,
     UNDEFENDED,
     Cell,
+    Estimate,
     Row,
     attack_name,
     attacker_name,
     by_strength,
     defense_name,
+    over_runs,
+    pooled,
     shadow_name,
 )
 
@@ -28,7 +32,8 @@ GROUPS = (
     "its images' scores. Its threshold is the one for images. "
 )
 OVER_SEEDS = (
-    "Over several seeds a number is their mean. Its interval runs from the lowest lower to the highest upper end."
+    "Over several seeds a number is the mean of their models. Its interval allows for other scenes, not for other "
+    "trainings. If all seeds have the same split, it runs from the lowest to the highest end."
 )
 
 
@@ -213,17 +218,19 @@ def percent(share: float | None) -> str:
 def rate(cell: Cell, target: str) -> str:
     """The TPR at a target FPR with its interval and the realised FPR, or 'not resolvable'."""
     rates = [run["tpr_at_fpr"][target] for run in cell.runs]
-    if any(isinstance(rate, str) for rate in rates):
+    found = over_runs(rates, "tpr", same=cell.same_split)
+    if found is None:
         return "not resolvable"
-    mean = {name: sum(rate[name] for rate in rates) / len(rates) for name in ("tpr", "realised_fpr")}
-    low, high = min(rate["low"] for rate in rates), max(rate["high"] for rate in rates)
-    return f"{mean['tpr']:.2f} [{low:.2f}, {high:.2f}] ({percent(mean['realised_fpr'])}%)"
+    realised = sum(rate["realised_fpr"] for rate in rates) / len(rates)
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}] ({percent(realised)}%)"
 
 
 def _metrics(runs: list[Row], side: str) -> list[str]:
     """The four measures of one side, with the interval of mIoU after mIoU."""
     texts = [_ranged([run[metric + side] for run in runs]) for metric in METRICS]
-    low, high = min(run[f"miou_low{side}"] for run in runs), max(run[f"miou_high{side}"] for run in runs)
+    names = [f"miou{which}{side}" for which in ("", "_low", "_high")]
+    same = one_split(run.get("scores") for run in runs)
+    _, low, high = pooled([Estimate(*(run[name] for name in names)) for run in runs], same=same)
     return [*texts[:3], f"[{percent(low)}, {percent(high)}]", texts[3]]
 
 

@@ -216,6 +216,14 @@ def _state(best: Cell, blind: Cell | None) -> str:
     return "too few to tell" if auc.wide else "no leak shown"
 
 
+def _by_themselves(best: Cell) -> list[str]:
+    """The sentence on seeds that leak, if not all do."""
+    shown = [seed for seed in best.seeds if best.of([seed]).auc.verdict == "leaks"]
+    if not 0 < len(shown) < len(best.seeds):
+        return []
+    return [f"On {len(shown)} of {len(best.seeds)} seeds the interval lies above 0.5 by itself."]
+
+
 def _measured(best: Cell, state: str) -> list[str]:
     auc, name = best.auc, attack_name(best.attack, best.representation)
     pairs = f"It ranks a random training image above a random other image in {100 * auc.value:.0f} of 100 pairs."
@@ -228,6 +236,7 @@ def _measured(best: Cell, state: str) -> list[str]:
         f"The strongest attack, {name}, reaches AUC {auc}.",
         *([] if state in OPEN else [pairs]),
         bound[auc.verdict],
+        *_by_themselves(best),
     ]
 
 

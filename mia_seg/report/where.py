@@ -1,6 +1,6 @@
 """Where in the scenes the leak is: the AUC of the image loss on each class, band, object size and region alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from mia_seg.evaluate.scores import one_split
 from mia_seg.metrics.membership import CHANCE
-from mia_seg.report.cells import UNDEFENDED, Estimate, Row
+from mia_seg.report.cells import UNDEFENDED, Estimate, Row, pooled
 from mia_seg.report.galleries import EVIDENCE
 from mia_seg.report.style import GREY, INK, figure, named
 from mia_seg.report.tables import OVER_SEEDS, Table
@@ -44,11 +45,12 @@ NARROWEST = 0.05  # the smallest half range of the colours of regions: chance al
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the scenes. runs: by seed, its entry in the results' `where`."""
+    """A part of the scenes. runs: by seed, its entry in the results' `where`. same_split: whether all share a split."""
 
     cut: str
     name: str
     runs: dict[int, Row]
+    same_split: bool = False
 
     @property
     def measured(self) -> dict[int, Row]:
@@ -69,8 +71,7 @@ class Part:
         found = list(self.measured.values())
         if not found:
             return None
-        mean = sum(run["auc"] for run in found) / len(found)
-        return Estimate(mean, min(run["low"] for run in found), max(run["high"] for run in found))
+        return pooled([Estimate(run["auc"], run["low"], run["high"]) for run in found], same=self.same_split)
 
     @property
     def counts(self) -> tuple[str, str]:
@@ -95,14 +96,15 @@ def shown(rows: Iterable[Row]) -> list[Row]:
     return [by_seed[seed] for seed in sorted(by_seed)]
 
 
-def parts(rows: Iterable[Row]) -> list[Part]:
+def parts(rows: Sequence[Row]) -> list[Part]:
     """The parts, cut by cut. In each cut the largest AUC comes first, and parts without one come last."""
     runs: dict[tuple[str, str], dict[int, Row]] = {}
     for row in rows:
         for one in row["where"]:
             runs.setdefault((one["cut"], one["part"]), {})[row["seed"]] = one
     order = [*CUTS, REGION]
-    found = [Part(cut, name, mine) for (cut, name), mine in runs.items()]
+    same = one_split(row.get("scores") for row in rows)
+    found = [Part(cut, name, mine, same) for (cut, name), mine in runs.items()]
     return sorted(found, key=lambda part: (order.index(part.cut), -part.auc.value if part.auc else 0.0, part.name))
 
 
@@ -147,15 +149,13 @@ def note(rows: list[Row]) -> str:
     seeds = ", ".join(str(row["seed"]) for row in rows)
     few = [part.words for part in parts(rows) if not part.auc]
     left_out = f" In too few scenes for an interval: {', '.join(few)}." if few else ""
-    kind = (
-        f"Seed {seeds}." if len(rows) == 1 else f"Mean of seeds {seeds}, intervals from the lowest to the highest end."
-    )
+    kind = f"Seed {seeds}." if len(rows) == 1 else f"Mean of seeds {seeds}."
     return f"{kind} Whole scenes: AUC {_whole(rows)}.{left_out}"
 
 
 def _whole(rows: list[Row]) -> Estimate:
-    mean = sum(row["auc"] for row in rows) / len(rows)
-    return Estimate(mean, min(row["auc_low"] for row in rows), max(row["auc_high"] for row in rows))
+    every = [Estimate(row["auc"], row["auc_low"], row["auc_high"]) for row in rows]
+    return pooled(every, same=one_split(row.get("scores") for row in rows))
 
 
 def _intervals(ax: Axes, mine: list[Part], whole: Estimate) -> None:

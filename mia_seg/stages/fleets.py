@@ -26,7 +26,6 @@ from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
 
-
 INTERVALS = 6  # models from which rates have intervals
 
 
@@ -56,9 +55,9 @@ def request(
         attack.component.check_shadows(count := models or adversary.models)
         if INTERVALS <= count < (least := 2 * attack.component.least_pairs() + 4):
             raise MiaSegError(
-                f"Attack '{attack.called}' needs {least} models here, and fleet '{name}' has {count}: one pair plays the "
-                f"victim, the interval leaves out another one, and {least - 4} are to compare with. Take {least} models "
-                f"or more, or leave the attack out."
+                f"Attack '{attack.called}' needs {least} models here, and fleet '{name}' has {count}: one pair plays "
+                f"the victim, the interval leaves out another one, and {least - 4} are to compare with. Take {least} "
+                f"models or more, or leave the attack out."
             )
     return found
 
