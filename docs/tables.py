@@ -125,11 +125,13 @@ FIRST = (
     ("labelmefacade_small_19", "labelmefacade_small_19_a1", "gaussian:1.0", "30 epochs, Gaussian noise"),
     ("labelmefacade_small_19", "labelmefacade_small_19_a1", "synfeat:0.75", "30 epochs, SynFeat"),
     ("labelmefacade_small_19_10_epochs", "labelmefacade_small_19_10_epochs_a1", "none", "10 epochs, no defense"),
+    ("labelmefacade_small", "labelmefacade_small_fleet", "argmax", "30 epochs, labels alone; sixteen shadows"),
+    ("labelmefacade_small_10_epochs", "labelmefacade_small_10_epochs_fleet", "none", "10 epochs; six shadows"),
 )
 
 
 def first() -> str:
-    """The five rows of README; those of one victim over the seeds that they share."""
+    """The rows of README; those of one victim over the seeds that they share."""
 
     def row(victim: str, shadow: str, defense: str, *, name: str) -> tuple[str, ...]:
         table = met_all(of(victim, shadow), [line[2] for line in FIRST if line[0] == victim])
@@ -159,9 +161,9 @@ def image_cells(victim: str, shadow: str) -> list[Cell]:
     return [cell for cell in cells(rows) if cell.level == "image"]
 
 
-def changes(victim: str, shadow: str) -> str:
-    """What each defense changes for each attack that adapts, on the same images."""
-    (table,) = change_table(image_cells(victim, shadow))
+def changes(victim: str, shadow: str, beside: int = 0) -> str:
+    """What each defense changes for each attack that adapts, on the same images. beside: 1 for beside labels alone."""
+    table = change_table(image_cells(victim, shadow))[beside]
     head = ("attack", "defense", "change of AUC [95%]", "change of mIoU on unseen images, points [95%]", "seeds")
     rows = (row for row in table.rows if row[2] == "adapts")
     return markdown(head, ((row[0], row[1], row[5], row[6], str(len(row[7].split(", ")))) for row in rows))
@@ -455,6 +457,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
+    "a1_beside": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1", 1),
+    "less_beside": partial(changes, LESS, f"{LESS}_a1", 1),
     "a2_changes": partial(changes, "labelmefacade_small_19", "camvid_small_a2"),
     "less": partial(defenses, LESS, f"{LESS}_a1", *LESS_TRIED),
     "less_attacks": partial(attacks, LESS, f"{LESS}_a1", *LESS_TRIED),

@@ -192,6 +192,19 @@ def test_a_defense_that_changes_nothing_is_said_to() -> None:
     assert "On the same images the AUC changes by +0.000 [+0.000, +0.000]" in text
 
 
+def test_defenses_stand_beside_labels_alone_for_attackers_who_adapt() -> None:
+    found = [told(1.0), told(0.8, "argmax", -0.01), told(0.6, "synfeat:0.75", -0.02)]
+    found.append(told(0.5, "gaussian:1.0", -0.03).model_copy(update={"adaptive": False}).with_scores(found[0].scores))
+    _, beside = change_table(cells(enriched(found)))
+    (row,) = beside.rows
+    assert row[:2] == ["patch resnet50 (concat)", "synfeat 0.75"]
+    assert found[1].scores is not None
+    assert found[2].scores is not None
+    change = found[2].scores.above(found[1].scores)
+    assert change is not None
+    assert row[5].startswith(f"{change['value']:+.3f} [".replace("-", "−"))
+
+
 def test_only_seeds_of_both_are_compared() -> None:
     found = [told(1.0, seed=seed) for seed in (1, 2, 3)] + [told(0.6, "argmax", -0.01, seed=seed) for seed in (2, 3, 4)]
     ((row,),) = (table.rows for table in change_table(cells(enriched(found))))

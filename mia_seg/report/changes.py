@@ -9,12 +9,21 @@ from mia_seg.metrics.paired import over_seeds
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_common_seeds
 from mia_seg.report.tables import Table
 
+LABELS = "argmax"
 READING = (
     "Each row compares the same attack with and without the defense on the same images. A change is the value with the "
     "defense minus the value without it. Its interval is that of the difference, which shows smaller changes than two "
     "intervals side by side do. Over several seeds the difference is a mean, and its interval allows for other seeds. "
     "If all seeds have the same split, they share its errors, and the interval runs from the lowest to the highest end."
 )
+BESIDE = (
+    "The same against labels alone (argmax) in place of no defense, for attackers who adapt. Labels alone cost no "
+    "mIoU, so that another defense is worth its price only if it hides more than they do."
+)
+TITLES = {
+    UNDEFENDED: ("What each defense changes", READING),
+    LABELS: ("What each defense changes beside labels alone", BESIDE),
+}
 
 
 def auc_change(mine: Cell, other: Cell, turned: tuple[bool, bool] = (False, False)) -> Estimate | None:
@@ -82,27 +91,33 @@ def signed(change: Estimate, unit: float = 1, digits: int = 3) -> str:
 
 
 def change_table(found: list[Cell]) -> list[Table]:
-    """The table of what each defense changes for each attack; empty for results without scores."""
+    """What each defense changes for each attack, and what it changes beside labels alone, which cost nothing.
+
+    Without the tables for which results keep no scores, or have no defense.
+    """
     image = [cell for cell in found if cell.level == "image" and not cell.control]
-    before = {(cell.attack, cell.representation): cell for cell in image if cell.defense == UNDEFENDED}
+    aware = [cell for cell in image if cell.adaptive and cell.defense not in (UNDEFENDED, LABELS)]
+    return [*_table(image, image, UNDEFENDED), *_table(aware, image, LABELS)]
+
+
+def _table(shown: list[Cell], image: list[Cell], reference: str) -> list[Table]:
+    """One of the tables, of cells against those of the same attack on another defense; empty without scores."""
+    before = {
+        (c.attack, c.representation): c
+        for c in image
+        if c.defense == reference and (c.adaptive or reference == UNDEFENDED)
+    }
     rows, anchors = [], []
-    for cell in image:
+    for cell in shown:
         other = before.get((cell.attack, cell.representation))
         change = auc_change(cell, other) if other is not None and cell is not other else None
         if other is not None and change is not None:
             rows.append(_row(cell, other, change))
             anchors.append(cell.anchor)
     columns = [
-        "Attack",
-        "Defense",
-        "Attacker",
-        "AUC without",
-        "AUC with",
-        "Change [95%]",
-        "Change of mIoU, points",
-        "Seeds",
-    ]
-    return [Table("What each defense changes", READING, columns, rows, texts=3, anchors=anchors)] if rows else []
+        "Attack", "Defense", "Attacker", "AUC without", "AUC with", "Change [95%]", "Change of mIoU, points", "Seeds",
+    ]  # fmt: skip
+    return [Table(*TITLES[reference], columns, rows, texts=3, anchors=anchors)] if rows else []
 
 
 def _reversed(scores: SceneScores, turn: bool) -> SceneScores:
