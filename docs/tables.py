@@ -125,8 +125,8 @@ FIRST = (
     ("labelmefacade_small_19", "labelmefacade_small_19_a1", "gaussian:1.0", "30 epochs, Gaussian noise"),
     ("labelmefacade_small_19", "labelmefacade_small_19_a1", "synfeat:0.75", "30 epochs, SynFeat"),
     ("labelmefacade_small_19_10_epochs", "labelmefacade_small_19_10_epochs_a1", "none", "10 epochs, no defense"),
-    ("labelmefacade_small", "labelmefacade_small_fleet", "argmax", "30 epochs, labels alone; sixteen shadows"),
-    ("labelmefacade_small_10_epochs", "labelmefacade_small_10_epochs_fleet", "none", "10 epochs; six shadows"),
+    ("labelmefacade_small", "labelmefacade_small_fleet", "argmax", "30 epochs, labels alone; 16 shadows, 8 classes"),
+    ("labelmefacade_small_10_epochs", "labelmefacade_small_10_epochs_fleet", "none", "10 epochs, no defense; 6 shadows, 8 classes"),
 )
 
 
