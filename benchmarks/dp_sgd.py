@@ -4,6 +4,8 @@ Run: python benchmarks/dp_sgd.py [--size 48 64] [--rounds 5] [--runs 20]     (so
 Time and peak memory are those of PSPNet-ResNet-18 with group norm and batch 8; both kinds of step take turns in one
 process. Audits: a network of three layers learns 200 scenes. A fair coin puts each scene in or leaves it out, and half
 of them are canaries with labels of noise. The scenes' losses give a lower bound on epsilon (one run, fair coins, 95%).
+Audits of the weights: each of 4,000 canaries has a gradient of its own, at a right angle to all others. The attacker
+reads off the trained weights how far they went along each (Nasr et al., USENIX Security 2023). Some have too little noise.
 """
 
 import argparse
@@ -20,7 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mia_seg.metrics.auditing import epsilon_one_run
-from mia_seg.objectives import Batch, Stage
+from mia_seg.objectives import Batch, Goal, Judged, Stage
 from mia_seg.objectives.supervised import Supervised
 from mia_seg.segmenters import Network
 from mia_seg.segmenters._layout import laid
@@ -43,6 +45,9 @@ def main() -> None:
     cost(tuple(given.size), given.rounds)
     for epsilon in (None, 8.0, 2.0):
         audits(epsilon, given.runs)
+    for epsilon in (4.0, 2.0):
+        for share in (1, 0.25, 0):
+            of_weights(epsilon, share, given.runs)
 
 
 def cost(size: tuple[int, int], rounds: int) -> None:
@@ -127,6 +132,51 @@ def audits(epsilon: float | None, runs: int) -> None:
         f"average{'' if epsilon is None else f'; {sum(b > epsilon for b in bounds)} exceed it'}",
         flush=True,
     )
+
+
+class Directions(Goal):
+    """Each scene pulls one weight of its own, by one clip a step."""
+
+    def __init__(self, scenes: int) -> None:
+        super().__init__(Small())
+        self.pulled_N = nn.Parameter(torch.zeros(scenes))
+
+    def forward(self, stage: str, batch: Batch) -> Judged:
+        del stage
+        return Judged(-self.pulled_N[batch.scene_N].mean(), batch.image_N3HW)
+
+
+def of_weights(epsilon: float, share: float, runs: int) -> None:
+    """The largest bound of audits that see the weights, for a training with a share of the noise that it takes."""
+    terms = Training("an audit of weights", scenes=4000, batch=4000, steps=2)
+    promised = DPSGD(epsilon=epsilon, delta=1e-5)
+    method = DPSGD(noise=share * promised.amount(terms))
+    bounds = [seen_in_weights(method, terms, seed) for seed in range(runs)]
+    print(
+        f"weights, epsilon {epsilon:g}, {share:g} of its noise: {runs} audits bound it from below by {max(bounds):.2f} "
+        f"at most, {statistics.mean(bounds):.2f} on average; {sum(b > epsilon for b in bounds)} exceed it",
+        flush=True,
+    )
+
+
+def seen_in_weights(method: DPSGD, terms: Training, seed: int) -> float:
+    torch.manual_seed(seed)
+    members, fabric = torch.rand(terms.scenes) < 0.5, Fabric(accelerator="cpu", devices=1)
+    goal = Directions(terms.scenes)
+    run, weights = fabric.setup_module(goal), goal.pulled_N
+    moved = torch.zeros(terms.scenes)
+    drawn = method.lists(terms, (seed, 0, "scenes"))
+    assert drawn is not None
+    for k, scenes in enumerate(islice(drawn, terms.steps)):
+        rows = torch.tensor([scene for scene in scenes if members[scene]], dtype=torch.long)
+        given = Batch(torch.zeros(len(rows), 3, 1, 1), torch.zeros(len(rows), 1, 1, dtype=torch.long), rows)
+        key = (seed, 0, f"step {k}")
+        method.gradients(Step(run, fabric, Stage("segment"), [given], [torch.ones(())], [weights], terms, key))
+        assert weights.grad is not None
+        moved -= weights.grad
+    scores = moved.numpy().astype(np.float64)
+    guesses = terms.scenes // 10
+    return epsilon_one_run(scores, members.numpy(), guesses=guesses, randomised=True, level=0.95, seed=seed)
 
 
 def bound(method: DPSGD, terms: Training, seed: int) -> float:

@@ -10,7 +10,6 @@ with a standard deviation of 0.02, and their mean is the truth. Each cell has 1,
 """
 
 import numpy as np
-
 from scipy.special import ndtri
 
 from mia_seg.metrics.intervals import mean_of
