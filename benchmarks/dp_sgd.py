@@ -5,7 +5,8 @@ Time and peak memory are those of PSPNet-ResNet-18 with group norm and batch 8; 
 process. Audits: a network of three layers learns 200 scenes. A fair coin puts each scene in or leaves it out, and half
 of them are canaries with labels of noise. The scenes' losses give a lower bound on epsilon (one run, fair coins, 95%).
 Audits of the weights: each of 4,000 canaries has a gradient of its own, at a right angle to all others. The attacker
-reads off the trained weights how far they went along each (Nasr et al., USENIX Security 2023). Some have too little noise.
+reads off the trained weights how far they went along each (Nasr et al., USENIX Security 2023). Some trainings have too
+little noise.
 """
 
 import argparse

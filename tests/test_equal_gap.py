@@ -49,9 +49,10 @@ def test_a_place_is_the_means_of_its_models() -> None:
 
 
 def test_the_curve_is_lines_from_chance_through_the_plain_fleets() -> None:
-    gaps, aucs = np.array([0.4, 0.2]), np.array([0.9, 0.7])
+    fixed, curve = np.array([[0.0, 0.5]]), [(0.4, 0.9), (0.2, 0.7)]
     for gap, auc in ((0.0, 0.5), (0.1, 0.6), (0.2, 0.7), (0.3, 0.8), (0.5, 1.0)):
-        assert equal_gap._on_curve(gap, gaps, aucs) == pytest.approx(auc)
+        fleets_F2R = np.array([(gap, 0.8), *curve])[..., None]
+        assert equal_gap._above_lines(fleets_F2R, fixed) == pytest.approx([0.8 - auc])
 
 
 def test_a_training_on_the_curve_is_not_above_it_and_one_that_leaks_more_is() -> None:

@@ -103,11 +103,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Above:
-    """A fleet's AUC minus that of plain training at the same gap.
+    """A fleet's AUC minus that of plain training at the same place: the same gap, or the same mIoU on others.
 
-    plain: the AUC of plain training at that gap. value: the difference. low, high: its 95% interval; None below three
-    pairs, and if nothing varies, for example because all attacks are faultless. inside: whether plain fleets reach that
-    gap; beyond their widest gap the last line of the curve is extended.
+    plain: the AUC of plain training there. value: the difference. low, high: its 95% interval; None below three pairs,
+    and if nothing varies, for example because all attacks are faultless. inside: whether plain fleets reach that place;
+    beyond the last of them the line is extended.
     """
 
     plain: float
@@ -115,6 +115,18 @@ class Above:
     low: float | None
     high: float | None
     inside: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where a fleet lies: x, which is a gap or an mIoU, and the AUC, [2]. Then where it might, again [2, ...].
+
+    drawn_2B: in each bootstrap round. without_2P: without each pair; empty below three pairs.
+    """
+
+    found_2: Floats
+    drawn_2B: Floats
+    without_2P: Floats
 
 
 def place(arm: Arm) -> Place:
@@ -131,13 +143,35 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
     out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom.
     Raises MiaSegError if halves differ, and as `per_scene.divided` does.
     """
-    arms = [arm, *curve]
-    check_halves(arms)
-    places = [place(one) for one in arms]
-    plain = _on_curve(places[0].gap, *_points(places[1:]))
-    value, widest = places[0].auc - float(plain), max(one.gap for one in places[1:])
-    low, high = ends(value, [_over_units(arms), _over_pairs(arms)], (arm.units, arm.pairs))
-    return Above(float(plain), value, low, high, bool(places[0].gap <= widest))
+    check_halves([arm, *curve])
+    fleets = [Placed(_found(one), np.stack(one.drawn_B), _without(one)) for one in (arm, *curve)]
+    return distance(fleets, (arm.units, arm.pairs), through=[(0.0, 0.5)])
+
+
+def distance(fleets: Sequence[Placed], counts: Sequence[int], *, through: Sequence[tuple[float, float]] = ()) -> Above:
+    """The distance of the first fleet above the lines through the others.
+
+    counts: the number of units and of pairs. through: further points (x, AUC) of the lines. Two variances are added:
+    over the bootstrap rounds, and the jackknife's over pairs.
+    """
+    fixed_Q2 = np.reshape(through, (-1, 2))
+    found = [np.stack([one.found_2[:, None] for one in fleets]), np.stack([one.drawn_2B for one in fleets])]
+    (value,), drawn_B = (_above_lines(each, fixed_Q2) for each in found)
+    without_P = _above_lines(np.stack([one.without_2P for one in fleets]), fixed_Q2)
+    low, high = ends(float(value), (float(np.var(drawn_B, ddof=1)), jackknife(without_P)), counts)
+    x, auc = fleets[0].found_2.tolist()
+    return Above(auc - float(value), float(value), low, high, bool(x <= max(one.found_2[0] for one in fleets[1:])))
+
+
+def jackknife(values_P: Floats) -> float:
+    """The variance of a value that was estimated without each of P pairs; NaN if there are none."""
+    return float((len(values_P) - 1) * np.var(values_P)) if len(values_P) else float("nan")
+
+
+def _above_lines(fleets_F2R: Floats, fixed_Q2: Floats) -> Floats:
+    """The distance of the first fleet from the lines through the others and through fixed points, R times [R]."""
+    lines = ((one_F2[0], np.vstack([fixed_Q2, one_F2[1:]])) for one_F2 in np.moveaxis(fleets_F2R, 2, 0))
+    return np.array([auc - on_lines(x, *points_P2.T) for (x, auc), points_P2 in lines], np.float64)
 
 
 def check_halves(arms: Sequence[Arm]) -> None:
@@ -185,40 +219,18 @@ def areas_again(arm: Arm, models: Integers) -> Floats:
     return np.concatenate([area_under(*points) for points in again])
 
 
-def _points(places: Sequence[Place]) -> tuple[Floats, Floats]:
-    return np.array([one.gap for one in places]), np.array([one.auc for one in places])
+def _found(arm: Arm) -> Floats:
+    one = place(arm)
+    return np.array([one.gap, one.auc])
 
 
-def _on_curve(gap: Floats | float, gaps_P: Floats, aucs_P: Floats) -> Floats:
-    """The AUC of plain training at a gap: lines from (0, 0.5) through the points by gap; the last line is extended."""
-    return on_lines(gap, np.append(0.0, gaps_P), np.append(0.5, aucs_P))
-
-
-def _over_units(arms: Sequence[Arm]) -> float:
-    """The variance of the difference over bootstrap draws of units, the same draws for all arms."""
-    (gap_B, auc_B), *others = [arm.drawn_B for arm in arms]
-    gaps_BP, aucs_BP = (np.stack(side, 1) for side in zip(*others, strict=True))
-    drawn = zip(gap_B, auc_B, gaps_BP, aucs_BP, strict=True)
-    return float(np.var([auc - _on_curve(gap, gaps_P, aucs_P) for gap, auc, gaps_P, aucs_P in drawn], ddof=1))
-
-
-def _over_pairs(arms: Sequence[Arm]) -> float:
-    """The jackknife variance over pairs, each left out of all arms at once; NaN below three pairs."""
-    pairs = arms[0].pairs
-    if pairs < 3:
-        return float("nan")
+def _without(arm: Arm) -> Floats:
+    """The gap and the AUC without each pair [2, P]; empty below three pairs."""
     found = []
-    for pair in range(pairs):
-        (gap, auc), *others = [_without(arm, pair) for arm in arms]
-        found.append(auc - float(_on_curve(gap, *(np.array(side) for side in zip(*others, strict=True)))))
-    return float((pairs - 1) * np.var(found))
-
-
-def _without(arm: Arm, pair: int) -> tuple[float, float]:
-    """The gap and the AUC of the fleet without one of its pairs."""
-    kept, scores_MN = arm.left_out[pair]
-    members, others = arm.miou_SM[:, kept].mean(1)
-    return float(members - others), area(scores_MN, arm.inside_MN[kept])
+    for kept, scores_MN in arm.left_out if arm.pairs > 2 else ():
+        members, others = arm.miou_SM[:, kept].mean(1)
+        found.append((members - others, area(scores_MN, arm.inside_MN[kept])))
+    return np.reshape(found, (-1, 2)).T
 
 
 def _miou(arm: Arm, side_MN: Booleans, weights_BN: Integers | Floats) -> Floats:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mia_seg.metrics.equal_gap import Arm, area, areas_again
+from mia_seg.metrics.equal_gap import Arm, area, areas_again, jackknife
 from mia_seg.metrics.in_turn import bounded
 from mia_seg.metrics.intervals import Floats, Integers
 
@@ -81,11 +81,6 @@ def strongest(choice: Choice) -> Strongest:
     variances = float(np.var(choice.drawn_B, ddof=1)), jackknife(choice.without_P)
     found = bounded(choice.value, variances, (first.units, first.pairs))
     return Strongest(found.value, found.low, found.high, tuple(names[k] for k in choice.areas_A2.argmax(0)))
-
-
-def jackknife(values_P: Floats) -> float:
-    """The variance of a value that was estimated without each of P pairs; NaN if there are none."""
-    return float((len(values_P) - 1) * np.var(values_P)) if len(values_P) else float("nan")
 
 
 def _halves(models: int) -> list[Integers]:
