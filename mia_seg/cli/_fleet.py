@@ -184,27 +184,28 @@ def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
 
 
 def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") -> list[dict[str, Any]]:
-    """One comparison for each seed and defense; the first of a seed also has the frontier over all its defenses."""
+    """One comparison for each seed and defense; that without a defense also has the frontier over all of them."""
     from mia_seg.evaluate import arms
     from mia_seg.stages import fleets
 
     by_fleet: dict[int, dict[str, list[Rehearsed]]] = {}
     for one in rehearsed:
         by_fleet.setdefault(one.fitted.shadows[0].seed, {}).setdefault(one.fitted.shadow_name, []).append(one)
-    found = []
+    found = list[dict[str, Any]]()
     for alike in by_fleet.values():
         told = {name: fleets.compared(mine, store) for name, mine in alike.items()}
-        mine, curves, every = list[dict[str, Any]](), dict[str, list[Any]](), list[Any]()
+        mine, curves, every = dict[str, dict[str, Any]](), dict[str, list[Any]](), list[Any]()
         for defense in dict.fromkeys(defense for each in told.values() for defense in each):
             met = {name: each[defense] for name, each in told.items() if defense in each}
             others, curve = ([one for name, one in met.items() if (name in plain) == side] for side in (False, True))
             every += [*curve, *others]
             if len(met) == len(told):  # no defense of single fleets alone
                 curves[defense] = curve
-                mine.append(arms.compared(others, curve))
+                mine[defense] = arms.compared(others, curve)
         if len(every) > len(told):
-            mine[0]["frontier"] = arms.frontier(every, curves.get("none") or next(iter(curves.values())))
-        found += mine
+            base = "none" if "none" in mine else next(iter(mine))
+            mine[base]["frontier"] = arms.frontier(every, curves[base])
+        found += mine.values()
     return found
 
 
@@ -225,7 +226,7 @@ def _show_arms(facts: dict[str, Any]) -> None:
         screen.out().print(text, markup=False)
     if "frontier" in facts:
         head = ("training", "defense", "mIoU on others", "AUC of the strongest [95%]", "above plain at that mIoU [95%]")
-        screen.table((*head, "dominated"), [_point(one, first["models"]) for one in facts["frontier"]])
+        screen.table((*head, "dominated"), [_point(one, facts) for one in facts["frontier"]])
 
 
 def _remarks(facts: dict[str, Any]) -> Iterator[str]:
@@ -253,9 +254,12 @@ def _beside(worth: dict[str, Any] | None, models: int) -> str:
     return _signed(worth, models) if worth else "no plain one there"
 
 
-def _point(one: dict[str, Any], models: int) -> list[str]:
+def _point(one: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """A training behind a defense, of all of them."""
-    numbers = f"{one['miou']['others']:.3f}", _bounded(one["strongest"]), _beside(one["worth"], models)
+    from mia_seg.evaluate.arms import is_plain
+
+    beside = "plain" if is_plain(one, facts) else _beside(one["worth"], facts["plain"][0]["models"])
+    numbers = f"{one['miou']['others']:.3f}", _bounded(one["strongest"]), beside
     return [one["title"], one["defense"], *numbers, "yes" if one["dominated_by"] else ""]
 
 

@@ -81,6 +81,11 @@ def marked(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return points
 
 
+def is_plain(point: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Whether a point of the frontier is one of the plain fleets that all others are compared with."""
+    return any((point["title"], point["defense"]) == (one["title"], one["defense"]) for one in facts["plain"])
+
+
 def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether training `one` is as good as `other` in both the strongest attack's AUC and mIoU, and better in one.
 

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mia_seg.evaluate.arms import is_plain
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
@@ -207,7 +208,8 @@ def _behind(facts: Facts) -> list[Table]:
     for one in facts["frontier"]:
         better = [f"{named[by['title']]}, {defense_name(by['defense'])}" for by in one["dominated_by"]]
         told = "; ".join(better[:3]) + (f" and {len(better) - 3} more" if better[3:] else "")
-        leak, beside, minutes = _between(one["strongest"], ".3f"), _beside(one), _minutes(one)
+        beside = "plain" if is_plain(one, facts) else _beside(one)
+        leak, minutes = _between(one["strongest"], ".3f"), _minutes(one)
         words = [named[one["title"]], defense_name(one["defense"]), told or "–"]
         rows.append([*words, percent(one["miou"]["others"]), leak, beside, minutes])
     columns = ["Training", "Defense", "Dominated by", "mIoU others, %", *COLUMNS[-3:]]
