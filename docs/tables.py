@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 import mia_seg as mia
+from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.metrics.intervals import mean_of
@@ -126,7 +127,12 @@ FIRST = (
     ("labelmefacade_small_19", "labelmefacade_small_19_a1", "synfeat:0.75", "30 epochs, SynFeat"),
     ("labelmefacade_small_19_10_epochs", "labelmefacade_small_19_10_epochs_a1", "none", "10 epochs, no defense"),
     ("labelmefacade_small", "labelmefacade_small_fleet", "argmax", "30 epochs, labels alone; 16 shadows, 8 classes"),
-    ("labelmefacade_small_10_epochs", "labelmefacade_small_10_epochs_fleet", "none", "10 epochs, no defense; 6 shadows, 8 classes"),
+    (
+        "labelmefacade_small_10_epochs",
+        "labelmefacade_small_10_epochs_fleet",
+        "none",
+        "10 epochs, no defense; 6 shadows, 8 classes",
+    ),
 )
 
 
@@ -360,47 +366,54 @@ def trainings(folder: str, seed: int) -> str:
     return markdown(head, (_training_row(one, attacks) for one in (*facts["plain"], *facts["others"])))
 
 
-def protective(folder: str) -> str:
-    """Trainings that protect: what each is worth to the strongest attack, with and without whole answers."""
-    facts = next(facts for facts in _comparisons(folder) if "frontier" in facts)
-    named, hidden = names(facts), _by_title(facts, "argmax")
-    head = (
-        "training",
-        "mIoU, members",
-        "others",
-        "AUC, strongest",
-        "behind `argmax`",
-        "canaries, `base`",
-        "dominated by",
-    )
-    every = [*facts["plain"], *facts["others"]]
+def protective(folder: str, seed: int, title: str) -> str:
+    """Trainings that protect, beside plain training that segments as well: whole answers, then labels alone.
+
+    title: of a training, by which the comparison is found among those of that seed.
+    """
+    facts, hidden = (_comparison(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
+    named, by_title = names(facts), {one["title"]: one for one in (*hidden["plain"], *hidden["others"])}
     rows = [
-        (
-            f"`{named[one['title']]}`",
-            *(f"{one['miou'][side]:.3f}" for side in ("members", "others")),
-            *(_leak(each["strongest"]) for each in (one, hidden[one["title"]])),
-            _leak(one["canaries"]["base"]["auc"]),
-            ", ".join(f"`{named[title]}`" for title in one["dominated_by"]),
-        )
-        for one in sorted(every, key=lambda one: -one["miou"]["others"])
+        {
+            "training": f"`{named[one['title']]}`",
+            "mIoU, others": f"{one['miou']['others']:.3f}",
+            "AUC, strongest": _leak(one["strongest"]),
+            "above plain at that mIoU": _worth(one),
+            "behind `argmax`": _leak(by_title[one["title"]]["strongest"]),
+            "above plain behind it": _worth(by_title[one["title"]]),
+            "canaries, `base`": _leak(one["canaries"]["base"]["auc"]),
+            "minutes": f"{one['minutes']:.1f}",
+        }
+        for one in sorted([*facts["plain"], *facts["others"]], key=lambda one: -one["miou"]["others"])
     ]
-    return markdown(head, rows)
+    head = [column for column in rows[0] if any(row[column] for row in rows)]
+    return markdown(head, ([row[column] for column in head] for row in rows))
 
 
-def behind(folder: str, training: str) -> str:
-    """One training behind every defense."""
-    facts = next(facts for facts in _comparisons(folder) if "frontier" in facts)
+def behind(folder: str, seed: int, training: str) -> str:
+    """One training behind every defense, beside plain training without one that segments as well."""
+    facts = _comparison(folder, seed, training)
     points = [one for one in facts["frontier"] if one["title"] == training]
-    rows = ((f"`{one['defense']}`", f"{one['miou']['others']:.3f}", _leak(one["strongest"])) for one in points)
-    return markdown(("defense", "mIoU, others", "AUC, strongest"), rows)
+    rows = (
+        (f"`{one['defense']}`", f"{one['miou']['others']:.3f}", _leak(one["strongest"]), _worth(one)) for one in points
+    )
+    return markdown(("defense", "mIoU, others", "AUC, strongest", "above plain at that mIoU"), rows)
 
 
-def _comparisons(folder: str) -> Iterable[dict[str, Any]]:
-    return map(_read, sorted((ROOT / "reports" / folder).glob("arms.*.json")))
+def _comparison(folder: str, seed: int, title: str, *, defense: str = "none") -> dict[str, Any]:
+    """The comparison of trainings at a seed behind a defense in which a training takes part."""
+    found = map(arms.read, (ROOT / "reports" / folder).glob(f"arms.*.s{seed}.fleet.json"))
+    every = ((facts, (*facts["plain"], *facts["others"])) for facts in found)
+    return next(facts for facts, all_ in every if (title, defense) in {(one["title"], one["defense"]) for one in all_})
 
 
-def _by_title(facts: dict[str, Any], defense: str) -> dict[str, dict[str, Any]]:
-    return {one["title"]: one for one in facts["frontier"] if one["defense"] == defense}
+def _worth(one: dict[str, Any]) -> str:
+    """By how much a training leaks more than plain training with its mIoU; empty where none has it."""
+    found = one.get("worth")
+    if found is None:
+        return ""
+    ends = "" if found["low"] is None else f" [{found['low']:+.3f}, {found['high']:+.3f}]"
+    return f"{found['value']:+.3f}{ends}".replace("-", "−")
 
 
 def _leak(auc: dict[str, Any]) -> str:
@@ -474,8 +487,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
-    "protective": partial(protective, "protective"),
-    "behind": partial(behind, "protective", "protect_none"),
+    "protective": partial(protective, "protective", 1, "protect_selena"),
+    "protective_screen": partial(protective, "protective", 0, "protect_selena"),
+    "behind": partial(behind, "protective", 1, "protect_none"),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
 }
 

@@ -1,5 +1,6 @@
 """Fleets at equal gaps: the curve of plain training, how far others lie above it, and the command that says so."""
 
+import json
 from copy import deepcopy
 from functools import cache
 from itertools import product
@@ -211,3 +212,17 @@ def test_numbers_of_models_that_cannot_be_are_refused(workdir: Path) -> None:
     assert_refused(call("fleet"), "No fleet is named.")
     assert_refused(call("fleet", "tiny_fleet", "--also", "other=argmax"), "fleet 'other' is not among those compared")
     assert_refused(call("fleet", "tiny_fleet", "--also", "argmax"), "--also argmax: write FLEET=DEFENSE")
+
+
+def test_files_without_worth_have_it_by_their_points(tmp_path: Path) -> None:
+    told = facts()
+    kept = told["others"][0].pop("worth")
+    path = tmp_path / "arms.rmia.s0.fleet.json"
+    path.write_text(json.dumps(told))
+    found = arms.read(path)["others"][0]["worth"]
+    assert found == {"plain": pytest.approx(kept["plain"]), "value": pytest.approx(kept["value"]), "inside": True} | {
+        "low": None, "high": None
+    }  # fmt: skip
+    told["others"][0]["miou"]["others"] = 0.99
+    path.write_text(json.dumps(told))
+    assert arms.read(path)["others"][0]["worth"] is None

@@ -105,12 +105,15 @@ def read(path: Path) -> dict[str, Any]:
     """The facts of a comparison in a file of any schema version. Raises MiaSegError for any other file.
 
     Old files did not choose the strongest attack on one half of the models. For them the requested attack stands in.
+    What a training is worth is read off their points, without an interval.
     """
     try:
         facts: dict[str, Any] = read_json(path)
         every = [*facts["plain"], *facts["others"]]
         for one in every:
             _upgrade(one)
+        for one in (*facts["others"], *facts.get("frontier", ())):
+            one.setdefault("worth", None if is_plain(one, facts) else _by_points(one, facts["plain"]))
         for one in every:
             one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
             _ = [one[key] for key in ("title", "shadow", "models", "seed", "dataset")], one["digests"]["shadow"]
@@ -124,12 +127,20 @@ def read(path: Path) -> dict[str, Any]:
 
 def _upgrade(one: dict[str, Any]) -> None:
     """Add the keys that old files lack."""
-    one.setdefault("worth", None)
     if "strongest" not in one:
         named = one.pop("attack")
         one["strongest"] = {"value": one["auc"][named], "low": None, "high": None, "chosen": [named]}
         one["digests"]["attackers"] = {named: one["digests"].pop("attacker")}
         one |= {"defense": "none", "minutes": None}
+
+
+def _by_points(one: Mapping[str, Any], plain: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    mious, aucs = (np.array([each[a][b] for each in plain]) for a, b in (("miou", "others"), ("strongest", "value")))
+    miou, auc = one["miou"]["others"], one["strongest"]["value"]
+    if len(plain) < 2 or not mious.min() <= miou <= mious.max():
+        return None
+    there = float(equal_gap.on_lines(miou, mious, aucs))
+    return asdict(equal_gap.Above(there, auc - there, None, None, inside=True))
 
 
 def _told(one: Compared) -> dict[str, Any]:
