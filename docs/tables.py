@@ -322,9 +322,8 @@ def fleet(victim: str) -> str:
         if result.defense == "none" and result.representation != CONTROL and result.repeats == 1 and result.seed == 0
     ]  # fmt: skip
     found.sort(key=lambda result: result.levels["image"].auc)
-    return markdown(
-        ("attack", "AUC [95%]", "above the image loss [95%]", "TPR at 1% FPR [95%]"), map(_fleet_row, found)
-    )
+    head = ("attack", "AUC [95%]", "above the image loss [95%]", "balanced accuracy", "TPR at 1% FPR [95%]")
+    return markdown(head, map(_fleet_row, found))
 
 
 ALONE = ("image_loss", "predictability_error")
@@ -369,18 +368,20 @@ def trainings(folder: str, seed: int) -> str:
 def protective(folder: str, seed: int, title: str) -> str:
     """Trainings that protect, beside plain training that segments as well: whole answers, then labels alone.
 
-    title: of a training, by which the comparison is found among those of that seed.
+    title: of a training, by which the comparison is found among those of that seed. Columns of which nothing is known
+    are left out.
     """
-    facts, hidden = (_comparison(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
-    named, by_title = names(facts), {one["title"]: one for one in (*hidden["plain"], *hidden["others"])}
+    (facts,), hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
+    named = names(facts)
+    by_title = {one["title"]: one for behind_ in hidden for one in (*behind_["plain"], *behind_["others"])}
     rows = [
         {
             "training": f"`{named[one['title']]}`",
             "mIoU, others": f"{one['miou']['others']:.3f}",
             "AUC, strongest": _leak(one["strongest"]),
             "above plain at that mIoU": _worth(one),
-            "behind `argmax`": _leak(by_title[one["title"]]["strongest"]),
-            "above plain behind it": _worth(by_title[one["title"]]),
+            "behind `argmax`": _leak(by_title[one["title"]]["strongest"]) if by_title else "",
+            "above plain behind it": _worth(by_title[one["title"]]) if by_title else "",
             "canaries, `base`": _leak(one["canaries"]["base"]["auc"]),
             "minutes": f"{one['minutes']:.1f}",
         }
@@ -392,7 +393,7 @@ def protective(folder: str, seed: int, title: str) -> str:
 
 def behind(folder: str, seed: int, training: str) -> str:
     """One training behind every defense, beside plain training without one that segments as well."""
-    facts = _comparison(folder, seed, training)
+    (facts,) = (one for one in _comparisons(folder, seed, training) if "frontier" in one)
     points = [one for one in facts["frontier"] if one["title"] == training]
     rows = (
         (f"`{one['defense']}`", f"{one['miou']['others']:.3f}", _leak(one["strongest"]), _worth(one)) for one in points
@@ -400,11 +401,11 @@ def behind(folder: str, seed: int, training: str) -> str:
     return markdown(("defense", "mIoU, others", "AUC, strongest", "above plain at that mIoU"), rows)
 
 
-def _comparison(folder: str, seed: int, title: str, *, defense: str = "none") -> dict[str, Any]:
-    """The comparison of trainings at a seed behind a defense in which a training takes part."""
+def _comparisons(folder: str, seed: int, title: str, *, defense: str = "none") -> list[dict[str, Any]]:
+    """The comparisons of trainings at a seed behind a defense in which a training takes part."""
     found = map(arms.read, (ROOT / "reports" / folder).glob(f"arms.*.s{seed}.fleet.json"))
-    every = ((facts, (*facts["plain"], *facts["others"])) for facts in found)
-    return next(facts for facts, all_ in every if (title, defense) in {(one["title"], one["defense"]) for one in all_})
+    sides = ((facts, (*facts["plain"], *facts["others"])) for facts in found)
+    return [facts for facts, every in sides if (title, defense) in {(one["title"], one["defense"]) for one in every}]
 
 
 def _worth(one: dict[str, Any]) -> str:
@@ -448,6 +449,7 @@ def _fleet_row(result: Result) -> tuple[str, ...]:
         f"`{settings}`",
         f"{level.auc:.2f} [{level.auc_low:.2f}, {level.auc_high:.2f}]",
         "" if more is None else f"{more.value:+.2f} [{more.low:+.2f}, {more.high:+.2f}]",
+        f"{level.balanced_accuracy:.2f}",
         rate if isinstance(rate, str) else f"{rate.tpr:.2f} [{rate.low:.2f}, {rate.high:.2f}]",
     )
 
@@ -488,6 +490,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
     "protective": partial(protective, "protective", 1, "protect_selena"),
+    "twins": partial(protective, "protective", 1, "protect_selena_twins"),
+    "head": partial(protective, "protective", 1, "protect_head_dp_8"),
     "protective_screen": partial(protective, "protective", 0, "protect_selena"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
