@@ -44,7 +44,7 @@ class Choice:
 
     @cached_property
     def areas_A2(self) -> Floats:
-        """The AUC of each attack on each half; with one pair, on all models in place of a half."""
+        """The AUC of each attack on each half. Two pairs at the least have halves."""
         return np.array([_areas(arm.scores_MN, arm.inside_MN) for arm in self.arms.values()])
 
     @property
