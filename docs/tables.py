@@ -432,6 +432,31 @@ def kinds(folder: str, fleet: str, attack: str) -> str:
     return markdown(("photographs", "how many", f"mean AUC of `{attack}`", "after shuffles"), rows)
 
 
+def in_turn(victim: str, fleet: str) -> str:
+    """What attacks on a fleet find with each model the victim in turn, and how many scenes they name."""
+    files = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.*.s0.fleet.json")
+    found = sorted(map(_read, files), key=lambda facts: facts["pooled"]["auc"]["value"])
+    rows = [
+        (
+            f"`{facts['attack']}`",
+            _leak(facts["pooled"]["auc"]),
+            _share(facts["pooled"]["tpr_at_fpr"]["0.01"]),
+            f"{facts['parts'][0]['value']:.3f}",
+            f"{facts['parts'][0]['low']:.3f} to {facts['parts'][0]['high']:.3f}",
+            f"{facts['parts'][0]['above']} of {facts['groups']}",
+            str(facts["parts"][0]["exposed"]),
+        )
+        for facts in found
+    ]
+    head = ("attack", "AUC of all scores [95%]", "TPR at 1% FPR [95%]", "mean AUC of a photograph", "after shuffles",
+            "above their band", "exposed")  # fmt: skip
+    return markdown(head, rows)
+
+
+def _share(rate: dict[str, Any] | str) -> str:
+    return rate if isinstance(rate, str) else f"{rate['value']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}]"
+
+
 def _training_row(one: dict[str, Any], attacks: Sequence[str]) -> tuple[str, ...]:
     cells = [f"`{one['title']}`", *(f"{one['miou'][side]:.3f}" for side in ("members", "others", "gap"))]
     for attack in attacks:
@@ -486,12 +511,11 @@ TABLES: dict[str, Callable[[], str]] = {
         benchmark, "labelmefacade_small_19", "415ca71bdb9a", "screen", "labelmefacade_small_19_a1", "camvid_small_a2"
     ),
     "fleet": partial(fleet, "labelmefacade_small"),
+    "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
     "protective": partial(protective, "protective", 1, "protect_selena"),
-    "twins": partial(protective, "protective", 1, "protect_selena_twins"),
-    "head": partial(protective, "protective", 1, "protect_head_dp_8"),
     "protective_screen": partial(protective, "protective", 0, "protect_selena"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
