@@ -92,3 +92,12 @@ def test_few_models_have_no_interval_and_other_halves_are_refused() -> None:
     assert (found.low, found.high) == (None, None)
     with pytest.raises(MiaSegError, match="on the same scenes and halves"):
         worth(fleet(1.2, 0.15), plain(seed=5))
+
+
+def test_two_plain_fleets_that_segment_alike_do_not_blow_the_interval_up() -> None:
+    """The lines between them are steep, and a bootstrap round may draw the fleet beyond them."""
+    found = worth(fleet(0.8, 0.199, noise=9), [*plain()[:2], fleet(2.4, 0.203, noise=3)])
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high - found.low < 0.35

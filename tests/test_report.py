@@ -90,7 +90,7 @@ def test_the_page_holds_the_numbers_of_the_results(written: tuple[Path, list[Res
                 assert shown(low, high, *(one[metric] for one in levels)) in page
     assert all(one.digests.victim in page for one in written[1])
     assert all(f"{100 * miou:.1f}" in page for _, _, miou in DEFENSES.values())
-    assert "[22.9, 27.1]" in page  # mIoU 0.25 +- 0.03 on each of two seeds
+    assert "[22.0, 28.0]" in page  # mIoU 0.25 with its interval, of seeds that may share images
 
 
 def test_the_page_needs_nothing_but_itself(written: tuple[Path, list[Result], list[Path]]) -> None:

@@ -151,8 +151,9 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
 def distance(fleets: Sequence[Placed], counts: Sequence[int], *, through: Sequence[tuple[float, float]] = ()) -> Above:
     """The distance of the first fleet above the lines through the others.
 
-    counts: the number of units and of pairs. through: further points (x, AUC) of the lines. Two variances are added:
-    over the bootstrap rounds, and the jackknife's over pairs.
+    counts: the number of units and of pairs. through: further points (x, AUC) of the lines. If there are any, the lines
+    go on beyond the last point, else they end flat: where two points lie close together, a slope says little. Two
+    variances are added: over the bootstrap rounds, and the jackknife's over pairs.
     """
     fixed_Q2 = np.reshape(through, (-1, 2))
     found = [np.stack([one.found_2[:, None] for one in fleets]), np.stack([one.drawn_2B for one in fleets])]
@@ -170,8 +171,10 @@ def jackknife(values_P: Floats) -> float:
 
 def _above_lines(fleets_F2R: Floats, fixed_Q2: Floats) -> Floats:
     """The distance of the first fleet from the lines through the others and through fixed points, R times [R]."""
-    lines = ((one_F2[0], np.vstack([fixed_Q2, one_F2[1:]])) for one_F2 in np.moveaxis(fleets_F2R, 2, 0))
-    return np.array([auc - on_lines(x, *points_P2.T) for (x, auc), points_P2 in lines], np.float64)
+    x_FR, auc_FR = np.moveaxis(fleets_F2R, 1, 0)
+    at_R = x_FR[0] if len(fixed_Q2) else np.clip(x_FR[0], x_FR[1:].min(0), x_FR[1:].max(0))
+    lines = (np.vstack([fixed_Q2, one_F2[1:]]).T for one_F2 in np.moveaxis(fleets_F2R, 2, 0))
+    return auc_FR[0] - np.array([on_lines(x, *points_2P) for x, points_2P in zip(at_R, lines, strict=True)], np.float64)
 
 
 def check_halves(arms: Sequence[Arm]) -> None:

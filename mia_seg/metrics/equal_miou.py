@@ -17,14 +17,14 @@ def worth(fleet: Choice, curve: Sequence[Choice]) -> Above | None:
     """The AUC of the strongest attack on a fleet minus that on plain training with the same mIoU on others.
 
     fleet: the attacks on it. curve: those on plain fleets. None if no two plain fleets have mIoUs on both sides of the
-    fleet's: there is nothing to compare it with. Each bootstrap round draws the same units for all fleets, and chooses
-    the strongest attack on each anew. So does the jackknife, which leaves the same pair out of all. Raises MiaSegError
-    if halves differ.
+    fleet's, where there is nothing to compare it with, and with one pair of models. Each bootstrap round draws the same
+    units for all fleets, and chooses the strongest attack on each anew. So does the jackknife, which leaves the same
+    pair out of all. Raises MiaSegError if halves differ.
     """
     fleets = [fleet, *curve]
     check_halves([one.first for one in fleets])
     first, *mious = (one.first.miou_SM[1].mean() for one in fleets)
-    if len(curve) < 2 or not min(mious) <= first <= max(mious):
+    if len(curve) < 2 or fleet.first.pairs < 2 or not min(mious) <= first <= max(mious):
         return None
     return distance([_placed(one) for one in fleets], (fleet.first.units, fleet.first.pairs))
 

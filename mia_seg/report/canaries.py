@@ -42,7 +42,8 @@ def canary_sentence(results: Sequence[Result]) -> str:
 def _told(cell: Cell) -> list[str]:
     """Kind, counts, AUC and epsilon of the canaries over the seeds, as texts."""
     kept: list[Canaries] = [run["result"].canaries for run in cell.runs]
-    auc = over_runs([one._asdict() if (one := _auc(of)) else "too few" for of in kept])
+    found = [one._asdict() if (one := _auc(of)) else "too few" for of in kept]
+    auc = over_runs(found, same=cell.same_split)
     return [
         kept[0].kind,
         " / ".join(dict.fromkeys(f"{of.members} + {of.nonmembers}" for of in kept)),

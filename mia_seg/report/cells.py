@@ -106,7 +106,10 @@ class Cell:
         """A metric with its interval over the runs. side: 'members' or 'nonmembers' for metrics of utility."""
         end = f"_{side}" if side else ""
         names = [f"{name}{which}{end}" for which in ("", "_low", "_high")]
-        return pooled([Estimate(*(run[each] for each in names)) for run in self.runs], same=self.same_split)
+        # Splits of one data set share scenes. What these add to an AUC cancels, as each is a member in half of the
+        # splits. What they add to a rate of one side does not.
+        same = bool(side) or self.same_split
+        return pooled([Estimate(*(run[each] for each in names)) for run in self.runs], same=same)
 
     @property
     def same_split(self) -> bool:
@@ -138,11 +141,11 @@ def anchor_of(run: Row) -> str:
     return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
 
 
-def pooled(rates: Sequence[Estimate], *, same: bool = False) -> Estimate:
+def pooled(rates: Sequence[Estimate], *, same: bool) -> Estimate:
     """The mean of rates over runs, with its 95% interval for these models and other scenes.
 
-    same: whether all runs have the same split. Then they share its errors, and the interval runs from the lowest lower
-    to the highest upper end.
+    same: whether the runs share the errors of their scenes, as those of one split do, and rates of one side. Then the
+    interval runs from the lowest lower to the highest upper end.
     """
     if not same:
         return Estimate(*mean_of(rates))
@@ -150,7 +153,7 @@ def pooled(rates: Sequence[Estimate], *, same: bool = False) -> Estimate:
     return Estimate(value, min(rate.low for rate in rates), max(rate.high for rate in rates))
 
 
-def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value", *, same: bool = False) -> Estimate | None:
+def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value", *, same: bool) -> Estimate | None:
     """The mean of rates over runs as in `pooled`; None if one of them is not resolvable."""
     found = [Estimate(rate[name], rate["low"], rate["high"]) for rate in rates if not isinstance(rate, str)]
     return pooled(found, same=same) if len(found) == len(rates) else None

@@ -37,7 +37,7 @@ def auc_change(mine: Cell, other: Cell, turned: tuple[bool, bool] = (False, Fals
     kept = [(first, second) for first, second in pairs if first is not None and second is not None]
     every = [_reversed(first, turned[0]).above(_reversed(second, turned[1])) for first, second in kept]
     found = [one for one in every if one is not None]
-    return _estimate(found, one_split(first for first, _ in kept)) if len(kept) == len(pairs) else None
+    return mean_change(found, one_split(first for first, _ in kept)) if len(kept) == len(pairs) else None
 
 
 def miou_change(mine: Cell) -> Estimate | None:
@@ -45,7 +45,15 @@ def miou_change(mine: Cell) -> Estimate | None:
     found = [run["utility_change"] for run in mine.runs if run.get("utility_change") is not None]
     if len(found) < len(mine.runs):
         return None
-    return _estimate([one["nonmembers"] for one in found], one_split(run.get("scores") for run in mine.runs))
+    return mean_change([one["nonmembers"] for one in found], one_split(run.get("scores") for run in mine.runs))
+
+
+def mean_change(found: list[Rate], same: bool) -> Estimate | None:
+    """The mean difference over seeds (`paired.over_seeds`); None without any. same: whether they share a split."""
+    if not found:
+        return None
+    pooled = over_seeds(found, one_split=same)
+    return Estimate(pooled["value"], pooled["low"], pooled["high"])
 
 
 def common_mious(one: Cell, other: Cell) -> tuple[float, float] | None:
@@ -114,8 +122,9 @@ def _table(shown: list[Cell], image: list[Cell], reference: str) -> list[Table]:
         if other is not None and change is not None:
             rows.append(_row(cell, other, change))
             anchors.append(cell.anchor)
+    without = "AUC without" if reference == UNDEFENDED else "AUC, labels alone"
     columns = [
-        "Attack", "Defense", "Attacker", "AUC without", "AUC with", "Change [95%]", "Change of mIoU, points", "Seeds",
+        "Attack", "Defense", "Attacker", without, "AUC with", "Change [95%]", "Change of mIoU, points", "Seeds",
     ]  # fmt: skip
     return [Table(*TITLES[reference], columns, rows, texts=3, anchors=anchors)] if rows else []
 
@@ -126,17 +135,10 @@ def _reversed(scores: SceneScores, turn: bool) -> SceneScores:
 
 def _row(cell: Cell, other: Cell, change: Estimate) -> list[str]:
     seeds = sorted(set(cell.seeds) & set(other.seeds))
-    utility = miou_change(cell)
+    utility = miou_change(cell.of(seeds))
     aucs = [sum(run["auc"] for run in each.runs if run["seed"] in seeds) / len(seeds) for each in (other, cell)]
     return [
         attack_name(cell.attack, cell.representation), defense_name(cell.defense),
         attacker_name(cell.defense, cell.adaptive), *(f"{auc:.2f}" for auc in aucs), signed(change),
         signed(utility, 100, 1) if utility else "–", ", ".join(map(str, seeds)),
     ]  # fmt: skip
-
-
-def _estimate(found: list[Rate], same: bool) -> Estimate | None:
-    if not found:
-        return None
-    pooled = over_seeds(found, one_split=same)
-    return Estimate(pooled["value"], pooled["low"], pooled["high"])

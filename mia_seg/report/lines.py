@@ -116,7 +116,7 @@ def _line(cell: Cell) -> Line:
 
 
 def _rare(cell: Cell) -> Line:
-    rate = over_runs([run["tpr_at_fpr"][RARE] for run in cell.runs], "tpr", same=cell.same_split)
+    rate = over_runs([run["tpr_at_fpr"][RARE] for run in cell.runs], "tpr", same=True)
     return dict(zip(("tpr", "tpr_low", "tpr_high"), rate or (None, None, None), strict=True))
 
 

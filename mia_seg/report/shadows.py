@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mia_seg.metrics.membership import CHANCE
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_runs, pooled
+from mia_seg.report.changes import mean_change
 from mia_seg.report.style import GREY, HUES, INK, MARKERS, figure
 from mia_seg.report.tables import Table, rate
 
@@ -81,7 +82,9 @@ def shadows_table(found: list[Cell]) -> Table:
 def _row(cell: Cell) -> list[str]:
     above = [run["above_loss"] for run in cell.runs]
     rates = [[one["auc"] for one in above], *([one["tpr_at_fpr"][target] for one in above] for target in TARGETS)]
-    differences = [over_runs(every, same=cell.same_split) for every in rates]
+    differences = [
+        None if any(isinstance(one, str) for one in every) else mean_change(every, cell.same_split) for every in rates
+    ]
     return [
         _name(cell),
         defense_name(cell.defense),
@@ -117,7 +120,7 @@ def _signed(difference: Estimate | None) -> str:
 def measure(measured: Sequence[dict[str, Any]], target: str = "", *, same: bool) -> Estimate | None:
     """The TPR at the target over runs, or the AUC if the target is ''. same: whether all runs have the same split."""
     if target:
-        return over_runs([one["tpr_at_fpr"][target] for one in measured], "tpr", same=same)
+        return over_runs([one["tpr_at_fpr"][target] for one in measured], "tpr", same=True)
     return pooled([Estimate(one["auc"], one["auc_low"], one["auc_high"]) for one in measured], same=same)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mia_seg.evaluate.results import Result
-from mia_seg.evaluate.scores import one_split
 from mia_seg.report.cells import (
     SCREEN,
     UNDEFENDED,
@@ -33,7 +32,8 @@ GROUPS = (
 )
 OVER_SEEDS = (
     "Over several seeds a number is the mean of their models. Its interval allows for other scenes, not for other "
-    "trainings. If all seeds have the same split, it runs from the lowest to the highest end."
+    "trainings. That of a rate of one side (TPR, mIoU), and any of seeds with one split, runs from the lowest to the "
+    "highest end."
 )
 
 
@@ -218,7 +218,7 @@ def percent(share: float | None) -> str:
 def rate(cell: Cell, target: str) -> str:
     """The TPR at a target FPR with its interval and the realised FPR, or 'not resolvable'."""
     rates = [run["tpr_at_fpr"][target] for run in cell.runs]
-    found = over_runs(rates, "tpr", same=cell.same_split)
+    found = over_runs(rates, "tpr", same=True)
     if found is None:
         return "not resolvable"
     realised = sum(rate["realised_fpr"] for rate in rates) / len(rates)
@@ -229,8 +229,7 @@ def _metrics(runs: list[Row], side: str) -> list[str]:
     """The four measures of one side, with the interval of mIoU after mIoU."""
     texts = [_ranged([run[metric + side] for run in runs]) for metric in METRICS]
     names = [f"miou{which}{side}" for which in ("", "_low", "_high")]
-    same = one_split(run.get("scores") for run in runs)
-    _, low, high = pooled([Estimate(*(run[name] for name in names)) for run in runs], same=same)
+    _, low, high = pooled([Estimate(*(run[name] for name in names)) for run in runs], same=True)
     return [*texts[:3], f"[{percent(low)}, {percent(high)}]", texts[3]]
 
 

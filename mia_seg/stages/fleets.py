@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
 from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
@@ -16,6 +17,7 @@ from mia_seg.evaluate.audit import data_name, versions
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.evaluate.results import slug
 from mia_seg.metrics.equal_gap import Arm
+from mia_seg.plugins import Selected
 from mia_seg.recipes import ShadowRecipe, VictimRecipe, load_victim
 from mia_seg.recipes.adversaries import Fleet
 from mia_seg.report.arms import arms_png
@@ -25,8 +27,6 @@ from mia_seg.stages.attackers import FittedAttacker, OneByOne, Rehearsed
 from mia_seg.stages.checks import UNDEFENDED, Request
 from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
-
-INTERVALS = 6  # models from which rates have intervals
 
 
 def request(
@@ -47,19 +47,26 @@ def request(
         raise MiaSegError(f"Fleet '{name}' has {adversary.models} models, not {models}. Lower --models.")
     found = checks.request(adversary.victim, name, defended, attacked=attacked)
     for attack in found.attacks:
-        if not isinstance(attack.component, FleetAttack):
-            raise MiaSegError(
-                f"Attack '{attack.called}' does not use many shadows, so a fleet cannot measure it. Choose one that "
-                f"does: base, calibration, lira, rmia."
-            )
-        attack.component.check_shadows(count := models or adversary.models)
-        if INTERVALS <= count < (least := 2 * attack.component.least_pairs() + 4):
-            raise MiaSegError(
-                f"Attack '{attack.called}' needs {least} models here, and fleet '{name}' has {count}: one pair plays "
-                f"the victim, the interval leaves out another one, and {least - 4} are to compare with. Take {least} "
-                f"models or more, or leave the attack out."
-            )
+        _check_models(attack, name, models or adversary.models)
     return found
+
+
+def _check_models(attack: Selected[Attack], name: str, count: int) -> None:
+    """Raise MiaSegError if so many models are too few for an attack on a fleet, or if it is none."""
+    if not isinstance(attack.component, FleetAttack):
+        raise MiaSegError(
+            f"Attack '{attack.called}' does not use many shadows, so a fleet cannot measure it. Choose one that "
+            f"does: base, calibration, lira, rmia."
+        )
+    pairs = attack.component.least_pairs()
+    # With two pairs there is no interval, so that one may be compared with.
+    if count < (least := 2 * pairs + (4 if pairs > 1 else 2)):
+        raise MiaSegError(
+            f"Attack '{attack.called}' needs {least} models here, and fleet '{name}' has {count}: one pair plays the "
+            f"victim, the interval leaves out another one, and {2 * pairs} are to compare with. Take {least} models or "
+            f"more, or leave the attack out."
+        )
+    attack.component.check_shadows(count)
 
 
 def check_alike(rehearsed: Sequence[Rehearsed]) -> None:
