@@ -88,6 +88,9 @@ def test_intervals_hold_what_is_so_where_trainings_are_alike() -> None:
 def test_few_models_have_no_interval_and_other_halves_are_refused() -> None:
     found = equal_gap.above(arm(1.2, 0.15, models=4), [arm(0.8, 0.1, models=4)])
     assert (found.low, found.high) == (None, None)
+    one, two = (equal_gap.above(arm(1.2, 0.15), [arm(0.8, 0.1), arm(1.6, 0.2)][:count]) for count in (1, 2))
+    assert (one.low, one.high) == (None, None), "a line to one length of plain training lies too low"
+    assert two.low is not None
     with pytest.raises(MiaSegError, match="on the same scenes and halves"):
         equal_gap.above(arm(1.2, 0.15), [arm(0.8, 0.1, seed=5)])
 
@@ -95,9 +98,9 @@ def test_few_models_have_no_interval_and_other_halves_are_refused() -> None:
 def test_fleets_that_tell_every_scene_have_no_interval() -> None:
     sure = [arm(500.0, 0.45, noise=k) for k in range(2)]
     flat = [Arm(one.estimate, one.inside_MN, np.zeros_like(one.confusion_MNKK) + np.eye(2, dtype=int)) for one in sure]
-    found = equal_gap.above(flat[0], [flat[1]])
+    found = equal_gap.above(flat[0], flat)
     assert (found.low, found.high) == (None, None)
-    assert _signed({"value": 0.0, "low": None, "high": None}, 8) == "+0.000 [nothing varies]"
+    assert _signed({"value": 0.0, "low": None, "high": None}, 8) == "+0.000 [not tested]"
     assert _signed({"value": 0.0, "low": None, "high": None}, 4) == "+0.000 [needs 6 models]"
 
 

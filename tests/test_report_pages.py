@@ -253,7 +253,7 @@ def test_what_is_worth_more_than_stopping_earlier_is_said() -> None:
             if words
             else []
         )
-    assert _worth(other)[6] == "-0.200 [nothing varies]"
+    assert _worth(other)[6] == "-0.200 [not tested]"
     assert _worth(other | {"worth": None})[6] == "no plain one there"
     assert _worth(told["plain"][0])[6] == "plain"
     page = trainings.content(told, name="arms", depth=0)

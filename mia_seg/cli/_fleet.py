@@ -276,7 +276,7 @@ def _by_attack(one: dict[str, Any]) -> list[list[str]]:
 
 def _signed(above: dict[str, Any], models: int) -> str:
     if above["low"] is None:
-        return f"{above['value']:+.3f} [{'needs 6 models' if models < 6 else 'nothing varies'}]"
+        return f"{above['value']:+.3f} [{'needs 6 models' if models < 6 else 'not tested'}]"
     return f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]"
 
 

@@ -8,7 +8,7 @@ members first.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -106,8 +106,8 @@ class Above:
     """A fleet's AUC minus that of plain training at the same place: the same gap, or the same mIoU on others.
 
     plain: the AUC of plain training there. value: the difference. low, high: its 95% interval; None below three pairs,
-    and if nothing varies, for example because all attacks are faultless. inside: whether plain fleets reach that place;
-    beyond the last of them the line is extended.
+    with one plain fleet alone, and if nothing varies, for example because all attacks are faultless. inside: whether
+    plain fleets reach that place; beyond the last of them the line is extended.
     """
 
     plain: float
@@ -140,12 +140,14 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
 
     All fleets have the same scenes, and models of the same number trained on the same halves. Each bootstrap round
     draws the same units for all fleets, because the same scenes are easy for all. The jackknife leaves the same pair
-    out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom.
+    out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom. One
+    plain fleet alone gives no interval: leaks rise less than in proportion to gaps, so a line to it lies too low.
     Raises MiaSegError if halves differ, and as `per_scene.divided` does.
     """
     check_halves([arm, *curve])
     fleets = [Placed(_found(one), np.stack(one.drawn_B), _without(one)) for one in (arm, *curve)]
-    return distance(fleets, (arm.units, arm.pairs), through=[(0.0, 0.5)])
+    found = distance(fleets, (arm.units, arm.pairs), through=[(0.0, 0.5)])
+    return found if len(curve) > 1 else replace(found, low=None, high=None)
 
 
 def distance(fleets: Sequence[Placed], counts: Sequence[int], *, through: Sequence[tuple[float, float]] = ()) -> Above:

@@ -104,7 +104,7 @@ def measured(facts: Facts) -> list[str]:
     texts += [f"No difference from plain training with the same gap is shown: {_listed(quiet)}."] if quiet else []
     if untested:
         texts.append(
-            f"Not tested against plain training, as fleets of so few models have no interval: {_listed(untested)}."
+            f"Not tested against plain training, for which there are too few models or lengths: {_listed(untested)}."
         )
     if beyond:
         texts.append(f"Beyond the widest gap of plain training, where the line is extended: {_listed(beyond)}.")
