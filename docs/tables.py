@@ -516,6 +516,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
     "protective": partial(protective, "protective", 1, "protect_selena"),
+    "twins": partial(protective, "protective", 1, "protect_selena_twins"),
+    "head": partial(protective, "protective", 1, "protect_head_dp_8"),
     "protective_screen": partial(protective, "protective", 0, "protect_selena"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
