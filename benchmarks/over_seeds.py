@@ -7,6 +7,10 @@ of 0.01. Each cell has 4,000 audits; the generator's seed is 0.
 
 **AUCs.** Scores of 150 members and 150 others are normal. The models of the seeds have true AUCs around the middle one,
 with a standard deviation of 0.02, and their mean is the truth. Each cell has 1,000 audits.
+
+**AUCs of shared scenes.** Each audit draws 600 scenes, some harder than others and some leaking more. Each seed takes
+300 of them, members by fair coins. The truth is the AUC over all scenes that might have been drawn. Each cell has 4,000
+audits.
 """
 
 import numpy as np
@@ -33,9 +37,37 @@ def main() -> None:
     print("\n## AUCs\n\nPercent of audits whose interval includes the truth (percent whose interval lies above 0.5).\n")
     middles = (0.5, 0.57, 0.6, 0.8, 0.95)
     print(f"| seeds | {' | '.join(f'AUC {middle:g}' for middle in middles)} |\n|---:|{'---:|' * len(middles)}")
-    for seeds in (1, 2, 3, 5):
+    numbers = (1, 2, 3, 5)
+    for seeds in numbers:
         shares = [models(rng, seeds, middle) for middle in middles]
         print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({100 * shown:.1f})' for held, shown in shares)} |")
+    held = [f"{100 * sharing(rng, seeds):.1f}" for seeds in numbers]
+    print(f"\n## AUCs of shared scenes\n\n| seeds | {' | '.join(map(str, numbers))} |\n|---:|{'---:|' * len(numbers)}")
+    print(f"| percent that include the truth | {' | '.join(held)} |")
+
+
+def sharing(rng: np.random.Generator, seeds: int) -> float:
+    """How often the interval of a mean AUC over splits of one pool includes the AUC over all possible scenes."""
+    many, held = 2_000_000, 0
+    truth = ranked(*scored(rng, pool(rng, many)))["auc"]
+    for _ in range(AUDITS):
+        found_2N = pool(rng, 600)
+        drawn = [scored(rng, found_2N[:, rng.choice(600, 2 * SCENES, replace=False)]) for _ in range(seeds)]
+        rates = [(one["auc"], one["auc_low"], one["auc_high"]) for one in (ranked(*each) for each in drawn)]
+        _, low, high = mean_of(rates)
+        held += low <= truth <= high
+    return held / AUDITS
+
+
+def pool(rng: np.random.Generator, scenes: int) -> np.ndarray:
+    """How hard each scene is, and what it leaks, [2, N]."""
+    return np.stack([rng.normal(size=scenes), 0.8 * rng.gamma(1, 1, size=scenes)])
+
+
+def scored(rng: np.random.Generator, scenes_2N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of scenes by a model, and who of them is a member."""
+    (hard_N, leak_N), members_N = scenes_2N, rng.random(scenes_2N.shape[1]) < 0.5
+    return hard_N + 0.5 * rng.normal(size=len(hard_N)) + leak_N * members_N, members_N
 
 
 def models(rng: np.random.Generator, seeds: int, middle: float) -> tuple[float, float]:

@@ -106,8 +106,8 @@ class Cell:
         """A metric with its interval over the runs. side: 'members' or 'nonmembers' for metrics of utility."""
         end = f"_{side}" if side else ""
         names = [f"{name}{which}{end}" for which in ("", "_low", "_high")]
-        # Splits of one data set share scenes. What these add to an AUC cancels, as each is a member in half of the
-        # splits. What they add to a rate of one side does not.
+        # Splits of one data set share scenes. Most of what these add to an AUC cancels, as each is a member in half of
+        # the splits (benchmarks/over_seeds.md). What they add to a rate of one side does not.
         same = bool(side) or self.same_split
         return pooled([Estimate(*(run[each] for each in names)) for run in self.runs], same=same)
 
