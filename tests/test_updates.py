@@ -1,6 +1,7 @@
 """DP-SGD: what single scenes do to a step is bounded and hidden, and what is spent is counted; plain SGD beside it."""
 
 import math
+import runpy
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ from torch import Tensor, nn
 from mia_seg import objectives, train, updates
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics.auditing import epsilon_one_run
-from mia_seg.objectives import Batch, Goal, Helper, Judged, Objective, Stage
+from mia_seg.objectives import Batch, Goal, Helper, Objective, Stage
 from mia_seg.plugins import build
 from mia_seg.recipes import Train
 from mia_seg.segmenters import Network
@@ -30,6 +30,7 @@ from mia_seg.updates.dp_sgd import DPSGD
 
 __all__ = ["folder", "tiny"]
 
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "dp_sgd.py"
 TERMS = Training("a test", scenes=4, batch=4, steps=10)
 MANY = Training("a test", scenes=150, batch=16, steps=468)
 
@@ -193,29 +194,11 @@ def test_layers_that_one_pass_cannot_tell_apart_are_taken_scene_by_scene(odd: st
     torch.testing.assert_close(found, torch.stack(clipped).sum(0) / TERMS.batch, rtol=1e-4, atol=1e-8)
 
 
-class Directions(Goal):
-    """Each scene pulls one weight of its own, by one clip a step: nothing shows more of who was there."""
-
-    def __init__(self, scenes: int) -> None:
-        super().__init__(network())
-        self.pulled_N = nn.Parameter(torch.zeros(scenes))
-
-    def forward(self, stage: str, batch: Batch) -> Judged:
-        del stage
-        return Judged(-self.pulled_N[batch.scene_N].mean(), batch.image_N3HW)
-
-
 @pytest.mark.parametrize(("share", "keeps"), [(1.0, True), (0.25, False), (0.0, False)])
 def test_an_audit_of_the_weights_keeps_below_epsilon_and_finds_noise_that_is_lacking(share: float, keeps: bool) -> None:
     terms = Training("an audit", scenes=1000, batch=1000, steps=1)
     method = DPSGD(noise=share * DPSGD(epsilon=2.0, delta=1e-5).amount(terms))
-    members, goal = torch.rand(terms.scenes, generator=torch.Generator().manual_seed(0)) < 0.5, Directions(terms.scenes)
-    rows, fabric = torch.nonzero(members)[:, 0], Fabric(accelerator="cpu", devices=1)
-    given = Batch(torch.zeros(len(rows), 3, 1, 1), torch.zeros(len(rows), 1, 1, dtype=torch.long), rows)
-    run, weights = fabric.setup_module(goal), [goal.pulled_N]
-    method.gradients(Step(run, fabric, Stage("segment"), [given], [torch.ones(())], weights, terms, (0, 0, "step 0")))
-    assert goal.pulled_N.grad is not None
-    found = epsilon_one_run(-goal.pulled_N.grad, members, guesses=100, randomised=True)
+    found = runpy.run_path(str(BENCHMARK))["seen_in_weights"](method, terms, 0)
     assert (found <= 2.0) == keeps
     assert found > 0.2, "an audit that finds nothing tests nothing"
 
