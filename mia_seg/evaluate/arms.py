@@ -11,7 +11,7 @@ import numpy as np
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics import equal_gap, in_turn
 from mia_seg.metrics.equal_gap import Arm
-from mia_seg.metrics.equal_miou import worth
+from mia_seg.metrics.equal_miou import between, worth
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import Estimate
@@ -137,7 +137,7 @@ def _upgrade(one: dict[str, Any]) -> None:
 def _by_points(one: Mapping[str, Any], plain: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     mious, aucs = (np.array([each[a][b] for each in plain]) for a, b in (("miou", "others"), ("strongest", "value")))
     miou, auc = one["miou"]["others"], one["strongest"]["value"]
-    if len(plain) < 2 or not mious.min() <= miou <= mious.max():
+    if not between(miou, mious.tolist()):
         return None
     there = float(equal_gap.on_lines(miou, mious, aucs))
     return asdict(equal_gap.Above(there, auc - there, None, None, inside=True))

@@ -24,9 +24,14 @@ def worth(fleet: Choice, curve: Sequence[Choice]) -> Above | None:
     fleets = [fleet, *curve]
     check_halves([one.first for one in fleets])
     first, *mious = (one.first.miou_SM[1].mean() for one in fleets)
-    if len(curve) < 2 or fleet.first.pairs < 2 or not min(mious) <= first <= max(mious):
+    if fleet.first.pairs < 2 or not between(first, mious):
         return None
     return distance([_placed(one) for one in fleets], (fleet.first.units, fleet.first.pairs))
+
+
+def between(miou: float, plain: Sequence[float]) -> bool:
+    """Whether an mIoU lies between those of two plain fleets."""
+    return len(plain) > 1 and min(plain) <= miou <= max(plain)
 
 
 def _placed(fleet: Choice) -> Placed:

@@ -118,7 +118,10 @@ def _signed(difference: Estimate | None) -> str:
 
 
 def measure(measured: Sequence[dict[str, Any]], target: str = "", *, same: bool) -> Estimate | None:
-    """The TPR at the target over runs, or the AUC if the target is ''. same: whether all runs have the same split."""
+    """The TPR at the target over runs, or the AUC if the target is ''.
+
+    same: whether all runs have the same split. A TPR, which is of members alone, is pooled as if they had (`pooled`).
+    """
     if target:
         return over_runs([one["tpr_at_fpr"][target] for one in measured], "tpr", same=True)
     return pooled([Estimate(one["auc"], one["auc_low"], one["auc_high"]) for one in measured], same=same)
