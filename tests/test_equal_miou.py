@@ -95,7 +95,7 @@ def test_few_models_have_no_interval_and_other_halves_are_refused() -> None:
 
 
 def test_two_plain_fleets_that_segment_alike_do_not_blow_the_interval_up() -> None:
-    """The line between them is steep. Where bootstrap rounds draw the fleet beyond them, it would reach an AUC of 12."""
+    """The line between them is steep. Where a bootstrap round draws the fleet beyond them, it would go on."""
     found = worth(fleet(0.8, 0.2025, noise=9), [*plain()[:2], fleet(2.4, 0.203, noise=3)])
     assert found is not None
     assert found.low is not None
