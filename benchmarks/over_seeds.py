@@ -8,9 +8,9 @@ of 0.01. Each cell has 4,000 audits; the generator's seed is 0.
 **AUCs.** Scores of 150 members and 150 others are normal. The models of the seeds have true AUCs around the middle one,
 with a standard deviation of 0.02, and their mean is the truth. Each cell has 1,000 audits.
 
-**AUCs of shared scenes.** Each audit draws 600 scenes, some harder than others and some leaking more. Each seed takes
-300 of them, members by fair coins. The truth is the AUC over all scenes that might have been drawn. Each cell has 4,000
-audits.
+**AUCs of shared scenes.** Each audit draws scenes, some harder than others and some leaking more. Each seed takes 300
+of 600 of them, or all of 300, members by fair coins; or all seeds have the same split of 300. The truth is the AUC over
+all scenes that might have been drawn. Each cell has 4,000 audits. *Alone*: as if no two seeds shared a scene.
 """
 
 import numpy as np
@@ -18,10 +18,11 @@ from scipy.special import ndtri
 
 from mia_seg.metrics.intervals import mean_of
 from mia_seg.metrics.membership import ranked
-from mia_seg.metrics.paired import over_seeds
+from mia_seg.metrics.paired import design_effect, over_seeds
 
 AUDITS, ERROR = 4000, 0.01
 MODELS, SCENES, SPREAD = 1000, 150, 0.02
+POOLS = ((600, False), (300, False), (300, True))
 
 
 def main() -> None:
@@ -41,22 +42,32 @@ def main() -> None:
     for seeds in numbers:
         shares = [models(rng, seeds, middle) for middle in middles]
         print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({100 * shown:.1f})' for held, shown in shares)} |")
-    held = [f"{100 * sharing(rng, seeds):.1f}" for seeds in numbers]
-    print(f"\n## AUCs of shared scenes\n\n| seeds | {' | '.join(map(str, numbers))} |\n|---:|{'---:|' * len(numbers)}")
-    print(f"| percent that include the truth | {' | '.join(held)} |")
+    print("\n## AUCs of shared scenes\n\nPercent of audits whose interval includes the truth (alone).\n")
+    print("| seeds | 300 of 600 | all of 300 | one split of 300 |\n|---:|---:|---:|---:|")
+    truth = ranked(*scored(rng, pool(rng, 2_000_000), coins(rng, 2_000_000)))["auc"]
+    for seeds in numbers:
+        shares = [sharing(rng, seeds, drawn, truth=truth, one_split=same) for drawn, same in POOLS]
+        print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({100 * alone:.1f})' for held, alone in shares)} |")
 
 
-def sharing(rng: np.random.Generator, seeds: int) -> float:
-    """How often the interval of a mean AUC over splits of one pool includes the AUC over all possible scenes."""
-    many, held = 2_000_000, 0
-    truth = ranked(*scored(rng, pool(rng, many)))["auc"]
+def sharing(rng: np.random.Generator, seeds: int, scenes: int, *, truth: float, one_split: bool) -> tuple[float, float]:
+    """How often the interval of a mean AUC includes the AUC over all possible scenes, and how often that alone does."""
+    held, alone = 0, 0
     for _ in range(AUDITS):
-        found_2N = pool(rng, 600)
-        drawn = [scored(rng, found_2N[:, rng.choice(600, 2 * SCENES, replace=False)]) for _ in range(seeds)]
-        rates = [(one["auc"], one["auc_low"], one["auc_high"]) for one in (ranked(*each) for each in drawn)]
-        _, low, high = mean_of(rates)
-        held += low <= truth <= high
-    return held / AUDITS
+        found_2N, same_N = pool(rng, scenes), coins(rng, 2 * SCENES)
+        kept = []
+        for _ in range(seeds):
+            places = np.arange(scenes) if one_split else rng.choice(scenes, 2 * SCENES, replace=False)
+            members_N = same_N if one_split else coins(rng, len(places))
+            kept.append((*scored(rng, found_2N[:, places], members_N), places.tolist()))
+        rates = [(one["auc"], one["auc_low"], one["auc_high"]) for one in (ranked(*each[:2]) for each in kept)]
+        (_, low, high), (_, least, most) = mean_of(rates, design_effect(kept)), mean_of(rates)
+        held, alone = held + (low <= truth <= high), alone + (least <= truth <= most)
+    return held / AUDITS, alone / AUDITS
+
+
+def coins(rng: np.random.Generator, scenes: int) -> np.ndarray:
+    return rng.random(scenes) < 0.5
 
 
 def pool(rng: np.random.Generator, scenes: int) -> np.ndarray:
@@ -64,9 +75,9 @@ def pool(rng: np.random.Generator, scenes: int) -> np.ndarray:
     return np.stack([rng.normal(size=scenes), 0.8 * rng.gamma(1, 1, size=scenes)])
 
 
-def scored(rng: np.random.Generator, scenes_2N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def scored(rng: np.random.Generator, scenes_2N: np.ndarray, members_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The scores of scenes by a model, and who of them is a member."""
-    (hard_N, leak_N), members_N = scenes_2N, rng.random(scenes_2N.shape[1]) < 0.5
+    hard_N, leak_N = scenes_2N
     return hard_N + 0.5 * rng.normal(size=len(hard_N)) + leak_N * members_N, members_N
 
 

@@ -21,9 +21,8 @@ import mia_seg as mia
 from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
-from mia_seg.metrics.intervals import mean_of
 from mia_seg.report.arms import names
-from mia_seg.report.cells import SCREEN, Cell, cells, enriched
+from mia_seg.report.cells import SCREEN, Cell, cells, enriched, mean_auc
 from mia_seg.report.changes import auc_change, change_table, miou_change, signed
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.frontier import points
@@ -38,7 +37,7 @@ KEYS = ["attack", "representation"]
 @cache
 def images() -> pd.DataFrame:
     """Every result, a row each: by image, asked once, by attackers who adapt and on undefended models."""
-    table = mia.results(ROOT / "reports")
+    table = pd.DataFrame(enriched(results_.read_all(ROOT / "reports")))
     known = (table["adaptive"] | (table["defense"] == "none")) & (table["level"] == "image") & (table["repeats"] == 1)
     return table[known & (table["representation"] != CONTROL)]
 
@@ -73,8 +72,8 @@ def called(rows: pd.DataFrame) -> str:
 
 def auc(rows: pd.DataFrame) -> str:
     """The mean over seeds, and its interval."""
-    value, low, high = mean_of(rows[["auc", "auc_low", "auc_high"]].to_numpy())
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    found = mean_auc(rows.to_dict("records"))
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def mean(rows: pd.DataFrame, column: str) -> str:

@@ -10,6 +10,7 @@ def test_one_rate_stays_and_equal_ones_shrink_by_the_root_of_their_number() -> N
     one = (0.9, 0.8, 0.95)
     assert mean_of([one]) == pytest.approx(one)
     assert mean_of([one] * 4) == pytest.approx((0.9, 0.85, 0.925))
+    assert mean_of([one] * 4, 4) == pytest.approx(one), "errors that are shared do not shrink"
 
 
 def test_it_lies_within_the_mean_of_the_intervals() -> None:

@@ -147,3 +147,34 @@ def test_rates_of_draws_are_found_among_all_thresholds() -> None:
             rates.append((tp / tp[-1])[fp <= 0.1 * fp[-1] + 1e-9].max())
         expected.append(rates[0] - rates[1])
     assert found.tolist() == expected
+
+
+def test_the_error_that_splits_share_is_none_all_or_its_own_opposite() -> None:
+    rng = np.random.default_rng(3)
+    members = np.arange(60) < 30
+    scores, names = rng.normal(size=60) + members, [f"scene {k}" for k in range(60)]
+    others = [f"other {k}" for k in range(60)]
+    once = (scores, members, names)
+    assert paired.design_effect([once]) == pytest.approx(1)
+    assert paired.design_effect([once, (scores, members, others)]) == pytest.approx(1)
+    assert paired.design_effect([once, once, once]) == pytest.approx(3)
+    assert paired.design_effect([once, (scores, ~members, names)]) == pytest.approx(0), "the AUC is turned around"
+    faultless = (members * 1.0, members, names)
+    assert paired.design_effect([faultless, faultless]) == 2, "no error varies, but both have the same scenes"
+
+
+def test_the_shared_error_is_that_of_the_mean_over_whole_groups() -> None:
+    """Against simulated audits: two splits of one pool, a scene in groups of two."""
+    rng = np.random.default_rng(4)
+    effects, means, alone = [], [], []
+    for _ in range(2000):
+        hard, seeds = rng.normal(size=20).repeat(2), []
+        for _ in range(2):
+            inside = rng.permutation(np.arange(20) < 10).repeat(2)
+            leak = 1.5 * (np.arange(20) < 10).repeat(2) * inside
+            seeds.append((hard + leak + 0.3 * rng.normal(size=40), inside, (np.arange(40) // 2).tolist()))
+        aucs = [auc(*seed[:2]) for seed in seeds]
+        effects.append(paired.design_effect(seeds))
+        means.append(np.mean(aucs))
+        alone.append(aucs[0])
+    assert np.mean(effects) == pytest.approx(2 * np.var(means) / np.var(alone), rel=0.15)

@@ -26,7 +26,7 @@ from mia_seg.query.answers import Answers
 from mia_seg.report import audits, figures, from_store, tables, words
 from mia_seg.report.advice import told
 from mia_seg.report.cam import CamInput, activation_maps
-from mia_seg.report.cells import cells, enriched
+from mia_seg.report.cells import Estimate, cells, enriched
 from mia_seg.report.galleries import SceneInputs
 from mia_seg.report.glossary import SEES, glossary
 from mia_seg.report.style import look
@@ -72,7 +72,7 @@ def rows(*found: Result) -> list[dict[str, Any]]:
 
 def shown(low: float, high: float, *values: float) -> str:
     """A rate as the page prints it: two digits, three where an end would read as the 0.5 that it misses."""
-    digits = 3 if any(round(end, 2) == 0.5 != end for end in (low, high)) else 2
+    digits = 3 if any(round(end, 2) == 0.5 and abs(end - 0.5) > 1e-6 for end in (low, high)) else 2
     return f"{np.mean(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
@@ -435,10 +435,11 @@ def test_seeds_are_pooled_into_the_interval_of_their_mean() -> None:
     assert cell.seeds == [1, 3]
     assert cell.auc.value == pytest.approx(np.mean([one.auc for one in image]))
     assert cell.auc == pytest.approx(mean_of([(one.auc, one.auc_low, one.auc_high) for one in image]))
-    same = SceneScores(["a", "b"], np.array([True, False]), ["a", "b"], np.zeros(2))
+    members = np.arange(20) % 2 == 0
+    same = SceneScores(list("abcdefghijklmnopqrst"), members, list("abcdefghijklmnopqrst"), np.arange(20.0) + members)
     alike = replace(cell, runs=tuple(run | {"scores": same} for run in cell.runs))
-    assert alike.auc.low == min(one.auc_low for one in image), "errors of one split are shared"
-    assert alike.auc.high == max(one.auc_high for one in image)
+    assert alike.auc == pytest.approx(mean_of([(one.auc, one.auc_low, one.auc_high) for one in image], 2))
+    assert alike.auc.high - alike.auc.low > 1.4 * (cell.auc.high - cell.auc.low), "errors of one split are shared"
 
 
 def test_seeds_that_leak_by_themselves_are_counted() -> None:
@@ -531,3 +532,8 @@ def test_one_index_leads_to_the_pages_of_all_reports(tmp_path: Path) -> None:
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MiaSegError, match="holds no results of victims"):
         from_store.report(tmp_path, Store(tmp_path / "none"), None)
+
+
+@pytest.mark.parametrize(("low", "digits"), [(0.47, 2), (0.504, 3), (0.50003, 5), (0.5 + 1e-12, 2)])
+def test_an_end_beside_chance_has_the_digits_that_tell_it_apart(low: float, digits: int) -> None:
+    assert str(Estimate(0.6, low, 0.7)) == f"{0.6:.{digits}f} [{low:.{digits}f}, {0.7:.{digits}f}]"

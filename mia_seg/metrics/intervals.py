@@ -60,15 +60,18 @@ def mean_interval(values_N: Floats, slots_N: Integers) -> Interval:
     return mean - half, mean + half
 
 
-def mean_of(rates: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
-    """The mean of independent rates (value, low, high), and its interval, which stays within the mean of theirs.
+def mean_of(rates: Sequence[tuple[float, float, float]], effect: float = 1.0) -> tuple[float, float, float]:
+    """The mean of rates (value, low, high), and its interval.
+
+    effect: how much more the mean varies than that of independent rates (`paired.design_effect`); from 0 to the number
+    of rates, with which the interval is as wide as the mean of theirs.
 
     The distances to the ends are added as squares, below and above the values apart, so that an interval that is longer
     on one side stays so (Zou & Donner, Stat. Med. 2008, 27:1693). One rate is returned unchanged.
     """
     values_S, low_S, high_S = np.array(rates, np.float64).T
     value, count = float(values_S.mean()), len(values_S)
-    below, over = (float(np.sqrt(np.sum((ends_S - values_S) ** 2))) / count for ends_S in (low_S, high_S))
+    below, over = (float(np.sqrt(effect * np.sum((ends_S - values_S) ** 2))) / count for ends_S in (low_S, high_S))
     return value, value - below, value + over
 
 

@@ -4,6 +4,7 @@ Paired intervals are narrower than those of two separate results, because the sa
 Axes: N scores in the order of the input; S steps and R bootstrap rounds as in `membership`.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypedDict
@@ -122,6 +123,37 @@ def over_seeds(found: Sequence[Rate], *, one_split: bool = False) -> Rate:
     quantile = stdtrit(seeds - 1, 1 - TAIL) if between > within else ndtri(1 - TAIL)
     value, half = float(values_S.mean()), float(quantile * np.sqrt(max(between, within) / seeds))
     return _rate(value, (value - half, value + half))
+
+
+def design_effect(seeds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike, Sequence[Hashable]]]) -> float:
+    """The variance of the mean AUC over seeds, divided by what it would be if no two seeds shared a group.
+
+    seeds: scores [N], memberships [N] and groups [N] of each. A group's name means the same in all seeds.
+
+    The error of an AUC is a sum over scenes (DeLong), here over groups. The errors that a group adds to several AUCs
+    are added first, then squared. A group that is a member of one split and not of another adds errors that mostly
+    cancel. The effect is 1 if seeds share nothing, and the number of seeds if they have the same scores. Where no error
+    varies, as with AUCs of 1, groups alone are compared, as if all errors were equal.
+    """
+    errors = [_errors(*seed) for seed in seeds]
+    if not any(value for seed in errors for value in seed.values()):
+        errors = [dict.fromkeys(seed, 1.0) for seed in errors]
+    together: Counter[Hashable] = Counter()
+    for seed in errors:
+        together.update(seed)
+    return sum(v**2 for v in together.values()) / sum(v**2 for seed in errors for v in seed.values())
+
+
+def _errors(scores: npt.ArrayLike, members: npt.ArrayLike, groups: Sequence[Hashable]) -> dict[Hashable, float]:
+    """What each group adds to the error of the AUC."""
+    ranking = rank(scores, members)
+    added_N, members_N = _added(ranking), np.asarray(members, np.bool_)
+    for side_N in (members_N, ~members_N):
+        added_N[side_N] = (added_N[side_N] - added_N[side_N].mean()) / side_N.sum()
+    found: Counter[Hashable] = Counter()
+    for group, value in zip(groups, added_N.tolist(), strict=True):
+        found[group] += value
+    return dict(found)
 
 
 def _ranked(

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 from mia_seg.evaluate import results as results_
@@ -11,6 +11,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import one_split
 from mia_seg.metrics.intervals import mean_of
 from mia_seg.metrics.membership import CHANCE
+from mia_seg.metrics.paired import design_effect
 
 Row = dict[str, Any]
 
@@ -19,6 +20,7 @@ SCREEN = "screen"  # an adversary who trains nothing, and its shadow's name in r
 OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
 WIDE = 0.2  # an AUC's interval that is wider than this does not say how large the leak is
+ROUNDING = 1e-6  # an end that is as near to chance lies on it
 KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
 
 
@@ -30,10 +32,11 @@ class Estimate(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        # Three digits if an end would otherwise be rounded to 0.5: the verdict depends on which side of it the end
-        # lies.
-        blurred = any(round(end, 2) == CHANCE != end for end in (self.low, self.high))
-        digits = 3 if blurred else 2
+        # More digits if an end would otherwise be rounded to 0.5: the verdict depends on which side of it the end lies.
+        digits = 2
+        beside = [end for end in (self.low, self.high) if abs(end - CHANCE) > ROUNDING]
+        while any(round(end, digits) == CHANCE for end in beside):
+            digits += 1
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
     def overlaps(self, other: "Estimate") -> bool:
@@ -106,8 +109,7 @@ class Cell:
         """A metric with its interval over the runs. side: 'members' or 'nonmembers' for metrics of utility."""
         end = f"_{side}" if side else ""
         names = [f"{name}{which}{end}" for which in ("", "_low", "_high")]
-        # Splits of one data set share scenes. Most of what these add to an AUC cancels, as each is a member in half of
-        # the splits (benchmarks/over_seeds.md). What they add to a rate of one side does not.
+        # Splits of one data set share scenes, and what these add to a rate of one side does not cancel.
         same = bool(side) or self.same_split
         return pooled([Estimate(*(run[each] for each in names)) for run in self.runs], same=same)
 
@@ -120,9 +122,10 @@ class Cell:
         """The predictive value at a base rate; None if a run called nobody, and for old results without it."""
         return over_runs([run["ppv"][base] if run["ppv"] else "" for run in self.runs], same=self.same_split)
 
-    @property
+    @cached_property
     def auc(self) -> Estimate:
-        return self.estimate("auc")
+        """The AUC over the runs (`mean_auc`)."""
+        return mean_auc(self.runs)
 
     @property
     def miou(self) -> Estimate | None:
@@ -151,6 +154,17 @@ def pooled(rates: Sequence[Estimate], *, same: bool) -> Estimate:
         return Estimate(*mean_of(rates))
     value = sum(rate.value for rate in rates) / len(rates)
     return Estimate(value, min(rate.low for rate in rates), max(rate.high for rate in rates))
+
+
+def mean_auc(runs: Sequence[Row]) -> Estimate:
+    """The mean AUC of runs, with its 95% interval for these models and other scenes.
+
+    It allows for scenes that the splits share, by the scores that results keep. Runs that lack them count as if their
+    scenes were independent. Patches and groups count as shared as far as scenes are.
+    """
+    rates = [(run["auc"], run["auc_low"], run["auc_high"]) for run in runs]
+    kept = [(one.scores_N, one.members_N, one.groups) for run in runs if (one := run.get("scores")) is not None]
+    return Estimate(*mean_of(rates, design_effect(kept) if len(kept) == len(runs) > 1 else 1.0))
 
 
 def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value", *, same: bool) -> Estimate | None:

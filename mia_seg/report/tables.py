@@ -32,8 +32,8 @@ GROUPS = (
 )
 OVER_SEEDS = (
     "Over several seeds a number is the mean of their models. Its interval allows for other scenes, not for other "
-    "trainings. That of a rate of one side (TPR, mIoU), and any of seeds with one split, runs from the lowest to the "
-    "highest end."
+    "trainings. That of a rate of one side (TPR, mIoU) runs from the lowest to the highest end. If all seeds have the "
+    "same split, so do all others but that of the AUC."
 )
 
 
