@@ -4,12 +4,16 @@
     python docs/tables.py --check   # says which page would change, and ends with 1
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of it is typed.
+
+A number in a sentence is followed by `<!-- NAME | CELL | ... | COLUMN -->`: the table that it is taken from, cells that
+its row has, and how its column begins. It is written without a sign, with as many digits as it had.
 """
 
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,7 @@ from mia_seg.report.frontier import points
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "benchmark.md")
 PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- (\w+) \| ([^>]*?) -->)")
 CONTROL = "labels"  # the patch attack that never sees the model
 KEYS = ["attack", "representation"]
 
@@ -304,9 +309,8 @@ def shadows(victim: str) -> str:
         change = "" if cell is first else change_of(cell, first)
         return str(cell.auc), f"{cell.mean('balanced_accuracy'):.2f}", change
 
-    head = ["shadow"]
-    for kind in ("loss map", "posteriors and labels"):
-        head += [f"{kind}: AUC [95%]", "balanced accuracy", "change of AUC [95%]"]
+    told_of = ("AUC [95%]", "balanced accuracy", "change of AUC [95%]")
+    head = ["shadow", *(f"{kind}: {what}" for kind in ("loss map", "posteriors and labels") for what in told_of)]
     rows = [[text for pair in zip(mine, found[0], strict=True) for text in told(*pair)] for mine in found]
     return markdown(
         (*head, "seeds"),
@@ -523,9 +527,32 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+@cache
+def made(name: str) -> str:
+    """A table of the pages."""
+    return TABLES[name]()
+
+
+def cited(name: str, *keys: str) -> str:
+    """The first number of a cell of a table, without its sign. keys: cells of its row, then how its column begins."""
+    head, _, *rows = ([cell.strip("` ") for cell in line.strip("| ").split(" | ")] for line in made(name).splitlines())
+    (column,) = (place for place, title in enumerate(head) if title.replace("`", "").startswith(keys[-1]))
+    (row,) = (row for row in rows if {*keys[:-1]} <= {*row})
+    found = re.search(r"\d+(?:\.\d+)?", row[column])
+    assert found, f"the cell {keys} of {name} holds no number"
+    return found[0]
+
+
+def _cited(found: re.Match[str]) -> str:
+    """A number with its mark, as the table has it."""
+    typed, mark, name, keys = found.groups()
+    digits = Decimal(1).scaleb(-len(typed.partition(".")[2]))
+    return f"{Decimal(cited(name, *' '.join(keys.split()).split(' | '))).quantize(digits, ROUND_HALF_UP)}{mark}"
+
+
 def filled(text: str) -> str:
-    """A page with its tables as the results have them."""
-    return PLACE.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n{found[3]}", text)
+    """A page with its tables, and the numbers that it takes from them, as the results have them."""
+    return CITED.sub(_cited, PLACE.sub(lambda found: f"{found[1]}\n{made(found[2])}\n{found[3]}", text))
 
 
 def main(check: bool) -> int:

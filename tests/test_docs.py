@@ -14,6 +14,7 @@ import typer
 
 from mia_seg.cli import app
 from mia_seg.evaluate import results
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.recipes import grids
 from mia_seg.report.cells import SCREEN
 
@@ -53,8 +54,28 @@ def test_tables_say_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> 
     assert check["main"](True) == 0, capsys.readouterr().out
     places = [check["PLACE"].findall(page.read_text("utf-8")) for page in check["PAGES"]]
     assert {name for found in places for _, name, _ in found} == set(check["TABLES"])
-    shifted = check["PAGES"][0].read_text("utf-8").replace("| 0.", "| 1.")
-    assert check["filled"](shifted) != shifted, "a typed number is seen"
+    text = check["PAGES"][0].read_text("utf-8")
+    for typed in (text.replace("| 0.", "| 1."), check["CITED"].sub(r"7\2", text)):
+        assert check["filled"](typed) != typed, "a typed number is seen"
+
+
+def test_measured_numbers_in_sentences_are_taken_from_tables() -> None:
+    """On the pages of results. The thesis's numbers are typed, and so is chance."""
+    check = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    found = {
+        number
+        for page in check["PAGES"]
+        for sentence in sentences(check["CITED"].sub("", page.read_text("utf-8")))
+        if "thesis" not in sentence and "Python" not in sentence and "Apache" not in sentence
+        for number in re.findall(r"(?<![\w.])(?:\d+\.\d+(?![\d%])|\d+ points\b)", sentence)
+    }
+    assert found <= {str(CHANCE)}
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a page, without tables, headings, code and addresses."""
+    text = re.sub(r"(?m)^ *(\||#|!|<).*$|^    [^*\s].*$|`[^`]*`|\]\([^)]*\)|<!--[^>]*-->", "", BLOCK.sub("", text))
+    return re.split(r"[.:?!]\W*\s|\n *(?:\*|\d+\.) |\n\n", text)
 
 
 def test_the_grid_names_every_run_of_the_evidence() -> None:
@@ -112,9 +133,8 @@ def found(command: Any, words: list[str]) -> Any:
 @parametrize_page
 def test_sentences_are_short(page: Path) -> None:
     """On average, and nine of ten of them. Tables, headings and code are left out."""
-    text = re.sub(r"(?m)^ *(\||#|!|<).*$|^    [^*\s].*$|`[^`]*`", "", BLOCK.sub("", page.read_text("utf-8")))
-    parts = re.split(r"[.:?!]\W*\s|\n *(?:\*|\d+\.) |\n\n", text)
-    lengths = sorted(len(words) for words in map(str.split, parts) if len(words) > 1)
+    counts = (len(sentence.split()) for sentence in sentences(page.read_text("utf-8")))
+    lengths = sorted(count for count in counts if count > 1)
     assert sum(lengths) / len(lengths) <= 15
     assert lengths[len(lengths) * 9 // 10] <= 22
 
