@@ -12,7 +12,8 @@ from test_fleet import write_fleet
 
 from mia_seg.attacks._readings import Readings
 from mia_seg.attacks.base import Base
-from mia_seg.cli._fleet import apart, proven, said
+from mia_seg.attacks.lira import LiRA
+from mia_seg.cli._fleet import apart, moved, proven, said
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.pipeline import Pipeline
@@ -78,6 +79,23 @@ def test_a_line_a_group_the_most_exposed_first() -> None:
     by_id = {row["group"]: row for row in rows}
     assert float(by_id["s03"]["auc"]) == one.found.auc_U[3]
     assert [*rows[0]][:2] == ["group", "scenes"]
+
+
+def test_attacks_that_score_by_a_likelihood_ratio_give_one_a_group() -> None:
+    read = fleet(16)
+    one = audited(read, LiRA(), Described(read.ids, CLASSES, SHOWS), rounds=99)
+    rows = {row["group"]: row for row in csv.DictReader(one.text().splitlines())}
+    scores_MN = LiRA().tuned(read).rehearse(read)
+    assert float(rows["s03"]["log_ratio"]) == pytest.approx(
+        np.where(read.members_MN, scores_MN, -scores_MN)[:, 3].mean()
+    )
+    assert float(rows["s03"]["log_ratio"]) > float(rows["s03"]["log_ratio_null_high"]) > 0
+    every = one.facts["parts"][0]["log_ratio"]
+    assert every["value"] == pytest.approx(np.mean([float(row["log_ratio"]) for row in rows.values()]))
+    assert f"by {np.exp(every['value']):.3g} in the geometric mean; after shuffles by" in moved(every)
+    assert not found().facts["log_ratios"], "BASE has another scale"
+    assert not any("log_ratio" in column for column in next(csv.reader(found().text().splitlines())))
+    assert not LiRA(mode="offline_cdf").log_ratio()
 
 
 def test_few_models_name_nobody_and_say_so() -> None:

@@ -1,6 +1,7 @@
 """Each model the victim in turn: known answers by loops, null bands on noise, and lists that hold what they promise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,10 +82,31 @@ def test_how_many_must_stand_out_at_once_is_what_it_takes() -> None:
     for few, named in ((13, True), (12, False)):
         auc_U, reach = (np.arange(scenes) < few).astype(float), int((rounds + 1) / 2**pairs) - 1
         shuffled_RU = np.where(np.arange(rounds)[:, None] < reach, 1.0, 0.5 * np.ones(scenes))
-        found = PerScene(auc_U, shuffled_RU, 0.5, np.full(rounds, 0.5), pairs)
+        found = PerScene(auc_U, shuffled_RU, 0.5, np.full(rounds, 0.5), auc_U, shuffled_RU, pairs)
         assert found.fewest() == 13
         assert found.exposed_U().any() == named
-    assert PerScene(auc_U, shuffled_RU[:9], 0.5, np.full(9, 0.5), pairs).fewest() == 80, "so few shuffles name nobody"
+    assert replace(found, shuffled_RU=shuffled_RU[:9]).fewest() == 80, "so few shuffles name nobody"
+
+
+def test_the_log_ratio_towards_the_truth_is_what_theory_has() -> None:
+    """With known normal laws, d apart, it is the divergence d^2 / 2 (Kullback & Leibler, 1951), and 0 for noise."""
+    apart = np.repeat([0.0, 1.0, 3.0], 20)
+    world = simulated(200, apart, 0)
+    outside = np.where(world.inside_MN, np.nan, world.readings_MN)
+    middle_N = np.nanmean(outside, axis=0) + apart / 2
+    found = looked_at(world, lambda read_MN: plain(apart * (read_MN - middle_N)), rounds=19)
+    kinds = apart == [[0.0], [1.0], [3.0]]
+    means = [found.truth_U[kind_U].mean() for kind_U in kinds]
+    np.testing.assert_allclose(means, [0, 0.5, 4.5], atol=0.05)
+    told = found.towards_truth(kinds[2])
+    assert told.value == means[2] > 1 > told.high > 0 > told.low > -1
+    assert (found.truth_U[kinds[2]] > found.truth_band_U[1][kinds[2]]).all()
+
+
+def test_log_ratios_are_mostly_within_their_bands_on_noise() -> None:
+    found = [looked_at(simulated(12, NOISE, seed), likelihood, seed=seed) for seed in range(12)]
+    assert np.mean([(one.truth_U > one.truth_band_U[1]).mean() for one in found]) <= 0.03
+    assert np.mean([(one.truth_U < one.truth_band_U[0]).mean() for one in found]) <= 0.03
 
 
 def test_scenes_of_a_group_are_one() -> None:

@@ -65,6 +65,9 @@ class Bavaria(SignalAttack):
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
 
+    def log_ratio(self) -> bool:
+        return self.mode == "online"
+
     def least_pairs(self) -> int:
         return 2  # one number has no variance
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -301,6 +302,8 @@ def _show(facts: dict[str, Any]) -> None:
         [_part(part) for part in facts["parts"]],
     )
     screen.out().print(said(facts), markup=False)
+    if facts["log_ratios"]:
+        screen.out().print(moved(facts["parts"][0]["log_ratio"]), markup=False)
     if facts["own_thresholds"]:
         screen.out().print(apart(facts["own_thresholds"]), markup=False)
     if "canaries" in facts:
@@ -313,6 +316,15 @@ def apart(rates: dict[str, Any]) -> str:
     """What is told with a threshold a scene, in one sentence."""
     found = (f"{said} {_ends(rates[t]['tpr'])}, of others {rates[t]['fpr']:.3f}" for t, said in TARGETS.items())
     return f"With a threshold of each scene's own, so that none is accused more often than others: {'; '.join(found)}."
+
+
+def moved(ratio: dict[str, Any]) -> str:
+    """How far an answer moves the odds that a scene was trained on, in one sentence."""
+    factor, low, high = (f"{Decimal(ratio[name]).exp():.3g}" for name in ("value", "low", "high"))
+    return (
+        f"One answer multiplies the odds of what is true, that its scene was trained on or was not, by {factor} in the "
+        f"geometric mean; after shuffles by {low} to {high}."
+    )
 
 
 def worst(canaries: dict[str, Any]) -> str:

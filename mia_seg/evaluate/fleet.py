@@ -20,6 +20,7 @@ from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
 RARE = 0.25  # a class is under-represented if at most this share of the groups shows it
 COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed")
+RATIOS = ("log_ratio", "log_ratio_null_low", "log_ratio_null_high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +71,16 @@ class FleetAudit:
     found: PerScene
 
     def text(self) -> str:
-        """A CSV with one line a group, the smallest p-value first."""
-        found = self.found
+        """A CSV with one line a group, the smallest p-value first; with `RATIOS` if the attack gives such."""
+        found, more = self.found, self.facts["log_ratios"]
         above, exposed = (self._told(kinds_U) for kinds_U in (_above(found), found.exposed_U()))
         numbers = (column.tolist() for column in (found.auc_U, *found.band_U, found.p_U))
-        lines = zip(*self._sizes(), *numbers, above, exposed, strict=True)
+        ratios = (column.tolist() for column in ((found.truth_U, *found.truth_band_U) if more else ()))
+        lines = sorted(
+            zip(*self._sizes(), *numbers, above, exposed, *ratios, strict=True), key=lambda one: (one[5], one[0])
+        )
         file = io.StringIO()
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(lines, key=lambda line: (line[5], line[0]))])
+        csv.writer(file, lineterminator="\n").writerows([(*COLUMNS, *(RATIOS if more else ())), *lines])
         return file.getvalue()
 
     def _told(self, kinds_U: Booleans | None) -> list[object]:
@@ -104,12 +108,18 @@ def audited(
     own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     apart = calibrated(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
-    parts = [{"part": name, "rare": rare} | _part(found, kept_U) for name, rare, kept_U in _parts(described)]
+    ratios = method.log_ratio()
+    parts = [
+        {"part": name, "rare": rare}
+        | _part(found, kept_U)
+        | ({"log_ratio": asdict(found.towards_truth(kept_U))} if ratios else {})
+        for name, rare, kept_U in _parts(described)
+    ]
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
         "own_thresholds": None if apart is None else {target: asdict(rate) for target, rate in apart.items()},
-        "fdr": FDR, "fewest": found.fewest(), "parts": parts,
+        "fdr": FDR, "fewest": found.fewest(), "parts": parts, "log_ratios": ratios,
     } | worst  # fmt: skip
     return FleetAudit(facts, described, found)
 

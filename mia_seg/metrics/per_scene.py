@@ -46,19 +46,29 @@ class Against:
 class PerScene:
     """AUCs over victims, and the same after each shuffle; `per_scene` makes it.
 
-    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together.
+    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together. truth_U, truth_RU:
+    the mean score of each unit over victims, reversed where it is no member. If scores are log-likelihood ratios, that
+    is the logarithm of the factor by which the odds of what is true grow: the expected weight of evidence (Good,
+    Probability and the Weighing of Evidence, 1950).
     """
 
     auc_U: Floats
     shuffled_RU: Floats
     pooled: float
     pooled_R: Floats
+    truth_U: Floats
+    truth_RU: Floats
     pairs: int
 
     @cached_property
     def band_U(self) -> tuple[Floats, Floats]:
         """The ends of each unit's null band, [U] each. At most 2.5% of its AUCs after shuffles lie beyond an end."""
         return _band(self.shuffled_RU)
+
+    @cached_property
+    def truth_band_U(self) -> tuple[Floats, Floats]:
+        """The ends of the null band of `truth_U`, [U] each."""
+        return _band(self.truth_RU)
 
     @cached_property
     def p_U(self) -> Floats:
@@ -92,6 +102,10 @@ class PerScene:
             return _against(self.pooled, self.pooled_R)
         return _against(float(self.auc_U[kept_U].mean()), self.shuffled_RU[:, kept_U].mean(1))
 
+    def towards_truth(self, kept_U: Booleans) -> Against:
+        """The mean of `truth_U` over the units `kept_U` compared with shuffles."""
+        return _against(float(self.truth_U[kept_U].mean()), self.truth_RU[:, kept_U].mean(1))
+
 
 def per_scene(
     estimate: Estimate,
@@ -113,16 +127,18 @@ def per_scene(
     inside_MN, units_N = divided(inside_MN, groups)
     models, rng = np.arange(len(inside_MN)), np.random.default_rng(seed)
 
-    def areas(members_MN: Booleans) -> tuple[Floats, float]:
+    def measured(members_MN: Booleans) -> tuple[Floats, float, Floats]:
         scores_MN = estimate(models, members_MN)
-        return _areas(_means(scores_MN, units_N), _means(members_MN, units_N) > 0.5), _area(scores_MN, members_MN)
+        scores_MU, inside_MU = _means(scores_MN, units_N), _means(members_MN, units_N) > 0.5
+        truth_U = np.where(inside_MU, scores_MU, -scores_MU).mean(0)
+        return _areas(scores_MU, inside_MU), _area(scores_MN, members_MN), truth_U
 
-    own_U, own = areas(inside_MN)
-    swapped = (areas(_swapped(inside_MN, units_N, rng)) for _ in range(rounds))
-    shuffled = list(track(swapped, "  shuffling memberships", rounds))
-    return PerScene(
-        own_U, np.stack([a for a, _ in shuffled]), own, np.array([b for _, b in shuffled]), len(models) // 2
+    own_U, own, truth_U = measured(inside_MN)
+    swapped = (measured(_swapped(inside_MN, units_N, rng)) for _ in range(rounds))
+    shuffled_RU, pooled_R, truth_RU = map(
+        np.stack, zip(*track(swapped, "  shuffling memberships", rounds), strict=True)
     )
+    return PerScene(own_U, shuffled_RU, own, pooled_R, truth_U, truth_RU, len(models) // 2)
 
 
 def units(groups: Sequence[Hashable]) -> list[Hashable]:
