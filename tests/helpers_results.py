@@ -15,15 +15,20 @@ PATCHES = 3
 DIGESTS = ("victim", "shadow", "attacker", "victim_answers", "shadow_answers")
 
 
-@cache
-def level(shift: float, key: str, count: int, repeat: int) -> dict[str, Any]:
-    """A measurement of `count` members and as many non-members whose scores lie `shift` standard deviations apart."""
+def drawn(shift: float, key: str, count: int, repeat: int) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of `count` members and as many non-members, `shift` standard deviations apart, and who is a member."""
     draw = np.random.default_rng(zlib.crc32(key.encode()))
     members = np.arange(2 * count) < count
     scores = (draw.normal(size=2 * count) + shift * members).repeat(repeat)
-    noisy = scores + 0.1 * draw.normal(size=len(scores))
+    return scores + 0.1 * draw.normal(size=len(scores)), members.repeat(repeat)
+
+
+@cache
+def level(shift: float, key: str, count: int, repeat: int) -> dict[str, Any]:
+    """The measurement of such scores."""
+    noisy, members = drawn(shift, key, count, repeat)
     groups = np.arange(2 * count).repeat(repeat)
-    return asdict(measure(noisy, members.repeat(repeat), threshold=shift / 2, groups=groups, rounds=60))
+    return asdict(measure(noisy, members, threshold=shift / 2, groups=groups, rounds=60))
 
 
 def utility(miou: float) -> dict[str, dict[str, float]]:
@@ -34,8 +39,11 @@ def utility(miou: float) -> dict[str, dict[str, float]]:
     return {"members": side(miou + 0.2), "nonmembers": side(miou)}
 
 
-def result(shift: float = 1.8, *, miou: float = 0.4, count: int = 60, **changes: Any) -> Result:
-    """A result; `changes` overwrite any of its fields. The scores hang on what it is a result of."""
+def result(shift: float = 1.8, *, miou: float = 0.4, count: int = 60, scored: bool = False, **changes: Any) -> Result:
+    """A result; `changes` overwrite any of its fields. The scores hang on what it is a result of.
+
+    scored: whether the result keeps them.
+    """
     what = {
         "victim": "village", "shadow": "village_a1", "dataset": "streets", "adversary": "A1", "choose": "confidence",
         "defense": "none", "attack": "patch_resnet50", "representation": "concat", "adaptive": False, "seed": 1,
@@ -52,7 +60,12 @@ def result(shift: float = 1.8, *, miou: float = 0.4, count: int = 60, **changes:
         "where": [], "settings": {"epochs": 30}, "tuned": {}, "versions": {"mia-seg": "0.1.0", "torch": "2.6.0"},
         "digests": {name: f"{zlib.crc32((name + key).encode()):012x}" for name in DIGESTS},
     }  # fmt: skip
-    return Result.model_validate(what | facts | changes)
+    made = Result.model_validate(what | facts | changes)
+    if not scored:
+        return made
+    scores_N, members_N = drawn(shift, key, count, 1)
+    ids = [f"{what['seed']} {k}" for k in range(2 * count)]
+    return made.with_scores(SceneScores(ids, members_N, ids, scores_N))
 
 
 def relevelled(one: Result, **levels: Any) -> Result:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
@@ -23,7 +24,7 @@ from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.intervals import mean_of
 from mia_seg.query import answers as answers_
 from mia_seg.query.answers import Answers
-from mia_seg.report import audits, figures, from_store, tables, words
+from mia_seg.report import audits, changes, figures, from_store, tables, words
 from mia_seg.report.advice import told
 from mia_seg.report.cam import CamInput, activation_maps
 from mia_seg.report.cells import Estimate, cells, enriched
@@ -68,6 +69,15 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result
 
 def rows(*found: Result) -> list[dict[str, Any]]:
     return list(results.rows(list(found)))
+
+
+def defended(*kept: Result) -> str:
+    """What the report says of the one defense among results that keep scores."""
+    (text,) = words.defended(enriched(kept))
+    return text
+
+
+kept = partial(result, scored=True)
 
 
 def shown(low: float, high: float, *values: float) -> str:
@@ -269,8 +279,7 @@ def test_an_inverted_ranking_is_explained() -> None:
 )
 def test_a_defense_is_compared_with_a_backward_ranking_turned_around(shift: float, says: str) -> None:
     """From 0.1 to 0.7 the leak falls: whoever reverses scores had 0.9."""
-    behind = result(shift, count=400, defense="argmax", adaptive=True)
-    (text,) = words.defended(rows(result(-1.5, count=400), behind))
+    text = defended(kept(-1.5, count=400), kept(shift, count=400, defense="argmax", adaptive=True))
     assert text.startswith(says)
     assert "without the defense, where scores rank backwards." in text
 
@@ -302,15 +311,14 @@ def test_a_sound_split_and_a_missing_control_are_told_apart() -> None:
 
 def test_the_choice_of_the_shadow_is_compared() -> None:
     drawn = {"shadow": "village_a1_random", "choose": "random"}
-    assert "No difference was shown." in words.controls(rows(result(1.8), result(1.7, **drawn)))[-1]
-    assert "Asking the victim helped." in words.controls(rows(result(2.5), result(0.1, **drawn)))[-1]
+    assert "No difference was shown." in words.controls(enriched([kept(1.8), kept(1.7, **drawn)]))[-1]
+    assert "Asking the victim helped." in words.controls(enriched([kept(2.5), kept(0.1, **drawn)]))[-1]
 
 
 def test_a_defense_is_judged_by_the_attacker_who_adapts() -> None:
-    hidden, adapted = result(0.0, defense="argmax"), result(1.7, defense="argmax", adaptive=True)
-    (text,) = words.defended(rows(result(1.8), hidden, adapted))
+    text = defended(kept(1.8), kept(0.0, defense="argmax"), kept(1.7, defense="argmax", adaptive=True))
     assert text.startswith("Argmax: no effect shown. An attacker who adapts reaches AUC")
-    assert "The intervals overlap." in text
+    assert "On the same images the AUC changes by" in text
     assert "Adapting wins back what the defense hid." in text
     assert "mIoU on unseen images stays at 40.0%." in text
 
@@ -346,18 +354,22 @@ def test_what_a_defense_costs_is_told_over_the_seeds_of_both() -> None:
 
 
 def test_a_defense_gets_credit_only_for_a_leak_that_went() -> None:
-    weaker = [result(0.0, defense="gaussian:1.0", adaptive=side, miou=0.25) for side in (False, True)]
-    (text,) = words.defended(rows(result(2.0), *weaker))
+    weaker = [kept(0.0, defense="gaussian:1.0", adaptive=side, miou=0.25) for side in (False, True)]
+    text = defended(kept(2.0), *weaker)
     assert text.startswith("Gaussian 1.0: makes the strongest attack fail.")
     assert "costs 15.0 points of mIoU on unseen images (40.0% to 25.0%)" in text
-    (text,) = words.defended(rows(result(0.0), *weaker))
-    assert text.startswith("Gaussian 1.0: no leak to stop.")
-    (text,) = words.defended(rows(result(0.6), *weaker))
-    assert text.startswith("Gaussian 1.0: effect not shown.")
+    assert defended(kept(0.0), *weaker).startswith("Gaussian 1.0: no leak to stop.")
+    assert defended(kept(0.5), *weaker).startswith("Gaussian 1.0: effect not shown.")
+
+
+def test_results_that_keep_no_scores_are_not_compared() -> None:
+    text = defended(result(2.0), result(0.0, defense="argmax", adaptive=True))
+    assert text.startswith("Argmax: effect not shown.")
+    assert changes.UNPAIRED in text
 
 
 def test_an_attacker_who_was_not_tried_and_one_who_ranks_backwards_are_named() -> None:
-    (text,) = words.defended(rows(result(2.0), result(0.7, defense="argmax")))
+    text = defended(kept(2.0), kept(0.7, defense="argmax"))
     assert "lowers the leak but does not stop it. An attacker who ignores the defense reaches" in text
     assert "No attacker who adapts was tried." in text
     inverted = result(-1.5, defense="argmax")

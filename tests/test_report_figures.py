@@ -355,8 +355,7 @@ def test_labels_and_confidences_are_set_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("aucs", "says"),
     [
-        ((0.9, 0.7, 0.5), ["0.75]) give members away;", "0.55]) were not shown to", "labels alone leak less."]),
-        ((0.9, 0.88, 0.7), ["no effect of hiding the confidences is shown."]),
+        ((0.9, 0.7, 0.5), ["0.75]) give members away;", "0.55]) were not shown to"]),
         ((0.6, 0.5, 0.3), ["Predicted labels alone (AUC 0.50 [0.45, 0.55]) were not shown", "gives them away too"]),
     ],
 )

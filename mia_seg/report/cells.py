@@ -39,19 +39,6 @@ class Estimate(NamedTuple):
             digits += 1
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
-    def overlaps(self, other: "Estimate") -> bool:
-        """Whether the intervals share a point."""
-        return self.low <= other.high and other.low <= self.high
-
-    def above(self, other: "Estimate") -> bool:
-        """Whether the whole interval lies above the other."""
-        return self.low > other.high
-
-    @property
-    def turned(self) -> "Estimate":
-        """The AUC of the same scores reversed."""
-        return Estimate(1 - self.value, 1 - self.high, 1 - self.low)
-
     @property
     def wide(self) -> bool:
         """Whether the interval of an AUC is too wide to say how large the leak is."""
@@ -99,7 +86,8 @@ class Cell:
 
     def of(self, seeds: Collection[int]) -> "Cell":
         """The cell with the runs of these seeds alone."""
-        return replace(self, runs=tuple(run for run in self.runs if run["seed"] in seeds))
+        kept = tuple(run for run in self.runs if run["seed"] in seeds)
+        return replace(self, runs=kept) if len(kept) < len(self.runs) else self
 
     def mean(self, name: str) -> float:
         """The mean of a column over the runs."""

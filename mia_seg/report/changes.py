@@ -20,6 +20,7 @@ BESIDE = (
     "The same against labels alone (argmax) in place of no defense, for attackers who adapt. Labels alone cost no "
     "mIoU, so that another defense is worth its price only if it hides more than they do."
 )
+UNPAIRED = "The two were not compared on the same images: the results share no seed, or an old one keeps no scores."
 TITLES = {
     UNDEFENDED: ("What each defense changes", READING),
     LABELS: ("What each defense changes beside labels alone", BESIDE),
@@ -72,19 +73,14 @@ def of_many(change: Estimate, tried: int) -> Estimate:
 def effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
     """Whether the judged AUC lies below the other (-1), above it (1) or neither is shown (0), and the reason in words.
 
-    The reason is the paired difference on the same images if results keep scores, else the two intervals. tried: the
-    number of attacks among which `judged` is the strongest. A ranking that is wholly backwards is turned around first:
-    from 0.1 to 0.7 the leak falls.
+    The reason is the paired difference on the same images; nothing is shown without one. tried: the number of attacks
+    among which `judged` is the strongest. A ranking that is wholly backwards is turned around first: from 0.1 to 0.7
+    the leak falls.
     """
     turned = judged.auc.verdict == "inverted", reference.auc.verdict == "inverted"
     change = auc_change(judged, reference, turned)
     if change is None:
-        mine, other = (
-            cell.auc.turned if turn else cell.auc for cell, turn in zip((judged, reference), turned, strict=True)
-        )
-        if mine.overlaps(other):
-            return 0, "The intervals overlap."
-        return (-1 if other.above(mine) else 1), ""
+        return 0, UNPAIRED
     change = of_many(change, tried)
     side = 1 if change.low > 0 else -1 if change.high < 0 else 0
     chosen = f" The interval allows for choosing the strongest of {tried} attacks." if tried > 1 else ""

@@ -31,7 +31,7 @@ def defended(rows: Iterable[Row]) -> list[str]:
     found = _image(rows)
     undefended = [cell for cell in found if cell.defense == UNDEFENDED]
     names = [name for name in defenses_of(found) if name != UNDEFENDED]
-    texts = [_defense([cell for cell in found if cell.defense == name], undefended) for name in names]
+    texts = [on_defense([cell for cell in found if cell.defense == name], undefended) for name in names]
     return [text for text in texts if text]
 
 
@@ -114,7 +114,7 @@ def control_of(found: list[Cell], shadow: str) -> Cell | None:
     return next(blind, None)
 
 
-def _defense(mine: list[Cell], undefended: list[Cell]) -> str:
+def on_defense(mine: list[Cell], undefended: list[Cell]) -> str:
     """The paragraph on one defense. It is compared by the attacks and over the seeds that were tried on it alone."""
     judged, reference = strongest(mine), strongest_like(undefended, mine)
     if judged is None:
@@ -257,6 +257,5 @@ def _choice(chosen: Cell, drawn: Cell) -> str:
         f"scenes chosen by the victim's confidence ({chosen.shadow}) it reaches {chosen.auc}."
     )
     side, told = effect(drawn, chosen)
-    told = told or "The intervals do not overlap."
     says = {-1: "Asking the victim helped.", 0: "No difference was shown.", 1: "The random choice attacks better."}
     return f"{text} {told} {says[side]}"
