@@ -26,7 +26,7 @@ from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.report.arms import names
-from mia_seg.report.cells import SCREEN, Cell, cells, enriched, mean_auc
+from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, mean_auc, pooled
 from mia_seg.report.changes import auc_change, change_table, miou_change, signed
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.frontier import points
@@ -456,6 +456,31 @@ def in_turn(victim: str, fleet: str) -> str:
     return markdown(head, rows)
 
 
+KINDS = {
+    "protect_10_epochs": "`swapped`: labels of another canary", "canaries_mirrored": "`mirrored`: labels mirrored",
+    "canaries_permuted": "`permuted`: classes permuted", "canaries_pasted": "`pasted`: a rare object, rightly labelled",
+    "canaries_duplicated": "`duplicated`: trained on twice, rightly labelled",
+}  # fmt: skip
+
+
+def canaries(attack: str) -> str:
+    """How well an attack tells canaries of each kind, and the natural scenes beside them; over seeds."""
+
+    def row(victim: str, name: str) -> tuple[str, ...]:
+        found = [
+            _read(file) for file in (ROOT / "reports" / "evidence" / victim).glob(f"*_fleet.{attack}.*.fleet.json")
+        ]
+        aucs = [[Estimate(**side["auc"]) for side in (facts["canaries"], facts["pooled"])] for facts in found]
+        told, natural = (
+            pooled(side, same=same) for side, same in zip(zip(*aucs, strict=True), (False, True), strict=True)
+        )
+        count = sum(facts["canaries"]["scenes"] for facts in found)
+        return (name, str(count), _leak(told._asdict()), _leak(natural._asdict()), str(len(found)))
+
+    head = ("canaries", "how many", f"their AUC, `{attack}` [95%]", "AUC of natural photographs [95%]", "seeds")
+    return markdown(head, (row(*item) for item in KINDS.items()))
+
+
 def _share(rate: dict[str, Any] | str) -> str:
     return rate if isinstance(rate, str) else f"{rate['value']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}]"
 
@@ -515,6 +540,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "fleet": partial(fleet, "labelmefacade_small"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
+    "canaries": partial(canaries, "base"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),

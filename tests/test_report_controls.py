@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from helpers_files import call
-from helpers_results import result
+from helpers_results import relevelled, result
 
 from mia_seg import report
 from mia_seg.evaluate import results
@@ -126,3 +126,24 @@ def test_the_page_has_both_tables_where_results_have_controls(tmp_path: Path, ol
     parts = ["0.50 [0.39, 0.61]", "0.06 [0.36, 0.64]", "+0.09", "not tested: 3 groups", "not tested: one non-member"]
     assert [part in page for part in parts] == [not old] * 5
     assert ("Chance, measured on the attacks" in page) is not old
+
+
+def by_labels(value: float, half: float, shadow: str) -> Result:
+    one = controlled(SOUND, representation="labels", shadow=shadow)
+    return relevelled(one, image=one.dump()["levels"]["image"] | {
+        "auc": value, "auc_low": value - half, "auc_high": value + half,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "alone", "of_two"), [
+    (0.46, "doubtful", "sound"), (0.45, "confounded", "doubtful"), (0.56, "confounded", "confounded"),
+    (0.48, "sound", "sound"),
+])  # fmt: skip
+def test_labels_alone_confound_a_split_as_seldom_however_many_try_them(value: float, alone: str, of_two: str) -> None:
+    """A 95% interval that leaves out 0.5 is doubtful, a 99% one confounded; two are each held to half of that."""
+    mine, other = by_labels(value, 0.037, "village_a1"), by_labels(0.51, 0.037, "village_a2")
+    for found, state in (([mine], alone), ([mine, other], of_two)):
+        given = verdict(enriched([controlled(SOUND), *found]))
+        assert given.controls == state
+        assert (given.state == "confounded") is (state == "confounded")
+        assert ("because an attacker who sees labels alone reaches AUC" in str(given)) is (state == "doubtful")

@@ -4,7 +4,19 @@ from collections.abc import Iterable, Sequence
 
 from mia_seg.evaluate.results import Result, material
 from mia_seg.evaluate.schema import Blind, Controls, Halves, Untested
-from mia_seg.report.cells import Row, attack_name, attacker_name, by_strength, defense_name, shadow_name
+from mia_seg.metrics.intervals import widened
+from mia_seg.metrics.membership import CHANCE
+from mia_seg.report.cells import (
+    UNDEFENDED,
+    Cell,
+    Estimate,
+    Row,
+    attack_name,
+    attacker_name,
+    by_strength,
+    defense_name,
+    shadow_name,
+)
 from mia_seg.report.tables import Table
 
 Results = Sequence[Result]
@@ -12,11 +24,34 @@ SIDES = ("members", "members"), ("nonmembers", "non-members")
 MANY_LOST = 0.01  # the share of a side; an audit that loses more scenes says so first
 NAMED = 3  # pairs of near twins that the sentence names
 DOUBTFUL = 0.05  # a p above that of a confounded split, shared among the seeds, that still speaks against chance
+SURE = 5  # 95% intervals that all hold at once are 99% ones each
 P = "p is the share of shuffled memberships by which such an attacker reaches as much."
 MISSING = (
     "It is not known whether members and non-members differ without the model: these results are older than that "
     "control. Delete them and run the same command again; the models are reused."
 )
+
+
+def told_by_labels(found: Iterable[Cell]) -> tuple[str, Cell | None]:
+    """What attacks that see labels alone and never the model say of the split, and the one that strays most from 0.5.
+
+    found: image-level cells; the controls on the undefended model count, one a shadow. 'confounded' if the 99% interval
+    of one leaves out 0.5, 'doubtful' if the 95% interval does, else 'sound'; '' without any. Their number is allowed
+    for (Bonferroni), as the splits of a sound data set may not be flagged more often for being attacked more often.
+    """
+    labels = [c for c in found if c.control and c.defense == UNDEFENDED and c.level == "image"]
+    if not labels:
+        return "", None
+    worst = max(labels, key=lambda cell: _away(cell.auc))
+    doubtful_at, confounded_at = (widened(0.0, (-1.0, 1.0), n * len(labels))[1] for n in (1, SURE))
+    away = _away(worst.auc)
+    return "confounded" if away > confounded_at else "doubtful" if away > doubtful_at else "sound", worst
+
+
+def _away(auc: Estimate) -> float:
+    """The distance of an AUC from 0.5, in half widths of its interval on that side: at 1 the interval ends at 0.5."""
+    reach = auc.value - auc.low if auc.value > CHANCE else auc.high - auc.value
+    return abs(auc.value - CHANCE) / max(reach, 1e-12)
 
 
 def blind_sentence(rows: Iterable[Row]) -> str:

@@ -17,9 +17,9 @@ from mia_seg.report.cells import (
     strongest,
 )
 from mia_seg.report.changes import common_mious, miou_change
-from mia_seg.report.controls import doubtful, left_out
+from mia_seg.report.controls import doubtful, left_out, told_by_labels
 from mia_seg.report.tables import percent
-from mia_seg.report.words import control_of, reference
+from mia_seg.report.words import reference
 
 RARE = "0.01"
 HEADLINES = {
@@ -40,9 +40,7 @@ UNSHOWN = {
 }
 OPEN = ("leaks, size open", "too few to tell")
 NO_LEAK = ("too few to tell", "no leak shown")
-DOUBT = (
-    "that the model alone gives members away, because an attacker who never sees it reaches AUC {auc:.2f} (p {p:.2g})"
-)
+DOUBT = "that the model alone gives members away, because an attacker who {who} reaches AUC {auc}"
 UNTESTED = "that the split is sound, because its controls are incomplete"
 
 
@@ -104,17 +102,20 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     controls = control_state(rows)
     if best is None:
         return Verdict("not measured", [], [UNSHOWN["not measured"]], controls, None)
-    blind = control_of(found, best.shadow)
-    state = _state(best, blind)
+    by_labels, blind = told_by_labels(found)
+    state = _state(best, by_labels)
     lost, many = left_out(rows)
     told = [
         *([lost] if many else []),
         *_measured(best, state),
         *_beside(found, state),
         *_behind(found, state),
-        *_split(best, blind),
+        *_split(best, blind if by_labels == "confounded" else None),
     ]
-    return Verdict(state, told, _unshown(best, state, controls), controls, best, _worth(best))
+    doubt = blind if by_labels == "doubtful" else None
+    return Verdict(
+        state, told, [*_unshown(best, state), *_unsound(best, controls, doubt)], controls, best, _worth(best)
+    )
 
 
 def control_state(rows: Sequence[Row]) -> str:
@@ -123,12 +124,12 @@ def control_state(rows: Sequence[Row]) -> str:
     for row in rows:
         if row["confounded"] is not None:
             by_seed[row["seed"]] = by_seed.get(row["seed"], False) or row["confounded"]
-    labels = [cell for cell in cells(rows) if cell.control and cell.level == "image" and cell.defense == UNDEFENDED]
-    if any(by_seed.values()) or any(cell.auc.verdict != "not shown" for cell in labels):
+    by_labels, _ = told_by_labels(cells(rows))
+    if any(by_seed.values()) or by_labels == "confounded":
         return "confounded"
     if set(by_seed) == {row["seed"] for row in rows}:
-        return "doubtful" if doubtful(rows) else "sound"
-    return "partly tested" if by_seed or labels else "untested"
+        return "doubtful" if doubtful(rows) or by_labels == "doubtful" else "sound"
+    return "partly tested" if by_seed or by_labels else "untested"
 
 
 def standings(rows: Sequence[Row]) -> list[Standing]:
@@ -205,9 +206,9 @@ def groups(cell: Cell) -> tuple[int, int]:
     return min(run["n_member_groups"] for run in cell.runs), min(run["n_nonmember_groups"] for run in cell.runs)
 
 
-def _state(best: Cell, blind: Cell | None) -> str:
+def _state(best: Cell, by_labels: str) -> str:
     auc = best.auc
-    if any(run["confounded"] for run in best.runs) or (blind and blind.auc.verdict != "not shown"):
+    if any(run["confounded"] for run in best.runs) or by_labels == "confounded":
         return "confounded"
     if auc.verdict == "leaks":
         return "leaks, size open" if auc.wide else "leaks"
@@ -277,28 +278,31 @@ def _worth(best: Cell) -> str:
 
 
 def _split(best: Cell, blind: Cell | None) -> list[str]:
-    """What an attacker without the model reaches, if the split is confounded."""
+    """What an attacker without the model reaches, if the split is confounded. blind: by labels alone, if by that."""
     runs = [run for run in best.runs if run["confounded"]]
     if runs:
         mean = sum(run["blind_auc"] for run in runs) / len(runs)
         above = sum(run["auc"] - run["blind_auc"] for run in runs) / len(runs)
         told = f"An attacker who never sees the model reaches AUC {mean:.2f} by {material(best.labelled)} alone."
         return [told, f"The attack's AUC differs from that by {above:+.2f}."]
-    if blind and blind.auc.verdict != "not shown":
+    if blind:
         return [f"An attacker who sees labels alone, never the model, reaches AUC {blind.auc}."]
     return []
 
 
-def _unshown(best: Cell, state: str, controls: str) -> list[str]:
+def _unshown(best: Cell, state: str) -> list[str]:
     told = [UNSHOWN[state].format(material=material(best.labelled))] if state in UNSHOWN else []
     if rare(best) == "not resolvable":
         told.append("TPR at 1% FPR, which needs more non-members")
-    return told + _unsound(best, controls)
+    return told
 
 
-def _unsound(best: Cell, controls: str) -> list[str]:
-    """Why a leak may be the split's, if that is not ruled out."""
+def _unsound(best: Cell, controls: str, doubt: Cell | None) -> list[str]:
+    """Why a leak may be the split's, if that is not ruled out. doubt: an attack by labels alone that speaks for it."""
     if controls in ("untested", "partly tested"):
         return [UNTESTED]
-    seeds = doubtful(best.runs) if controls == "doubtful" else []
-    return [DOUBT.format(auc=run["blind_auc"], p=run["blind_p"]) for run in seeds[:1]]
+    if controls != "doubtful":
+        return []
+    told = [DOUBT.format(who="never sees it", auc=f"{run['blind_auc']:.2f} (p {run['blind_p']:.2g})")
+            for run in doubtful(best.runs)[:1]]  # fmt: skip
+    return told + ([DOUBT.format(who="sees labels alone", auc=doubt.auc)] if doubt else [])

@@ -17,7 +17,7 @@ from mia_seg.report.cells import (
     strongest_like,
 )
 from mia_seg.report.changes import common_mious, effect, miou_change, signed
-from mia_seg.report.controls import blind_sentence, left_out
+from mia_seg.report.controls import blind_sentence, left_out, told_by_labels
 
 FLIP = "An attacker who reverses these scores is right where this attack is wrong."
 SCREENED = (
@@ -39,7 +39,8 @@ def controls(rows: Iterable[Row]) -> list[str]:
     """The sentences on controls: attacks without the model, lost scenes, and shadows that train on random scenes."""
     kept = list(rows)
     found = _image(kept)
-    blind = [_blind(cell) for cell in found if cell.control and cell.defense == UNDEFENDED]
+    state, _ = told_by_labels(found)
+    blind = [_blind(cell, state) for cell in found if cell.control and cell.defense == UNDEFENDED]
     lost, many = left_out(kept)
     return [*blind, blind_sentence(kept), *([lost] if lost and not many else []), *_choices(found)]
 
@@ -106,12 +107,6 @@ def _image(rows: Iterable[Row]) -> list[Cell]:
 def reference(undefended: list[Cell]) -> Cell | None:
     """The strongest attack. Shadows that train on random scenes are a control, and count only if there is no other."""
     return strongest(undefended, lambda cell: not cell.at_random) or strongest(undefended)
-
-
-def control_of(found: list[Cell], shadow: str) -> Cell | None:
-    """The attack that sees labels alone and never the model, through one shadow."""
-    blind = (c for c in found if c.control and c.shadow == shadow and c.defense == UNDEFENDED)
-    return next(blind, None)
 
 
 def on_defense(mine: list[Cell], undefended: list[Cell]) -> str:
@@ -222,11 +217,14 @@ def _changed_utility(change: Estimate) -> str:
     return f"{told}: it {'costs' if change.high < 0 else 'adds'} quality."
 
 
-def _blind(cell: Cell) -> str:
+def _blind(cell: Cell, state: str) -> str:
+    """The sentence on one attack by labels alone. state: what all of them say of the split."""
     opening = f"Control: an attacker who sees labels and never the model reaches AUC {cell.auc} ({cell.shadow})"
     if cell.auc.verdict == "not shown":
         told = "too few scenes to tell" if cell.auc.wide else "members were not told from others"
         return f"{opening}. The interval includes 0.5: {told}."
+    if state != "confounded":
+        return f"{opening}. The interval leaves out 0.5, but not by enough to call the split confounded."
     if cell.auc.verdict == "leaks":
         return (
             f"{opening}. That is above 0.5: the split itself tells members apart. Only what an AUC has above "
