@@ -527,6 +527,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
     "a1_beside": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1", 1),
     "less_beside": partial(changes, LESS, f"{LESS}_a1", 1),
+    "a2_beside": partial(changes, "labelmefacade_small_19", "camvid_small_a2", 1),
     "a2_changes": partial(changes, "labelmefacade_small_19", "camvid_small_a2"),
     "less": partial(defenses, LESS, f"{LESS}_a1", *LESS_TRIED),
     "less_attacks": partial(attacks, LESS, f"{LESS}_a1", *LESS_TRIED),

@@ -54,7 +54,7 @@ def test_tables_say_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> 
     assert check["main"](True) == 0, capsys.readouterr().out
     places = [check["PLACE"].findall(page.read_text("utf-8")) for page in check["PAGES"]]
     assert {name for found in places for _, name, _ in found} == set(check["TABLES"])
-    text = check["PAGES"][0].read_text("utf-8")
+    text = check["PAGES"][1].read_text("utf-8")
     for typed in (text.replace("| 0.", "| 1."), check["CITED"].sub(r"7\2", text)):
         assert check["filled"](typed) != typed, "a typed number is seen"
 
