@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics import equal_gap, in_turn
+from mia_seg.metrics import equal_gap, in_turn, per_scene
 from mia_seg.metrics.equal_gap import Arm
 from mia_seg.metrics.equal_miou import between, worth
 from mia_seg.metrics.intervals import Floats, Integers
@@ -144,7 +144,7 @@ def _by_points(one: Mapping[str, Any], plain: Sequence[Mapping[str, Any]]) -> di
 
 
 def _told(one: Compared) -> dict[str, Any]:
-    aucs = {attack: equal_gap.area(arm.scores_MN, arm.inside_MN) for attack, arm in one.arms.items()}
+    aucs = {attack: per_scene.area(arm.scores_MN, arm.inside_MN) for attack, arm in one.arms.items()}
     models = len(one.choice.first.inside_MN)
     return {**one.facts, "models": models} | _point(one) | {"auc": aucs} | _worst(one.canaries)
 

@@ -15,10 +15,10 @@ import numpy as np
 from scipy.special import stdtrit
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics._ranking import Booleans, Groups, area_under, called, called_again, rank
-from mia_seg.metrics.in_turn import CELLS, DRAWS
+from mia_seg.metrics._ranking import Booleans, area_under
+from mia_seg.metrics.in_turn import DRAWS, again
 from mia_seg.metrics.intervals import TAIL, Floats, Integers
-from mia_seg.metrics.per_scene import Estimate, divided
+from mia_seg.metrics.per_scene import Estimate, area, divided
 from mia_seg.metrics.segmentation import utilities
 
 
@@ -208,20 +208,10 @@ def ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[f
     return value - reach, value + reach
 
 
-def area(scores_MN: Floats, inside_MN: Booleans) -> float:
-    """The AUC of all scores [M, N] pooled."""
-    return float(area_under(*called(rank(scores_MN.ravel(), inside_MN.ravel()))))
-
-
 def areas_again(arm: Arm, models: Integers) -> Floats:
     """The AUC [B] of some models' pooled scores in each bootstrap round; a unit is drawn with all its scores."""
-    scores_MN, inside_MN = arm.scores_MN[models], arm.inside_MN[models]
-    ranking = rank(scores_MN.ravel(), inside_MN.ravel())
-    slots = np.tile(arm.units_N, len(models))[ranking.order_N]
-    both = Groups(np.where(ranking.members_N, slots, slots + arm.units), arm.units, arm.units)
-    passes = np.array_split(arm.draws_BU, -(-DRAWS * scores_MN.size // CELLS))
-    again = (called_again(np.hstack([draws, draws]), both, called(ranking)) for draws in passes)
-    return np.concatenate([area_under(*points) for points in again])
+    passes = again(arm.scores_MN[models], arm.inside_MN[models], arm.units_N, draws_BU=arm.draws_BU)
+    return np.concatenate([area_under(*points) for points in passes])
 
 
 def _found(arm: Arm) -> Floats:

@@ -3,7 +3,7 @@
 Axes: M models in pairs, N scenes in U units as in `per_scene`; B bootstrap rounds; 4 rates: AUC and three TPRs.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,14 +77,25 @@ def _rates(tp: Integers, fp: Integers) -> Floats:
 
 
 def _over_units(scores_MN: Floats, inside_MN: Booleans, units_N: Integers, *, seed: int) -> Floats:
-    """The variance of the rates [4] over bootstrap draws of units, each with the scores of its scenes by all models."""
-    ranking, count = rank(scores_MN.ravel(), inside_MN.ravel()), int(units_N.max()) + 1
-    slots = np.tile(units_N, len(scores_MN))[ranking.order_N]
-    both = Groups(np.where(ranking.members_N, slots, slots + count), count, count)
+    """The variance of the rates [4] over bootstrap draws of units."""
+    count = int(units_N.max()) + 1
     draws_BU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    passes = np.array_split(draws_BU, -(-DRAWS * scores_MN.size // CELLS))
-    again = (called_again(np.hstack([draws, draws]), both, called(ranking)) for draws in passes)
-    return np.asarray(np.concatenate([_rates(tp, fp) for tp, fp in again]).var(0, ddof=1))
+    passes = again(scores_MN, inside_MN, units_N, draws_BU=draws_BU)
+    return np.asarray(np.concatenate([_rates(tp, fp) for tp, fp in passes]).var(0, ddof=1))
+
+
+def again(
+    scores_MN: Floats, inside_MN: Booleans, units_N: Integers, *, draws_BU: Integers
+) -> Iterator[tuple[Integers, Integers]]:
+    """tp and fp [b, S + 1] of all scores pooled in bootstrap rounds, a few rounds at a time.
+
+    draws_BU: how often each round draws each unit. A unit is drawn with the scores of its scenes by all models.
+    """
+    ranking, units = rank(scores_MN.ravel(), inside_MN.ravel()), draws_BU.shape[1]
+    slots = np.tile(units_N, len(scores_MN))[ranking.order_N]
+    both = Groups(np.where(ranking.members_N, slots, slots + units), units, units)
+    for draws in np.array_split(draws_BU, -(-len(draws_BU) * scores_MN.size // CELLS)):
+        yield called_again(np.hstack([draws, draws]), both, called(ranking))
 
 
 def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:

@@ -131,7 +131,7 @@ def per_scene(
         scores_MN = estimate(models, members_MN)
         scores_MU, inside_MU = _means(scores_MN, units_N), _means(members_MN, units_N) > 0.5
         truth_U = np.where(inside_MU, scores_MU, -scores_MU).mean(0)
-        return _areas(scores_MU, inside_MU), _area(scores_MN, members_MN), truth_U
+        return _areas(scores_MU, inside_MU), area(scores_MN, members_MN), truth_U
 
     own_U, own, truth_U = measured(inside_MN)
     swapped = (measured(_swapped(inside_MN, units_N, rng)) for _ in range(rounds))
@@ -181,7 +181,8 @@ def _areas(scores_MU: Floats, inside_MU: Booleans) -> Floats:
     return np.asarray((ranks_U - half * (half + 1) / 2) / half**2)
 
 
-def _area(scores_MN: Floats, inside_MN: Booleans) -> float:
+def area(scores_MN: Floats, inside_MN: Booleans) -> float:
+    """The AUC of all scores [M, N] pooled."""
     return float(area_under(*called(rank(scores_MN.ravel(), inside_MN.ravel()))))
 
 

@@ -12,9 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from mia_seg.metrics.equal_gap import Arm, area, areas_again, jackknife
+from mia_seg.metrics.equal_gap import Arm, areas_again, jackknife
 from mia_seg.metrics.in_turn import bounded
 from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.per_scene import area
 
 
 @dataclass(frozen=True)
