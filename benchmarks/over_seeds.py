@@ -18,7 +18,7 @@ from scipy.special import ndtri
 
 from mia_seg.metrics.intervals import mean_of
 from mia_seg.metrics.membership import ranked
-from mia_seg.metrics.paired import design_effect, over_seeds
+from mia_seg.metrics.paired import correlations, over_seeds
 
 AUDITS, ERROR = 4000, 0.01
 MODELS, SCENES, SPREAD = 1000, 150, 0.02
@@ -61,7 +61,7 @@ def sharing(rng: np.random.Generator, seeds: int, scenes: int, *, truth: float, 
             members_N = same_N if one_split else coins(rng, len(places))
             kept.append((*scored(rng, found_2N[:, places], members_N), places.tolist()))
         rates = [(one["auc"], one["auc_low"], one["auc_high"]) for one in (ranked(*each[:2]) for each in kept)]
-        (_, low, high), (_, least, most) = mean_of(rates, design_effect(kept)), mean_of(rates)
+        (_, low, high), (_, least, most) = mean_of(rates, correlations(kept)), mean_of(rates)
         held, alone = held + (low <= truth <= high), alone + (least <= truth <= most)
     return held / AUDITS, alone / AUDITS
 

@@ -6,14 +6,15 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of it is typed.
 
 A number in a sentence is followed by `<!-- NAME | CELL | ... | COLUMN -->`: the table that it is taken from, cells that
-its row has, and how its column begins. It is written without a sign, with as many digits as it had.
+its row has, and how its column begins. It is written with as many digits as it had, without its sign. A number that has
+one in the table needs the same before NAME, so that a gain never stands for a loss.
 """
 
 import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.report.arms import names
-from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, mean_auc, pooled
+from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, pooled, widest
+from mia_seg.report.cells import shared as errors_of
 from mia_seg.report.changes import auc_change, change_table, miou_change, signed
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.frontier import points
@@ -34,7 +36,7 @@ from mia_seg.report.frontier import points
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "benchmark.md")
 PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- (\w+) \| ([^>]*?) -->)")
+CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- ([−+]?\w+) \| ([^>]*?) -->)")
 CONTROL = "labels"  # the patch attack that never sees the model
 KEYS = ["attack", "representation"]
 
@@ -77,8 +79,8 @@ def called(rows: pd.DataFrame) -> str:
 
 def auc(rows: pd.DataFrame) -> str:
     """The mean over seeds, and its interval."""
-    found = mean_auc(rows.to_dict("records"))
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    runs = rows.to_dict("records")
+    return str(pooled([Estimate(run["auc"], run["auc_low"], run["auc_high"]) for run in runs], errors_of(runs)))
 
 
 def mean(rows: pd.DataFrame, column: str) -> str:
@@ -471,11 +473,15 @@ def canaries(attack: str) -> str:
             _read(file) for file in (ROOT / "reports" / "evidence" / victim).glob(f"*_fleet.{attack}.*.fleet.json")
         ]
         aucs = [[Estimate(**side["auc"]) for side in (facts["canaries"], facts["pooled"])] for facts in found]
-        told, natural = (
-            pooled(side, same=same) for side, same in zip(zip(*aucs, strict=True), (False, True), strict=True)
-        )
+        worst, natural = zip(*aucs, strict=True)  # seeds draw other canaries, but share natural photographs
         count = sum(facts["canaries"]["scenes"] for facts in found)
-        return (name, str(count), _leak(told._asdict()), _leak(natural._asdict()), str(len(found)))
+        return (
+            name,
+            str(count),
+            _leak(pooled(worst, None)._asdict()),
+            _leak(widest(natural)._asdict()),
+            str(len(found)),
+        )
 
     head = ("canaries", "how many", f"their AUC, `{attack}` [95%]", "AUC of natural photographs [95%]", "seeds")
     return markdown(head, (row(*item) for item in KINDS.items()))
@@ -560,11 +566,11 @@ def made(name: str) -> str:
 
 
 def cited(name: str, *keys: str) -> str:
-    """The first number of a cell of a table, without its sign. keys: cells of its row, then how its column begins."""
+    """The first number of a cell of a table, with its sign. keys: cells of its row, then how its column begins."""
     head, _, *rows = ([cell.strip("` ") for cell in line.strip("| ").split(" | ")] for line in made(name).splitlines())
     (column,) = (place for place, title in enumerate(head) if title.replace("`", "").startswith(keys[-1]))
     (row,) = (row for row in rows if {*keys[:-1]} <= {*row})
-    found = re.search(r"\d+(?:\.\d+)?", row[column])
+    found = re.search(r"[−+]?\d+(?:\.\d+)?", row[column].replace("-", "−"))
     assert found, f"the cell {keys} of {name} holds no number"
     return found[0]
 
@@ -572,8 +578,12 @@ def cited(name: str, *keys: str) -> str:
 def _cited(found: re.Match[str]) -> str:
     """A number with its mark, as the table has it."""
     typed, mark, name, keys = found.groups()
-    digits = Decimal(1).scaleb(-len(typed.partition(".")[2]))
-    return f"{Decimal(cited(name, *' '.join(keys.split()).split(' | '))).quantize(digits, ROUND_HALF_UP)}{mark}"
+    exact = cited(name.lstrip("−+"), *" ".join(keys.split()).split(" | "))
+    assert exact[0].isdigit() or exact[0] == name[0], f"{mark}: the table has {exact}"
+    value, digits = Decimal(exact.lstrip("−+")), Decimal(1).scaleb(-len(typed.partition(".")[2]))
+    up, down = (value.quantize(digits, rounding) for rounding in (ROUND_HALF_UP, ROUND_HALF_DOWN))
+    assert up == down, f"{mark}: {exact} was rounded already, so give one digit more"
+    return f"{up}{mark}"
 
 
 def filled(text: str) -> str:

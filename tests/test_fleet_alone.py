@@ -12,8 +12,9 @@ from test_fleet import write_fleet
 
 from mia_seg.attacks._readings import Readings
 from mia_seg.attacks.base import Base
+from mia_seg.attacks.bavaria import Bavaria
 from mia_seg.attacks.lira import LiRA
-from mia_seg.cli._fleet import apart, moved, proven, said
+from mia_seg.cli._fleet import apart, odds, proven, said
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.pipeline import Pipeline
@@ -92,10 +93,15 @@ def test_attacks_that_score_by_a_likelihood_ratio_give_one_a_group() -> None:
     assert float(rows["s03"]["log_ratio"]) > float(rows["s03"]["log_ratio_null_high"]) > 0
     every = one.facts["parts"][0]["log_ratio"]
     assert every["value"] == pytest.approx(np.mean([float(row["log_ratio"]) for row in rows.values()]))
-    assert f"by {np.exp(every['value']):.3g} in the geometric mean; after shuffles by" in moved(every)
-    assert not found().facts["log_ratios"], "BASE has another scale"
+    assert f"by {np.exp(every['value']):.3g} in the geometric mean; after shuffles by" in odds(every)
+    assert odds({"value": 3e6, "low": -99, "high": 0.1}).endswith(
+        "by 10^1302883 in the geometric mean; after shuffles by 10^-43 to 1.11."
+    )
+    assert "log_ratio" not in found().facts["parts"][0], "BASE has another scale"
     assert not any("log_ratio" in column for column in next(csv.reader(found().text().splitlines())))
-    assert not LiRA(mode="offline_cdf").log_ratio()
+    online, offline = (LiRA(), Bavaria()), (LiRA(mode="offline_cdf"), LiRA(mode="offline_pdf"), Bavaria(mode="offline"))
+    assert all(attack.gives_log_ratios() for attack in online)
+    assert not any(attack.gives_log_ratios() for attack in offline)
 
 
 def test_few_models_name_nobody_and_say_so() -> None:

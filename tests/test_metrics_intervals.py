@@ -10,7 +10,10 @@ def test_one_rate_stays_and_equal_ones_shrink_by_the_root_of_their_number() -> N
     one = (0.9, 0.8, 0.95)
     assert mean_of([one]) == pytest.approx(one)
     assert mean_of([one] * 4) == pytest.approx((0.9, 0.85, 0.925))
-    assert mean_of([one] * 4, 4) == pytest.approx(one), "errors that are shared do not shrink"
+    assert mean_of([one] * 4, np.ones((4, 4))) == pytest.approx(one), "errors that are shared do not shrink"
+    opposite = np.array([[1, -1], [-1, 1]])
+    assert mean_of([one] * 2, opposite) == pytest.approx((0.9, 0.9, 0.9))
+    assert mean_of([(0.9, 0.0, 1.0), (0.1, 0.0, 1.0)], np.ones((2, 2))) == pytest.approx((0.5, 0.0, 1.0))
 
 
 def test_it_lies_within_the_mean_of_the_intervals() -> None:

@@ -149,32 +149,45 @@ def test_rates_of_draws_are_found_among_all_thresholds() -> None:
     assert found.tolist() == expected
 
 
-def test_the_error_that_splits_share_is_none_all_or_its_own_opposite() -> None:
+def test_errors_of_seeds_are_related_not_at_all_wholly_or_as_opposites() -> None:
     rng = np.random.default_rng(3)
-    members = np.arange(60) < 30
+    members = np.arange(60) < 20
     scores, names = rng.normal(size=60) + members, [f"scene {k}" for k in range(60)]
     others = [f"other {k}" for k in range(60)]
-    once = (scores, members, names)
-    assert paired.design_effect([once]) == pytest.approx(1)
-    assert paired.design_effect([once, (scores, members, others)]) == pytest.approx(1)
-    assert paired.design_effect([once, once, once]) == pytest.approx(3)
-    assert paired.design_effect([once, (scores, ~members, names)]) == pytest.approx(0), "the AUC is turned around"
-    faultless = (members * 1.0, members, names)
-    assert paired.design_effect([faultless, faultless]) == 2, "no error varies, but both have the same scenes"
+    once, faultless = (scores, members, names), (members * 1.0, members, names)
+
+    def related(other: tuple[np.ndarray, np.ndarray, list[str]]) -> float:
+        found = paired.correlations([once, other])
+        assert found[0, 0] == found[1, 1] == 1
+        assert found[0, 1] == found[1, 0]
+        return float(found[0, 1])
+
+    assert related((scores, members, names)) == pytest.approx(1)
+    assert related((scores, members, others)) == 0
+    assert related((scores, ~members, names)) == pytest.approx(-1), "the AUC is turned around"
+    assert related(faultless) == pytest.approx(1), "its error does not vary, but it has the same scenes"
+    assert related((members * 1.0, members, [*names[:15], *others[15:]])) == pytest.approx(0.25)
+    sides = ["one"] * 20 + ["two"] * 40
+    drawn = [(rng.normal(size=60), members, sides) for _ in range(8)]
+    np.testing.assert_allclose(paired.correlations(drawn), 1, err_msg="rounding is no error")
+    with pytest.raises(MiaSegError, match="no non-members"):
+        paired.correlations([(scores, members | True, names)])
 
 
-def test_the_shared_error_is_that_of_the_mean_over_whole_groups() -> None:
-    """Against simulated audits: two splits of one pool, a scene in groups of two."""
+@pytest.mark.parametrize("one_split", [True, False])
+def test_related_errors_are_those_of_simulated_audits(one_split: bool) -> None:
+    """The variance of the mean of two AUCs; 8 + 24 groups of two scenes, whose errors differ by side."""
     rng = np.random.default_rng(4)
-    effects, means, alone = [], [], []
-    for _ in range(2000):
-        hard, seeds = rng.normal(size=20).repeat(2), []
+    found, means, alone = [], [], []
+    for _ in range(3000):
+        hard, first, seeds = rng.normal(size=32).repeat(2), rng.permutation(np.arange(32) < 8).repeat(2), []
         for _ in range(2):
-            inside = rng.permutation(np.arange(20) < 10).repeat(2)
-            leak = 1.5 * (np.arange(20) < 10).repeat(2) * inside
-            seeds.append((hard + leak + 0.3 * rng.normal(size=40), inside, (np.arange(40) // 2).tolist()))
+            inside = first if one_split else rng.permutation(np.arange(32) < 8).repeat(2)
+            seeds.append((hard + inside + 1.0 * rng.normal(size=64), inside, (np.arange(64) // 2).tolist()))
         aucs = [auc(*seed[:2]) for seed in seeds]
-        effects.append(paired.design_effect(seeds))
+        found.append(paired.correlations(seeds)[0, 1])
         means.append(np.mean(aucs))
-        alone.append(aucs[0])
-    assert np.mean(effects) == pytest.approx(2 * np.var(means) / np.var(alone), rel=0.15)
+        alone.extend(aucs)
+    expected = 2 * np.var(means) / np.var(alone) - 1
+    assert np.mean(found) == pytest.approx(expected, abs=0.05)
+    assert bool(expected > 0.5) is one_split

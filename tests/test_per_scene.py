@@ -96,17 +96,17 @@ def test_the_log_ratio_towards_the_truth_is_what_theory_has() -> None:
     middle_N = np.nanmean(outside, axis=0) + apart / 2
     found = looked_at(world, lambda read_MN: plain(apart * (read_MN - middle_N)), rounds=19)
     kinds = apart == [[0.0], [1.0], [3.0]]
-    means = [found.truth_U[kind_U].mean() for kind_U in kinds]
+    means = [found.log_ratio_U[kind_U].mean() for kind_U in kinds]
     np.testing.assert_allclose(means, [0, 0.5, 4.5], atol=0.05)
-    told = found.towards_truth(kinds[2])
+    told = found.log_ratio(kinds[2])
     assert told.value == means[2] > 1 > told.high > 0 > told.low > -1
-    assert (found.truth_U[kinds[2]] > found.truth_band_U[1][kinds[2]]).all()
+    assert (found.log_ratio_U[kinds[2]] > found.log_ratio_band_U[1][kinds[2]]).all()
 
 
 def test_log_ratios_are_mostly_within_their_bands_on_noise() -> None:
     found = [looked_at(simulated(12, NOISE, seed), likelihood, seed=seed) for seed in range(12)]
-    assert np.mean([(one.truth_U > one.truth_band_U[1]).mean() for one in found]) <= 0.03
-    assert np.mean([(one.truth_U < one.truth_band_U[0]).mean() for one in found]) <= 0.03
+    assert np.mean([(one.log_ratio_U > one.log_ratio_band_U[1]).mean() for one in found]) <= 0.03
+    assert np.mean([(one.log_ratio_U < one.log_ratio_band_U[0]).mean() for one in found]) <= 0.03
 
 
 def test_scenes_of_a_group_are_one() -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from mia_seg import report
 from mia_seg.attacks import Thresholds
 from mia_seg.attacks.patch_resnet50 import PatchAttacker, PatchResNet50, represent, resnet50
+from mia_seg.cli import _screen as screen
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results
 from mia_seg.evaluate.ages import LATER
@@ -450,8 +451,11 @@ def test_seeds_are_pooled_into_the_interval_of_their_mean() -> None:
     members = np.arange(20) % 2 == 0
     same = SceneScores(list("abcdefghijklmnopqrst"), members, list("abcdefghijklmnopqrst"), np.arange(20.0) + members)
     alike = replace(cell, runs=tuple(run | {"scores": same} for run in cell.runs))
-    assert alike.auc == pytest.approx(mean_of([(one.auc, one.auc_low, one.auc_high) for one in image], 2))
-    assert alike.auc.high - alike.auc.low > 1.4 * (cell.auc.high - cell.auc.low), "errors of one split are shared"
+    ends = [(one.auc, one.auc_low, one.auc_high) for one in image]
+    assert alike.auc == pytest.approx(mean_of(ends, np.ones((2, 2)))), "errors of one split are shared"
+    assert alike.auc.high - alike.auc.low > 1.4 * (cell.auc.high - cell.auc.low)
+    partly = replace(cell, runs=(cell.runs[0] | {"scores": same}, cell.runs[1]))
+    assert partly.auc == cell.auc, "one of them keeps no scores"
 
 
 def test_seeds_that_leak_by_themselves_are_counted() -> None:
@@ -544,6 +548,14 @@ def test_one_index_leads_to_the_pages_of_all_reports(tmp_path: Path) -> None:
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MiaSegError, match="holds no results of victims"):
         from_store.report(tmp_path, Store(tmp_path / "none"), None)
+
+
+def test_the_screen_says_what_the_page_says_of_seeds_with_one_split(capsys: pytest.CaptureFixture[str]) -> None:
+    split = [f"scene {k}" for k in range(120)]
+    ones = [kept(0.5, seed=seed) for seed in (1, 2, 3)]
+    ones = [one.with_scores(replace(one.scores, ids=split, groups=split)) for one in ones if one.scores]
+    screen.verdict(ones)
+    assert str(cells(enriched(ones))[0].auc) in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(("low", "digits"), [(0.47, 2), (0.504, 3), (0.50003, 5), (0.5 + 1e-12, 2)])

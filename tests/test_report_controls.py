@@ -142,8 +142,28 @@ def by_labels(value: float, half: float, shadow: str) -> Result:
 def test_labels_alone_confound_a_split_as_seldom_however_many_try_them(value: float, alone: str, of_two: str) -> None:
     """A 95% interval that leaves out 0.5 is doubtful, a 99% one confounded; two are each held to half of that."""
     mine, other = by_labels(value, 0.037, "village_a1"), by_labels(0.51, 0.037, "village_a2")
-    for found, state in (([mine], alone), ([mine, other], of_two)):
-        given = verdict(enriched([controlled(SOUND), *found]))
+    behind = by_labels(0.9, 0.037, "village_a1").model_copy(update={"defense": "argmax"})
+    for found, state in (([mine, behind], alone), ([mine, other], of_two)):
+        rows = enriched([controlled(SOUND), *found])
+        given, said = verdict(rows), words.controls(rows)[0]
         assert given.controls == state
         assert (given.state == "confounded") is (state == "confounded")
         assert ("because an attacker who sees labels alone reaches AUC" in str(given)) is (state == "doubtful")
+        assert ("That is " in said) is (state == "confounded")
+        assert ("not by enough to call the split confounded" in said) is (value + 0.037 < 0.5 and state != "confounded")
+
+
+def test_the_99_and_the_95_percent_ends_are_those_of_the_side_of_chance() -> None:
+    """0.5 + 2.5 of 2.576 standard errors is doubtful, whatever the interval's other side is."""
+    one = controlled(SOUND, representation="labels")
+    for away, state in ((1.9, "sound"), (2.5, "doubtful"), (2.65, "confounded")):
+        image = one.dump()["levels"]["image"] | {"auc": 0.5 + 0.01 * away, "auc_high": 0.9}
+        image["auc_low"] = image["auc"] - 0.0196
+        assert verdict(enriched([controlled(SOUND), relevelled(one, image=image)])).controls == state
+
+
+def test_of_two_controls_only_that_which_confounds_is_said_to() -> None:
+    rows = enriched([controlled(SOUND), by_labels(0.58, 0.037, "village_a1"), by_labels(0.54, 0.037, "village_a2")])
+    first, second, *_ = words.controls(rows)
+    assert "Only what an AUC has above 0.58 can be a leak." in first
+    assert "not by enough" in second

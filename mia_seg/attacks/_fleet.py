@@ -57,7 +57,7 @@ class FleetAttack(Attack):
         """The fewest pairs of shadows that a comparison needs."""
         return 1
 
-    def log_ratio(self) -> bool:
+    def gives_log_ratios(self) -> bool:
         """Whether scores are log-likelihood ratios: of the model having trained on the scene, against not."""
         return False
 

@@ -52,7 +52,7 @@ class LiRA(SignalAttack):
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
 
-    def log_ratio(self) -> bool:
+    def gives_log_ratios(self) -> bool:
         return self.mode == "online"
 
     def least_pairs(self) -> int:

@@ -159,12 +159,12 @@ def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
 
 def verdict(found: "Sequence[Result]") -> None:
     """What the strongest attack achieves and what to do next, in words."""
-    from mia_seg.evaluate import results as results_
     from mia_seg.report.advice import told
     from mia_seg.report.audits import tried
     from mia_seg.report.budgets import once
+    from mia_seg.report.cells import enriched
 
-    rows = list(results_.rows(once(found)))
+    rows = enriched(once(found))
     out().print(printable(f"{told(rows)} Tried: {'. '.join(tried(rows))}"), markup=False)
 
 

@@ -72,10 +72,10 @@ class FleetAudit:
 
     def text(self) -> str:
         """A CSV with one line a group, the smallest p-value first; with `RATIOS` if the attack gives such."""
-        found, more = self.found, self.facts["log_ratios"]
+        found, more = self.found, "log_ratio" in self.facts["parts"][0]
         above, exposed = (self._told(kinds_U) for kinds_U in (_above(found), found.exposed_U()))
         numbers = (column.tolist() for column in (found.auc_U, *found.band_U, found.p_U))
-        ratios = (column.tolist() for column in ((found.truth_U, *found.truth_band_U) if more else ()))
+        ratios = (column.tolist() for column in ((found.log_ratio_U, *found.log_ratio_band_U) if more else ()))
         lines = sorted(
             zip(*self._sizes(), *numbers, above, exposed, *ratios, strict=True), key=lambda one: (one[5], one[0])
         )
@@ -108,18 +108,18 @@ def audited(
     own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     apart = calibrated(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
-    ratios = method.log_ratio()
+    ratios = method.gives_log_ratios()
     parts = [
         {"part": name, "rare": rare}
         | _part(found, kept_U)
-        | ({"log_ratio": asdict(found.towards_truth(kept_U))} if ratios else {})
+        | ({"log_ratio": asdict(found.log_ratio(kept_U))} if ratios else {})
         for name, rare, kept_U in _parts(described)
     ]
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
         "own_thresholds": None if apart is None else {target: asdict(rate) for target, rate in apart.items()},
-        "fdr": FDR, "fewest": found.fewest(), "parts": parts, "log_ratios": ratios,
+        "fdr": FDR, "fewest": found.fewest(), "parts": parts,
     } | worst  # fmt: skip
     return FleetAudit(facts, described, found)
 

@@ -60,19 +60,22 @@ def mean_interval(values_N: Floats, slots_N: Integers) -> Interval:
     return mean - half, mean + half
 
 
-def mean_of(rates: Sequence[tuple[float, float, float]], effect: float = 1.0) -> tuple[float, float, float]:
-    """The mean of rates (value, low, high), and its interval.
+def mean_of(
+    rates: Sequence[tuple[float, float, float]], correlation_SS: Floats | None = None
+) -> tuple[float, float, float]:
+    """The mean of rates (value, low, high) in [0, 1], with its interval, within [0, 1] too.
 
-    effect: how much more the mean varies than that of independent rates (`paired.design_effect`); from 0 to the number
-    of rates, with which the interval is as wide as the mean of theirs.
-
-    The distances to the ends are added as squares, below and above the values apart, so that an interval that is longer
-    on one side stays so (Zou & Donner, Stat. Med. 2008, 27:1693). One rate is returned unchanged.
+    correlation_SS: that of the rates' errors (`paired.correlations`); None: they are independent. The distances to the
+    ends are combined as standard errors are, below and above the values apart, so that an interval that is longer on
+    one side stays so (Zou & Donner, Stat. Med. 2008, 27:1693). One rate is returned unchanged.
     """
     values_S, low_S, high_S = np.array(rates, np.float64).T
-    value, count = float(values_S.mean()), len(values_S)
-    below, over = (float(np.sqrt(effect * np.sum((ends_S - values_S) ** 2))) / count for ends_S in (low_S, high_S))
-    return value, value - below, value + over
+    value, related_SS = float(values_S.mean()), np.eye(len(values_S)) if correlation_SS is None else correlation_SS
+    below, over = (
+        float(np.sqrt(max(away_S @ related_SS @ away_S, 0.0))) / len(values_S)
+        for away_S in (values_S - low_S, high_S - values_S)
+    )
+    return value, max(value - below, 0.0), min(value + over, 1.0)
 
 
 def clopper_pearson(rate: float, count: float, tail: float = TAIL) -> Interval:

@@ -17,6 +17,8 @@ from mia_seg.metrics._ranking import Groups, Ranking, area_under, called, called
 from mia_seg.metrics.intervals import TAIL, Floats, Integers, Interval, auc_interval, kish, variance
 from mia_seg.metrics.membership import NOT_RESOLVABLE, TARGETS, Rate
 
+ROUNDING = 1e-12  # a group's share in an AUC that is smaller comes from rounding
+
 
 class Difference(TypedDict):
     """The first attack's AUC and TPRs minus the second's, each with its 95% interval; all in [-1, 1]."""
@@ -125,27 +127,31 @@ def over_seeds(found: Sequence[Rate], *, one_split: bool = False) -> Rate:
     return _rate(value, (value - half, value + half))
 
 
-def design_effect(seeds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike, Sequence[Hashable]]]) -> float:
-    """The variance of the mean AUC over seeds, divided by what it would be if no two seeds shared a group.
+def correlations(seeds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike, Sequence[Hashable]]]) -> Floats:
+    """The correlation of the errors that the AUCs of several seeds have, since their splits share scenes; [S, S].
 
     seeds: scores [N], memberships [N] and groups [N] of each. A group's name means the same in all seeds.
 
-    The error of an AUC is a sum over scenes (DeLong), here over groups. The errors that a group adds to several AUCs
-    are added first, then squared. A group that is a member of one split and not of another adds errors that mostly
-    cancel. The effect is 1 if seeds share nothing, and the number of seeds if they have the same scores. Where no error
-    varies, as with AUCs of 1, groups alone are compared, as if all errors were equal.
+    The error of an AUC is a sum over scenes (DeLong, DeLong & Clarke-Pearson, Biometrics 1988, 44:837), here over
+    groups. Two AUCs vary together as far as the same groups add to both. A group that is a member of one split and not
+    of another adds errors that mostly cancel. Values are in [-1, 1]: 0 for two seeds that share no group, 1 for the
+    same scores. Where the error of a seed does not vary, as with an AUC of 1 or a single group on each side, the two
+    are as related as the groups that they have in common. Raises MiaSegError as `membership.measure` does.
     """
-    errors = [_errors(*seed) for seed in seeds]
-    if not any(value for seed in errors for value in seed.values()):
-        errors = [dict.fromkeys(seed, 1.0) for seed in errors]
-    together: Counter[Hashable] = Counter()
-    for seed in errors:
-        together.update(seed)
-    return sum(v**2 for v in together.values()) / sum(v**2 for seed in errors for v in seed.values())
+    found = [_errors(*seed) for seed in seeds]
+    rows = [[1.0 if one is other else _related(one, other) for other in found] for one in found]
+    return np.reshape(rows, (len(found), len(found)))
+
+
+def _related(one: dict[Hashable, float], other: dict[Hashable, float]) -> float:
+    if not (any(one.values()) and any(other.values())):
+        one, other = dict.fromkeys(one, 1.0), dict.fromkeys(other, 1.0)
+    sizes = (sum(value**2 for value in each.values()) for each in (one, other))
+    return sum(value * other.get(group, 0.0) for group, value in one.items()) / float(np.sqrt(np.prod([*sizes])))
 
 
 def _errors(scores: npt.ArrayLike, members: npt.ArrayLike, groups: Sequence[Hashable]) -> dict[Hashable, float]:
-    """What each group adds to the error of the AUC."""
+    """What each group adds to the error of the AUC; all are 0 if it does not vary."""
     ranking = rank(scores, members)
     added_N, members_N = _added(ranking), np.asarray(members, np.bool_)
     for side_N in (members_N, ~members_N):
@@ -153,7 +159,7 @@ def _errors(scores: npt.ArrayLike, members: npt.ArrayLike, groups: Sequence[Hash
     found: Counter[Hashable] = Counter()
     for group, value in zip(groups, added_N.tolist(), strict=True):
         found[group] += value
-    return dict(found)
+    return {group: value if abs(value) > ROUNDING else 0.0 for group, value in found.items()}
 
 
 def _ranked(

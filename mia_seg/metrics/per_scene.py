@@ -46,18 +46,18 @@ class Against:
 class PerScene:
     """AUCs over victims, and the same after each shuffle; `per_scene` makes it.
 
-    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together. truth_U, truth_RU:
-    the mean score of each unit over victims, reversed where it is no member. If scores are log-likelihood ratios, that
-    is the logarithm of the factor by which the odds of what is true grow: the expected weight of evidence (Good,
-    Probability and the Weighing of Evidence, 1950).
+    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together. log_ratio_U,
+    log_ratio_RU: the mean score of each unit over victims, reversed where it is no member. It says something if scores
+    are log-likelihood ratios: the logarithm of the factor by which the odds of what is true grow, the expected weight
+    of evidence (Good, Probability and the Weighing of Evidence, 1950).
     """
 
     auc_U: Floats
     shuffled_RU: Floats
     pooled: float
     pooled_R: Floats
-    truth_U: Floats
-    truth_RU: Floats
+    log_ratio_U: Floats
+    log_ratio_RU: Floats
     pairs: int
 
     @cached_property
@@ -66,9 +66,9 @@ class PerScene:
         return _band(self.shuffled_RU)
 
     @cached_property
-    def truth_band_U(self) -> tuple[Floats, Floats]:
-        """The ends of the null band of `truth_U`, [U] each."""
-        return _band(self.truth_RU)
+    def log_ratio_band_U(self) -> tuple[Floats, Floats]:
+        """The ends of the null band of `log_ratio_U`, [U] each."""
+        return _band(self.log_ratio_RU)
 
     @cached_property
     def p_U(self) -> Floats:
@@ -102,9 +102,9 @@ class PerScene:
             return _against(self.pooled, self.pooled_R)
         return _against(float(self.auc_U[kept_U].mean()), self.shuffled_RU[:, kept_U].mean(1))
 
-    def towards_truth(self, kept_U: Booleans) -> Against:
-        """The mean of `truth_U` over the units `kept_U` compared with shuffles."""
-        return _against(float(self.truth_U[kept_U].mean()), self.truth_RU[:, kept_U].mean(1))
+    def log_ratio(self, kept_U: Booleans) -> Against:
+        """The mean of `log_ratio_U` over the units `kept_U` compared with shuffles."""
+        return _against(float(self.log_ratio_U[kept_U].mean()), self.log_ratio_RU[:, kept_U].mean(1))
 
 
 def per_scene(
@@ -130,15 +130,15 @@ def per_scene(
     def measured(members_MN: Booleans) -> tuple[Floats, float, Floats]:
         scores_MN = estimate(models, members_MN)
         scores_MU, inside_MU = _means(scores_MN, units_N), _means(members_MN, units_N) > 0.5
-        truth_U = np.where(inside_MU, scores_MU, -scores_MU).mean(0)
-        return _areas(scores_MU, inside_MU), area(scores_MN, members_MN), truth_U
+        log_ratio_U = np.where(inside_MU, scores_MU, -scores_MU).mean(0)
+        return _areas(scores_MU, inside_MU), area(scores_MN, members_MN), log_ratio_U
 
-    own_U, own, truth_U = measured(inside_MN)
+    own_U, own, log_ratio_U = measured(inside_MN)
     swapped = (measured(_swapped(inside_MN, units_N, rng)) for _ in range(rounds))
-    shuffled_RU, pooled_R, truth_RU = map(
+    shuffled_RU, pooled_R, log_ratio_RU = map(
         np.stack, zip(*track(swapped, "  shuffling memberships", rounds), strict=True)
     )
-    return PerScene(own_U, shuffled_RU, own, pooled_R, truth_U, truth_RU, len(models) // 2)
+    return PerScene(own_U, shuffled_RU, own, pooled_R, log_ratio_U, log_ratio_RU, len(models) // 2)
 
 
 def units(groups: Sequence[Hashable]) -> list[Hashable]:

@@ -34,7 +34,7 @@ from mia_seg.report.verdicts import Standing, Verdict
 
 CONTROLS = {
     "sound": "An attacker who never sees the model stays at chance.",
-    "doubtful": "An attacker who never sees the model does better than chance usually gives.",
+    "doubtful": "An attacker who never sees the model strays further from chance than it usually does.",
     "confounded": "Members and non-members differ without the model.",
     "partly tested": "An attack by {material} alone, without the model, was not tried on every seed.",
     "untested": "No attacker without the model was tested.",

@@ -43,7 +43,7 @@ def _told(cell: Cell) -> list[str]:
     """Kind, counts, AUC and epsilon of the canaries over the seeds, as texts."""
     kept: list[Canaries] = [run["result"].canaries for run in cell.runs]
     found = [one._asdict() if (one := _auc(of)) else "too few" for of in kept]
-    auc = over_runs(found, same=cell.same_split)
+    auc = over_runs(found, cell.shared)
     return [
         kept[0].kind,
         " / ".join(dict.fromkeys(f"{of.members} + {of.nonmembers}" for of in kept)),

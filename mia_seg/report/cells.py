@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import one_split
-from mia_seg.metrics.intervals import mean_of
+from mia_seg.metrics.intervals import Floats, mean_of
 from mia_seg.metrics.membership import CHANCE
-from mia_seg.metrics.paired import design_effect
+from mia_seg.metrics.paired import correlations
 
 Row = dict[str, Any]
 
@@ -19,13 +19,14 @@ UNDEFENDED = "none"
 SCREEN = "screen"  # an adversary who trains nothing, and its shadow's name in results
 OF_IMAGES = {"exposed", "where"}
 CONTROL = "labels"
+ONE_SIDED = {"tpr", "fpr"}  # of members or of non-members alone
 WIDE = 0.2  # an AUC's interval that is wider than this does not say how large the leak is
 ROUNDING = 1e-6  # an end that is as near to chance lies on it
 KEYS = ("victim", "shadow", "level", "attack", "representation", "defense", "adaptive")
 
 
 class Estimate(NamedTuple):
-    """A rate with its 95% interval. Over seeds the mean of these models, with its own (`pooled`)."""
+    """A rate with its 95% interval. Over seeds the mean of these models, with its own (`pooled`, `widest`)."""
 
     value: float
     low: float
@@ -47,9 +48,9 @@ class Estimate(NamedTuple):
     @property
     def verdict(self) -> str:
         """'leaks' if the interval of an AUC lies above 0.5, 'inverted' if below, 'not shown' if it includes 0.5."""
-        if self.low > CHANCE:
+        if self.low > CHANCE + ROUNDING:
             return "leaks"
-        return "inverted" if self.high < CHANCE else "not shown"
+        return "inverted" if self.high < CHANCE - ROUNDING else "not shown"
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,14 @@ class Cell:
         """A metric with its interval over the runs. side: 'members' or 'nonmembers' for metrics of utility."""
         end = f"_{side}" if side else ""
         names = [f"{name}{which}{end}" for which in ("", "_low", "_high")]
+        rates = [Estimate(*(run[each] for each in names)) for run in self.runs]
         # Splits of one data set share scenes, and what these add to a rate of one side does not cancel.
-        same = bool(side) or self.same_split
-        return pooled([Estimate(*(run[each] for each in names)) for run in self.runs], same=same)
+        return widest(rates) if side or name in ONE_SIDED else pooled(rates, self.shared)
+
+    @cached_property
+    def shared(self) -> Floats | None:
+        """How the errors of the runs' AUCs are related (`shared`)."""
+        return shared(self.runs)
 
     @property
     def same_split(self) -> bool:
@@ -108,12 +114,11 @@ class Cell:
 
     def ppv(self, base: str) -> Estimate | None:
         """The predictive value at a base rate; None if a run called nobody, and for old results without it."""
-        return over_runs([run["ppv"][base] if run["ppv"] else "" for run in self.runs], same=self.same_split)
+        return over_runs([run["ppv"][base] if run["ppv"] else "" for run in self.runs], self.shared)
 
     @cached_property
     def auc(self) -> Estimate:
-        """The AUC over the runs (`mean_auc`)."""
-        return mean_auc(self.runs)
+        return self.estimate("auc")
 
     @property
     def miou(self) -> Estimate | None:
@@ -132,33 +137,39 @@ def anchor_of(run: Row) -> str:
     return f"r-{hashlib.sha256(repr(key).encode()).hexdigest()[:10]}"
 
 
-def pooled(rates: Sequence[Estimate], *, same: bool) -> Estimate:
-    """The mean of rates over runs, with its 95% interval for these models and other scenes.
+def shared(runs: Sequence[Row]) -> Floats | None:
+    """How the errors of the runs' AUCs are related [S, S], by the scores that results keep (`correlations`).
 
-    same: whether the runs share the errors of their scenes, as those of one split do, and rates of one side. Then the
-    interval runs from the lowest lower to the highest upper end.
+    None, as if splits shared no scene, if one of them keeps none. Patches and groups count as related as images are.
     """
-    if not same:
-        return Estimate(*mean_of(rates))
+    kept = [(one.scores_N, one.members_N, one.groups) for run in runs if (one := run.get("scores")) is not None]
+    return correlations(kept) if len(kept) == len(runs) else None
+
+
+def pooled(rates: Sequence[Estimate], related: Floats | None) -> Estimate:
+    """The mean of rates over runs, with its 95% interval for these models and other scenes (`mean_of`).
+
+    related: how their errors are (`shared`).
+    """
+    return Estimate(*mean_of(rates, related))
+
+
+def widest(rates: Sequence[Estimate]) -> Estimate:
+    """The mean of rates of one side over runs. Its interval runs from the lowest lower to the highest upper end."""
     value = sum(rate.value for rate in rates) / len(rates)
     return Estimate(value, min(rate.low for rate in rates), max(rate.high for rate in rates))
 
 
-def mean_auc(runs: Sequence[Row]) -> Estimate:
-    """The mean AUC of runs, with its 95% interval for these models and other scenes.
-
-    It allows for scenes that the splits share, by the scores that results keep. Runs that lack them count as if their
-    scenes were independent. Patches and groups count as shared as far as scenes are.
-    """
-    rates = [(run["auc"], run["auc_low"], run["auc_high"]) for run in runs]
-    kept = [(one.scores_N, one.members_N, one.groups) for run in runs if (one := run.get("scores")) is not None]
-    return Estimate(*mean_of(rates, design_effect(kept) if len(kept) == len(runs) > 1 else 1.0))
+def tpr_over_runs(rates: Sequence[dict[str, float] | str]) -> Estimate | None:
+    """The mean TPR at a target FPR over runs as in `widest`; None if one of them is not resolvable."""
+    found = [Estimate(rate["tpr"], rate["low"], rate["high"]) for rate in rates if not isinstance(rate, str)]
+    return widest(found) if len(found) == len(rates) else None
 
 
-def over_runs(rates: Sequence[dict[str, float] | str], name: str = "value", *, same: bool) -> Estimate | None:
-    """The mean of rates over runs as in `pooled`; None if one of them is not resolvable."""
-    found = [Estimate(rate[name], rate["low"], rate["high"]) for rate in rates if not isinstance(rate, str)]
-    return pooled(found, same=same) if len(found) == len(rates) else None
+def over_runs(rates: Sequence[dict[str, float] | str], related: Floats | None) -> Estimate | None:
+    """The mean of rates (value, low, high) over runs as in `pooled`; None if one of them is not resolvable."""
+    found = [Estimate(rate["value"], rate["low"], rate["high"]) for rate in rates if not isinstance(rate, str)]
+    return pooled(found, related) if len(found) == len(rates) else None
 
 
 def enriched(results: Iterable[Result]) -> list[Row]:

@@ -125,10 +125,7 @@ def grown(found: Sequence[Cell]) -> Chart:
     """AUC over the number of shadows trained, with a line for each attack."""
     shown = list(found)[:CURVES]
     names = [attack_name(cell.attack, cell.representation) for cell in shown]
-    aucs = [
-        {n: auc for n, measured in curve(cell).items() if (auc := measure(measured, same=cell.same_split))}
-        for cell in shown
-    ]
+    aucs = [{n: auc for n, measured in curve(cell).items() if (auc := measure(cell, measured))} for cell in shown]
     numbers = sorted({n for one in aucs for n in one})
     x, y = svg.Axis(numbers[0], numbers[-1], 52, 390, log=True), svg.Axis(0.4, 1, HEIGHT - 44, 10)
     parts = [svg.axes(x, y, (numbers, [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]), names=("Shadows trained", "AUC"))]

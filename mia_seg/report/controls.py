@@ -32,24 +32,25 @@ MISSING = (
 )
 
 
-def told_by_labels(found: Iterable[Cell]) -> tuple[str, Cell | None]:
-    """What attacks that see labels alone and never the model say of the split, and the one that strays most from 0.5.
+def told_by_labels(found: Iterable[Cell]) -> list[tuple[Cell, str]]:
+    """What each attack that sees labels alone and never the model says of the split; the one that strays most is first.
 
-    found: image-level cells; the controls on the undefended model count, one a shadow. 'confounded' if the 99% interval
-    of one leaves out 0.5, 'doubtful' if the 95% interval does, else 'sound'; '' without any. Their number is allowed
-    for (Bonferroni), as the splits of a sound data set may not be flagged more often for being attacked more often.
+    found: cells; the controls on images and the undefended model count, one a shadow. 'confounded' if the 99% interval
+    leaves out 0.5, 'doubtful' if the 95% interval does, else 'sound'. All share these levels (Bonferroni): the more
+    shadows a data set has, the more often chance would flag its split.
     """
     labels = [c for c in found if c.control and c.defense == UNDEFENDED and c.level == "image"]
-    if not labels:
-        return "", None
-    worst = max(labels, key=lambda cell: _away(cell.auc))
-    doubtful_at, confounded_at = (widened(0.0, (-1.0, 1.0), n * len(labels))[1] for n in (1, SURE))
-    away = _away(worst.auc)
-    return "confounded" if away > confounded_at else "doubtful" if away > doubtful_at else "sound", worst
+    levels = {"confounded": SURE * len(labels), "doubtful": len(labels)}
+
+    def says(auc: Estimate) -> str:
+        wide = ((state, widened(auc.value, (auc.low, auc.high), tried)) for state, tried in levels.items())
+        return next((state for state, (low, high) in wide if not low <= CHANCE <= high), "sound")
+
+    return [(cell, says(cell.auc)) for cell in sorted(labels, key=lambda cell: -_away(cell.auc))]
 
 
 def _away(auc: Estimate) -> float:
-    """The distance of an AUC from 0.5, in half widths of its interval on that side: at 1 the interval ends at 0.5."""
+    """The distance of an AUC from 0.5, in half widths of its interval on that side."""
     reach = auc.value - auc.low if auc.value > CHANCE else auc.high - auc.value
     return abs(auc.value - CHANCE) / max(reach, 1e-12)
 

@@ -21,7 +21,7 @@ from mia_seg.report.cells import (
     cells,
     defense_name,
     enriched,
-    over_runs,
+    tpr_over_runs,
 )
 from mia_seg.report.tables import percent
 from mia_seg.report.verdicts import RARE, control_state
@@ -116,7 +116,7 @@ def _line(cell: Cell) -> Line:
 
 
 def _rare(cell: Cell) -> Line:
-    rate = over_runs([run["tpr_at_fpr"][RARE] for run in cell.runs], "tpr", same=True)
+    rate = tpr_over_runs([run["tpr_at_fpr"][RARE] for run in cell.runs])
     return dict(zip(("tpr", "tpr_low", "tpr_high"), rate or (None, None, None), strict=True))
 
 

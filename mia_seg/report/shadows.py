@@ -8,7 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mia_seg.metrics.membership import CHANCE
-from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_runs, pooled
+from mia_seg.report.cells import (
+    UNDEFENDED,
+    Cell,
+    Estimate,
+    attack_name,
+    attacker_name,
+    defense_name,
+    pooled,
+    tpr_over_runs,
+)
 from mia_seg.report.changes import mean_change
 from mia_seg.report.style import GREY, HUES, INK, MARKERS, figure
 from mia_seg.report.tables import Table, rate
@@ -117,20 +126,20 @@ def _signed(difference: Estimate | None) -> str:
     return f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
 
 
-def measure(measured: Sequence[dict[str, Any]], target: str = "", *, same: bool) -> Estimate | None:
-    """The TPR at the target over runs, or the AUC if the target is ''.
+def measure(cell: Cell, measured: Sequence[dict[str, Any]], target: str = "") -> Estimate | None:
+    """The TPR at the target over the runs of a cell, or the AUC if the target is ''.
 
-    same: whether all runs have the same split. A TPR, which is of members alone, is pooled as if they had (`pooled`).
+    measured: what each run has. None if a TPR is not resolvable.
     """
-    if target:
-        return over_runs([one["tpr_at_fpr"][target] for one in measured], "tpr", same=True)
-    return pooled([Estimate(one["auc"], one["auc_low"], one["auc_high"]) for one in measured], same=same)
+    if not target:
+        return pooled([Estimate(one["auc"], one["auc_low"], one["auc_high"]) for one in measured], cell.shared)
+    return tpr_over_runs([one["tpr_at_fpr"][target] for one in measured])
 
 
 def _line(ax: Axes, cell: Cell, target: str, *, place: int, count: int) -> None:
     """Draws one attack. Attacks are shifted sideways so that their intervals do not overlap."""
     colour = sns.color_palette("colorblind").as_hex()[HUES[place % len(HUES)]]
-    points = {trained: measure(measured, target, same=cell.same_split) for trained, measured in curve(cell).items()}
+    points = {trained: measure(cell, measured, target) for trained, measured in curve(cell).items()}
     shown = [(t * 2 ** (DODGE * (place - (count - 1) / 2)), one) for t, one in points.items() if one]
     for x, one in shown:
         ax.plot([x, x], [one.low, one.high], color=colour, linewidth=0.9, alpha=0.5)
@@ -141,6 +150,6 @@ def _line(ax: Axes, cell: Cell, target: str, *, place: int, count: int) -> None:
 
 def _loss(ax: Axes, cell: Cell, target: str) -> None:
     """Draws the image loss on the same answers, which all attacks through one shadow share."""
-    if one := measure([run["image_loss"] for run in cell.runs], target, same=cell.same_split):
+    if one := measure(cell, [run["image_loss"] for run in cell.runs], target):
         ax.axhspan(one.low, one.high, color="#ececec", zorder=0)
         ax.axhline(one.value, color=INK, linewidth=1, linestyle=(0, (4, 2)), label="image loss")

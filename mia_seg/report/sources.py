@@ -48,7 +48,7 @@ def source_table(found: dict[str, Cell]) -> Table:
 def source_sentence(found: dict[str, Cell]) -> str:
     """What each source gives away, and whether labels alone leak less, in a sentence or two.
 
-    The last is told by the paired difference where results keep scores, else by the intervals.
+    The last is told by the paired difference on the same images.
     """
     everything, labels, confidences = (cell.auc for cell in found.values())
     alone = (
@@ -61,7 +61,7 @@ def source_sentence(found: dict[str, Cell]) -> str:
         0: "no effect of hiding the confidences is shown",
         1: "labels alone leak more",
     }
-    return f"{alone}. Everything reaches {everything}: {says[side]}. {why}".rstrip()
+    return f"{alone}. Everything reaches {everything}: {says[side]}. {why}"
 
 
 def _attack(cell: Cell) -> list[str]:

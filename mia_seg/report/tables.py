@@ -17,9 +17,9 @@ from mia_seg.report.cells import (
     attacker_name,
     by_strength,
     defense_name,
-    over_runs,
-    pooled,
     shadow_name,
+    tpr_over_runs,
+    widest,
 )
 
 K = TypeVar("K")
@@ -32,8 +32,8 @@ GROUPS = (
 )
 OVER_SEEDS = (
     "Over several seeds a number is the mean of their models. Its interval allows for other scenes, not for other "
-    "trainings. That of a rate of one side (TPR, mIoU) runs from the lowest to the highest end. If all seeds have the "
-    "same split, so do all others but that of the AUC."
+    "trainings, and for images that the seeds' splits share. That of a rate of one side (TPR at an FPR, mIoU) runs "
+    "from the lowest to the highest end."
 )
 
 
@@ -218,7 +218,7 @@ def percent(share: float | None) -> str:
 def rate(cell: Cell, target: str) -> str:
     """The TPR at a target FPR with its interval and the realised FPR, or 'not resolvable'."""
     rates = [run["tpr_at_fpr"][target] for run in cell.runs]
-    found = over_runs(rates, "tpr", same=True)
+    found = tpr_over_runs(rates)
     if found is None:
         return "not resolvable"
     realised = sum(rate["realised_fpr"] for rate in rates) / len(rates)
@@ -229,7 +229,7 @@ def _metrics(runs: list[Row], side: str) -> list[str]:
     """The four measures of one side, with the interval of mIoU after mIoU."""
     texts = [_ranged([run[metric + side] for run in runs]) for metric in METRICS]
     names = [f"miou{which}{side}" for which in ("", "_low", "_high")]
-    _, low, high = pooled([Estimate(*(run[name] for name in names)) for run in runs], same=True)
+    _, low, high = widest([Estimate(*(run[name] for name in names)) for run in runs])
     return [*texts[:3], f"[{percent(low)}, {percent(high)}]", texts[3]]
 
 

@@ -15,6 +15,7 @@ from mia_seg.report.cells import (
     defense_name,
     defenses_of,
     strongest,
+    tpr_over_runs,
 )
 from mia_seg.report.changes import common_mious, miou_change
 from mia_seg.report.controls import doubtful, left_out, told_by_labels
@@ -102,7 +103,7 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     controls = control_state(rows)
     if best is None:
         return Verdict("not measured", [], [UNSHOWN["not measured"]], controls, None)
-    by_labels, blind = told_by_labels(found)
+    blind, by_labels = next(iter(told_by_labels(found)), (None, ""))
     state = _state(best, by_labels)
     lost, many = left_out(rows)
     told = [
@@ -124,7 +125,7 @@ def control_state(rows: Sequence[Row]) -> str:
     for row in rows:
         if row["confounded"] is not None:
             by_seed[row["seed"]] = by_seed.get(row["seed"], False) or row["confounded"]
-    by_labels, _ = told_by_labels(cells(rows))
+    _, by_labels = next(iter(told_by_labels(cells(rows))), (None, ""))
     if any(by_seed.values()) or by_labels == "confounded":
         return "confounded"
     if set(by_seed) == {row["seed"] for row in rows}:
@@ -194,11 +195,8 @@ def price(found: Sequence[Standing], state: str) -> tuple[str, str]:
 
 def rare(cell: Cell) -> str:
     """The TPR at 1% FPR with its interval, or 'not resolvable' if non-members are too few."""
-    rates = [run["tpr_at_fpr"][RARE] for run in cell.runs]
-    if any(isinstance(rate, str) for rate in rates):
-        return "not resolvable"
-    mean = sum(rate["tpr"] for rate in rates) / len(rates)
-    return f"{mean:.2f} [{min(rate['low'] for rate in rates):.2f}, {max(rate['high'] for rate in rates):.2f}]"
+    found = tpr_over_runs([run["tpr_at_fpr"][RARE] for run in cell.runs])
+    return "not resolvable" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def groups(cell: Cell) -> tuple[int, int]:

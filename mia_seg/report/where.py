@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from mia_seg.evaluate.scores import one_split
 from mia_seg.metrics.membership import CHANCE
-from mia_seg.report.cells import UNDEFENDED, Estimate, Row, pooled
+from mia_seg.report.cells import UNDEFENDED, Estimate, Row, pooled, shared
 from mia_seg.report.galleries import EVIDENCE
 from mia_seg.report.style import GREY, INK, figure, named
 from mia_seg.report.tables import OVER_SEEDS, Table
@@ -45,12 +44,12 @@ NARROWEST = 0.05  # the smallest half range of the colours of regions: chance al
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the scenes. runs: by seed, its entry in the results' `where`. same_split: whether all share a split."""
+    """A part of the scenes. runs: by seed, its entry in the results' `where`. auc: over seeds; None if none has any."""
 
     cut: str
     name: str
     runs: dict[int, Row]
-    same_split: bool = False
+    auc: Estimate | None
 
     @property
     def measured(self) -> dict[int, Row]:
@@ -64,14 +63,6 @@ class Part:
             return self.name
         row, column = (int(digit) for digit in self.name[-2:])
         return f"{('upper', 'middle', 'lower')[row]} {('left', 'centre', 'right')[column]}"
-
-    @property
-    def auc(self) -> Estimate | None:
-        """The AUC over seeds; None if no seed has enough scenes."""
-        found = list(self.measured.values())
-        if not found:
-            return None
-        return pooled([Estimate(run["auc"], run["low"], run["high"]) for run in found], same=self.same_split)
 
     @property
     def counts(self) -> tuple[str, str]:
@@ -103,9 +94,15 @@ def parts(rows: Sequence[Row]) -> list[Part]:
         for one in row["where"]:
             runs.setdefault((one["cut"], one["part"]), {})[row["seed"]] = one
     order = [*CUTS, REGION]
-    same = one_split(row.get("scores") for row in rows)
-    found = [Part(cut, name, mine, same) for (cut, name), mine in runs.items()]
+    found = [Part(cut, name, mine, _over_seeds(rows, mine)) for (cut, name), mine in runs.items()]
     return sorted(found, key=lambda part: (order.index(part.cut), -part.auc.value if part.auc else 0.0, part.name))
+
+
+def _over_seeds(rows: Sequence[Row], mine: dict[int, Row]) -> Estimate | None:
+    """The AUC of a part over the seeds with enough scenes for an interval; None if there are none."""
+    kept = [row for row in rows if row["seed"] in mine and mine[row["seed"]]["auc"] is not None]
+    found = [mine[row["seed"]] for row in kept]
+    return pooled([Estimate(one["auc"], one["low"], one["high"]) for one in found], shared(kept)) if kept else None
 
 
 def named_part(part: Part) -> str:
@@ -154,8 +151,7 @@ def note(rows: list[Row]) -> str:
 
 
 def _whole(rows: list[Row]) -> Estimate:
-    every = [Estimate(row["auc"], row["auc_low"], row["auc_high"]) for row in rows]
-    return pooled(every, same=one_split(row.get("scores") for row in rows))
+    return pooled([Estimate(row["auc"], row["auc_low"], row["auc_high"]) for row in rows], shared(rows))
 
 
 def _intervals(ax: Axes, mine: list[Part], whole: Estimate) -> None:

@@ -39,8 +39,7 @@ def controls(rows: Iterable[Row]) -> list[str]:
     """The sentences on controls: attacks without the model, lost scenes, and shadows that train on random scenes."""
     kept = list(rows)
     found = _image(kept)
-    state, _ = told_by_labels(found)
-    blind = [_blind(cell, state) for cell in found if cell.control and cell.defense == UNDEFENDED]
+    blind = [_blind(cell, state) for cell, state in told_by_labels(found)]
     lost, many = left_out(kept)
     return [*blind, blind_sentence(kept), *([lost] if lost and not many else []), *_choices(found)]
 
@@ -135,7 +134,7 @@ def _verdict(judged: Cell, reference: Cell | None, tried: int) -> str:
         return f"{name}: does not stop the attack. {reached}."
     side, told = effect(judged, reference, tried)
     says = {-1: "lowers the leak but does not stop it", 0: "no effect shown", 1: "makes the leak larger"}
-    return f"{name}: {says[side]}. {reached}, {_without(reference)} {told}".rstrip()
+    return f"{name}: {says[side]}. {reached}, {_without(reference)} {told}"
 
 
 def _reached(cell: Cell) -> str:
@@ -158,7 +157,7 @@ def _at_chance(judged: Cell, reference: Cell | None, tried: int) -> str:
         return f"{name}: no leak to stop. {without}"
     side, told = effect(judged, reference, tried)
     says = "effect not shown" if side >= 0 else "makes the strongest attack fail"
-    return f"{name}: {says}. {without} {told}".rstrip()
+    return f"{name}: {says}. {without} {told}"
 
 
 def _other_kind(judged: Cell, other: Cell | None) -> str:
@@ -218,7 +217,7 @@ def _changed_utility(change: Estimate) -> str:
 
 
 def _blind(cell: Cell, state: str) -> str:
-    """The sentence on one attack by labels alone. state: what all of them say of the split."""
+    """The sentence on one attack by labels alone. state: what it says of the split."""
     opening = f"Control: an attacker who sees labels and never the model reaches AUC {cell.auc} ({cell.shadow})"
     if cell.auc.verdict == "not shown":
         told = "too few scenes to tell" if cell.auc.wide else "members were not told from others"
