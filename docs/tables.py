@@ -173,11 +173,14 @@ def image_cells(victim: str, shadow: str) -> list[Cell]:
     return [cell for cell in cells(rows) if cell.level == "image"]
 
 
-def changes(victim: str, shadow: str, beside: int = 0) -> str:
-    """What each defense changes for each attack that adapts, on the same images. beside: 1 for beside labels alone."""
+def changes(victim: str, shadow: str, beside: int = 0, attack: str = "") -> str:
+    """What each defense changes for each attack that adapts, on the same images.
+
+    beside: 1 for beside labels alone. attack: the one that counts; '' for all.
+    """
     table = change_table(image_cells(victim, shadow))[beside]
     head = ("attack", "defense", "change of AUC [95%]", "change of mIoU on unseen images, points [95%]", "seeds")
-    rows = (row for row in table.rows if row[2] == "adapts")
+    rows = (row for row in table.rows if row[2] == "adapts" and attack in ("", row[0]))
     return markdown(head, ((row[0], row[1], row[5], row[6], str(len(row[7].split(", ")))) for row in rows))
 
 
@@ -522,6 +525,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "synfeat_attacks": partial(attacks, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "cuts": partial(cuts, "synfeat:0.75", "image_loss", "predictability_error"),
+    "synfeat_beside": partial(changes, "labelmefacade_100", "labelmefacade_100_a1", 1, "predictability error"),
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
     "tuned": partial(
