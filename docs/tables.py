@@ -173,7 +173,7 @@ def image_cells(victim: str, shadow: str) -> list[Cell]:
     return [cell for cell in cells(rows) if cell.level == "image"]
 
 
-def changes(victim: str, shadow: str, beside: int = 0, attack: str = "") -> str:
+def changes(victim: str, shadow: str, *, beside: int = 0, attack: str = "") -> str:
     """What each defense changes for each attack that adapts, on the same images.
 
     beside: 1 for beside labels alone. attack: the one that counts; '' for all.
@@ -525,7 +525,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "synfeat": partial(defenses, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "synfeat_attacks": partial(attacks, "labelmefacade_100", "labelmefacade_100_a1", *WITH_SYNFEAT),
     "cuts": partial(cuts, "synfeat:0.75", "image_loss", "predictability_error"),
-    "synfeat_beside": partial(changes, "labelmefacade_100", "labelmefacade_100_a1", 1, "predictability error"),
+    "synfeat_beside": partial(
+        changes, "labelmefacade_100", "labelmefacade_100_a1", beside=1, attack="predictability error"
+    ),
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
     "asked_again": asked_again,
     "tuned": partial(
@@ -535,9 +537,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
-    "a1_beside": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1", 1),
-    "less_beside": partial(changes, LESS, f"{LESS}_a1", 1),
-    "a2_beside": partial(changes, "labelmefacade_small_19", "camvid_small_a2", 1),
+    "a1_beside": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1", beside=1),
+    "less_beside": partial(changes, LESS, f"{LESS}_a1", beside=1),
+    "a2_beside": partial(changes, "labelmefacade_small_19", "camvid_small_a2", beside=1),
     "a2_changes": partial(changes, "labelmefacade_small_19", "camvid_small_a2"),
     "less": partial(defenses, LESS, f"{LESS}_a1", *LESS_TRIED),
     "less_attacks": partial(attacks, LESS, f"{LESS}_a1", *LESS_TRIED),

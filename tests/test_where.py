@@ -112,6 +112,17 @@ def test_parts_stand_by_their_auc_and_over_seeds_by_their_mean() -> None:
     assert (car.counts, train.auc, train.counts) == (("28–30", "31"), None, ("0", "31"))
 
 
+def test_parts_allow_for_scenes_that_splits_share() -> None:
+    """The first two seeds have the same scores, the third others: the middle one has too few scenes with cars."""
+    scenes = [told(auc, seed=seed, scored=True) for seed, auc in ((1, 0.7), (2, None), (3, 0.7))]
+    first, _, last = scenes
+    scenes = [first, scenes[1].with_scores(first.scores), last]
+    car, road = where.parts(where.shown(enriched(scenes)))[:2]
+    assert car.auc == pytest.approx((0.7, 0.7 - 0.1 / 2**0.5, 0.7 + 0.1 / 2**0.5))
+    half = 0.1 * 5**0.5 / 3  # two that are one, and another
+    assert road.auc == pytest.approx((0.6, 0.6 - half, 0.6 + half))
+
+
 def test_a_seed_that_has_too_few_scenes_does_not_count() -> None:
     rows = where.shown(enriched([told(0.7), told(None, seed=2)]))
     (table,) = where.where_tables(rows)

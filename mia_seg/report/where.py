@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from mia_seg.metrics.intervals import Floats
 from mia_seg.metrics.membership import CHANCE
 from mia_seg.report.cells import UNDEFENDED, Estimate, Row, pooled, shared
 from mia_seg.report.galleries import EVIDENCE
@@ -94,15 +95,18 @@ def parts(rows: Sequence[Row]) -> list[Part]:
         for one in row["where"]:
             runs.setdefault((one["cut"], one["part"]), {})[row["seed"]] = one
     order = [*CUTS, REGION]
-    found = [Part(cut, name, mine, _over_seeds(rows, mine)) for (cut, name), mine in runs.items()]
+    related = shared(rows)
+    found = [Part(cut, name, mine, _over_seeds(rows, mine, related)) for (cut, name), mine in runs.items()]
     return sorted(found, key=lambda part: (order.index(part.cut), -part.auc.value if part.auc else 0.0, part.name))
 
 
-def _over_seeds(rows: Sequence[Row], mine: dict[int, Row]) -> Estimate | None:
+def _over_seeds(rows: Sequence[Row], mine: dict[int, Row], related: Floats | None) -> Estimate | None:
     """The AUC of a part over the seeds with enough scenes for an interval; None if there are none."""
-    kept = [row for row in rows if row["seed"] in mine and mine[row["seed"]]["auc"] is not None]
-    found = [mine[row["seed"]] for row in kept]
-    return pooled([Estimate(one["auc"], one["low"], one["high"]) for one in found], shared(kept)) if kept else None
+    seeds = [row["seed"] for row in rows]
+    kept = [k for k, seed in enumerate(seeds) if seed in mine and mine[seed]["auc"] is not None]
+    found = [mine[seeds[k]] for k in kept]
+    those = None if related is None else related[np.ix_(kept, kept)]
+    return pooled([Estimate(one["auc"], one["low"], one["high"]) for one in found], those) if kept else None
 
 
 def named_part(part: Part) -> str:
