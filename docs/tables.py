@@ -553,6 +553,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "fleet": partial(fleet, "labelmefacade_small"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
+    "canaries": partial(canaries, "base"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
