@@ -31,9 +31,9 @@ GROUPS = (
     "its images' scores. Its threshold is the one for images. "
 )
 OVER_SEEDS = (
-    "Over several seeds a number is the mean of their models. Its interval allows for other scenes, not for other "
-    "trainings, and for images that the seeds' splits share. That of a rate of one side (TPR at an FPR, mIoU) runs "
-    "from the lowest to the highest end."
+    "Over several seeds a number is the mean of their models. Its interval allows for other scenes, which splits may "
+    "share, and not for other trainings. That of a rate of one side (TPR at an FPR, mIoU) runs from the lowest to the "
+    "highest end."
 )
 
 
