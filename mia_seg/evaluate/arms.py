@@ -11,9 +11,8 @@ import numpy as np
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics import equal_gap, in_turn, per_scene
 from mia_seg.metrics.equal_gap import Arm
-from mia_seg.metrics.equal_miou import between, worth
+from mia_seg.metrics.equal_miou import better, between, worth
 from mia_seg.metrics.intervals import Floats, Integers
-from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import Estimate
 from mia_seg.metrics.strongest import Choice, strongest
 from mia_seg.texts import files_below, read_json
@@ -92,8 +91,7 @@ def dominates(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     An AUC is as good as it is close to 0.5: an attacker may reverse scores. mIoU is on the scenes that models did not
     train on.
     """
-    mine, theirs = ((-abs(each["strongest"]["value"] - CHANCE), each["miou"]["others"]) for each in (one, other))
-    return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
+    return better(*((each["strongest"]["value"], each["miou"]["others"]) for each in (one, other)))
 
 
 def files(root: Path) -> list[Path]:

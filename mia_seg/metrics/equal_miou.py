@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mia_seg.metrics.equal_gap import Above, Placed, check_halves, distance
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.strongest import Choice
 
 
@@ -42,3 +43,12 @@ def _placed(fleet: Choice) -> Placed:
         np.stack([fleet.first.drawn_miou_SB[1], fleet.drawn_B]),
         np.stack([np.array(without_P, np.float64), fleet.without_P]),
     )
+
+
+def better(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether an (AUC, mIoU) is as good as another in both, and better in one.
+
+    An AUC is as good as it is close to 0.5: an attacker may reverse scores.
+    """
+    mine, theirs = ((-abs(auc - CHANCE), miou) for auc, miou in (one, other))
+    return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mia_seg.metrics.equal_miou import better
 from mia_seg.metrics.membership import CHANCE
 from mia_seg.report.cells import (
     UNDEFENDED,
@@ -74,8 +75,7 @@ class Point:
 
     def dominates(self, other: "Point") -> bool:
         """Whether this setting leaks no more and segments no worse than the other, and is better in one of the two."""
-        mine, theirs = (-self.leak, self.miou.value), (-other.leak, other.miou.value)
-        return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
+        return better(*((each.auc.value, each.miou.value) for each in (self, other)))
 
 
 def points(cells: list[Cell]) -> list[Point]:
