@@ -265,6 +265,24 @@ def test_the_front_is_what_nothing_dominates_and_the_table_says_what_does() -> N
     assert rows["gaussian 1.0"][1] == "synfeat 0.5, synfeat 0.75, synfeat 0.95"
 
 
+def test_a_star_follows_what_is_shown_to_leak_less() -> None:
+    """Both dominate: one lowers the scores of all members, the other that of one."""
+    members = np.arange(200) < 100
+    names = [str(i) for i in range(200)]
+    draw = np.random.default_rng(0)
+    bare = members + 0.7 * draw.standard_normal(200)
+    less, same = bare - 0.5 * members, bare - 0.5 * (np.arange(200) == 0)
+
+    def scored(defense: str, scores: np.ndarray, miou: float) -> Cell:
+        found = cell(defense, ranked(scores, members)["auc"], miou, adaptive=defense != "none")
+        run = found.runs[0] | {"scores": SceneScores(names, members, names, scores)}
+        return replace(found, runs=(run,))
+
+    tried = [scored("none", bare, 0.4), scored("argmax", same, 0.4), scored("synfeat:0.5", less, 0.41)]
+    rows = {row[0]: row[2] for row in frontier.frontier_table(frontier.points(tried)).rows}
+    assert rows == {"no defense": "argmax, synfeat 0.5*", "argmax": "synfeat 0.5*", "synfeat 0.5": "–"}
+
+
 def test_every_setting_has_its_strength_beside_it_and_none_on_another() -> None:
     found = frontier.points(strengths())
     drawn = frontier.frontier_figure(found, look(one.defense for one in found))

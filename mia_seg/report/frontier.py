@@ -19,6 +19,7 @@ from mia_seg.report.cells import (
     defenses_of,
     strongest,
 )
+from mia_seg.report.changes import effect
 from mia_seg.report.labels import write_beside
 from mia_seg.report.plots import optimum
 from mia_seg.report.style import GREY, MARKERS, Look, figure
@@ -39,19 +40,21 @@ READING = (
 TABLE = (
     "Each setting of a defense under the strongest attack that adapts to it. Only attacks that were tried on all "
     f"settings count, and only the seeds that all settings share. {CHOICE}“Dominated by” names settings that leak no "
-    "more and segment no worse, and are better in one of the two. This goes by the numbers. If intervals overlap, the "
-    "order is not shown."
+    "more and segment no worse, and are better in one of the two. This goes by the numbers. A star follows a setting "
+    "that is shown to leak less: on the same images the interval of the difference leaves out zero. It allows for the "
+    "choice of the attack."
 )
 LEFT, RIGHT = 0.46, 1.02
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of a defense under the strongest attack that adapts to it."""
+    """One setting of a defense under the strongest attack that adapts to it. tried: how many attacks that was among."""
 
     cell: Cell
     auc: Estimate
     miou: Estimate
+    tried: int
 
     @property
     def defense(self) -> str:
@@ -77,6 +80,10 @@ class Point:
         """Whether this setting leaks no more and segments no worse than the other, and is better in one of the two."""
         return better(*((each.auc.value, each.miou.value) for each in (self, other)))
 
+    def leaks_more(self, other: "Point") -> bool:
+        """Whether this setting is shown to leak more than the other on the same images (`effect`)."""
+        return effect(self.cell, other.cell, self.tried)[0] > 0
+
 
 def points(cells: list[Cell]) -> list[Point]:
     """One point for each defense that an attacker adapted to, and one for the undefended model; from image-level cells.
@@ -96,7 +103,8 @@ def points(cells: list[Cell]) -> list[Point]:
     whole = [cell for cell in found if set(cell.seeds) >= set(found[0].seeds)]
     found = whole if len(whole) > 1 else found
     shared = set(found[0].seeds).intersection(*(cell.seeds for cell in found))
-    return [_point(cell.of(shared) if shared else cell) for cell in found]
+    tried = len(attacks_of(kept))
+    return [_point(cell.of(shared) if shared else cell, tried) for cell in found]
 
 
 def front(found: list[Point]) -> list[Point]:
@@ -154,13 +162,14 @@ def remark(cells: list[Cell]) -> str:
     return " ".join(parts)
 
 
-def _point(cell: Cell) -> Point:
-    return Point(cell, cell.auc, cell.estimate("miou", "nonmembers"))
+def _point(cell: Cell, tried: int) -> Point:
+    return Point(cell, cell.auc, cell.estimate("miou", "nonmembers"), tried)
 
 
 def _row(one: Point, found: list[Point]) -> list[str]:
     miou = f"{percent(one.miou.value)} [{percent(one.miou.low)}, {percent(one.miou.high)}]"
-    better = ", ".join(defense_name(other.defense) for other in found if other.dominates(one))
+    dominating = (other for other in found if other.dominates(one))
+    better = ", ".join(f"{defense_name(other.defense)}{'*' * one.leaks_more(other)}" for other in dominating)
     attack = attack_name(one.cell.attack, one.cell.representation)
     seeds = ", ".join(map(str, one.cell.seeds))
     return [defense_name(one.defense), attack, better or "–", str(one.auc), miou, seeds]
