@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from functools import cache, partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ import mia_seg as mia
 from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
+from mia_seg.metrics.membership import NOT_RESOLVABLE
 from mia_seg.report.arms import names
-from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, pooled, widest
+from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, pooled, tpr_over_runs, widest
 from mia_seg.report.cells import shared as errors_of
 from mia_seg.report.changes import auc_change, change_table, miou_change, signed
 from mia_seg.report.equal_auc import equal_table
@@ -324,14 +326,19 @@ def shadows(victim: str) -> str:
 
 
 def fleet(victim: str) -> str:
-    """Attacks through many shadows, and what each has above the image loss on the same images."""
-    found = [
-        result for result in results_.read_all(ROOT / "reports", victim)
-        if result.defense == "none" and result.representation != CONTROL and result.repeats == 1 and result.seed == 0
-    ]  # fmt: skip
-    found.sort(key=lambda result: result.levels["image"].auc)
-    head = ("attack", "AUC [95%]", "above the image loss [95%]", "balanced accuracy", "TPR at 1% FPR [95%]")
-    return markdown(head, map(_fleet_row, found))
+    """Attacks through many shadows, and what each has above the image loss on the same images; over seeds."""
+    found = [c for c in image_cells(victim, f"{victim}_fleet") if c.defense == "none" and not c.control]
+    (loss,) = (cell for cell in found if (cell.attack, cell.representation) == ("image_loss", ""))
+
+    def row(cell: Cell) -> tuple[str, ...]:
+        rate = tpr_over_runs([run["tpr_at_fpr"]["0.01"] for run in cell.runs])
+        above = "" if cell is loss else change_of(cell, loss.of(cell.seeds))
+        name = ":".join(part for part in (cell.attack, cell.representation) if part)
+        rates = f"{cell.mean('balanced_accuracy'):.2f}", str(rate or NOT_RESOLVABLE)
+        return f"`{name}`", str(cell.auc), above, *rates, str(len(cell.seeds))
+
+    head = ("attack", "AUC [95%]", "above the image loss [95%]", "balanced accuracy", "TPR at 1% FPR [95%]", "seeds")
+    return markdown(head, map(row, sorted(found, key=lambda cell: cell.auc.value)))
 
 
 ALONE = ("image_loss", "predictability_error")
@@ -441,23 +448,32 @@ def kinds(folder: str, fleet: str, attack: str) -> str:
 
 
 def in_turn(victim: str, fleet: str) -> str:
-    """What attacks on a fleet find with each model the victim in turn, and how many scenes they name."""
-    files = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.*.s0.fleet.json")
-    found = sorted(map(_read, files), key=lambda facts: facts["pooled"]["auc"]["value"])
-    rows = [
-        (
-            f"`{facts['attack']}`",
-            _leak(facts["pooled"]["auc"]),
-            _share(facts["pooled"]["tpr_at_fpr"]["0.01"]),
-            f"{facts['parts'][0]['value']:.3f}",
-            f"{facts['parts'][0]['low']:.3f} to {facts['parts'][0]['high']:.3f}",
-            f"{facts['parts'][0]['above']} of {facts['groups']}",
-            str(facts["parts"][0]["exposed"]),
+    """What attacks on a fleet find with each model the victim in turn, and how many scenes they name; over seeds."""
+    files = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.*.fleet.json")
+    by_attack: dict[str, list[dict[str, Any]]] = {}
+    for facts in sorted(map(_read, files), key=lambda facts: facts["seed"]):
+        by_attack.setdefault(facts["attack"], []).append(facts)
+
+    def row(attack: str, found: list[dict[str, Any]]) -> tuple[str, ...]:
+        every = [facts["parts"][0] for facts in found]
+        (scenes,) = {facts["groups"] for facts in found}
+        # Seeds have other halves of the same photographs, so that a mean over seeds is no surer of these.
+        auc = widest([Estimate(**facts["pooled"]["auc"]) for facts in found])
+        rate = widest([Estimate(**facts["pooled"]["tpr_at_fpr"]["0.01"]) for facts in found])
+        return (
+            f"`{attack}`",
+            _leak(auc._asdict()),
+            str(rate),
+            f"{sum(part['value'] for part in every) / len(every):.3f}",
+            f"{min(part['low'] for part in every):.3f} to {max(part['high'] for part in every):.3f}",
+            f"{', '.join(str(part['above']) for part in every)} of {scenes}",
+            ", ".join(str(part["exposed"]) for part in every),
+            ", ".join(str(facts["seed"]) for facts in found),
         )
-        for facts in found
-    ]
+
+    rows = sorted(starmap(row, by_attack.items()), key=lambda cells: cells[1])
     head = ("attack", "AUC of all scores [95%]", "TPR at 1% FPR [95%]", "mean AUC of a photograph", "after shuffles",
-            "above their band", "exposed")  # fmt: skip
+            "above their band", "exposed", "seeds")  # fmt: skip
     return markdown(head, rows)
 
 
@@ -490,10 +506,6 @@ def canaries(attack: str) -> str:
     return markdown(head, (row(*item) for item in KINDS.items()))
 
 
-def _share(rate: dict[str, Any] | str) -> str:
-    return rate if isinstance(rate, str) else f"{rate['value']:.2f} [{rate['low']:.2f}, {rate['high']:.2f}]"
-
-
 def _training_row(one: dict[str, Any], attacks: Sequence[str]) -> tuple[str, ...]:
     cells = [f"`{one['title']}`", *(f"{one['miou'][side]:.3f}" for side in ("members", "others", "gap"))]
     for attack in attacks:
@@ -501,19 +513,6 @@ def _training_row(one: dict[str, Any], attacks: Sequence[str]) -> tuple[str, ...
         told = f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]" if above else "plain"
         cells += [f"{one['auc'][attack]:.3f}", told]
     return tuple(cells)
-
-
-def _fleet_row(result: Result) -> tuple[str, ...]:
-    level, above = result.levels["image"], result.above_loss
-    rate, more = level.tpr_at_fpr["0.01"], above.auc if above else None
-    settings = ":".join(part for part in (result.attack, result.representation) if part)
-    return (
-        f"`{settings}`",
-        f"{level.auc:.2f} [{level.auc_low:.2f}, {level.auc_high:.2f}]",
-        "" if more is None else f"{more.value:+.2f} [{more.low:+.2f}, {more.high:+.2f}]",
-        f"{level.balanced_accuracy:.2f}",
-        rate if isinstance(rate, str) else f"{rate.tpr:.2f} [{rate.low:.2f}, {rate.high:.2f}]",
-    )
 
 
 WITH_SYNFEAT = ("none", "argmax", "gaussian:1.0", "synfeat:0.5", "synfeat:0.75", "synfeat:0.95", "synfeat:1.0")
