@@ -141,7 +141,7 @@ Percent of {audits:,} audits in which the interval of `paired.above` includes th
 audit has {PAIRED} members and as many non-members. Scores are binormal (members wide), and the two attacks share half
 of their variance. Intervals of TPRs are bootstraps; there is no aim.
 
-| AUC | of the other | AUC | TPR at FPR 10% | TPR at FPR 1% |
+| one AUC | the other | difference of AUC | TPR at FPR 10% | TPR at FPR 1% |
 |---|---|---:|---:|---:|"""
     members, spread = np.arange(2 * PAIRED) < PAIRED, SHAPES["members wide"][0]
     for aucs in PAIRS:

@@ -22,7 +22,7 @@ from mia_seg.metrics.paired import correlations, over_seeds
 
 AUDITS, ERROR = 4000, 0.01
 MODELS, SCENES, SPREAD = 1000, 150, 0.02
-POOLS = ((600, False), (300, False), (300, True))
+POOLS = {"300 of 600": (600, False), "all of 300": (300, False), "one split": (300, True)}
 
 
 def main() -> None:
@@ -42,12 +42,14 @@ def main() -> None:
     for seeds in numbers:
         shares = [models(rng, seeds, middle) for middle in middles]
         print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({100 * shown:.1f})' for held, shown in shares)} |")
-    print("\n## AUCs of shared scenes\n\nPercent of audits whose interval includes the truth (alone).\n")
-    print("| seeds | 300 of 600 | all of 300 | one split of 300 |\n|---:|---:|---:|---:|")
+    print("\n## AUCs of shared scenes\n\nPercent of audits whose interval includes the truth.\n")
+    print(f"| seeds | {' | '.join(f'{kind}, {of}' for kind in ('holds', 'alone') for of in POOLS)} |\n|{7 * '---:|'}")
     truth = ranked(*scored(rng, pool(rng, 2_000_000), coins(rng, 2_000_000)))["auc"]
     for seeds in numbers:
-        shares = [sharing(rng, seeds, drawn, truth=truth, one_split=same) for drawn, same in POOLS]
-        print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({100 * alone:.1f})' for held, alone in shares)} |")
+        shares = [sharing(rng, seeds, drawn, truth=truth, one_split=same) for drawn, same in POOLS.values()]
+        print(
+            f"| {seeds} | {' | '.join(f'{100 * share:.1f}' for side in zip(*shares, strict=True) for share in side)} |"
+        )
 
 
 def sharing(rng: np.random.Generator, seeds: int, scenes: int, *, truth: float, one_split: bool) -> tuple[float, float]:

@@ -7,16 +7,18 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of i
 
 A number in a sentence is followed by `<!-- NAME | CELL | ... | COLUMN -->`: the table that it is taken from, cells that
 its row has, and how its column begins. It is written with as many digits as it had, without its sign. A number that has
-one in the table needs the same before NAME, so that a gain never stands for a loss.
+one in the table needs the same before NAME, so that a gain never stands for a loss. On every page a number may also be
+taken from a page below benchmarks/: NAME is then `page.md`, and SECTION the first cell. `lowest` or `highest` as the
+next one takes that of all rows and columns that fit.
 """
 
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from functools import cache, partial
-from itertools import starmap
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,9 @@ from mia_seg.report.frontier import points
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "benchmark.md")
 PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- ([−+]?\w+) \| ([^>]*?) -->)")
+OTHERS = tuple(page for page in sorted((ROOT / "docs").glob("*.md")) if page not in PAGES)
+CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- ([−+]?[\w.]+) \| ([^>]*?) -->)")
+EXTREMES = {"lowest": min, "highest": max}
 CONTROL = "labels"  # the patch attack that never sees the model
 KEYS = ["attack", "representation"]
 
@@ -571,14 +575,33 @@ def made(name: str) -> str:
     return TABLES[name]()
 
 
+@cache
+def section(page: str, title: str) -> str:
+    """The text below a heading of a page of benchmarks."""
+    text = (ROOT / "benchmarks" / page).read_text("utf-8")
+    _, found, after = f"\n{text}".partition(f"# {title}\n")
+    assert found, f"benchmarks/{page} has no heading '{title}'"
+    return after.partition("\n#")[0]
+
+
 def cited(name: str, *keys: str) -> str:
     """The first number of a cell of a table, with its sign. keys: cells of its row, then how its column begins."""
-    head, _, *rows = ([cell.strip("` ") for cell in line.strip("| ").split(" | ")] for line in made(name).splitlines())
-    (column,) = (place for place, title in enumerate(head) if title.replace("`", "").startswith(keys[-1]))
-    (row,) = (row for row in rows if {*keys[:-1]} <= {*row})
-    found = re.search(r"[−+]?\d+(?:\.\d+)?", row[column].replace("-", "−"))
-    assert found, f"the cell {keys} of {name} holds no number"
-    return found[0]
+    text, keys = (section(name, keys[0]), keys[1:]) if name.endswith(".md") else (made(name), keys)
+    extreme, keys = (EXTREMES[keys[0]], keys[1:]) if keys[0] in EXTREMES else (None, keys)
+    found = list(_cells(text, {*keys[:-1]}, keys[-1]))
+    assert found, f"{name} has no {keys}"
+    assert extreme or len(found) == 1, f"{name} has {len(found)} of {keys}"
+    return (extreme or min)(found, key=Decimal).replace("-", "−")
+
+
+def _cells(text: str, keys: set[str], begins: str) -> Iterator[str]:
+    """The first number of each cell whose row has the keys and whose column begins so."""
+    for table in (block for block in text.strip().split("\n\n") if block.startswith("|")):
+        head, _, *rows = ([cell.strip("` ") for cell in line.strip("|").split("|")] for line in table.splitlines())
+        columns = [place for place, title in enumerate(head) if title.replace("`", "").startswith(begins)]
+        for row, column in product((row for row in rows if keys <= {*row}), columns):
+            if number := re.search(r"[−+-]?\d+(?:\.\d+)?", row[column]):
+                yield number[0].replace("−", "-")
 
 
 def _cited(found: re.Match[str]) -> str:
@@ -599,9 +622,9 @@ def filled(text: str) -> str:
 
 def main(check: bool) -> int:
     """Write the pages, or count those that would change."""
-    stale = [page for page in PAGES if filled(page.read_text("utf-8")) != page.read_text("utf-8")]
+    stale = [page for page in (*PAGES, *OTHERS) if filled(page.read_text("utf-8")) != page.read_text("utf-8")]
     for page in stale:
-        print(f"{page.relative_to(ROOT)}: {'differs from reports/' if check else 'written'}")
+        print(f"{page.relative_to(ROOT)}: {'differs from reports/ or benchmarks/' if check else 'written'}")
         if not check:
             page.write_text(filled(page.read_text("utf-8")), "utf-8")
     return int(check and bool(stale))

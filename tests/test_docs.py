@@ -62,8 +62,12 @@ def test_tables_say_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> 
     assert {name for found in places for _, name, _ in found} == set(check["TABLES"])
     text = check["PAGES"][1].read_text("utf-8")
     other = str.maketrans("0123456789", "1234567890")
-    for typed in (text.replace("| 0.", "| 1."), check["CITED"].sub(lambda m: m[1].translate(other) + m[2], text)):
-        assert check["filled"](typed) != typed, "a typed number is seen"
+    typed = text.replace("| 0.", "| 1.")
+    assert check["filled"](typed) != typed, "a typed number is seen"
+    for page in (text, (ROOT / "docs" / "method.md").read_text("utf-8")):
+        typed = check["CITED"].sub(lambda m: m[1].translate(other) + m[2], page)
+        assert typed != page
+        assert check["filled"](typed) == page, "and one in a sentence"
 
 
 def test_measured_numbers_in_sentences_are_taken_from_tables() -> None:
