@@ -3,7 +3,7 @@
 Run: python benchmarks/over_seeds.py > benchmarks/over_seeds.md
 **Differences.** Each seed's difference has a normal error with a standard deviation of 0.01, and its own interval is
 right for that error. The true differences of seeds are normal too. The spread is their standard deviation in multiples
-of 0.01. Each cell has 4,000 audits; the generator's seed is 0.
+of 0.01. Each cell has 40,000 audits; the generator's seed is 0.
 
 **AUCs.** Scores of 150 members and 150 others are normal. The models of the seeds have true AUCs around the middle one,
 with a standard deviation of 0.02, and their mean is the truth. Each cell has 1,000 audits.
@@ -20,33 +20,34 @@ from mia_seg.metrics.intervals import mean_of
 from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import correlations, over_seeds
 
-AUDITS, ERROR = 4000, 0.01
+DIFFERENCES, ERROR = 40_000, 0.01
+AUDITS = 4000
 MODELS, SCENES, SPREAD = 1000, 150, 0.02
 POOLS = {"300 of 600": (600, False), "all of 300": (300, False), "one split": (300, True)}
 
 
 def main() -> None:
-    rng = np.random.default_rng(0)
+    first, second, third = np.random.default_rng(0).spawn(3)
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# Intervals over several seeds\n\nMade by `{command}`.\n{about.strip()}\n\n## Differences\n")
     print("Percent of audits whose interval includes the truth (its mean half width in multiples of 0.01).\n")
     spreads = (0, 0.5, 1, 3)
     print(f"| seeds | {' | '.join(f'spread {spread:g}' for spread in spreads)} |\n|---:|{'---:|' * len(spreads)}")
     for seeds in (2, 3, 5, 10):
-        cells = [cell(rng, seeds, spread) for spread in spreads]
+        cells = [cell(first, seeds, spread) for spread in spreads]
         print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({half:.2f})' for held, half in cells)} |")
     print("\n## AUCs\n\nPercent of audits whose interval includes the truth (percent whose interval lies above 0.5).\n")
     middles = (0.5, 0.57, 0.6, 0.8, 0.95)
     print(f"| seeds | {' | '.join(f'AUC {middle:g}' for middle in middles)} |\n|---:|{'---:|' * len(middles)}")
     numbers = (1, 2, 3, 5)
     for seeds in numbers:
-        shares = [models(rng, seeds, middle) for middle in middles]
+        shares = [models(second, seeds, middle) for middle in middles]
         print(f"| {seeds} | {' | '.join(f'{100 * held:.1f} ({100 * shown:.1f})' for held, shown in shares)} |")
     print("\n## AUCs of shared scenes\n\nPercent of audits whose interval includes the truth.\n")
     print(f"| seeds | {' | '.join(f'{kind}, {of}' for kind in ('holds', 'alone') for of in POOLS)} |\n|{7 * '---:|'}")
-    truth = ranked(*scored(rng, pool(rng, 2_000_000), coins(rng, 2_000_000)))["auc"]
+    truth = ranked(*scored(third, pool(third, 2_000_000), coins(third, 2_000_000)))["auc"]
     for seeds in numbers:
-        shares = [sharing(rng, seeds, drawn, truth=truth, one_split=same) for drawn, same in POOLS.values()]
+        shares = [sharing(third, seeds, drawn, truth=truth, one_split=same) for drawn, same in POOLS.values()]
         print(
             f"| {seeds} | {' | '.join(f'{100 * share:.1f}' for side in zip(*shares, strict=True) for share in side)} |"
         )
@@ -100,7 +101,7 @@ def models(rng: np.random.Generator, seeds: int, middle: float) -> tuple[float, 
 
 
 def cell(rng: np.random.Generator, seeds: int, spread: float) -> tuple[float, float]:
-    values = ERROR * (spread * rng.normal(size=(AUDITS, seeds)) + rng.normal(size=(AUDITS, seeds)))
+    values = ERROR * (spread * rng.normal(size=(DIFFERENCES, seeds)) + rng.normal(size=(DIFFERENCES, seeds)))
     half = 1.96 * ERROR
     found = [over_seeds([{"value": v, "low": v - half, "high": v + half} for v in row]) for row in values.tolist()]
     held = np.mean([one["low"] <= 0 <= one["high"] for one in found])

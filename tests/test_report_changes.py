@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers_results import result
-from scipy.stats import norm, t
+from scipy.stats import chi2, norm, t
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import results, scores
@@ -108,13 +108,25 @@ def rate(value: float, half: float) -> Any:
     return {"value": value, "low": value - half, "high": value + half}
 
 
-def test_differences_over_seeds_are_a_mean_with_the_wider_interval_of_two() -> None:
+def test_differences_over_seeds_are_a_mean_with_student_s_interval_unless_seeds_agree() -> None:
     assert over_seeds([rate(0.1, 0.02)]) == rate(0.1, 0.02)
     alike = over_seeds([rate(0.1, norm.ppf(0.975) * 0.01)] * 4)
-    assert alike == pytest.approx(rate(0.1, norm.ppf(0.975) * 0.01 / 2)), "what each does not know, four times less"
+    assert alike == pytest.approx(rate(0.1, 1.64 * 0.01 / 2)), "what each does not know, four times less"
     far = [-0.1, 0.05, 0.2]  # what seeds differ by drowns what each does not know
     spread = over_seeds([rate(value, 0.0002) for value in far])
     assert spread == pytest.approx(rate(0.05, t.ppf(0.975, 2) * np.std(far, ddof=1) / 3**0.5))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5, 10])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0, 1.5, 3.0, 10.0])
+def test_differences_over_seeds_include_the_truth_as_often_as_they_say(seeds: int, spread: float) -> None:
+    """By integration: mean and variance of normal seeds are independent, and the variance follows chi-squared."""
+    total, held, error = 1 + spread**2, [], 0.001
+    for variance in total * chi2.ppf((np.arange(500) + 0.5) / 500, seeds - 1) / (seeds - 1):
+        shape = np.array([1.0, -1.0] + [0.0] * (seeds - 2)) * np.sqrt(variance * (seeds - 1) / 2)
+        half = over_seeds([rate(error * value, error * norm.ppf(0.975)) for value in shape.tolist()])["high"]
+        held.append(2 * norm.cdf(half / error / np.sqrt(total / seeds)) - 1)
+    assert 0.935 <= np.mean(held) <= 0.965
 
 
 def test_seeds_of_one_split_share_its_errors() -> None:
