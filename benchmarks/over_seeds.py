@@ -31,7 +31,7 @@ def main() -> None:
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# Intervals over several seeds\n\nMade by `{command}`.\n{about.strip()}\n\n## Differences\n")
     print("Percent of audits whose interval includes the truth (its mean half width in multiples of 0.01).\n")
-    spreads = (0, 0.5, 1, 3)
+    spreads = (0, 0.5, 1, 1.5, 3)
     print(f"| seeds | {' | '.join(f'spread {spread:g}' for spread in spreads)} |\n|---:|{'---:|' * len(spreads)}")
     for seeds in (2, 3, 5, 10):
         cells = [cell(first, seeds, spread) for spread in spreads]
@@ -46,7 +46,7 @@ def main() -> None:
     print("\n## AUCs of shared scenes\n\nPercent of audits whose interval includes the truth.\n")
     print(f"| seeds | {' | '.join(f'{kind}, {of}' for kind in ('holds', 'alone') for of in POOLS)} |\n|{7 * '---:|'}")
     truth = ranked(*scored(third, pool(third, 2_000_000), coins(third, 2_000_000)))["auc"]
-    for seeds in numbers:
+    for seeds in numbers[1:]:
         shares = [sharing(third, seeds, drawn, truth=truth, one_split=same) for drawn, same in POOLS.values()]
         print(
             f"| {seeds} | {' | '.join(f'{100 * share:.1f}' for side in zip(*shares, strict=True) for share in side)} |"

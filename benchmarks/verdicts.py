@@ -3,10 +3,13 @@
 Run: python benchmarks/verdicts.py > benchmarks/verdicts.md
 Each audit is handed to the report as its results would be, and what the report writes about the defense is read. Scores
 of scenes are normal, with a higher mean for members. A scene's scores with and without the defense have a correlation
-of 0.8. Three seeds share their true AUCs. With 8 attacks, any two of them have a correlation of 0.5. The report then
+of 0.8. The true AUCs of three seeds are the same, or with the defense they differ by a spread: its standard deviation,
+around a mean that is the truth. With 8 attacks, any two of them have a correlation of 0.5. The report then
 compares the strongest attack on the defended model with the strongest on the undefended one. Each cell has 1,000
 audits; the generator's seed is 0.
 """
+
+from functools import partial
 
 import numpy as np
 from scipy.stats import norm
@@ -18,6 +21,10 @@ from mia_seg.report.cells import UNDEFENDED, Cell, Row, strongest
 from mia_seg.report.changes import auc_change, of_many
 
 AUDITS, PAIRED, ROUNDS = 1000, 0.8, 3
+# Scenes a side, seeds, their spread, and attacks.
+KINDS = (
+    (60, 1, 0, 1), (150, 1, 0, 1), (1000, 1, 0, 1), (150, 3, 0, 1), (150, 3, 0.02, 1), (150, 1, 0, 8), (150, 3, 0, 8),
+)  # fmt: skip
 HIDES = ("lowers the leak", "makes the strongest attack fail")
 WORSENS = "makes the leak larger"
 
@@ -33,25 +40,26 @@ def main() -> None:
         "* *Right*: percent of audits that say that it lowers the leak, or makes the attack fail, where the AUC falls"
     )
     print("  by twice a mean half width: that of intervals with this fall, which are wider where AUC is near 1.\n")
-    print("| scenes a side | seeds | attacks | AUC without | wrong | half width | AUC with | right |")
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for scenes, seeds, attacks in ((60, 1, 1), (150, 1, 1), (1000, 1, 1), (150, 3, 1), (150, 1, 8), (150, 3, 8)):
+    print("| scenes a side | seeds | spread | attacks | AUC without | wrong | half width | AUC with | right |")
+    print(f"|{9 * '---:|'}")
+    for scenes, seeds, spread, attacks in KINDS:
         for before in (0.7, 0.8, 0.95):
-            row(rng, scenes, seeds, attacks=attacks, before=before)
+            row(rng, scenes, seeds=seeds, spread=spread, attacks=attacks, before=before)
 
 
-def row(rng: np.random.Generator, scenes: int, seeds: int, *, attacks: int, before: float) -> None:
+def row(rng: np.random.Generator, scenes: int, *, seeds: int, spread: float, attacks: int, before: float) -> None:
     """One row: the words where nothing changes, and where the AUC falls."""
-    null = [audit(rng, scenes, seeds, attacks=attacks, aucs=(before, before)) for _ in range(AUDITS)]
+    audit = partial(audited, rng, scenes, seeds=seeds, spread=spread, attacks=attacks)
+    null = [audit(aucs=(before, before)) for _ in range(AUDITS)]
     wrong = np.mean([told != "none" for told, _ in null])
     half = half_width(null)
     for _ in range(ROUNDS):  # the wider the fall, the wider the intervals, which say how wide it is to be
         after = before - 2 * half
-        found = [audit(rng, scenes, seeds, attacks=attacks, aucs=(before, after)) for _ in range(AUDITS)]
+        found = [audit(aucs=(before, after)) for _ in range(AUDITS)]
         half = half_width(found)
     right = np.mean([told == "hides" for told, _ in found])
     told = f"{100 * wrong:.1f} | {half:.3f} | {after:.3f} | {100 * right:.1f}"
-    print(f"| {scenes} | {seeds} | {attacks} | {before} | {told} |", flush=True)
+    print(f"| {scenes} | {seeds} | {spread:g} | {attacks} | {before} | {told} |", flush=True)
 
 
 def half_width(audits: list[tuple[str, float]]) -> float:
@@ -59,12 +67,13 @@ def half_width(audits: list[tuple[str, float]]) -> float:
     return float(np.mean([half for _, half in audits]))
 
 
-def audit(
-    rng: np.random.Generator, scenes: int, seeds: int, *, attacks: int, aucs: tuple[float, float]
+def audited(
+    rng: np.random.Generator, scenes: int, *, seeds: int, spread: float, attacks: int, aucs: tuple[float, float]
 ) -> tuple[str, float]:
     """What the report says of a defense, and the half width of its change of AUC. aucs: without and with it."""
-    members_N = np.arange(2 * scenes) < scenes
-    drawn = [scores(rng, members_N, attacks=attacks, aucs=aucs) for _ in range(seeds)]
+    members_N, (without, mean) = np.arange(2 * scenes) < scenes, aucs
+    after_S = np.clip(mean + spread * rng.normal(size=seeds), 0.01, 0.99) if spread else [mean] * seeds
+    drawn = [scores(rng, members_N, attacks=attacks, aucs=(without, after)) for after in after_S]
     before, after = (
         [cell(defense, k, [(one[side][k], members_N) for one in drawn]) for k in range(attacks)]
         for side, defense in enumerate((UNDEFENDED, "gaussian:1.0"))

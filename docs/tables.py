@@ -1,4 +1,4 @@
-"""Write the tables of results into README.md and docs/results.md, from the files below reports/.
+"""Write tables and numbers into README.md and the pages below docs/, from the files below reports/ and benchmarks/.
 
     python docs/tables.py           # writes them
     python docs/tables.py --check   # says which page would change, and ends with 1
@@ -7,9 +7,9 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of i
 
 A number in a sentence is followed by `<!-- NAME | CELL | ... | COLUMN -->`: the table that it is taken from, cells that
 its row has, and how its column begins. It is written with as many digits as it had, without its sign. A number that has
-one in the table needs the same before NAME, so that a gain never stands for a loss. On every page a number may also be
-taken from a page below benchmarks/: NAME is then `page.md`, and SECTION the first cell. `lowest` or `highest` as the
-next one takes that of all rows and columns that fit.
+one in the table needs the same before NAME, so that a gain never stands for a loss. A number of a page below
+benchmarks/ has the page as NAME, then its heading; `lowest` or `highest` takes that of all rows and columns that fit:
+`<!-- over_seeds.md | Differences | lowest | 3 | spread -->`.
 """
 
 import json
@@ -18,8 +18,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from functools import cache, partial
-from itertools import product, starmap
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -43,6 +43,7 @@ PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 OTHERS = tuple(page for page in sorted((ROOT / "docs").glob("*.md")) if page not in PAGES)
 CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- ([−+]?[\w.]+) \| ([^>]*?) -->)")
 EXTREMES = {"lowest": min, "highest": max}
+NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 CONTROL = "labels"  # the patch attack that never sees the model
 KEYS = ["attack", "representation"]
 
@@ -336,7 +337,8 @@ def fleet(victim: str) -> str:
 
     def row(cell: Cell) -> tuple[str, ...]:
         rate = tpr_over_runs([run["tpr_at_fpr"]["0.01"] for run in cell.runs])
-        above = "" if cell is loss else change_of(cell, loss.of(cell.seeds))
+        assert {*cell.seeds} <= {*loss.seeds}, f"the image loss lacks a seed of {cell.attack}"
+        above = "" if cell is loss else change_of(cell, loss)
         name = ":".join(part for part in (cell.attack, cell.representation) if part)
         rates = f"{cell.mean('balanced_accuracy'):.2f}", str(rate or NOT_RESOLVABLE)
         return f"`{name}`", str(cell.auc), above, *rates, str(len(cell.seeds))
@@ -458,7 +460,11 @@ def in_turn(victim: str, fleet: str) -> str:
     for facts in sorted(map(_read, files), key=lambda facts: facts["seed"]):
         by_attack.setdefault(facts["attack"], []).append(facts)
 
-    def row(attack: str, found: list[dict[str, Any]]) -> tuple[str, ...]:
+    def strength(attack: str) -> float:
+        return fmean(facts["pooled"]["auc"]["value"] for facts in by_attack[attack])
+
+    def row(attack: str) -> tuple[str, ...]:
+        found = by_attack[attack]
         every = [facts["parts"][0] for facts in found]
         (scenes,) = {facts["groups"] for facts in found}
         # Seeds have other halves of the same photographs, so that a mean over seeds is no surer of these.
@@ -472,13 +478,12 @@ def in_turn(victim: str, fleet: str) -> str:
             f"{min(part['low'] for part in every):.3f} to {max(part['high'] for part in every):.3f}",
             f"{', '.join(str(part['above']) for part in every)} of {scenes}",
             ", ".join(str(part["exposed"]) for part in every),
-            ", ".join(str(facts["seed"]) for facts in found),
+            str(len(found)),
         )
 
-    rows = sorted(starmap(row, by_attack.items()), key=lambda cells: cells[1])
     head = ("attack", "AUC of all scores [95%]", "TPR at 1% FPR [95%]", "mean AUC of a photograph", "after shuffles",
             "above their band", "exposed", "seeds")  # fmt: skip
-    return markdown(head, rows)
+    return markdown(head, map(row, sorted(by_attack, key=strength)))
 
 
 KINDS = {
@@ -579,7 +584,7 @@ def made(name: str) -> str:
 def section(page: str, title: str) -> str:
     """The text below a heading of a page of benchmarks."""
     text = (ROOT / "benchmarks" / page).read_text("utf-8")
-    _, found, after = f"\n{text}".partition(f"# {title}\n")
+    _, found, after = text.partition(f"# {title}\n")
     assert found, f"benchmarks/{page} has no heading '{title}'"
     return after.partition("\n#")[0]
 
@@ -589,19 +594,18 @@ def cited(name: str, *keys: str) -> str:
     text, keys = (section(name, keys[0]), keys[1:]) if name.endswith(".md") else (made(name), keys)
     extreme, keys = (EXTREMES[keys[0]], keys[1:]) if keys[0] in EXTREMES else (None, keys)
     found = list(_cells(text, {*keys[:-1]}, keys[-1]))
-    assert found, f"{name} has no {keys}"
-    assert extreme or len(found) == 1, f"{name} has {len(found)} of {keys}"
-    return (extreme or min)(found, key=Decimal).replace("-", "−")
+    assert extreme or len(found) == 1, f"{name} has {len(found)} cells of {keys}"
+    numbers = [number[0] for cell in found if (number := NUMBER.search(cell.replace("−", "-")))]
+    assert numbers, f"the cells {keys} of {name} hold no number"
+    return (extreme(numbers, key=Decimal) if extreme else numbers[0]).replace("-", "−")
 
 
 def _cells(text: str, keys: set[str], begins: str) -> Iterator[str]:
-    """The first number of each cell whose row has the keys and whose column begins so."""
+    """Each cell whose row has the keys and whose column begins so."""
     for table in (block for block in text.strip().split("\n\n") if block.startswith("|")):
         head, _, *rows = ([cell.strip("` ") for cell in line.strip("|").split("|")] for line in table.splitlines())
         columns = [place for place, title in enumerate(head) if title.replace("`", "").startswith(begins)]
-        for row, column in product((row for row in rows if keys <= {*row}), columns):
-            if number := re.search(r"[−+-]?\d+(?:\.\d+)?", row[column]):
-                yield number[0].replace("−", "-")
+        yield from (row[column] for row in rows if keys <= {*row} for column in columns)
 
 
 def _cited(found: re.Match[str]) -> str:

@@ -267,11 +267,11 @@ def test_the_front_is_what_nothing_dominates_and_the_table_says_what_does() -> N
 
 def test_a_star_follows_what_is_shown_to_leak_less() -> None:
     """Both dominate: one lowers the scores of all members, the other that of one."""
-    members = np.arange(200) < 100
-    names = [str(i) for i in range(200)]
+    members = np.arange(1000) < 500
+    names = [str(i) for i in range(1000)]
     draw = np.random.default_rng(0)
-    bare = members + 0.7 * draw.standard_normal(200)
-    less, same = bare - 0.5 * members, bare - 0.5 * (np.arange(200) == 0)
+    bare = members + 0.7 * draw.standard_normal(1000)
+    less, same = bare - 0.5 * members, bare - 0.5 * (np.arange(1000) == 0)
 
     def scored(defense: str, scores: np.ndarray, miou: float) -> Cell:
         found = cell(defense, ranked(scores, members)["auc"], miou, adaptive=defense != "none")
@@ -281,6 +281,15 @@ def test_a_star_follows_what_is_shown_to_leak_less() -> None:
     tried = [scored("none", bare, 0.4), scored("argmax", same, 0.4), scored("synfeat:0.5", less, 0.41)]
     rows = {row[0]: row[2] for row in frontier.frontier_table(frontier.points(tried)).rows}
     assert rows == {"no defense": "argmax, synfeat 0.5*", "argmax": "synfeat 0.5*", "synfeat 0.5": "–"}
+    # Both leak alike, though one ranks backwards, so that their AUCs differ.
+    other = members + 0.7 * draw.standard_normal(1000)
+    ahead, behind = scored("dropout:0.9", bare - 0.88 * members, 0.4), scored("argmax", 0.97 * members - other, 0.4)
+    found = {row[0]: row[2] for row in frontier.frontier_table(frontier.points([tried[0], ahead, behind])).rows}
+    assert found == {"no defense": "argmax*, dropout 0.9*", "argmax": "–", "dropout 0.9": "argmax"}
+    # A small fall is shown of one attack, and not of the strongest of many.
+    small = scored("synfeat:0.5", bare - 0.1 * draw.standard_normal(1000), 0.41)
+    first, second = frontier.points([tried[0], small])
+    assert [replace(first, tried=tried).leaks_more(second) for tried in (1, 1000)] == [True, False]
 
 
 def test_every_setting_has_its_strength_beside_it_and_none_on_another() -> None:

@@ -112,6 +112,8 @@ def square_and_add(value: float, *parts: Interval) -> Interval:
 
 def widened(value: float, ends: Interval, tried: int) -> Interval:
     """The interval of a value chosen among `tried` ones (Bonferroni): all their intervals hold at once at 95%."""
+    if tried == 1:
+        return ends
     wider = float(ndtri(1 - TAIL / tried) / ndtri(1 - TAIL))
     return value + wider * (ends[0] - value), value + wider * (ends[1] - value)
 

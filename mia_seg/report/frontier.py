@@ -19,7 +19,7 @@ from mia_seg.report.cells import (
     defenses_of,
     strongest,
 )
-from mia_seg.report.changes import effect
+from mia_seg.report.changes import auc_change, of_many
 from mia_seg.report.labels import write_beside
 from mia_seg.report.plots import optimum
 from mia_seg.report.style import GREY, MARKERS, Look, figure
@@ -42,7 +42,7 @@ TABLE = (
     f"settings count, and only the seeds that all settings share. {CHOICE}“Dominated by” names settings that leak no "
     "more and segment no worse, and are better in one of the two. This goes by the numbers. A star follows a setting "
     "that is shown to leak less: on the same images the interval of the difference leaves out zero. It allows for the "
-    "choice of the attack."
+    "choice of the attack. Each star stands by itself. Without kept scores there is none."
 )
 LEFT, RIGHT = 0.46, 1.02
 
@@ -81,8 +81,10 @@ class Point:
         return better(*((each.auc.value, each.miou.value) for each in (self, other)))
 
     def leaks_more(self, other: "Point") -> bool:
-        """Whether this setting is shown to leak more than the other on the same images (`effect`)."""
-        return effect(self.cell, other.cell, self.tried)[0] > 0
+        """Whether this setting is shown to leak more than the other on the same images; False if not compared."""
+        turned = self.auc.value < CHANCE, other.auc.value < CHANCE
+        change = auc_change(self.cell, other.cell, turned)
+        return change is not None and of_many(change, self.tried).low > 0
 
 
 def points(cells: list[Cell]) -> list[Point]:

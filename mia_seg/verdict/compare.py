@@ -7,7 +7,6 @@ from typing import Any, Literal
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import Common, one_split
-from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import CHANCE, TARGETS, Rate
 from mia_seg.metrics.paired import above, accuracy_above, over_seeds, unpaired
 from mia_seg.progress import track
@@ -29,7 +28,8 @@ ONE_TRAINING = (
 class Row:
     """One measure of one attack in both audits, B less A; means over the seeds, with the widest ends.
 
-    scenes: how many are in both, of the seed with the fewest; 0 where the difference is not paired.
+    changes: the difference of each seed. one_split: whether all seeds have the same members and non-members. scenes:
+    how many are in both, of the seed with the fewest; 0 where the difference is not paired.
     """
 
     victim: str
@@ -40,8 +40,18 @@ class Row:
     measure: str
     a: Rate
     b: Rate
-    change: Rate
+    changes: tuple[Rate, ...]
+    one_split: bool
     scenes: int
+
+    @property
+    def change(self) -> Rate:
+        """The difference over seeds (`over_seeds`)."""
+        return self.among(1)
+
+    def among(self, rows: int) -> Rate:
+        """The difference, with an interval that holds together with those of so many rows."""
+        return over_seeds(self.changes, one_split=self.one_split, tried=rows)
 
     @property
     def reading(self) -> Reading:
@@ -50,7 +60,8 @@ class Row:
 
     def dump(self) -> dict[str, Any]:
         """Plain JSON."""
-        return asdict(self) | {"reading": self.reading}
+        told = asdict(self) | {"change": self.change, "reading": self.reading}
+        return {name: value for name, value in told.items() if name not in ("changes", "one_split")}
 
 
 @dataclass(frozen=True)
@@ -97,14 +108,14 @@ def read(change: Rate) -> Reading:
 
 def summary(rows: Sequence[Row]) -> str:
     """What differs in AUC by more than noise, with intervals that hold for all rows together."""
-    wide = [replace(row, change=_for_all(row.change, len(rows))) for row in rows]
-    beyond = [row for row in wide if row.reading in ("higher", "lower")]
+    wide = [(row, row.among(len(rows))) for row in rows]
+    beyond = [(row, change) for row, change in wide if read(change) in ("higher", "lower")]
     if len(rows) == 1:
-        end = "more than noise" if beyond else "within noise" if wide[0].reading == "noise" else "no difference"
+        end = "more than noise" if beyond else "within noise" if rows[0].reading == "noise" else "no difference"
         return f"B's AUC less A's is {signed(rows[0].change)}{_where(rows[0])}: {end}."
     if not beyond:
         return f"None of {len(rows)} differences of AUC is more than noise."
-    told = "; ".join(f"{row.attack} ({row.defense}, {_knows(row)}) {signed(row.change)}" for row in beyond)
+    told = "; ".join(f"{row.attack} ({row.defense}, {_knows(row)}) {signed(change)}" for row, change in beyond)
     return (
         f"More than noise, allowing for {len(rows)} differences of AUC: {told}. In the table each interval stands by "
         f"itself, and one in twenty strays by chance."
@@ -140,8 +151,8 @@ def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str]) -> R
     changes = kept if is_paired else [unpaired(after, before) for before, after in zip(a, b, strict=True)]
     what = last.victim, _both(first.defense, last.defense), _both(called(first), called(last)), last.adaptive
     seeds = tuple(after.seed for _, after in pairs)
-    change = over_seeds(changes, one_split=one_split(after.scores for _, after in pairs))
-    return Row(*what, seeds, measure, a=_mean(a), b=_mean(b), change=change, scenes=int(is_paired))
+    same = one_split(after.scores for _, after in pairs)
+    return Row(*what, seeds, measure, _mean(a), _mean(b), changes=tuple(changes), one_split=same, scenes=int(is_paired))
 
 
 def _accuracy(pair: Pair, both: Common) -> Rate:
@@ -242,11 +253,6 @@ def _backwards(rows: Sequence[Row]) -> Iterator[str]:
 def _one_training(pairs: Sequence[Pair]) -> list[str]:
     retrained = any(before.digests.victim != after.digests.victim for before, after in pairs)
     return [ONE_TRAINING] if retrained and len({after.seed for _, after in pairs}) == 1 else []
-
-
-def _for_all(change: Rate, tried: int) -> Rate:
-    low, high = widened(change["value"], (change["low"], change["high"]), tried)
-    return {"value": change["value"], "low": low, "high": high}
 
 
 def _where(row: Row) -> str:
