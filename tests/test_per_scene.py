@@ -39,6 +39,18 @@ def test_with_two_pairs_a_quarter_of_the_shuffles_is_as_good_as_any_scene() -> N
     assert not found.above_U.any()
 
 
+@pytest.mark.parametrize("rounds", [39, 99, 100, 999])
+def test_of_values_in_any_order_one_in_forty_lies_above_the_band_of_the_others(rounds: int) -> None:
+    shuffled_RU = np.arange(float(rounds))[:, None]
+    found = [
+        PerScene(np.array([own]), shuffled_RU, own, shuffled_RU[:, 0], shuffled_RU[0], shuffled_RU, 20)
+        for own in np.arange(rounds + 1) - 0.5
+    ]  # every place among them
+    above = sum(bool(one.above_U[0]) for one in found)
+    assert above == (rounds + 1) // 40
+    assert above == sum(bool(one.auc_U[0] < one.band_U[0][0]) for one in found)
+
+
 @pytest.mark.parametrize("how", [plain, likelihood])
 def test_noise_is_not_called_exposed(how: Callable[[np.ndarray], Estimate]) -> None:
     found = [looked_at(simulated(12, NOISE, seed), how, seed=seed) for seed in range(12)]
