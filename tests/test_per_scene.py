@@ -100,19 +100,27 @@ def test_how_many_must_stand_out_at_once_is_what_it_takes() -> None:
     assert replace(found, shuffled_RU=shuffled_RU[:9]).fewest() == 80, "so few shuffles name nobody"
 
 
-def test_the_log_ratio_towards_the_truth_is_what_theory_has() -> None:
-    """With known normal laws, d apart, it is the divergence d^2 / 2 (Kullback & Leibler, 1951), and 0 for noise."""
-    apart = np.repeat([0.0, 1.0, 3.0], 20)
-    world = simulated(200, apart, 0)
-    outside = np.where(world.inside_MN, np.nan, world.readings_MN)
-    middle_N = np.nanmean(outside, axis=0) + apart / 2
-    found = looked_at(world, lambda read_MN: plain(apart * (read_MN - middle_N)), rounds=19)
-    kinds = apart == [[0.0], [1.0], [3.0]]
-    means = [found.log_ratio_U[kind_U].mean() for kind_U in kinds]
-    np.testing.assert_allclose(means, [0, 0.5, 4.5], atol=0.05)
-    told = found.log_ratio(kinds[2])
-    assert told.value == means[2] > 1 > told.high > 0 > told.low > -1
-    assert (found.log_ratio_U[kinds[2]] > found.log_ratio_band_U[1][kinds[2]]).all()
+@pytest.mark.parametrize("apart", [0.0, 1.0, 2.0])
+def test_the_log_ratio_towards_the_truth_is_what_theory_has(apart: float) -> None:
+    """Of normal laws, d apart, it is the divergence d^2 / 2 (Kullback & Leibler, 1951), whatever the scale."""
+    world = simulated(40, np.full(1000, apart), 0)
+    members_MU = world.inside_MN
+    scores_MU = np.random.default_rng(1).normal(size=members_MU.shape) + apart * members_MU
+    ratios_MU = per_scene.log_ratios(scores_MU, members_MU)(scores_MU)
+    assert np.where(members_MU, ratios_MU, -ratios_MU).mean() == pytest.approx(apart**2 / 2, rel=0.05, abs=0.03)
+    other_MU = 10 * scores_MU - 3
+    np.testing.assert_allclose(per_scene.log_ratios(other_MU, members_MU)(other_MU), ratios_MU)
+
+
+def test_no_log_ratio_says_more_than_so_many_scores_can_show() -> None:
+    """Eight models and five units, of which two or three are judged by the others; then one that judges itself."""
+    inside_MU = simulated(8, np.zeros(5), 0).inside_MN
+    scores_MU = 100.0 * inside_MU
+    ratios_MU = per_scene.log_ratios(scores_MU, inside_MU)(scores_MU)
+    np.testing.assert_allclose(np.abs(ratios_MU), np.log([[8, 12, 8, 12, 8]] * 8))
+    assert ((ratios_MU > 0) == inside_MU).all()
+    alone = per_scene.log_ratios(scores_MU[:, :1], inside_MU[:, :1])(scores_MU[:, :1])
+    np.testing.assert_allclose(np.abs(alone), np.log(4))
 
 
 def test_log_ratios_are_mostly_within_their_bands_on_noise() -> None:

@@ -57,10 +57,6 @@ class FleetAttack(Attack):
         """The fewest pairs of shadows that a comparison needs."""
         return 1
 
-    def gives_log_ratios(self) -> bool:
-        """Whether scores are log-likelihood ratios: of the model having trained on the scene, against not."""
-        return False
-
     def check_shadows(self, shadows: int) -> None:
         """Raise MiaSegError if so many shadows are too few for the attack or its settings; called before training."""
         name, least = type(self).__module__.rpartition(".")[2], 2 * self.least_pairs() + 2

@@ -65,9 +65,6 @@ class Bavaria(SignalAttack):
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
 
-    def gives_log_ratios(self) -> bool:
-        return self.mode == "online"
-
     def least_pairs(self) -> int:
         return 2  # one number has no variance
 

@@ -52,9 +52,6 @@ class LiRA(SignalAttack):
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
 
-    def gives_log_ratios(self) -> bool:
-        return self.mode == "online"
-
     def least_pairs(self) -> int:
         # Of one shadow alone neither a scene's own variance can be told nor a covariance.
         return 2 if self.variance == "scene" or self.statistic == "vector" else 1

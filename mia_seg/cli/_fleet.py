@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mia_seg.store import Store
 
 TARGETS = {"0.1": "TPR at FPR 10%", "0.01": "TPR at FPR 1%"}
-LONG = 14  # natural logarithms of factors with more than six digits
 
 AttackNames = Annotated[
     list[str] | None,
@@ -303,8 +302,7 @@ def _show(facts: dict[str, Any]) -> None:
         [_part(part) for part in facts["parts"]],
     )
     screen.out().print(said(facts), markup=False)
-    if "log_ratio" in facts["parts"][0]:
-        screen.out().print(odds(facts["parts"][0]["log_ratio"]), markup=False)
+    screen.out().print(odds(facts["parts"][0]["log_ratio"]), markup=False)
     if facts["own_thresholds"]:
         screen.out().print(apart(facts["own_thresholds"]), markup=False)
     if "canaries" in facts:
@@ -319,18 +317,12 @@ def apart(rates: dict[str, Any]) -> str:
     return f"With a threshold of each scene's own, so that none is accused more often than others: {'; '.join(found)}."
 
 
-def odds(ratio: dict[str, Any]) -> str:
+def odds(log_ratio: float) -> str:
     """How far an answer moves the odds that a scene was trained on, in one sentence."""
-    factor, low, high = (_factor(ratio[name]) for name in ("value", "low", "high"))
     return (
-        f"One answer multiplies the odds of what is true, that its scene was trained on or was not, by {factor} in the "
-        f"geometric mean; after shuffles by {low} to {high}."
+        f"One answer multiplies the odds of what is true, that its scene was trained on or was not, by "
+        f"{math.exp(log_ratio):.3g} in the geometric mean."
     )
-
-
-def _factor(logarithm: float) -> str:
-    """The factor of a natural logarithm: '9.97', or '10^87' where digits would say nothing."""
-    return f"{math.exp(logarithm):.3g}" if abs(logarithm) < LONG else f"10^{logarithm / math.log(10):.0f}"
 
 
 def worst(canaries: dict[str, Any]) -> str:

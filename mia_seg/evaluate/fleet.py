@@ -19,8 +19,10 @@ from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
 RARE = 0.25  # a class is under-represented if at most this share of the groups shows it
-COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed")
-RATIOS = ("log_ratio", "log_ratio_null_low", "log_ratio_null_high")
+COLUMNS = (
+    "group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed",
+    "log_ratio", "log_ratio_null_low", "log_ratio_null_high",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +73,16 @@ class FleetAudit:
     found: PerScene
 
     def text(self) -> str:
-        """A CSV with one line a group, the smallest p-value first; with `RATIOS` if the attack gives such."""
-        found, more = self.found, "log_ratio" in self.facts["parts"][0]
+        """A CSV with one line a group, the smallest p-value first."""
+        found = self.found
         above, exposed = (self._told(kinds_U) for kinds_U in (_above(found), found.exposed_U()))
         numbers = (column.tolist() for column in (found.auc_U, *found.band_U, found.p_U))
-        ratios = (column.tolist() for column in ((found.log_ratio_U, *found.log_ratio_band_U) if more else ()))
+        ratios = (column.tolist() for column in (found.log_ratio_U, *found.log_ratio_band_U))
         lines = sorted(
             zip(*self._sizes(), *numbers, above, exposed, *ratios, strict=True), key=lambda one: (one[5], one[0])
         )
         file = io.StringIO()
-        csv.writer(file, lineterminator="\n").writerows([(*COLUMNS, *(RATIOS if more else ())), *lines])
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *lines])
         return file.getvalue()
 
     def _told(self, kinds_U: Booleans | None) -> list[object]:
@@ -108,13 +110,7 @@ def audited(
     own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     apart = calibrated(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
-    ratios = method.gives_log_ratios()
-    parts = [
-        {"part": name, "rare": rare}
-        | _part(found, kept_U)
-        | ({"log_ratio": asdict(found.log_ratio(kept_U))} if ratios else {})
-        for name, rare, kept_U in _parts(described)
-    ]
+    parts = [{"part": name, "rare": rare} | _part(found, kept_U) for name, rare, kept_U in _parts(described)]
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
@@ -167,10 +163,11 @@ def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
 
 
 def _part(found: PerScene, kept_U: Booleans) -> dict[str, Any]:
-    """The mean AUC of some groups with its null band; how many lie above their own band, and how many are exposed."""
+    """Of some groups: mean AUC and null band, how many lie above theirs or are exposed, mean log-likelihood ratio."""
     counted = {"above": _above(found), "exposed": found.exposed_U()}
     counts = {name: None if kinds_U is None else int(kinds_U[kept_U].sum()) for name, kinds_U in counted.items()}
-    return {"groups": int(kept_U.sum()), **asdict(found.together(kept_U)), **counts}
+    ratio = float(found.log_ratio_U[kept_U].mean())
+    return {"groups": int(kept_U.sum()), **asdict(found.together(kept_U)), **counts, "log_ratio": ratio}
 
 
 def _above(found: PerScene) -> Booleans | None:

@@ -14,6 +14,8 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import isotonic_regression
+from scipy.special import logit
 from scipy.stats import false_discovery_control, rankdata
 
 from mia_seg.errors import MiaSegError
@@ -47,9 +49,9 @@ class PerScene:
     """AUCs over victims, and the same after each shuffle; `per_scene` makes it.
 
     auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together. log_ratio_U,
-    log_ratio_RU: the mean score of each unit over victims, reversed where it is no member. It says something if scores
-    are log-likelihood ratios: the logarithm of the factor by which the odds of what is true grow, the expected weight
-    of evidence (Good, Probability and the Weighing of Evidence, 1950).
+    log_ratio_RU: the mean log-likelihood ratio of each unit over victims (`log_ratios`), reversed where it is no
+    member: the logarithm of the factor by which the odds of what is true grow, the expected weight of evidence (Good,
+    Probability and the Weighing of Evidence, 1950).
     """
 
     auc_U: Floats
@@ -67,7 +69,7 @@ class PerScene:
 
     @cached_property
     def log_ratio_band_U(self) -> tuple[Floats, Floats]:
-        """The ends of the null band of `log_ratio_U`, [U] each."""
+        """The ends of the null band of `log_ratio_U`, [U] each. A mean over units has none: they judge one another."""
         return _band(self.log_ratio_RU)
 
     @cached_property
@@ -102,10 +104,6 @@ class PerScene:
             return _against(self.pooled, self.pooled_R)
         return _against(float(self.auc_U[kept_U].mean()), self.shuffled_RU[:, kept_U].mean(1))
 
-    def log_ratio(self, kept_U: Booleans) -> Against:
-        """The mean of `log_ratio_U` over the units `kept_U` compared with shuffles."""
-        return _against(float(self.log_ratio_U[kept_U].mean()), self.log_ratio_RU[:, kept_U].mean(1))
-
 
 def per_scene(
     estimate: Estimate,
@@ -126,19 +124,51 @@ def per_scene(
     """
     inside_MN, units_N = divided(inside_MN, groups)
     models, rng = np.arange(len(inside_MN)), np.random.default_rng(seed)
+    scores_MN = estimate(models, inside_MN)
+    # Shuffles are judged by the laws of the true memberships: a unit without a trace then meets the same ones.
+    ratio_of = log_ratios(_means(scores_MN, units_N), _means(inside_MN, units_N) > 0.5)
 
-    def measured(members_MN: Booleans) -> tuple[Floats, float, Floats]:
-        scores_MN = estimate(models, members_MN)
+    def measured(scores_MN: Floats, members_MN: Booleans) -> tuple[Floats, float, Floats]:
         scores_MU, inside_MU = _means(scores_MN, units_N), _means(members_MN, units_N) > 0.5
-        log_ratio_U = np.where(inside_MU, scores_MU, -scores_MU).mean(0)
+        ratios_MU = ratio_of(scores_MU)
+        log_ratio_U = np.where(inside_MU, ratios_MU, -ratios_MU).mean(0)
         return _areas(scores_MU, inside_MU), area(scores_MN, members_MN), log_ratio_U
 
-    own_U, own, log_ratio_U = measured(inside_MN)
-    swapped = (measured(_swapped(inside_MN, units_N, rng)) for _ in range(rounds))
+    own_U, own, log_ratio_U = measured(scores_MN, inside_MN)
+    shuffles = (_swapped(inside_MN, units_N, rng) for _ in range(rounds))
+    swapped = (measured(estimate(models, members_MN), members_MN) for members_MN in shuffles)
     shuffled_RU, pooled_R, log_ratio_RU = map(
         np.stack, zip(*track(swapped, "  shuffling memberships", rounds), strict=True)
     )
     return PerScene(own_U, shuffled_RU, own, pooled_R, log_ratio_U, log_ratio_RU, len(models) // 2)
+
+
+def log_ratios(scores_MU: Floats, inside_MU: Booleans) -> Callable[[Floats], Floats]:
+    """How much likelier a score is of a model that trained on the unit than of another, as natural logarithms.
+
+    Returns a function of scores [M, U]. It judges each half of the units by isotonic regression on `scores_MU` of the
+    other half, so that no unit judges itself (Zadrozny & Elkan, KDD 2002; Brummer & du Preez, Computer Speech &
+    Language 20, 2006). Only the order of scores counts. One member is added at the lowest score and one other at the
+    highest: with n scores of members no ratio exceeds n, for more cannot be told from so few. inside_MU: half of the
+    models trained on each unit, so that even odds are those of the shares.
+    """
+    half_U = np.arange(scores_MU.shape[1]) % 2 == 0
+    laws = [_law(scores_MU[:, known_U], inside_MU[:, known_U]) for known_U in (~half_U, half_U) if known_U.any()]
+
+    def judged(others_MU: Floats) -> Floats:
+        of_half = [logit(np.interp(others_MU, *law)) for law in (laws[0], laws[-1])]  # one unit has no other half
+        return np.where(half_U, *of_half)
+
+    return judged
+
+
+def _law(scores_MU: Floats, inside_MU: Booleans) -> tuple[Floats, Floats]:
+    """Scores [S] in rising order, and at each the share of models that trained on the unit."""
+    scores = scores_MU.ravel()
+    steps_S, place = np.unique([*scores, scores.min(), scores.max()], return_inverse=True)
+    count_S = np.bincount(place)
+    share_S = np.bincount(place, weights=[*inside_MU.ravel(), 1, 0]) / count_S
+    return steps_S, np.asarray(isotonic_regression(share_S, weights=count_S).x)
 
 
 def units(groups: Sequence[Hashable]) -> list[Hashable]:
