@@ -25,7 +25,6 @@ from typing import Any
 import pandas as pd
 from scipy.special import stdtrit
 
-import mia_seg as mia
 from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
@@ -287,20 +286,28 @@ def tuned(head: str, named: dict[str, str], shadow: str, *, control: str, base: 
     return markdown(columns, (row(*item) for item in named.items()))
 
 
-def asked_again() -> str:
-    """The image loss, where the attacker asks about each image several times and averages the answers."""
-    table = mia.results(ROOT / "reports")
-    table = table[(table["attack"] == "image_loss") & (table["level"] == "image") & table["adaptive"]]
-    often = table[table["repeats"] > 1][["victim", "defense"]].drop_duplicates()
+def asked_again(*asked: tuple[str, str]) -> str:
+    """The image loss of victims, each through a shadow, where the attacker averages several answers to an image."""
 
-    def row(victim: str, defense: str) -> tuple[str, ...]:
-        found = table[(table["victim"] == victim) & (table["defense"] == defense)]
-        found = shared(found, ["repeats"]).sort_values("repeats")
-        cells = (f"{times}: {auc(found[found['repeats'] == times])}" for times in found["repeats"].unique())
-        return (f"`{victim}`", defense.replace(":", " "), ", ".join(cells), str(found["seed"].nunique()))
+    def rows(victim: str, shadow: str) -> Iterator[tuple[str, ...]]:
+        found = results_.read_all(ROOT / "reports", victim)
+        kept = [one for one in found if (one.shadow, one.attack, one.representation) == (shadow, "image_loss", "")]
+        by_times = {
+            times: {c.defense: c for c in cells(enriched(one for one in kept if one.repeats == times)) if level(c)}
+            for times in sorted({one.repeats for one in kept})
+        }
+        once, most = by_times[1], list(by_times.values())[-1]
+        for defense, cell in most.items():
+            told = (f"{times}: {mine[defense].auc}" for times, mine in by_times.items())
+            changes = change_of(cell, once[defense]), change_of(cell, once["none"])
+            yield f"`{victim}`", defense.replace(":", " "), ", ".join(told), *changes, str(len(cell.seeds))
 
-    head = ("victim", "defense", "questions a scene: AUC [95%]", "seeds")
-    return markdown(head, (row(*pair) for pair in often.itertuples(index=False)))
+    def level(cell: Cell) -> bool:
+        return cell.level == "image" and (cell.adaptive or cell.defense == "none")
+
+    head = ("victim", "defense", "questions a scene: AUC [95%]", "most questions beside one [95%]",
+            "beside no defense [95%]", "seeds")  # fmt: skip
+    return markdown(head, (row for pair in asked for row in rows(*pair)))
 
 
 SHADOWS = {
@@ -537,7 +544,9 @@ TABLES: dict[str, Callable[[], str]] = {
         changes, "labelmefacade_100", "labelmefacade_100_a1", beside=1, attack="predictability error"
     ),
     "equal": partial(equal, "labelmefacade_100", "labelmefacade_100_a1", "synfeat"),
-    "asked_again": asked_again,
+    "asked_again": partial(
+        asked_again, ("labelmefacade_100", "labelmefacade_100_a1"), ("labelmefacade_small", "labelmefacade_small_fleet")
+    ),
     "tuned": partial(
         tuned, "victim", TUNED, "labelmefacade_100_a1", control="labelmefacade_100_tuned", base="labelmefacade_100"
     ),
@@ -560,6 +569,7 @@ TABLES: dict[str, Callable[[], str]] = {
         benchmark, "labelmefacade_small_19", "415ca71bdb9a", "screen", "labelmefacade_small_19_a1", "camvid_small_a2"
     ),
     "fleet": partial(fleet, "labelmefacade_small"),
+    "fleet_changes": partial(changes, "labelmefacade_small", "labelmefacade_small_fleet"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
     "canaries": partial(canaries, "base"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
