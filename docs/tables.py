@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from functools import cache, partial
+from math import exp
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -485,11 +486,12 @@ def in_turn(victim: str, fleet: str) -> str:
             f"{min(part['low'] for part in every):.3f} to {max(part['high'] for part in every):.3f}",
             f"{', '.join(str(part['above']) for part in every)} of {scenes}",
             ", ".join(str(part["exposed"]) for part in every),
+            ", ".join(f"{exp(part['log_ratio']):.0f}" if "log_ratio" in part else "–" for part in every),
             str(len(found)),
         )
 
     head = ("attack", "AUC of all scores [95%]", "TPR at 1% FPR [95%]", "mean AUC of a photograph", "after shuffles",
-            "above their band", "exposed", "seeds")  # fmt: skip
+            "above their band", "exposed", "odds times", "seeds")  # fmt: skip
     return markdown(head, map(row, sorted(by_attack, key=strength)))
 
 
