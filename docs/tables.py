@@ -297,11 +297,13 @@ def asked_again(*asked: tuple[str, str]) -> str:
             times: {c.defense: c for c in cells(enriched(one for one in kept if one.repeats == times)) if level(c)}
             for times in sorted({one.repeats for one in kept})
         }
-        once, most = by_times[1], list(by_times.values())[-1]
+        (once, *_, most), seeds = by_times.values(), {one.seed for one in kept if one.repeats > 1}
         for defense, cell in most.items():
-            told = (f"{times}: {mine[defense].auc}" for times, mine in by_times.items())
+            every = {times: mine[defense] for times, mine in by_times.items()}
+            assert {*cell.seeds} == seeds, f"{victim}, {defense}: not asked again with every seed"
+            told = (f"{times}: {one.of(seeds).auc}" for times, one in every.items())
             changes = change_of(cell, once[defense]), change_of(cell, once["none"])
-            yield f"`{victim}`", defense.replace(":", " "), ", ".join(told), *changes, str(len(cell.seeds))
+            yield f"`{victim}`", defense.replace(":", " "), ", ".join(told), *changes, str(len(seeds))
 
     def level(cell: Cell) -> bool:
         return cell.level == "image" and (cell.adaptive or cell.defense == "none")

@@ -73,7 +73,7 @@ def check_fleet_audit(workdir: Path, data_root: Path) -> None:
     assert {path.name for path in (workdir / "runs" / "shadows").iterdir()} == before
     assert ran.out.count("4 models cannot name any scene") == 2
     assert "[needs 6 models]" in ran.out
-    assert ran.out.count("One answer multiplies the odds") == 2
+    assert ran.out.count("One score multiplies the odds") == 2
     kept = workdir / "reports" / "tiny_folder" / "tiny_folder_fleet.lira.s0.fleet.json"
     facts = json.loads(kept.read_text())
     assert (facts["models"], facts["scenes"], facts["attack"], facts["rounds"]) == (4, 12, "lira", 99)

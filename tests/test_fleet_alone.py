@@ -83,10 +83,10 @@ def test_a_line_a_group_the_most_exposed_first() -> None:
 def test_each_group_has_a_likelihood_ratio() -> None:
     one = found()
     rows = {row["group"]: row for row in csv.DictReader(one.text().splitlines())}
-    assert float(rows["s03"]["log_ratio"]) == one.found.log_ratio_U[3] > float(rows["s03"]["log_ratio_null_high"]) > 0
+    assert float(rows["s03"]["log_ratio"]) == one.found.log_ratio_U[3] > 1
     every = one.facts["parts"][0]["log_ratio"]
     assert every == pytest.approx(np.mean([float(row["log_ratio"]) for row in rows.values()]))
-    assert odds(every).endswith(f"by {np.exp(every):.3g} in the geometric mean.")
+    assert f"by {np.exp(every):.3g} in the geometric mean" in odds(every)
 
 
 def test_few_models_name_nobody_and_say_so() -> None:

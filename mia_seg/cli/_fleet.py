@@ -290,7 +290,7 @@ def _next(written: list[Path], reports: Path) -> str:
 
 
 def _show(facts: dict[str, Any]) -> None:
-    """Two tables and one sentence, two where something is proven of the training."""
+    """Two tables, and sentences."""
     pooled, null = facts["pooled"], facts["pooled"]["null"]
     columns = ("fleet", "defense", "attack", "seed", "models", "scenes", "AUC [95%]", "after shuffles")
     rates = [pooled["tpr_at_fpr"][target] for target in TARGETS]
@@ -318,10 +318,10 @@ def apart(rates: dict[str, Any]) -> str:
 
 
 def odds(log_ratio: float) -> str:
-    """How far an answer moves the odds that a scene was trained on, in one sentence."""
+    """How far a score moves the odds that its scene or group was trained on, in one sentence."""
     return (
-        f"One answer multiplies the odds of what is true, that its scene was trained on or was not, by "
-        f"{math.exp(log_ratio):.3g} in the geometric mean."
+        f"One score multiplies the odds of what is true, that the model trained on this or did not, by "
+        f"{math.exp(log_ratio):.3g} in the geometric mean (no interval; of a strong leak a lower bound)."
     )
 
 

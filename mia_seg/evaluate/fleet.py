@@ -19,10 +19,7 @@ from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
 RARE = 0.25  # a class is under-represented if at most this share of the groups shows it
-COLUMNS = (
-    "group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed",
-    "log_ratio", "log_ratio_null_low", "log_ratio_null_high",
-)  # fmt: skip
+COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed", "log_ratio")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +74,8 @@ class FleetAudit:
         found = self.found
         above, exposed = (self._told(kinds_U) for kinds_U in (_above(found), found.exposed_U()))
         numbers = (column.tolist() for column in (found.auc_U, *found.band_U, found.p_U))
-        ratios = (column.tolist() for column in (found.log_ratio_U, *found.log_ratio_band_U))
-        lines = sorted(
-            zip(*self._sizes(), *numbers, above, exposed, *ratios, strict=True), key=lambda one: (one[5], one[0])
-        )
+        columns = *self._sizes(), *numbers, above, exposed, found.log_ratio_U.tolist()
+        lines = sorted(zip(*columns, strict=True), key=lambda one: (one[5], one[0]))
         file = io.StringIO()
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *lines])
         return file.getvalue()
@@ -163,7 +158,7 @@ def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
 
 
 def _part(found: PerScene, kept_U: Booleans) -> dict[str, Any]:
-    """Of some groups: mean AUC and null band, how many lie above theirs or are exposed, mean log-likelihood ratio."""
+    """Of some groups: mean AUC and null band, how many lie above theirs or are exposed, and the mean log-ratio."""
     counted = {"above": _above(found), "exposed": found.exposed_U()}
     counts = {name: None if kinds_U is None else int(kinds_U[kept_U].sum()) for name, kinds_U in counted.items()}
     ratio = float(found.log_ratio_U[kept_U].mean())

@@ -48,10 +48,10 @@ class Against:
 class PerScene:
     """AUCs over victims, and the same after each shuffle; `per_scene` makes it.
 
-    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together. log_ratio_U,
-    log_ratio_RU: the mean log-likelihood ratio of each unit over victims (`log_ratios`), reversed where it is no
-    member: the logarithm of the factor by which the odds of what is true grow, the expected weight of evidence (Good,
-    Probability and the Weighing of Evidence, 1950).
+    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together. log_ratio_U: the
+    mean log-likelihood ratio of each unit over victims (`log_ratios`), reversed where it is no member: the logarithm of
+    the factor by which the odds of what is true grow, the expected weight of evidence (Good, Probability and the
+    Weighing of Evidence, 1950). It has no shuffles: these change the scale of scores that share a variance over scenes.
     """
 
     auc_U: Floats
@@ -59,18 +59,12 @@ class PerScene:
     pooled: float
     pooled_R: Floats
     log_ratio_U: Floats
-    log_ratio_RU: Floats
     pairs: int
 
     @cached_property
     def band_U(self) -> tuple[Floats, Floats]:
         """The ends of each unit's null band, [U] each. Without a trace its AUC lies beyond each end in at most 2.5%."""
         return _band(self.shuffled_RU)
-
-    @cached_property
-    def log_ratio_band_U(self) -> tuple[Floats, Floats]:
-        """The ends of the null band of `log_ratio_U`, [U] each. A mean over units has none: they judge one another."""
-        return _band(self.log_ratio_RU)
 
     @cached_property
     def p_U(self) -> Floats:
@@ -124,42 +118,33 @@ def per_scene(
     """
     inside_MN, units_N = divided(inside_MN, groups)
     models, rng = np.arange(len(inside_MN)), np.random.default_rng(seed)
-    scores_MN = estimate(models, inside_MN)
-    # Shuffles are judged by the laws of the true memberships: a unit without a trace then meets the same ones.
-    ratio_of = log_ratios(_means(scores_MN, units_N), _means(inside_MN, units_N) > 0.5)
 
-    def measured(scores_MN: Floats, members_MN: Booleans) -> tuple[Floats, float, Floats]:
+    def measured(members_MN: Booleans) -> tuple[Floats, float, Floats, Booleans]:
+        scores_MN = estimate(models, members_MN)
         scores_MU, inside_MU = _means(scores_MN, units_N), _means(members_MN, units_N) > 0.5
-        ratios_MU = ratio_of(scores_MU)
-        log_ratio_U = np.where(inside_MU, ratios_MU, -ratios_MU).mean(0)
-        return _areas(scores_MU, inside_MU), area(scores_MN, members_MN), log_ratio_U
+        return _areas(scores_MU, inside_MU), area(scores_MN, members_MN), scores_MU, inside_MU
 
-    own_U, own, log_ratio_U = measured(scores_MN, inside_MN)
-    shuffles = (_swapped(inside_MN, units_N, rng) for _ in range(rounds))
-    swapped = (measured(estimate(models, members_MN), members_MN) for members_MN in shuffles)
-    shuffled_RU, pooled_R, log_ratio_RU = map(
-        np.stack, zip(*track(swapped, "  shuffling memberships", rounds), strict=True)
-    )
-    return PerScene(own_U, shuffled_RU, own, pooled_R, log_ratio_U, log_ratio_RU, len(models) // 2)
+    own_U, own, scores_MU, inside_MU = measured(inside_MN)
+    ratios_MU = log_ratios(scores_MU, inside_MU)
+    swapped = (measured(_swapped(inside_MN, units_N, rng))[:2] for _ in range(rounds))
+    shuffled_RU, pooled_R = map(np.stack, zip(*track(swapped, "  shuffling memberships", rounds), strict=True))
+    log_ratio_U = np.where(inside_MU, ratios_MU, -ratios_MU).mean(0)
+    return PerScene(own_U, shuffled_RU, own, pooled_R, log_ratio_U, len(models) // 2)
 
 
-def log_ratios(scores_MU: Floats, inside_MU: Booleans) -> Callable[[Floats], Floats]:
-    """How much likelier a score is of a model that trained on the unit than of another, as natural logarithms.
+def log_ratios(scores_MU: Floats, inside_MU: Booleans) -> Floats:
+    """How much likelier each score is of a model that trained on the unit than of another: natural logarithms, [M, U].
 
-    Returns a function of scores [M, U]. It judges each half of the units by isotonic regression on `scores_MU` of the
-    other half, so that no unit judges itself (Zadrozny & Elkan, KDD 2002; Brummer & du Preez, Computer Speech &
-    Language 20, 2006). Only the order of scores counts. One member is added at the lowest score and one other at the
-    highest: with n scores of members no ratio exceeds n, for more cannot be told from so few. inside_MU: half of the
-    models trained on each unit, so that even odds are those of the shares.
+    Each half of the units is judged by isotonic regression on the scores of the other half, so that no unit judges
+    itself, but where there is only one (Zadrozny & Elkan, KDD 2002; Brummer & du Preez, Computer Speech & Language 20,
+    2006). Only the order of scores counts, but for straight lines between neighbours. One member is added at the lowest
+    score and one other at the highest: with n scores of members no ratio exceeds n, for more cannot be told from so
+    few. inside_MU: half of the models trained on each unit, so that even odds are those of the shares.
     """
     half_U = np.arange(scores_MU.shape[1]) % 2 == 0
     laws = [_law(scores_MU[:, known_U], inside_MU[:, known_U]) for known_U in (~half_U, half_U) if known_U.any()]
-
-    def judged(others_MU: Floats) -> Floats:
-        of_half = [logit(np.interp(others_MU, *law)) for law in (laws[0], laws[-1])]  # one unit has no other half
-        return np.where(half_U, *of_half)
-
-    return judged
+    of_half = [logit(np.interp(scores_MU, *law)) for law in (laws[0], laws[-1])]
+    return np.where(half_U, *of_half)
 
 
 def _law(scores_MU: Floats, inside_MU: Booleans) -> tuple[Floats, Floats]:
