@@ -294,7 +294,7 @@ def asked_again(*asked: tuple[str, str]) -> str:
         found = results_.read_all(ROOT / "reports", victim)
         kept = [one for one in found if (one.shadow, one.attack, one.representation) == (shadow, "image_loss", "")]
         by_times = {
-            times: {c.defense: c for c in cells(enriched(one for one in kept if one.repeats == times)) if level(c)}
+            times: {c.defense: c for c in cells(enriched(one for one in kept if one.repeats == times)) if shown(c)}
             for times in sorted({one.repeats for one in kept})
         }
         (once, *_, most), seeds = by_times.values(), {one.seed for one in kept if one.repeats > 1}
@@ -305,7 +305,7 @@ def asked_again(*asked: tuple[str, str]) -> str:
             changes = change_of(cell, once[defense]), change_of(cell, once["none"])
             yield f"`{victim}`", defense.replace(":", " "), ", ".join(told), *changes, str(len(seeds))
 
-    def level(cell: Cell) -> bool:
+    def shown(cell: Cell) -> bool:
         return cell.level == "image" and (cell.adaptive or cell.defense == "none")
 
     head = ("victim", "defense", "questions a scene: AUC [95%]", "most questions beside one [95%]",
@@ -484,7 +484,7 @@ def in_turn(victim: str, fleet: str) -> str:
             f"`{attack}`",
             _leak(auc._asdict()),
             str(rate),
-            f"{sum(part['value'] for part in every) / len(every):.3f}",
+            f"{fmean(part['value'] for part in every):.3f}",
             f"{min(part['low'] for part in every):.3f} to {max(part['high'] for part in every):.3f}",
             f"{', '.join(str(part['above']) for part in every)} of {scenes}",
             ", ".join(str(part["exposed"]) for part in every),
