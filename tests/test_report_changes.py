@@ -16,8 +16,8 @@ from mia_seg.metrics.membership import auc
 from mia_seg.metrics.paired import auc_above, over_seeds
 from mia_seg.metrics.segmentation import utility, utility_above
 from mia_seg.report import sources, words
-from mia_seg.report.cells import cells, enriched
-from mia_seg.report.changes import change_table
+from mia_seg.report.cells import Estimate, cells, enriched
+from mia_seg.report.changes import change_table, of_many
 
 EACH = 100
 MEMBERS = np.arange(2 * EACH) < EACH
@@ -184,8 +184,10 @@ def test_a_defense_is_judged_on_the_same_photographs() -> None:
 
 
 def test_the_strongest_of_several_is_given_a_wider_interval() -> None:
-    wide = over_seeds([rate(0.1, 0.1)], tried=4)
-    assert wide == pytest.approx(rate(0.1, 0.1 * norm.ppf(1 - 0.025 / 4) / norm.ppf(0.975)))
+    wide = of_many(Estimate(0.1, 0.0, 0.2), 4)
+    assert wide == pytest.approx((0.1, 0.1 - 0.1 * norm.ppf(1 - 0.025 / 4) / norm.ppf(0.975), wide.high))
+    assert of_many(wide, 1) == wide
+    assert over_seeds([rate(0.1, 0.1)], tried=4) == pytest.approx(wide._asdict()), "one seed has no Student's interval"
     found = [told(1.0), told(0.8, "argmax", -0.03)]
     others = [told(0.5, name, None if name == "none" else -0.03, attack="image_loss", representation="")
               for name in ("none", "argmax")]  # fmt: skip
