@@ -363,6 +363,15 @@ def test_a_defense_gets_credit_only_for_a_leak_that_went() -> None:
     assert defended(kept(0.5), *weaker).startswith("Gaussian 1.0: effect not shown.")
 
 
+def test_an_auc_below_a_half_counts_as_the_leak_that_turned_scores_have() -> None:
+    """From 0.57 to 0.44 the leak hardly falls, though the AUC does; from 0.60 to 0.48 it falls by more than chance."""
+    text = defended(kept(0.36, count=160), kept(-0.2, defense="argmax", adaptive=True, count=160))
+    assert text.startswith("Argmax: effect not shown.")
+    assert "the AUC, turned around where it lies below 0.5, changes by −0.00" in text
+    text = defended(kept(0.36, count=1200), kept(-0.16, defense="argmax", adaptive=True, count=1200))
+    assert text.startswith("Argmax: makes the strongest attack fail.")
+
+
 def test_results_that_keep_no_scores_are_not_compared() -> None:
     text = defended(result(2.0), result(0.0, defense="argmax", adaptive=True))
     assert text.startswith("Argmax: effect not shown.")

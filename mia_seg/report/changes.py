@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mia_seg.evaluate.scores import SceneScores, one_split
 from mia_seg.metrics.intervals import widened
-from mia_seg.metrics.membership import Rate
+from mia_seg.metrics.membership import CHANCE, Rate
 from mia_seg.metrics.paired import over_seeds
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_common_seeds
 from mia_seg.report.tables import Table
@@ -78,17 +78,17 @@ def effect(judged: Cell, reference: Cell, tried: int = 1) -> tuple[int, str]:
     """Whether the judged AUC lies below the other (-1), above it (1) or neither is shown (0), and the reason in words.
 
     The reason is the paired difference on the same images; nothing is shown without one. tried: the number of attacks
-    among which `judged` is the strongest. A ranking that is wholly backwards is turned around first: from 0.1 to 0.7
-    the leak falls.
+    among which `judged` is the strongest. An AUC below 0.5 is turned around first, since an attacker may reverse the
+    scores: from 0.1 to 0.7 the leak falls, and from 0.56 to 0.46 it hardly changes.
     """
-    turned = judged.auc.verdict == "inverted", reference.auc.verdict == "inverted"
+    turned = judged.auc.value < CHANCE, reference.auc.value < CHANCE
     change = auc_change(judged, reference, turned)
     if change is None:
         return 0, UNPAIRED
     change = of_many(change, tried)
     side = 1 if change.low > 0 else -1 if change.high < 0 else 0
     chosen = f" The interval allows for choosing the strongest of {tried} attacks." if tried > 1 else ""
-    around = ", turned around where it ranks backwards," if any(turned) else ""
+    around = ", turned around where it lies below 0.5," if any(turned) else ""
     return side, f"On the same images the AUC{around} changes by {signed(change)}.{chosen}"
 
 

@@ -19,7 +19,7 @@ from mia_seg.report.cells import (
     defenses_of,
     strongest,
 )
-from mia_seg.report.changes import auc_change, of_many
+from mia_seg.report.changes import effect
 from mia_seg.report.labels import write_beside
 from mia_seg.report.plots import optimum
 from mia_seg.report.style import GREY, MARKERS, Look, figure
@@ -82,9 +82,8 @@ class Point:
 
     def leaks_more(self, other: "Point") -> bool:
         """Whether this setting is shown to leak more than the other on the same images; False if not compared."""
-        turned = self.auc.value < CHANCE, other.auc.value < CHANCE
-        change = auc_change(self.cell, other.cell, turned)
-        return change is not None and of_many(change, self.tried).low > 0
+        side, _ = effect(self.cell, other.cell, self.tried)
+        return side > 0
 
 
 def points(cells: list[Cell]) -> list[Point]:
