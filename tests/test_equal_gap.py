@@ -147,6 +147,7 @@ def test_a_training_that_leaks_no_more_to_its_strongest_attack_and_segments_no_w
         for name, rival in points.items():
             better = rival["strongest"]["value"] <= leak and rival["miou"]["others"] >= worth and rival is not one
             assert (name in one["dominated_by"]) == better
+            assert set(one["leaking_less"]) <= set(one["dominated_by"])
     assert any(one["dominated_by"] for one in points.values())
     assert not arms.dominates(points["short"], points["short"])
     leaky, backwards = ({"strongest": {"value": auc}, "miou": {"others": 0.3}} for auc in (0.7, 0.2))
@@ -158,6 +159,11 @@ def test_what_is_not_there_is_said_on_the_screen() -> None:
     (other,) = told["others"]
     assert "not kept" not in _worth(other)
     assert "not kept" in _worth(other | {"minutes": None})
+    (star,) = _remarks(told)
+    assert star.startswith("A star follows a training that is shown to leak less")
+    assert _worth(other | {"dominated_by": ["short", "long"], "leaking_less": ["short"]})[-1] == "short*, long"
+    for one in (*told["plain"], other):
+        one["leaking_less"] = []
     assert [*_remarks(told)] == []
     told["plain"][0]["strongest"] |= {"chosen": ["rmia"]}
     other["above"]["rmia"]["inside"] = False

@@ -5,9 +5,10 @@ import pytest
 from helpers_in_turn import calibrated, plain, simulated
 from scipy.special import ndtr
 
+from mia_seg.errors import MiaSegError
 from mia_seg.metrics import equal_gap
 from mia_seg.metrics.equal_gap import Arm
-from mia_seg.metrics.strongest import Choice, Strongest, strongest
+from mia_seg.metrics.strongest import Choice, Strongest, leaks_less, strongest
 
 SCENES = 40
 
@@ -18,10 +19,10 @@ def fleet(readings_AMN: np.ndarray, inside_MN: np.ndarray, seed: int = 0) -> dic
     return {f"a{k}": Arm(calibrated(r_MN), inside_MN, none, seed=seed) for k, r_MN in enumerate(readings_AMN)}
 
 
-def noisy(attacks: int, leak: float, seed: int, models: int = 8) -> Choice:
-    """Attacks that see the same models through noise of their own."""
+def noisy(attacks: int, leak: float, seed: int, models: int = 8, draw: int = 0) -> Choice:
+    """Attacks that see the same models through noise of their own. draw: another noise."""
     world = simulated(models, np.full(SCENES, leak), seed)
-    noise = np.random.default_rng(seed).normal(size=(attacks, models, SCENES))
+    noise = np.random.default_rng([seed, draw] if draw else seed).normal(size=(attacks, models, SCENES))
     return Choice(fleet(leak * world.inside_MN + noise, world.inside_MN, seed))
 
 
@@ -75,3 +76,17 @@ def test_six_models_have_an_interval_and_one_pair_has_no_half() -> None:
     none = np.zeros((2, 2, 2, 2), np.int64)
     arms = {"named": Arm(plain(np.zeros((2, 2))), inside, none), "better": Arm(plain(1.0 * inside), inside, none)}
     assert strongest(Choice(arms)) == Strongest(0.5, None, None, ("named",))
+
+
+def test_a_fleet_is_shown_to_leak_less_if_it_does_and_seldom_if_not() -> None:
+    pairs = [(noisy(3, 1.0, seed), noisy(3, 1.0, seed, draw=1)) for seed in range(20)]
+    assert sum(leaks_less(*pair) for pair in pairs) <= 2
+    pairs = [(noisy(3, 0.3, seed), noisy(3, 2.5, seed, draw=1)) for seed in range(10)]
+    assert sum(leaks_less(*pair) for pair in pairs) >= 9
+    assert not any(leaks_less(more, less) for less, more in pairs)
+    backwards, less = noisy(1, -2.0, 0), noisy(1, 0.7, 0, draw=1)
+    assert not leaks_less(backwards, less), "an attacker turns the scores around"
+    assert leaks_less(less, backwards)
+    assert not leaks_less(noisy(3, 0.1, 0, models=4), noisy(3, 5.0, 0, models=4)), "of two pairs there is no interval"
+    with pytest.raises(MiaSegError, match="on the same scenes and halves"):
+        leaks_less(noisy(1, 1.0, 0), noisy(1, 1.0, 1))

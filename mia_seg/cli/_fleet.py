@@ -240,6 +240,8 @@ def _remarks(facts: dict[str, Any]) -> Iterator[str]:
             f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
             f"drawn on. Name a longer one with --curve."
         )
+    if any(one["leaking_less"] for one in (*facts["plain"], *facts["others"])):
+        yield "A star follows a training that is shown to leak less: the interval of the difference leaves out zero."
 
 
 def _worth(one: dict[str, Any]) -> list[str]:
@@ -247,7 +249,7 @@ def _worth(one: dict[str, Any]) -> list[str]:
     chosen = ", ".join(dict.fromkeys(best["chosen"]))
     minutes = "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
     beside = _beside(one["worth"], one["models"]) if "above" in one else "plain"
-    better = ", ".join(one["dominated_by"])
+    better = ", ".join(f"{of}{'*' * (of in one['leaking_less'])}" for of in one["dominated_by"])
     return [one["title"], str(one["models"]), *miou, _bounded(best), beside, chosen, minutes, better]
 
 
@@ -261,7 +263,8 @@ def _point(one: dict[str, Any], facts: dict[str, Any]) -> list[str]:
 
     beside = "plain" if is_plain(one, facts) else _beside(one["worth"], facts["plain"][0]["models"])
     numbers = f"{one['miou']['others']:.3f}", _bounded(one["strongest"]), beside
-    return [one["title"], one["defense"], *numbers, "yes" if one["dominated_by"] else ""]
+    shown = any(by["leaks_less"] for by in one["dominated_by"])
+    return [one["title"], one["defense"], *numbers, f"yes{'*' * shown}" if one["dominated_by"] else ""]
 
 
 def _by_attack(one: dict[str, Any]) -> list[list[str]]:

@@ -14,7 +14,7 @@ from mia_seg.metrics.equal_gap import Arm
 from mia_seg.metrics.equal_miou import better, between, worth
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import Estimate
-from mia_seg.metrics.strongest import Choice, strongest
+from mia_seg.metrics.strongest import Choice, leaks_less, strongest
 from mia_seg.texts import files_below, read_json
 
 IMAGE_LOSS = "image_loss"
@@ -54,13 +54,16 @@ def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str,
     """JSON facts of all fleets: {"plain": [...], "others": [...]}. curve: the plain fleets.
 
     `others` also have `above`: for each attack, their AUC minus that of plain training at the same gap. `worth` is the
-    AUC of the strongest attack minus that on plain training with the same mIoU on others. Raises MiaSegError if fleets
-    differ in scenes or halves.
+    AUC of the strongest attack minus that on plain training with the same mIoU on others. `dominated_by` names the
+    trainings that are as good by the points, and `leaking_less` those of them that are shown to leak less. Raises
+    MiaSegError if fleets differ in scenes or halves.
     """
     told = {"plain": [_told(one) for one in curve], "others": [_told(one) | _beside(one, curve) for one in others]}
-    every = [*told["plain"], *told["others"]]
-    for one in every:
-        one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
+    fleets, every = [*curve, *others], [*told["plain"], *told["others"]]
+    for mine, one in zip(fleets, every, strict=True):
+        found = [(fleet, other) for fleet, other in zip(fleets, every, strict=True) if dominates(other, one)]
+        one["dominated_by"] = [other["title"] for _, other in found]
+        one["leaking_less"] = [other["title"] for fleet, other in found if leaks_less(fleet.choice, mine.choice)]
     return told
 
 
@@ -68,8 +71,14 @@ def frontier(every: Sequence[Compared], curve: Sequence[Compared]) -> list[dict[
     """Every training behind every defense, each with the list of those that dominate it.
 
     curve: the plain fleets without a defense. `worth` is the distance from these, whatever the defense; None for them.
+    `leaks_less` says of each that dominates whether it is shown to leak less.
     """
-    return marked([_point(one) | {"worth": None if one in curve else _worth(one, curve)} for one in every])
+    points = marked([_point(one) | {"worth": None if one in curve else _worth(one, curve)} for one in every])
+    fleets = {(one.facts["title"], one.facts["defense"]): one.choice for one in every}
+    for one, point in zip(every, points, strict=True):
+        for by in point["dominated_by"]:
+            by["leaks_less"] = leaks_less(fleets[by["title"], by["defense"]], one.choice)
+    return points
 
 
 def marked(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -103,7 +112,7 @@ def read(path: Path) -> dict[str, Any]:
     """The facts of a comparison in a file of any schema version. Raises MiaSegError for any other file.
 
     Old files did not choose the strongest attack on one half of the models. For them the requested attack stands in.
-    What a training is worth is read off their points, without an interval.
+    What a training is worth is read off their points, without an interval, and none is shown to leak less.
     """
     try:
         facts: dict[str, Any] = read_json(path)
@@ -114,6 +123,7 @@ def read(path: Path) -> dict[str, Any]:
             one.setdefault("worth", None if is_plain(one, facts) else _by_points(one, facts["plain"]))
         for one in every:
             one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
+            one.setdefault("leaking_less", [])
             _ = [one[key] for key in ("title", "shadow", "models", "seed", "dataset")], one["digests"]["shadow"]
         _ = [one["above"][attack]["inside"] for one in facts["others"] for attack in facts["plain"][0]["auc"]]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -12,9 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from mia_seg.metrics.equal_gap import Arm, areas_again, jackknife
+from mia_seg.metrics.equal_gap import Arm, areas_again, check_halves, ends, jackknife
 from mia_seg.metrics.in_turn import bounded
 from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import area
 
 
@@ -82,6 +83,28 @@ def strongest(choice: Choice) -> Strongest:
     variances = float(np.var(choice.drawn_B, ddof=1)), jackknife(choice.without_P)
     found = bounded(choice.value, variances, (first.units, first.pairs))
     return Strongest(found.value, found.low, found.high, tuple(names[k] for k in choice.areas_A2.argmax(0)))
+
+
+def leaks_less(one: Choice, other: Choice) -> bool:
+    """Whether the strongest attack on one fleet is shown to reach less than that on another, over the same halves.
+
+    The interval of the difference leaves out zero. Rounds draw the same units for both fleets, and the jackknife leaves
+    the same pair out of both, as in `equal_miou`. An AUC below 0.5 is turned around first. False below three pairs, and
+    if nothing varies. Raises MiaSegError if halves differ.
+    """
+    check_halves([one.first, other.first])
+    if one.first.pairs < 3:
+        return False
+    (value, mine_B, mine_P), (least, other_B, other_P) = (_turned(each) for each in (one, other))
+    variances = float(np.var(mine_B - other_B, ddof=1)), jackknife(mine_P - other_P)
+    _, high = ends(value - least, variances, (one.first.units, one.first.pairs))
+    return high is not None and high < 0
+
+
+def _turned(fleet: Choice) -> tuple[float, Floats, Floats]:
+    """The AUC, in each bootstrap round and without each pair; 1 minus each if the AUC is below 0.5."""
+    found = fleet.value, fleet.drawn_B, fleet.without_P
+    return found if fleet.value >= CHANCE else (1 - found[0], 1 - found[1], 1 - found[2])
 
 
 def _halves(models: int) -> list[Integers]:

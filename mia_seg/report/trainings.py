@@ -20,8 +20,9 @@ WORTH = (
     "“Above plain” is the AUC of the strongest attack minus that on plain training with the same mIoU on others, which "
     "is read off lines between the plain trainings: does the training beat stopping earlier? A dash: no plain training "
     "segments worse, or none better. “Dominated by” names trainings that leak no more and segment no worse, and are "
-    "better in one of the two. This goes by the numbers. If intervals overlap, the order is not shown. Minutes are the "
-    "time of a model's training steps, including its teachers'."
+    "better in one of the two. This goes by the numbers. A star follows a training that is shown to leak less: on the "
+    "same images and halves the interval of the difference leaves out zero. Each star stands by itself. Older results "
+    "have none. Minutes are the time of a model's training steps, including its teachers'."
 )
 BY_ATTACK = (
     "Each model is the victim in turn. “Above plain” is the AUC minus that of plain training with the same gap, which "
@@ -31,7 +32,7 @@ BY_ATTACK = (
 BEHIND = (
     "Every training behind every defense, under the strongest attack that the attacker can try there. “Above plain” "
     "compares with plain training without a defense that segments others as well. “Dominated by” compares all lines of "
-    "this table, and names at most three."
+    "this table, and names at most three. A star is one as above."
 )
 CANARIES = "Scenes that a model is likely to memorise: the worst case. They count nowhere else."
 COLUMNS = (
@@ -185,7 +186,7 @@ def _defended(facts: Facts) -> tuple[str, str]:
 def _worth(facts: Facts) -> Table:
     named, rows = names(facts), list[list[str]]()
     for one in _every(facts):
-        better = ", ".join(named[title] for title in one["dominated_by"]) or "–"
+        better = ", ".join(f"{named[of]}{'*' * (of in one['leaking_less'])}" for of in one["dominated_by"]) or "–"
         chosen = ", ".join(dict.fromkeys(_attack(name) for name in one["strongest"]["chosen"]))
         shares = [percent(one["miou"][key]) for key in ("members", "others", "gap")]
         words = [named[one["title"]], better, chosen]
@@ -206,7 +207,10 @@ def _behind(facts: Facts) -> list[Table]:
         return []
     named, rows = names(facts), list[list[str]]()
     for one in facts["frontier"]:
-        better = [f"{named[by['title']]}, {defense_name(by['defense'])}" for by in one["dominated_by"]]
+        better = [
+            f"{named[by['title']]}, {defense_name(by['defense'])}{'*' * by.get('leaks_less', False)}"
+            for by in one["dominated_by"]
+        ]
         told = "; ".join(better[:3]) + (f" and {len(better) - 3} more" if better[3:] else "")
         beside = "plain" if is_plain(one, facts) else _beside(one)
         leak, minutes = _between(one["strongest"], ".3f"), _minutes(one)
