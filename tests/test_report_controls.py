@@ -15,6 +15,7 @@ from mia_seg.report.advice import told
 from mia_seg.report.cells import enriched
 from mia_seg.report.lists import glance
 from mia_seg.report.verdicts import verdict
+from mia_seg.verdict.soundness import unreadable
 
 SOUND = {
     "auc": 0.52,
@@ -97,6 +98,16 @@ def test_one_confounded_seed_of_two_is_enough() -> None:
     found = [controlled(SOUND, seed=1), controlled(FLAGGED, seed=2)]
     assert "AUC 0.52 (p 0.31); 0.81 (p 0.001): CONFOUNDED" in said(*found)
     assert verdict(enriched(found)).state == "confounded"
+
+
+def test_many_seeds_share_the_chance_of_a_false_alarm() -> None:
+    """One of ten sound splits has p up to 0.01 in ten of a hundred audits."""
+    flagged = controlled(FLAGGED | {"p": 0.008}, seed=0)
+    for seeds, state in ((5, "confounded"), (10, "leaks")):
+        found = [flagged, *(controlled(SOUND, seed=seed) for seed in range(1, seeds))]
+        assert verdict(enriched(found)).state == state
+        assert ("CONFOUNDED" in said(*found)) is (state == "confounded")
+        assert bool(unreadable(found)) is (state == "confounded")
 
 
 def test_what_was_not_tested_is_said() -> None:

@@ -390,7 +390,8 @@ def test_the_price_is_of_the_seeds_that_both_have() -> None:
     ("flags", "state"), [((False, False), "sound"), ((False, True), "confounded"), ((False, None), "partly tested")]
 )
 def test_controls_are_sound_where_every_seed_is(flags: tuple[bool | None, ...], state: str) -> None:
-    rows = [row | {"confounded": flag} for seed, flag in enumerate(flags) for row in _image(result(1.0, seed=seed))]
+    controls = [{"confounded": flag, "blind_p": {True: 0.001, False: 0.5, None: None}[flag]} for flag in flags]
+    rows = [row | told for seed, told in enumerate(controls) for row in _image(result(1.0, seed=seed))]
     assert verdicts.control_state(rows) == state
 
 

@@ -141,10 +141,11 @@ def results(found: "Sequence[Result]") -> None:
 
 def _confounded(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":
     """A line a victim whose split gives members away without any model."""
-    from mia_seg.report.controls import blind_sentence
+    from mia_seg.report.controls import blind_sentence, confounded
 
     for victim in dict.fromkeys(row["victim"] for row in rows if row["confounded"]):
-        yield f"{victim}: {blind_sentence(row for row in rows if row['victim'] == victim)}"
+        own = [row for row in rows if row["victim"] == victim]
+        yield from [f"{victim}: {blind_sentence(own)}"] if confounded(own) else []
 
 
 def _left_out(rows: "Sequence[dict[str, Any]]") -> "Iterator[str]":

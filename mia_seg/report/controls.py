@@ -66,7 +66,7 @@ def blind_sentence(rows: Iterable[Row]) -> str:
         return next((f"An attacker who never sees the model was not tested: {reason}." for reason in reasons), MISSING)
     told = "; ".join(f"{row['blind_auc']:.2f} (p {row['blind_p']:.2g})" for row in tested)
     opening = f"An attacker who never sees the model reaches AUC {told}{_rest(runs, tested)}"
-    if any(row["confounded"] for row in tested):
+    if confounded(tested):
         return (
             f"{opening}: CONFOUNDED. {_material(runs).capitalize()} alone tell members from non-members. Only what an "
             f"attack's AUC has above that can be a leak."
@@ -76,10 +76,18 @@ def blind_sentence(rows: Iterable[Row]) -> str:
     return f"{opening}. Simple features of the scenes are not shown to give members away. {P}"
 
 
+def confounded(rows: Iterable[Row]) -> list[Row]:
+    """A row of each seed whose split gives members away without the model.
+
+    Of a hundred sound audits of one seed one has such a row, of five seeds five. More seeds share these five.
+    """
+    return [row for row in doubtful(rows) if row["confounded"]]
+
+
 def doubtful(rows: Iterable[Row]) -> list[Row]:
     """A row of each seed on whose split an attacker who never sees the model does better than chance usually gives.
 
-    Of a hundred sound audits five have such a row; of one seed, one of the five is called confounded.
+    Of a hundred sound audits five have such a row, whatever the number of seeds.
     """
     tested = {row["seed"]: row for row in rows if row["blind_p"] is not None}
     return [row for row in tested.values() if row["blind_p"] <= DOUBTFUL / len(tested)]

@@ -18,7 +18,7 @@ from mia_seg.report.cells import (
     tpr_over_runs,
 )
 from mia_seg.report.changes import common_mious, miou_change
-from mia_seg.report.controls import doubtful, left_out, told_by_labels
+from mia_seg.report.controls import confounded, doubtful, left_out, told_by_labels
 from mia_seg.report.tables import percent
 from mia_seg.report.words import reference
 
@@ -121,16 +121,13 @@ def verdict(rows: Sequence[Row]) -> Verdict:
 
 def control_state(rows: Sequence[Row]) -> str:
     """Can members be told from non-members without the model? A key of `audits.CONTROLS`."""
-    by_seed: dict[int, bool] = {}
-    for row in rows:
-        if row["confounded"] is not None:
-            by_seed[row["seed"]] = by_seed.get(row["seed"], False) or row["confounded"]
+    tested = {row["seed"] for row in rows if row["confounded"] is not None}
     _, by_labels = next(iter(told_by_labels(cells(rows))), (None, ""))
-    if any(by_seed.values()) or by_labels == "confounded":
+    if confounded(rows) or by_labels == "confounded":
         return "confounded"
-    if set(by_seed) == {row["seed"] for row in rows}:
+    if tested == {row["seed"] for row in rows}:
         return "doubtful" if doubtful(rows) or by_labels == "doubtful" else "sound"
-    return "partly tested" if by_seed or by_labels else "untested"
+    return "partly tested" if tested or by_labels else "untested"
 
 
 def standings(rows: Sequence[Row]) -> list[Standing]:
@@ -206,7 +203,7 @@ def groups(cell: Cell) -> tuple[int, int]:
 
 def _state(best: Cell, by_labels: str) -> str:
     auc = best.auc
-    if any(run["confounded"] for run in best.runs) or by_labels == "confounded":
+    if confounded(best.runs) or by_labels == "confounded":
         return "confounded"
     if auc.verdict == "leaks":
         return "leaks, size open" if auc.wide else "leaks"
@@ -277,8 +274,7 @@ def _worth(best: Cell) -> str:
 
 def _split(best: Cell, blind: Cell | None) -> list[str]:
     """What an attacker without the model reaches, if the split is confounded. blind: by labels alone, if by that."""
-    runs = [run for run in best.runs if run["confounded"]]
-    if runs:
+    if runs := confounded(best.runs):
         mean = sum(run["blind_auc"] for run in runs) / len(runs)
         above = sum(run["auc"] - run["blind_auc"] for run in runs) / len(runs)
         told = f"An attacker who never sees the model reaches AUC {mean:.2f} by {material(best.labelled)} alone."

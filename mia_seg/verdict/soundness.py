@@ -8,6 +8,7 @@ from mia_seg.verdict.found import seeing
 
 UNDEFENDED = "none"
 MANY = 0.01  # of a side
+SHARED = 0.05  # the chance that any of many sound splits is called confounded; up to five seeds have less
 
 Found = Sequence[Result]
 
@@ -51,8 +52,9 @@ def _uncontrolled(found: Found) -> str:
 
 
 def _confounded(found: Found) -> str:
-    blind = [run.controls.blind for run in found if run.controls]
-    worst = max((b.auc for b in blind if isinstance(b, Blind) and b.confounded), default=None)
+    controls = {run.seed: run.controls.blind for run in found if run.controls}
+    blind = [one for one in controls.values() if isinstance(one, Blind)]
+    worst = max((b.auc for b in blind if b.confounded and b.p <= SHARED / len(blind)), default=None)
     seen = material(all(run.utility for run in found))
     return "" if worst is None else (
         f"the split is confounded: an attacker who never sees the model reaches AUC {worst:.3f} by {seen} alone. "
