@@ -12,7 +12,7 @@ from test_fleet import write_fleet
 
 from mia_seg.attacks._readings import Readings
 from mia_seg.attacks.base import Base
-from mia_seg.cli._fleet import apart, odds, proven, said
+from mia_seg.cli._fleet import odds, own_units, proven, said
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.pipeline import Pipeline
@@ -96,9 +96,9 @@ def test_few_models_name_nobody_and_say_so() -> None:
     assert said(one.facts).startswith("8 models cannot name any scene, whatever they find: that takes 10")
     assert {row["above"] + row["exposed"] for row in csv.DictReader(one.text().splitlines())} == {""}
     assert "of 40 are exposed, false ones among them 5%" in said(found().facts)
-    own = found().facts["own_thresholds"]
-    assert f"TPR at FPR 1% {own['0.01']['tpr']['value']:.3f} [" in apart(own)
-    assert apart(own).endswith(f", of others {own['0.01']['fpr']:.3f}.")
+    own = found().facts["own_units"]["tpr_at_fpr"]
+    assert f"TPR at FPR 10% {own['0.1']['value']:.3f} [" in own_units(own)
+    assert own_units(own).endswith("TPR at FPR 1% not resolvable.")
     facts = found().facts
     nobody = facts | {"parts": [facts["parts"][0] | {"exposed": 0}]}
     assert said(nobody).endswith("; 0 of 40 are exposed. With 16 models 8 must stand out at once before any is named.")

@@ -306,25 +306,25 @@ def _show(facts: dict[str, Any]) -> None:
     )
     screen.out().print(said(facts), markup=False)
     screen.out().print(odds(facts["parts"][0]["log_ratio"]), markup=False)
-    if facts["own_thresholds"]:
-        screen.out().print(apart(facts["own_thresholds"]), markup=False)
+    if "own_units" in facts:
+        screen.out().print(own_units(facts["own_units"]["tpr_at_fpr"]), markup=False)
     if "canaries" in facts:
         screen.out().print(worst(facts["canaries"]), markup=False)
     if "privacy" in facts:
         screen.out().print(proven(facts["privacy"]), markup=False)
 
 
-def apart(rates: dict[str, Any]) -> str:
-    """What is told with a threshold a scene, in one sentence."""
-    found = (f"{said} {_ends(rates[t]['tpr'])}, of others {rates[t]['fpr']:.3f}" for t, said in TARGETS.items())
-    return f"With a threshold of each scene's own, so that none is accused more often than others: {'; '.join(found)}."
+def own_units(rates: dict[str, Any]) -> str:
+    """What is told if no scene is accused more often than others, in one sentence."""
+    found = "; ".join(f"{said} {_bounded(rates[target])}" for target, said in TARGETS.items())
+    return f"In units of each scene's own scores, so that all are accused about as often: {found}."
 
 
 def odds(log_ratio: float) -> str:
     """How far a score moves the odds that its scene or group was trained on, in one sentence."""
     return (
         f"One score multiplies the odds of what is true, that the model trained on this or did not, by "
-        f"{math.exp(log_ratio):.3g} in the geometric mean (no interval; of a strong leak a lower bound)."
+        f"{math.exp(log_ratio):.3g} in the geometric mean (no interval; so many scores hold large ones down)."
     )
 
 
@@ -375,11 +375,6 @@ def _bounded(rate: dict[str, Any] | str) -> str:
     if rate["low"] is None:
         return f"{rate['value']:.3f} [needs 6 models]"
     return f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
-
-
-def _ends(rate: dict[str, Any]) -> str:
-    """A rate, with its interval where there are models enough."""
-    return f"{rate['value']:.3f}" if rate["low"] is None else _bounded(rate)
 
 
 def _band(against: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.attacks._readings import Readings
 from mia_seg.metrics import in_turn, per_scene
 from mia_seg.metrics._ranking import Booleans
-from mia_seg.metrics.calibrated import calibrated
+from mia_seg.metrics.calibrated import LEAST_PAIRS, calibrated
 from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
@@ -91,7 +91,7 @@ class FleetAudit:
 def audited(
     fleet: Readings, method: FleetAttack, described: Described, *, seed: int = 0, rounds: int = per_scene.ROUNDS
 ) -> FleetAudit:
-    """The audit of a fleet by one attack: pooled AUC and TPRs, TPRs with a threshold for each scene, AUCs of groups.
+    """The audit of a fleet by one attack: pooled AUC and TPRs, the same in units of each scene, AUCs of groups.
 
     fleet: the readings of all models. method: the attack, untuned; it is tuned anew after every shuffle of memberships.
     described: the facts of the scenes. seed: of all draws. rounds: the number of shuffles. Canaries count only in
@@ -103,16 +103,21 @@ def audited(
     fleet, described = fleet.take(natural), described.take(natural)
     estimate = rehearsing(fleet, method)
     own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
-    apart = calibrated(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
     parts = [{"part": name, "rare": rare} | _part(found, kept_U) for name, rare, kept_U in _parts(described)]
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
-        "own_thresholds": None if apart is None else {target: asdict(rate) for target, rate in apart.items()},
         "fdr": FDR, "fewest": found.fewest(), "parts": parts,
-    } | worst  # fmt: skip
+    } | _in_own_units(estimate, fleet.members_MN, described.groups, seed=seed) | worst  # fmt: skip
     return FleetAudit(facts, described, found)
+
+
+def _in_own_units(estimate: Estimate, inside_MN: Booleans, groups: Sequence[str], *, seed: int) -> dict[str, Any]:
+    """The pooled rates of scores in units of each scene; {} if there are too few pairs."""
+    if len(inside_MN) < 2 * LEAST_PAIRS:
+        return {}
+    return {"own_units": asdict(in_turn.pooled(calibrated(estimate), inside_MN, groups=groups, seed=seed))}
 
 
 def _worst(fleet: Readings, method: FleetAttack, groups: Sequence[str], *, seed: int) -> dict[str, Any]:

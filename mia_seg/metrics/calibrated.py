@@ -1,97 +1,40 @@
-"""TPR with a threshold for each scene, so that no scene is accused falsely more often than the target FPR.
+"""Scores in units of each scene's own, so that one threshold accuses all scenes about as often.
 
-One threshold for all scenes has the target FPR on average. Scenes whose scores spread widely are then accused falsely
-far more often than others, as Jälkö, Pradhan, Räisä & Honkela (arXiv 2605.25819) point out. The threshold here is the
-textbook's prediction interval for one further draw from a normal law. Axes: M models in pairs, N scenes in U units; F
-target FPRs.
+One threshold for raw scores has the target FPR on average. Scenes whose scores spread widely are then accused falsely
+far more often than others, as Jälkö, Pradhan, Räisä & Honkela (arXiv 2605.25819) point out. Here the threshold is set
+on pooled scores as everywhere, so that the FPR is realised whatever their law. Axes: M models in pairs, N scenes.
 """
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
-from scipy.special import stdtr
 
 from mia_seg.metrics._ranking import Booleans
-from mia_seg.metrics.in_turn import DRAWS, Bounded, bounded, over_pairs
 from mia_seg.metrics.intervals import Floats, Integers
-from mia_seg.metrics.membership import TARGETS
-from mia_seg.metrics.per_scene import Estimate, divided
+from mia_seg.metrics.per_scene import Estimate
 
-LEAST_PAIRS = 3  # beside the victim's own pair, two non-member scores of a scene are needed for a standard deviation
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """The TPR at a target FPR, with its 95% interval, and the realised FPR over all scenes."""
-
-    tpr: Bounded
-    fpr: float
+LEAST_PAIRS = 4  # one is the victim's, one is left out in turn, and a standard deviation takes two
 
 
-def calibrated(
-    estimate: Estimate, inside_MN: npt.ArrayLike, *, groups: Sequence[Hashable] | None = None, seed: int = 0
-) -> dict[str, Calibrated] | None:
-    """TPR and FPR by target FPR ("0.1", "0.01", "0.001"), each model the victim in turn; None below three pairs.
+def calibrated(estimate: Estimate) -> Estimate:
+    """The attack's scores, calibrated: a function from models and memberships to scores, as `estimate` is."""
 
-    inside_MN, groups: as in `per_scene.per_scene`. seed: of the bootstrap. A scene is called a member if its p-value,
-    `surprise`, is at most the target. That needs no other scene, so few scenes resolve any target. The interval is made
-    as in `in_turn.pooled`. Raises MiaSegError as `per_scene.divided` does.
-    """
-    inside_MN, units_N = divided(inside_MN, groups)
-    pairs = len(inside_MN) // 2
-    if pairs < LEAST_PAIRS:
-        return None
-    counts, models = (int(units_N.max()) + 1, pairs), np.arange(len(inside_MN))
-    called_FMN = _called(estimate(models, inside_MN), inside_MN)
-    tpr_F, fpr_F = _share(called_FMN, inside_MN), _share(called_FMN, ~inside_MN)
-    variances = _over_units(called_FMN, inside_MN, units_N, seed=seed), _over_pairs(estimate, inside_MN)
-    rates = (bounded(float(tpr), parts, counts) for tpr, *parts in zip(tpr_F, *variances, strict=True))
-    found = (Calibrated(rate, float(fpr)) for rate, fpr in zip(rates, fpr_F, strict=True))
-    return dict(zip((f"{target:g}" for target in TARGETS), found, strict=True))
+    def found(models: Integers, inside_MN: Booleans) -> Floats:
+        return standing(estimate(models, inside_MN), inside_MN)
 
-
-def surprise(scores_MN: Floats, inside_MN: Booleans) -> Floats:
-    """One-sided p-values [M, N] of a scene's score by a model, under the hypothesis that the scene is a non-member.
-
-    The score is compared with the scores of this scene by models of the other pairs that did not train on it. If such
-    scores are normal, the p-value follows from Student's law for one further draw.
-    """
-    pairs, left_MN = len(scores_MN) // 2, np.where(inside_MN, 0.0, scores_MN)
-    out_PN = left_MN[0::2] + left_MN[1::2]  # in each pair, the score by the model that did not train on the scene
-    others = pairs - 1
-    found = np.empty_like(scores_MN)
-    for pair in range(pairs):
-        apart_PN = np.delete(out_PN, pair, axis=0)
-        middle_N, spread_N = apart_PN.mean(0), apart_PN.std(0, ddof=1) * np.sqrt(1 + 1 / others)
-        for model in (2 * pair, 2 * pair + 1):
-            with np.errstate(divide="ignore", invalid="ignore"):  # without spread the p-value is 0, 1 or one half
-                beyond_N = np.nan_to_num((scores_MN[model] - middle_N) / spread_N, nan=0.0)
-            found[model] = stdtr(others - 1, -beyond_N)
     return found
 
 
-def _called(scores_MN: Floats, inside_MN: Booleans) -> Booleans:
-    """Whether each scene is called a member at each target FPR: bool [F, M, N]."""
-    return np.asarray(surprise(scores_MN, inside_MN) <= np.array(TARGETS)[:, None, None])
+def standing(scores_MN: Floats, inside_MN: Booleans) -> Floats:
+    """How far a scene's score by a model [M, N] stands out of those by models that did not train on the scene.
 
-
-def _share(called_FMN: Booleans, side_MN: Booleans) -> Floats:
-    return np.asarray(called_FMN[:, side_MN].mean(-1))
-
-
-def _over_units(called_FMN: Booleans, inside_MN: Booleans, units_N: Integers, *, seed: int) -> Floats:
-    """The variance of the TPRs [F] over bootstrap draws of units."""
-    count = int(units_N.max()) + 1
-    hits_FN, size_N = (called_FMN & inside_MN).sum(1), inside_MN.sum(0)
-    hits_UF = np.stack([np.bincount(units_N, row, count) for row in hits_FN], -1)
-    draws_BU = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    return np.asarray((draws_BU @ hits_UF / (draws_BU @ np.bincount(units_N, size_N, count))[:, None]).var(0, ddof=1))
-
-
-def _over_pairs(estimate: Estimate, inside_MN: Booleans) -> Floats:
-    """The variance of the TPRs [F] over pairs; NaN if too few pairs would be left."""
-    if len(inside_MN) // 2 <= LEAST_PAIRS:
-        return np.full(len(TARGETS), np.nan)
-    return over_pairs(estimate, inside_MN, lambda scores_MN, side_MN: _share(_called(scores_MN, side_MN), side_MN))
+    In standard deviations of these, which come from the models of other pairs. For normal scores that is Student's
+    statistic of one more draw, but for a constant. Without spread it is 0, or as large as a number can be. Three pairs
+    at the least have a standard deviation.
+    """
+    pairs, left_MN = len(scores_MN) // 2, np.where(inside_MN, 0.0, scores_MN)
+    out_PN = left_MN[0::2] + left_MN[1::2]  # in each pair, the score by the model that did not train on the scene
+    found = np.empty_like(scores_MN)
+    for pair in range(pairs):
+        apart_PN, both = np.delete(out_PN, pair, axis=0), slice(2 * pair, 2 * pair + 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found[both] = np.nan_to_num((scores_MN[both] - apart_PN.mean(0)) / apart_PN.std(0, ddof=1), nan=0.0)
+    return found
