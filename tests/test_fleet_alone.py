@@ -58,7 +58,9 @@ def test_under_represented_classes_stand_apart() -> None:
 
 def test_what_is_proven_of_the_training_is_said() -> None:
     privacy = {"epsilon": 7.98765, "delta": 1e-3, "accountant": "RDP (Opacus)", "noise": 1.4, "clip": 1.0}
-    assert proven(privacy).endswith("epsilon 7.99 at delta 0.001 for adding or removing one scene, by RDP (Opacus).")
+    assert "epsilon 7.99 at delta 0.001 for adding or removing one scene, by RDP (Opacus)." in proven(privacy)
+    assert proven(privacy).endswith(f"a TPR of {1 - 0.989 * np.exp(-7.99):.4f} at FPR 1%.")
+    assert proven(privacy | {"epsilon": 1e6}).endswith("a TPR of 1 at FPR 1%."), "which any attack keeps"
     assert "nothing is proven" in proven(privacy | {"epsilon": None})
 
 

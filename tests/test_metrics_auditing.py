@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest, false_discovery_control
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics.auditing import epsilon_bound, epsilon_one_run, exposed, mu_one_run
+from mia_seg.metrics.auditing import allowed, epsilon_bound, epsilon_one_run, exposed, mu_one_run
 
 
 def responses(rng: np.random.Generator, count: int, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
@@ -183,3 +183,11 @@ def test_nobody_is_exposed_by_a_constant_score_or_by_too_small_a_calibration() -
 def test_bad_lists_are_refused(scores: list[float], calibration: list[float], fdr: float, message: str) -> None:
     with pytest.raises(MiaSegError, match=message):
         exposed(scores, calibration, fdr=fdr)
+
+
+def test_what_privacy_allows_is_what_kairouz_and_others_prove() -> None:
+    assert allowed(0.0, 0.0, 0.3) == pytest.approx(0.3), "who learns nothing guesses"
+    assert allowed(np.log(5), 0.01, 0.1) == pytest.approx(0.51)
+    assert allowed(np.log(5), 0.01, 0.6) == pytest.approx(1 - 0.39 / 5)
+    assert allowed(1e7, 1e-3, 0.01) == 1
+    assert allowed(0.0, 1.0, 0.0) == 1

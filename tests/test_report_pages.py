@@ -260,6 +260,16 @@ def test_what_is_worth_more_than_stopping_earlier_is_said() -> None:
     assert [row[8] for row in page["tables"][0].rows] == ["plain", "plain", "−0.200"]
 
 
+def test_what_a_training_proves_stands_beside_what_it_leaks() -> None:
+    told = facts()
+    assert "What is proven" not in [table.title for table in trainings.content(told, name="arms", depth=0)["tables"]]
+    spent = {"accountant": "RDP", "clip": 1.0, "delta": 0.001, "noise": 0.05}
+    told["others"][0]["privacy"] = spent | {"epsilon": 52822.8}
+    told["plain"][0]["privacy"] = spent | {"noise": 0.0, "epsilon": None}
+    *_, table = trainings.content(told, name="arms", depth=0)["tables"]
+    assert [row[4:6] for row in table.rows] == [["none", "1"], ["5.28e+04", "1"]]
+
+
 def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -> None:
     told = facts()
     worse = {one["title"]: bool(one["dominated_by"]) for one in (*told["plain"], *told["others"])}

@@ -29,6 +29,15 @@ class Exposed:
     found: list[int]
 
 
+def allowed(epsilon: float, delta: float, fpr: float) -> float:
+    """The largest TPR that (epsilon, delta)-privacy allows any attack at an FPR (Kairouz, Oh & Viswanath, ICML 2015).
+
+    epsilon: at least 0; delta, fpr: in [0, 1]. The bounds are TPR <= e^eps FPR + delta and TNR <= e^eps FNR + delta.
+    """
+    largest = np.exp(min(epsilon, LARGEST_EPSILON))  # beyond it the bound is 1 but for rounding
+    return float(min(largest * fpr + delta, 1 - max(1 - fpr - delta, 0.0) / largest, 1.0))
+
+
 def epsilon_bound(
     scores: npt.ArrayLike,
     members: npt.ArrayLike,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mia_seg.evaluate.arms import is_plain
+from mia_seg.metrics.auditing import allowed
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
@@ -34,6 +35,11 @@ BEHIND = (
     "compares with plain training without a defense that segments others as well. “Dominated by” compares all lines of "
     "this table, and names at most three. A star is one as above."
 )
+PROVEN = (
+    "What DP-SGD promises whatever the attack: with this epsilon and delta, for adding or removing one scene, no "
+    "attack has a larger TPR at an FPR of 1%. Where that is 1, nothing of use is proven. Noise is in multiples of the "
+    "clip."
+)
 CANARIES = "Scenes that a model is likely to memorise: the worst case. They count nowhere else."
 COLUMNS = (
     "Training", "Dominated by", "Chosen", "Models", "mIoU members, %", "mIoU others, %", "Gap", "AUC, strongest [95%]",
@@ -53,7 +59,7 @@ def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
         "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": said(facts),
         "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts),
         "picture": _image(arms_png(facts)), "command": command(facts),
-        "tables": [_worth(facts), *_behind(facts), _by_attack(facts), *_canaries(facts)],
+        "tables": [_worth(facts), *_behind(facts), _by_attack(facts), *_canaries(facts), *_proven(facts)],
         "digests": _digests(facts), "glossary": _glossary(facts),
         "worth": _image(worth_png(facts)) if "frontier" in facts else "",
     }  # fmt: skip
@@ -252,6 +258,22 @@ def _canaries(facts: Facts) -> list[Table]:
     columns = [f"AUC, {_attack(a)} [95%]" for a in attacks]
     rows = [[named[one["title"]], *(_between(one["canaries"][a]["auc"], ".3f") for a in attacks)] for one in shown]
     return [Table("Canaries", CANARIES, ["Training", *columns], rows)]
+
+
+def _proven(facts: Facts) -> list[Table]:
+    """The table of what trainings by DP-SGD promise; empty if there are none."""
+    spent = {one["title"]: one["privacy"] for one in _every(facts) if one.get("privacy")}
+    rows = [
+        [
+            names(facts)[title], f"{one['noise']:.3g}", f"{one['clip']:.3g}", f"{one['delta']:.2g}",
+            *(("none", "1") if one["epsilon"] is None
+              else (f"{one['epsilon']:.3g}", f"{allowed(one['epsilon'], one['delta'], 0.01):.4g}")),
+            one["accountant"],
+        ]
+        for title, one in spent.items()
+    ]  # fmt: skip
+    columns = ["Training", "Noise", "Clip", "Delta", "Epsilon", "TPR allowed at FPR 1%", "Accountant"]
+    return [Table("What is proven", PROVEN, columns, rows)] if rows else []
 
 
 def _digests(facts: Facts) -> Table:
