@@ -21,6 +21,8 @@ from mia_seg.metrics.equal_gap import Arm
 from mia_seg.pipeline import Pipeline
 from mia_seg.report.arms import arms_png
 from mia_seg.stages import fleets
+from mia_seg.stages.generators import TrainedGenerator
+from mia_seg.stages.models import TrainedModel
 from mia_seg.workspace import Workspace
 
 SCENES = 60
@@ -184,13 +186,19 @@ def test_a_fleet_is_called_as_its_victim_where_it_trains_as_that_does(workspace:
     assert title() == "tiny_fleet"
 
 
-def test_behind_synfeat_each_model_has_a_generator_of_its_own(workspace: Workspace, workdir: Path) -> None:
+def test_behind_synfeat_each_model_has_a_generator_of_its_own(
+    workspace: Workspace, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_fleet(workdir)
     request = fleets.request("tiny_fleet", ["base"], defended=["synfeat:0.75"])
     (one,) = Pipeline(workspace).rehearsed(request, 0)
     seen = [each.audited for each in one.fitted.seen]
     assert [each.generator.model for each in seen if each.generator] == list(one.fitted.shadows)
     assert len({each.together for each in seen}) == 4
+    assert fleets._minutes(one.fitted, workspace.store) is None, "nothing is trained"
+    monkeypatch.setattr(TrainedModel, "seconds", lambda *_: 60.0)
+    monkeypatch.setattr(TrainedGenerator, "seconds", lambda *_: 30.0)
+    assert fleets._minutes(one.fitted, workspace.store) == 1.5, "a generator is trained for each model"
 
 
 def test_one_pass_over_a_model_serves_all_defenses(workspace: Workspace, workdir: Path) -> None:

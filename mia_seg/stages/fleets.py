@@ -25,7 +25,6 @@ from mia_seg.report.per_scene import exposure_png
 from mia_seg.stages import checks
 from mia_seg.stages.attackers import FittedAttacker, OneByOne, Rehearsed
 from mia_seg.stages.checks import UNDEFENDED, Request
-from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store, digest, replace, shortened, writing
 
 
@@ -132,10 +131,12 @@ def _defense(alike: Sequence[Rehearsed]) -> Defense:
     return alike[0].fitted.seen[0].audited.defense.component
 
 
-def _minutes(models: Sequence[TrainedModel], store: Store) -> float | None:
-    """Of training a model, on the mean; None where no log of one is kept."""
-    told = [seconds for model in models if (seconds := model.seconds(store)) is not None]
-    return sum(told) / len(told) / 60 if len(told) == len(models) else None
+def _minutes(fitted: FittedAttacker, store: Store) -> float | None:
+    """Of training a model, and the generator that its defense takes, on the mean; None where no log of one is kept."""
+    drawn = [one.audited.generator for one in fitted.seen]
+    told = [model.seconds(store) for model in fitted.shadows] + [each.seconds(store) for each in drawn if each]
+    kept = [seconds for seconds in told if seconds is not None]
+    return sum(kept) / len(fitted.shadows) / 60 if len(kept) == len(told) else None
 
 
 def _arms(alike: Sequence[Rehearsed], store: Store, *, canaries: bool = False) -> dict[str, Arm]:
@@ -213,7 +214,7 @@ def _of_arms(alike: Sequence[Rehearsed], store: Store) -> dict[str, Any]:
     first, attackers = alike[0].fitted, {one.fitted.called: one.fitted.digest for one in alike}
     digests = {"attackers": attackers, "shadow": _models_digest(first)}
     base = load_victim(_recipe(first)[1].victim).variant_of
-    told = {"title": _title(first), "variant_of": base, "minutes": _minutes(first.shadows, store)}
+    told = {"title": _title(first), "variant_of": base, "minutes": _minutes(first, store)}
     return _origin(alike[0]) | told | {"digests": digests}
 
 

@@ -82,6 +82,11 @@ class TrainedGenerator(Stage[Path]):
             "real": real, "epochs": [{key: row[key] for key in ("epoch", *real)} for row in rows],
         }  # fmt: skip
 
+    def seconds(self, store: Store) -> float | None:
+        """Seconds of its training by its log; None if none is kept."""
+        made = self.artefact(store)
+        return sum(row["seconds"] for row in gan.read_log(made.path)) if made.whole else None
+
     @property
     def _seed(self) -> int:
         """The seed of the segmenter's own weights: no attacker knows those that its victim's generator started from."""
