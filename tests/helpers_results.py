@@ -9,7 +9,8 @@ import numpy as np
 
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
-from mia_seg.metrics.membership import measure
+from mia_seg.metrics.membership import Rate, measure
+from mia_seg.metrics.paired import auc_above
 
 PATCHES = 3
 DIGESTS = ("victim", "shadow", "attacker", "victim_answers", "shadow_answers")
@@ -21,6 +22,15 @@ def drawn(shift: float, key: str, count: int, repeat: int) -> tuple[np.ndarray, 
     members = np.arange(2 * count) < count
     scores = (draw.normal(size=2 * count) + shift * members).repeat(repeat)
     return scores + 0.1 * draw.normal(size=len(scores)), members.repeat(repeat)
+
+
+def above(mine: SceneScores | None, other: SceneScores | None) -> Rate:
+    """The AUC of one attack's scores minus that of another's on the scenes of both."""
+    assert mine
+    assert other
+    both = mine.common(other)
+    assert both
+    return auc_above(both.scores_N, both.others_N, both.members_N, groups=both.groups)
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers_files import assert_refused, call
 from helpers_results import DIGESTS, relevelled, result, utility
+from helpers_results import above as gained
 from scipy.stats import norm, t
 
 from mia_seg.evaluate import results
@@ -113,9 +114,11 @@ def test_scenes_are_the_same_where_all_their_names_are_or_their_data_set_is() ->
 def test_seeds_are_pooled_and_those_of_one_side_left_out_by_name() -> None:
     a, b = ([scored(shift, seed=s) for s in seeds] for shift, seeds in ((0.3, (1, 2, 3)), (0.6, (2, 3, 4))))
     found = rows(a, b)["AUC"]
-    each = [mine.scores.above(theirs.scores) for mine, theirs in zip(b[:2], a[1:], strict=True)]  # type: ignore[union-attr, arg-type]
+    each = [gained(mine.scores, theirs.scores) for mine, theirs in zip(b[:2], a[1:], strict=True)]
     assert found.seeds == (2, 3)
-    assert found.change == over_seeds([one for one in each if one], one_split=True)
+    assert found.related is not None
+    assert found.change == over_seeds(each, related=found.related)
+    assert found.related == pytest.approx(np.ones((2, 2))), "the same scores of the same scenes"
     assert "In A alone, and not compared: 1 results, such as image_loss on village, defense none, seed 1." in notes(
         a, b
     )

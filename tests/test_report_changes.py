@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_results import result
+from helpers_results import above, result
 from scipy.stats import chi2, norm, t
 
 from mia_seg.errors import MiaSegError
@@ -13,7 +13,7 @@ from mia_seg.evaluate import results, scores
 from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.membership import auc
-from mia_seg.metrics.paired import auc_above, over_seeds
+from mia_seg.metrics.paired import auc_above, difference_correlations, over_seeds, overlaps
 from mia_seg.metrics.segmentation import utility, utility_above
 from mia_seg.report import sources, words
 from mia_seg.report.cells import Estimate, cells, enriched
@@ -93,15 +93,14 @@ def test_a_file_that_holds_no_scores_is_named(tmp_path: Path, text: str, says: s
 def test_only_scenes_of_both_are_compared_and_two_splits_are_not() -> None:
     mine, other = of_scenes(1.0), of_scenes(0.5)
     less = SceneScores(mine.ids[10:-5], MEMBERS[10:-5], mine.groups[10:-5], mine.scores_N[10:-5])
-    found = less.above(other)
+    found = above(less, other)
     assert found == auc_above(mine.scores_N[10:-5], other.scores_N[10:-5], MEMBERS[10:-5])
-    assert found is not None
     assert found["value"] == pytest.approx(
         auc(mine.scores_N[10:-5], MEMBERS[10:-5]) - auc(other.scores_N[10:-5], MEMBERS[10:-5])
     )
-    assert less.above(SceneScores(["elsewhere"], MEMBERS[:1], ["elsewhere"], HARD[:1])) is None
+    assert less.common(SceneScores(["elsewhere"], MEMBERS[:1], ["elsewhere"], HARD[:1])) is None
     with pytest.raises(MiaSegError, match="come from different splits"):
-        mine.above(SceneScores(mine.ids, ~MEMBERS, mine.groups, mine.scores_N))
+        mine.common(SceneScores(mine.ids, ~MEMBERS, mine.groups, mine.scores_N))
 
 
 def rate(value: float, half: float) -> Any:
@@ -138,8 +137,14 @@ def test_differences_over_seeds_include_the_truth_as_often_as_they_say(seeds: in
 
 def test_seeds_of_one_split_share_its_errors() -> None:
     """A model of one's own has one split: asking it under three seeds makes no interval narrower."""
-    seeds = [rate(0.1, 0.02), rate(0.12, 0.03), rate(0.11, 0.02)]
-    assert over_seeds(seeds, one_split=True) == pytest.approx({"value": 0.11, "low": 0.08, "high": 0.15})
+    every, half = np.ones((3, 3)), norm.ppf(0.975) * 0.01
+    assert over_seeds([rate(0.1, half)] * 3, related=every) == pytest.approx(rate(0.1, half))
+    assert over_seeds([rate(0.1, half)] * 3, related=np.eye(3)) == over_seeds([rate(0.1, half)] * 3)
+    far = [0.0, 0.1, 0.2]  # they differ, and do not know what they share
+    shown = np.hypot(t.ppf(0.975, 2) * np.std(far, ddof=1) / 3**0.5, half)
+    assert over_seeds([rate(value, half) for value in far], related=every) == pytest.approx(rate(0.1, shown))
+    opposed = 2 * np.eye(3) - 1
+    assert over_seeds([rate(0.1, half)] * 3, related=opposed) == over_seeds([rate(0.1, half)] * 3), "no gain"
     first, again = of_scenes(1.0), of_scenes(0.5, seed=1)
     drawn = SceneScores(first.ids, np.random.default_rng(5).permutation(MEMBERS), first.groups, first.scores_N)
     elsewhere = SceneScores([f"other {k}" for k in range(2 * EACH)], MEMBERS, first.groups, first.scores_N)
@@ -152,6 +157,20 @@ def test_seeds_of_one_split_share_its_errors() -> None:
              for changed in (one, another) for seed in (1, 2)]  # fmt: skip
     before, after = (change_table(cells(enriched(found)))[0].rows[0][5] for found in ([one, another], twice))
     assert before == after
+
+
+def test_seeds_are_related_as_far_as_their_scenes_add_to_both() -> None:
+    first, again = of_scenes(1.0), of_scenes(0.5, seed=1)
+    given = (first.scores_N, again.scores_N, MEMBERS, first.groups)
+    swapped = (-first.scores_N, -again.scores_N, ~MEMBERS, first.groups)
+    other = (first.scores_N, again.scores_N, MEMBERS, [f"other {k}" for k in range(2 * EACH)])
+    related = difference_correlations([given, given, other])
+    assert related == pytest.approx(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]))
+    assert difference_correlations([given, swapped])[0, 1] == pytest.approx(1), "the same AUCs, from other sides"
+    assert overlaps(["abcd", "abef", "gh"]) == pytest.approx(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]))
+    half = SceneScores(first.ids, ~MEMBERS, first.groups, first.scores_N)
+    assert scores.related([first, again, half]) == pytest.approx(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]))
+    assert scores.related([first, None]) is None
 
 
 def test_differences_of_utility_are_those_of_the_pooled_counts() -> None:
@@ -218,10 +237,7 @@ def test_defenses_stand_beside_labels_alone_for_attackers_who_adapt() -> None:
     _, beside = change_table(cells(enriched(found)))
     (row,) = beside.rows
     assert row[:2] == ["patch resnet50 (concat)", "synfeat 0.75"]
-    assert found[1].scores is not None
-    assert found[2].scores is not None
-    change = found[2].scores.above(found[1].scores)
-    assert change is not None
+    change = above(found[2].scores, found[1].scores)
     assert row[5].startswith(f"{change['value']:+.3f} [".replace("-", "−"))
 
 
@@ -229,6 +245,6 @@ def test_only_seeds_of_both_are_compared() -> None:
     found = [told(1.0, seed=seed) for seed in (1, 2, 3)] + [told(0.6, "argmax", -0.01, seed=seed) for seed in (2, 3, 4)]
     ((row,),) = (table.rows for table in change_table(cells(enriched(found))))
     assert row[-1] == "2, 3"
-    pooled = over_seeds([told(0.6, seed=s).scores.above(told(1.0, seed=s).scores) for s in (2, 3)], one_split=True)  # type: ignore[union-attr, misc]
+    pooled = over_seeds([above(told(0.6, seed=s).scores, told(1.0, seed=s).scores) for s in (2, 3)])
     assert row[5].startswith(f"{pooled['value']:+.3f}".replace("-", "−"))
     assert change_table(cells(enriched([result(1.0), result(0.5, defense="argmax")]))) == [], "they keep no scores"

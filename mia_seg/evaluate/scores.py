@@ -11,8 +11,7 @@ import numpy as np
 
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.intervals import Floats
-from mia_seg.metrics.membership import Rate
-from mia_seg.metrics.paired import auc_above
+from mia_seg.metrics.paired import overlaps
 from mia_seg.texts import read_text
 
 COLUMNS = ("id", "member", "group", "score")
@@ -43,16 +42,6 @@ class SceneScores:
         shared = [members[scene] is member for scene, member in sides if scene in members]
         return bool(shared) and all(shared)
 
-    def above(self, other: "SceneScores") -> Rate | None:
-        """This attack's AUC minus the other's on the scenes of both; None if they share no members or no non-members.
-
-        Raises MiaSegError as `common` does.
-        """
-        both = self.common(other)
-        if both is None:
-            return None
-        return auc_above(both.scores_N, both.others_N, both.members_N, groups=both.groups)
-
     def common(self, other: "SceneScores") -> "Common | None":
         """Both attacks' scores of the scenes that both have; None if these lack members or non-members.
 
@@ -81,6 +70,18 @@ class Common:
     others_N: Floats
     members_N: np.ndarray
     groups: list[str]
+
+
+def related(found: Iterable[SceneScores | None]) -> Floats | None:
+    """How far the errors of a rate may be related over seeds [S, S], since splits share scenes (`overlaps`).
+
+    By the groups that two seeds have on the same side. None if one of them keeps no scores.
+    """
+    every = list(found)
+    known = [one for one in every if one is not None]
+    if len(known) < len(every):
+        return None
+    return overlaps([zip(one.groups, one.members_N.tolist(), strict=True) for one in known])
 
 
 def one_split(found: Iterable[SceneScores | None]) -> bool:

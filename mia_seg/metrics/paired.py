@@ -103,28 +103,32 @@ def unpaired(first: Rate, second: Rate) -> Rate:
     return _rate(value, (value - below, value + over))
 
 
-def over_seeds(found: Sequence[Rate], *, one_split: bool = False, tried: int = 1) -> Rate:
-    """The mean difference over several seeds, with its 95% interval for the mean over all possible seeds.
+def over_seeds(found: Sequence[Rate], *, related: npt.ArrayLike | None = None, tried: int = 1) -> Rate:
+    """The mean difference over several seeds, with its 95% interval for the mean over all possible seeds and scenes.
 
-    one_split: all seeds have the same members and non-members. Their errors are then those of the same scenes, and no
-    mean makes them smaller: the interval runs from the lowest lower to the highest upper end. tried: the difference was
-    chosen among so many, whose intervals shall hold all at once (Bonferroni).
+    related: [S, S], the correlation of the errors that scenes add to the differences, since splits share scenes
+    (`difference_correlations`, `overlaps`); None: seeds share none. tried: the difference was chosen among so many,
+    whose intervals shall hold all at once (Bonferroni).
 
     The interval is the wider of two: Student's, by the variance between the seeds, and a normal one by the variance
     within them, which their own intervals give. Few seeds may agree by chance, and Student's is then narrower than what
-    the scenes of each seed allow. At least 95% of the intervals hold, and more where seeds do not differ
-    (benchmarks/over_seeds.md). The difference of a single seed is its own, `widened`.
+    the scenes of each seed allow. What shared scenes add is the same in several seeds. It does not show between them,
+    and no mean makes it smaller, so it is added to both: its half width squared to theirs (Zou & Donner, Stat. Med.
+    2008, 27:1693). At least 95% of the intervals hold, and more where seeds do not differ (benchmarks/over_seeds.md).
+    The difference of a single seed is its own, `widened`.
     """
     seeds, values_S = len(found), np.array([one["value"] for one in found])
     value = float(values_S.mean())
-    if one_split or seeds == 1:
-        ends = min(one["low"] for one in found), max(one["high"] for one in found)
-        return _rate(value, widened(value, ends, tried))
+    if seeds == 1:
+        return _rate(value, widened(value, (found[0]["low"], found[0]["high"]), tried))
     # Intervals over few groups are wider than normal ones, and count as a larger error here.
     errors_S = np.array([(one["high"] - one["low"]) / 2 / ndtri(1 - TAIL) for one in found])
-    within, between = float(np.mean(errors_S**2)), float(values_S.var(ddof=1))
+    each_SS = np.outer(errors_S, errors_S) * (np.eye(seeds) if related is None else np.asarray(related))
+    own, common = float(each_SS.trace()), max(float(each_SS.sum() - each_SS.trace()), 0.0)
+    shared, between = common / (seeds * (seeds - 1)), float(values_S.var(ddof=1)) / seeds
     level = 1 - TAIL / tried
-    half = float(max(stdtrit(seeds - 1, level) * between**0.5, ndtri(level) * within**0.5) / seeds**0.5)
+    student, normal = stdtrit(seeds - 1, level), ndtri(level)
+    half = float(max(np.hypot(student * between**0.5, normal * shared**0.5), normal * (own + common) ** 0.5 / seeds))
     return _rate(value, (value - half, value + half))
 
 
@@ -139,7 +143,34 @@ def correlations(seeds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike, Sequence[Ha
     same scores. Where the error of a seed does not vary, as with an AUC of 1 or a single group on each side, the two
     are as related as the groups that they have in common. Raises MiaSegError as `membership.measure` does.
     """
-    found = [_errors(*seed) for seed in seeds]
+    return _matrix([_errors(*seed) for seed in seeds])
+
+
+def difference_correlations(
+    seeds: Sequence[tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, Sequence[Hashable]]],
+) -> Floats:
+    """The correlation of the errors that differences of AUC have over several seeds [S, S], as in `correlations`.
+
+    seeds: scores [N], those of the other attack [N], memberships [N] and groups [N] of each.
+    """
+    found = list[dict[Hashable, float]]()
+    for scores, others, members, groups in seeds:
+        first, second = _errors(scores, members, groups), _errors(others, members, groups)
+        found.append({group: _unless_rounding(first[group] - second[group]) for group in first})
+    return _matrix(found)
+
+
+def overlaps(seeds: Sequence[Iterable[Hashable]]) -> Floats:
+    """The share of things that two seeds have in common [S, S]: their number over the geometric mean of both.
+
+    seeds: hashable things, each once: the groups of one side, or pairs (group, side). If what a scene adds to a rate is
+    the same in all seeds, this is the correlation of the rates' errors; else they are less related.
+    """
+    found = [frozenset(one) for one in seeds]
+    return np.array([[len(one & other) / np.sqrt(len(one) * len(other)) for other in found] for one in found])
+
+
+def _matrix(found: Sequence[dict[Hashable, float]]) -> Floats:
     rows = [[1.0 if one is other else _related(one, other) for other in found] for one in found]
     return np.reshape(rows, (len(found), len(found)))
 
@@ -160,7 +191,11 @@ def _errors(scores: npt.ArrayLike, members: npt.ArrayLike, groups: Sequence[Hash
     found: Counter[Hashable] = Counter()
     for group, value in zip(groups, added_N.tolist(), strict=True):
         found[group] += value
-    return {group: value if abs(value) > ROUNDING else 0.0 for group, value in found.items()}
+    return {group: _unless_rounding(value) for group, value in found.items()}
+
+
+def _unless_rounding(value: float) -> float:
+    return value if abs(value) > ROUNDING else 0.0
 
 
 def _ranked(

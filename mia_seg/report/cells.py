@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.results import Result
-from mia_seg.evaluate.scores import one_split
+from mia_seg.evaluate.scores import related
 from mia_seg.metrics.intervals import Floats, mean_of
 from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.paired import correlations
@@ -107,10 +107,10 @@ class Cell:
         """How the errors of the runs' AUCs are related (`shared`)."""
         return shared(self.runs)
 
-    @property
-    def same_split(self) -> bool:
-        """Whether all runs have the same members and non-members."""
-        return one_split(run.get("scores") for run in self.runs)
+    @cached_property
+    def overlap(self) -> Floats | None:
+        """How far the errors of a rate of one side may be related (`related`); None if a run keeps no scores."""
+        return related(run.get("scores") for run in self.runs)
 
     def ppv(self, base: str) -> Estimate | None:
         """The predictive value at a base rate; None if a run called nobody, and for old results without it."""

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from mia_seg.evaluate.scores import SceneScores, one_split
-from mia_seg.metrics.intervals import widened
+from mia_seg.evaluate.scores import SceneScores
+from mia_seg.metrics.intervals import Floats, widened
 from mia_seg.metrics.membership import CHANCE, Rate
-from mia_seg.metrics.paired import over_seeds
+from mia_seg.metrics.paired import auc_above, difference_correlations, over_seeds
 from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, attack_name, attacker_name, defense_name, over_common_seeds
 from mia_seg.report.tables import Table
 
@@ -14,7 +14,7 @@ READING = (
     "Each row compares the same attack with and without the defense on the same images. A change is the value with the "
     "defense minus the value without it. Its interval is that of the difference, which shows smaller changes than two "
     "intervals side by side do. Over several seeds the difference is a mean, and its interval allows for other seeds. "
-    "If all seeds have the same split, they share its errors, and the interval runs from the lowest to the highest end."
+    "Splits that share images share errors too, and it allows for that."
 )
 BESIDE = (
     "The same against labels alone (argmax) in place of no defense, for attackers who adapt. Labels alone cost no "
@@ -36,9 +36,12 @@ def auc_change(mine: Cell, other: Cell, turned: tuple[bool, bool] = (False, Fals
         (own.get("scores"), run.get("scores")) for own in mine.runs for run in other.runs if own["seed"] == run["seed"]
     ]
     kept = [(first, second) for first, second in pairs if first is not None and second is not None]
-    every = [_reversed(first, turned[0]).above(_reversed(second, turned[1])) for first, second in kept]
-    found = [one for one in every if one is not None]
-    return mean_change(found, one_split(first for first, _ in kept)) if len(kept) == len(pairs) else None
+    if len(kept) < len(pairs):
+        return None
+    every = [_reversed(first, turned[0]).common(_reversed(second, turned[1])) for first, second in kept]
+    found = [(one.scores_N, one.others_N, one.members_N, one.groups) for one in every if one is not None]
+    rates = [auc_above(scores_N, others_N, members_N, groups=groups) for scores_N, others_N, members_N, groups in found]
+    return mean_change(rates, difference_correlations(found))
 
 
 def miou_change(mine: Cell) -> Estimate | None:
@@ -46,14 +49,14 @@ def miou_change(mine: Cell) -> Estimate | None:
     found = [run["utility_change"] for run in mine.runs if run.get("utility_change") is not None]
     if len(found) < len(mine.runs):
         return None
-    return mean_change([one["nonmembers"] for one in found], one_split(run.get("scores") for run in mine.runs))
+    return mean_change([one["nonmembers"] for one in found], mine.overlap)
 
 
-def mean_change(found: list[Rate], same: bool) -> Estimate | None:
-    """The mean difference over seeds (`paired.over_seeds`); None without any. same: whether they share a split."""
+def mean_change(found: list[Rate], related: Floats | None) -> Estimate | None:
+    """The mean difference over seeds (`paired.over_seeds`); None without any. related: how their errors are."""
     if not found:
         return None
-    pooled = over_seeds(found, one_split=same)
+    pooled = over_seeds(found, related=related)
     return Estimate(pooled["value"], pooled["low"], pooled["high"])
 
 

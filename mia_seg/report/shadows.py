@@ -92,7 +92,7 @@ def _row(cell: Cell) -> list[str]:
     above = [run["above_loss"] for run in cell.runs]
     rates = [[one["auc"] for one in above], *([one["tpr_at_fpr"][target] for one in above] for target in TARGETS)]
     differences = [
-        None if any(isinstance(one, str) for one in every) else mean_change(every, cell.same_split) for every in rates
+        None if any(isinstance(one, str) for one in every) else mean_change(every, cell.overlap) for every in rates
     ]
     return [
         _name(cell),

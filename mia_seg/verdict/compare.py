@@ -1,14 +1,15 @@
 """Comparing two audits, A and B: differences, with intervals that say which are more than noise."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.results import Result
-from mia_seg.evaluate.scores import Common, one_split
+from mia_seg.evaluate.scores import Common, related
+from mia_seg.metrics.intervals import Floats
 from mia_seg.metrics.membership import CHANCE, TARGETS, Rate
-from mia_seg.metrics.paired import above, accuracy_above, over_seeds, unpaired
+from mia_seg.metrics.paired import above, accuracy_above, difference_correlations, over_seeds, unpaired
 from mia_seg.progress import track
 from mia_seg.verdict.found import SAME, called
 from mia_seg.verdict.pairs import Matched, Pair, common, loosely
@@ -28,7 +29,7 @@ ONE_TRAINING = (
 class Row:
     """One measure of one attack in both audits, B less A; means over the seeds, with the widest ends.
 
-    changes: the difference of each seed. one_split: whether all seeds have the same members and non-members. scenes:
+    changes: the difference of each seed. related: how their errors are, since splits share scenes; None: not. scenes:
     how many are in both, of the seed with the fewest; 0 where the difference is not paired.
     """
 
@@ -41,7 +42,7 @@ class Row:
     a: Rate
     b: Rate
     changes: tuple[Rate, ...]
-    one_split: bool
+    related: Floats | None = field(compare=False)
     scenes: int
 
     @property
@@ -51,7 +52,7 @@ class Row:
 
     def among(self, rows: int) -> Rate:
         """The difference, with an interval that holds together with those of so many rows."""
-        return over_seeds(self.changes, one_split=self.one_split, tried=rows)
+        return over_seeds(self.changes, related=self.related, tried=rows)
 
     @property
     def reading(self) -> Reading:
@@ -61,7 +62,7 @@ class Row:
     def dump(self) -> dict[str, Any]:
         """Plain JSON."""
         told = asdict(self) | {"change": self.change, "reading": self.reading}
-        return {name: value for name, value in told.items() if name not in ("changes", "one_split")}
+        return {name: value for name, value in told.items() if name not in ("changes", "related")}
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,20 @@ def _rows(pairs: Sequence[Pair], shared: Sequence[Common]) -> list[Row]:
     if all(before.digests.victim_answers == after.digests.victim_answers for before, after in pairs):
         changes[MIOU] = [NAUGHT] * len(pairs)
     scenes = min((len(c.scores_N) for c in shared), default=0)
-    found = (_row(pairs, measure, changes.get(measure, [])) for measure in (AUC, *TPRS, ACCURACY, MIOU))
+    exact = difference_correlations([(c.scores_N, c.others_N, c.members_N, c.groups) for c in shared])
+    at_most = related(after.scores for _, after in pairs)
+    found = (
+        _row(pairs, measure, changes.get(measure, []), shared=exact if shared and measure == AUC else at_most)
+        for measure in (AUC, *TPRS, ACCURACY, MIOU)
+    )
     return [replace(row, scenes=row.scenes and scenes) for row in found if row]
 
 
-def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str]) -> Row | None:
-    """None where a side does not resolve the measure. paired: a difference a seed; [] where there are none."""
+def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str], *, shared: Floats | None) -> Row | None:
+    """None where a side does not resolve the measure. paired: a difference a seed; [] where there are none.
+
+    shared: how the seeds' errors are related.
+    """
     a, b = ([rate for pair in pairs if (rate := _rate(pair[k], measure))] for k in (0, 1))
     if len(a) < len(pairs) or len(b) < len(pairs):
         return None
@@ -151,8 +160,7 @@ def _row(pairs: Sequence[Pair], measure: str, paired: Sequence[Rate | str]) -> R
     changes = kept if is_paired else [unpaired(after, before) for before, after in zip(a, b, strict=True)]
     what = last.victim, _both(first.defense, last.defense), _both(called(first), called(last)), last.adaptive
     seeds = tuple(after.seed for _, after in pairs)
-    same = one_split(after.scores for _, after in pairs)
-    return Row(*what, seeds, measure, _mean(a), _mean(b), changes=tuple(changes), one_split=same, scenes=int(is_paired))
+    return Row(*what, seeds, measure, _mean(a), _mean(b), changes=tuple(changes), related=shared, scenes=int(is_paired))
 
 
 def _accuracy(pair: Pair, both: Common) -> Rate:
