@@ -30,6 +30,7 @@ from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Result
 from mia_seg.metrics.membership import NOT_RESOLVABLE
+from mia_seg.metrics.paired import over_seeds, unpaired
 from mia_seg.report.arms import names
 from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, pooled, tpr_over_runs, widest
 from mia_seg.report.cells import shared as errors_of
@@ -156,10 +157,11 @@ def first() -> str:
         table = met_all(of(victim, shadow), [line[2] for line in FIRST if line[0] == victim])
         table = shared(table, ["defense"])
         best = strongest(table[table["defense"] == defense])
-        return (name, auc(best), mean(best, "miou_members"), mean(best, "miou_nonmembers"), str(best["seed"].nunique()))
+        means = (mean(best, column) for column in ("balanced_accuracy", "miou_members", "miou_nonmembers"))
+        return (name, auc(best), *means, str(best["seed"].nunique()))
 
-    head = ("victim and defense", "AUC [95%] of the strongest attack that knows it", "mIoU, its training images",
-            "mIoU, unseen images", "seeds")  # fmt: skip
+    head = ("victim and defense", "AUC [95%] of the strongest attack that knows it", "balanced accuracy",
+            "mIoU, its training images", "mIoU, unseen images", "seeds")  # fmt: skip
     return markdown(head, (row(*line[:3], name=line[3]) for line in FIRST))
 
 
@@ -189,6 +191,27 @@ def changes(victim: str, shadow: str, *, beside: int = 0, attack: str = "") -> s
     head = ("attack", "defense", "change of AUC [95%]", "change of mIoU on unseen images, points [95%]", "seeds")
     rows = (row for row in table.rows if row[2] == "adapts" and attack in ("", row[0]))
     return markdown(head, ((row[0], row[1], row[5], row[6], str(len(row[7].split(", ")))) for row in rows))
+
+
+def victims(less: str, more: str, defense: str) -> str:
+    """What each attack reaches on one victim less what it reaches on another, and on that behind a defense.
+
+    Both are attacked through their shadows of adversary A1. The first has no defense; the attacker knows the other's.
+    """
+
+    def of_attack(victim: str, wanted: str) -> dict[tuple[str, str], Cell]:
+        found = image_cells(victim, f"{victim}_a1")
+        kept = (one for one in found if one.defense == wanted and not one.control)
+        return {(one.attack, one.representation): one for one in kept if one.adaptive or wanted == "none"}
+
+    mine, theirs, behind = of_attack(less, "none"), of_attack(more, "none"), of_attack(more, defense)
+    rows = [
+        (f"`{':'.join(filter(None, key))}`", change_of(mine[key], theirs[key]), change_of(mine[key], behind[key]),
+         str(len(set(mine[key].seeds) & set(theirs[key].seeds) & set(behind[key].seeds))))
+        for key in mine
+        if key in theirs and key in behind
+    ]  # fmt: skip
+    return markdown(("attack", "change of AUC [95%]", f"the same beside `{defense}` [95%]", "seeds"), rows)
 
 
 def equal(victim: str, shadow: str, beside: str) -> str:
@@ -271,7 +294,14 @@ def tuned(head: str, named: dict[str, str], shadow: str, *, control: str, base: 
     def row(victim: str, name: str) -> tuple[str, ...]:
         table = of_loss(victim)
         numbers = (", ".join(f"{value:.3f}" for value in table[column]) for column in (*gained, "auc"))
-        return (name, *numbers, *("" if victim in (control, base) else gain(table, column) for column in gained))
+        if victim in (control, base):
+            return (name, *numbers, *[""] * (1 + len(gained)))
+        return (name, *numbers, *(gain(table, column) for column in gained), change_of(loss(victim), loss(control)))
+
+    def loss(victim: str) -> Cell:
+        found = image_cells(victim, shadow)
+        (cell,) = (one for one in found if (one.attack, one.representation, one.defense) == ("image_loss", "", "none"))
+        return cell
 
     def gain(table: pd.DataFrame, column: str) -> str:
         """Points over the control, paired by seed."""
@@ -283,7 +313,7 @@ def tuned(head: str, named: dict[str, str], shadow: str, *, control: str, base: 
 
     gained = ("miou_nonmembers", "cls_acc_nonmembers")
     columns = (head, "mIoU on unseen images", "class accuracy on unseen images", "AUC of the image loss",
-               "change of mIoU over the control [95%]", "of class accuracy [95%]")  # fmt: skip
+               "change of mIoU over the control [95%]", "of class accuracy [95%]", "of AUC [95%]")  # fmt: skip
     return markdown(columns, (row(*item) for item in named.items()))
 
 
@@ -414,12 +444,19 @@ def protective(folder: str, seed: int, title: str) -> str:
             "behind `argmax`": _leak(by_title[one["title"]]["strongest"]) if by_title else "",
             "above plain behind it": _worth(by_title[one["title"]]) if by_title else "",
             "canaries, `base`": _leak(one["canaries"]["base"]["auc"]),
+            "epsilon": _epsilon(one),
             "minutes": f"{one['minutes']:.1f}",
         }
         for one in sorted([*facts["plain"], *facts["others"]], key=lambda one: -one["miou"]["others"])
     ]
     head = [column for column in rows[0] if any(row[column] for row in rows)]
     return markdown(head, ([row[column] for column in head] for row in rows))
+
+
+def _epsilon(one: dict[str, Any]) -> str:
+    """What is proven of a training by DP-SGD; empty for others."""
+    found = (one.get("privacy") or {}).get("epsilon")
+    return "" if found is None else f"{found:,.0f}" if found > 100 else f"{found:.3g}"
 
 
 def behind(folder: str, seed: int, training: str) -> str:
@@ -514,15 +551,25 @@ def canaries(attack: str) -> str:
         aucs = [[Estimate(**side["auc"]) for side in (facts["canaries"], facts["pooled"])] for facts in found]
         worst, natural = zip(*aucs, strict=True)  # seeds draw other canaries, but share natural photographs
         count = sum(facts["canaries"]["scenes"] for facts in found)
+        # Both are of the same models, so that an interval made of both errs on the wide side.
+        above = over_seeds([unpaired(mine._asdict(), other._asdict()) for mine, other in aucs])
         return (
             name,
             str(count),
             _leak(pooled(worst, None)._asdict()),
             _leak(widest(natural)._asdict()),
+            signed(Estimate(**above)),
             str(len(found)),
         )
 
-    head = ("canaries", "how many", f"their AUC, `{attack}` [95%]", "AUC of natural photographs [95%]", "seeds")
+    head = (
+        "canaries",
+        "how many",
+        f"their AUC, `{attack}` [95%]",
+        "AUC of natural photographs [95%]",
+        "difference [95%]",
+        "seeds",
+    )
     return markdown(head, (row(*item) for item in KINDS.items()))
 
 
@@ -565,6 +612,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "less": partial(defenses, LESS, f"{LESS}_a1", *LESS_TRIED),
     "less_attacks": partial(attacks, LESS, f"{LESS}_a1", *LESS_TRIED),
     "less_changes": partial(changes, LESS, f"{LESS}_a1"),
+    "fewer_epochs": partial(victims, LESS, "labelmefacade_small_19", "argmax"),
     "layouts": partial(defenses, LESS, f"{LESS}_a1", "none", "argmax", "morphology:1", "synfeat:0.75,answer=labels"),
     "a2_defenses": partial(defenses, "labelmefacade_small_19", "camvid_small_a2", *TRIED),
     "a2_attacks": partial(attacks, "labelmefacade_small_19", "camvid_small_a2", *TRIED),
