@@ -370,21 +370,26 @@ def shadows(victim: str) -> str:
     )
 
 
-def fleet(victim: str) -> str:
-    """Attacks through many shadows, and what each has above the image loss on the same images; over seeds."""
-    found = [c for c in image_cells(victim, f"{victim}_fleet") if c.defense == "none" and not c.control]
-    (loss,) = (cell for cell in found if (cell.attack, cell.representation) == ("image_loss", ""))
+def fleet(victim: str, *others: str) -> str:
+    """Attacks through many shadows, and what each has above the image loss and others on the same images."""
+    cells_ = [c for c in image_cells(victim, f"{victim}_fleet") if c.defense == "none" and not c.control]
+    found = {":".join(filter(None, (cell.attack, cell.representation))): cell for cell in cells_}
 
-    def row(cell: Cell) -> tuple[str, ...]:
+    def row(name: str) -> tuple[str, ...]:
+        cell = found[name]
         rate = tpr_over_runs([run["tpr_at_fpr"]["0.01"] for run in cell.runs])
-        assert {*cell.seeds} <= {*loss.seeds}, f"the image loss lacks a seed of {cell.attack}"
-        above = "" if cell is loss else change_of(cell, loss)
-        name = ":".join(part for part in (cell.attack, cell.representation) if part)
         rates = f"{cell.mean('balanced_accuracy'):.2f}", str(rate or NOT_RESOLVABLE)
-        return f"`{name}`", str(cell.auc), above, *rates, str(len(cell.seeds))
+        return f"`{name}`", str(cell.auc), *(above(name, other) for other in beside), *rates, str(len(cell.seeds))
 
-    head = ("attack", "AUC [95%]", "above the image loss [95%]", "balanced accuracy", "TPR at 1% FPR [95%]", "seeds")
-    return markdown(head, map(row, sorted(found, key=lambda cell: cell.auc.value)))
+    def above(name: str, other: str) -> str:
+        assert {*found[name].seeds} <= {*found[other].seeds}, f"{other} lacks a seed of {name}"
+        return "" if name == other else change_of(found[name], found[other])
+
+    beside = ("image_loss", *others)
+    called_ = ("the image loss", *(f"`{other}`" for other in others))
+    head = ("attack", "AUC [95%]", *(f"above {name} [95%]" for name in called_), "balanced accuracy",
+            "TPR at 1% FPR [95%]", "seeds")  # fmt: skip
+    return markdown(head, map(row, sorted(found, key=lambda name: found[name].auc.value)))
 
 
 ALONE = ("image_loss", "predictability_error")
@@ -624,7 +629,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet_changes": partial(changes, "labelmefacade_small", "labelmefacade_small_fleet"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
     "canaries": partial(canaries, "base"),
-    "six_shadows": partial(fleet, "labelmefacade_small_10_epochs"),
+    "six_shadows": partial(fleet, "labelmefacade_small_10_epochs", "lira:statistic=vector", "base"),
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
     "protective": partial(protective, "protective", 1, "protect_selena"),

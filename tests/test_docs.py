@@ -23,10 +23,11 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
-# Numbers of chance, versions, the thesis's figures and tables, and what the thesis and a paper found.
+MEASURED = re.compile(r"(?<![\w.])(?:\d+\.\d+%?(?![\d.])|\d+ points\b|\d+%(?! FPR)|\d{1,3},\d{3}\b)")
+# Numbers of chance, counts, versions, the thesis's figures and tables, and what the thesis and a paper found.
 TYPED = Counter(
-    ["0.5"] * 4 + ["3.11", "2.0", "95%", "7.5", "7.6", "7.12", "7.9", "6.1", "6.3", "6.3", "6.6"]
-    + ["0.8", "0.83", "0.75", "4.8", "3.1", "4.1", "0.56", "0.28", "0.1%"]
+    ["0.5"] * 4 + ["1,200"] + ["3.11", "2.0", "95%", "7.5", "7.6", "7.12", "7.9", "6.1", "6.3", "6.3", "6.6"]
+    + ["0.8", "0.83", "0.75", "4.8", "3.1", "4.1", "0.56", "0.28", "0.1%", "15,000", "30,000", "7.10"]
 )  # fmt: skip
 
 BASELINE = "patch_resnet50:labels"  # it sees no answer, so no defense
@@ -77,7 +78,7 @@ def test_measured_numbers_in_sentences_are_taken_from_tables() -> None:
         number
         for page in check["PAGES"]
         for sentence in sentences(check["CITED"].sub("", page.read_text("utf-8")))
-        for number in re.findall(r"(?<![\w.])(?:\d+\.\d+%?(?![\d.])|\d+ points\b|\d+%(?! FPR))", sentence)
+        for number in MEASURED.findall(sentence)
     )
     assert found == TYPED
 
