@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers_joint import all_first_steps, recipe, staged_steps
+from helpers_joint import all_first_steps, recipe, staged_steps, unevenly_labelled
+from helpers_scenes import Toy
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
+from test_objectives_targets import SCENE_WISE
 from torch import Tensor
 from torch.utils.data import RandomSampler
 
 from mia_seg import train, workspace
 from mia_seg.errors import MiaSegError
+from mia_seg.segmenters._norm import normed
 from mia_seg.store import Store, seed_of
 from mia_seg.train._order import Plan, Shares, order_of
 from mia_seg.workspace import Workspace
@@ -74,6 +77,27 @@ def test_stages_of_two_processes_take_the_steps_of_one(
 def test_parts_take_the_step_of_the_whole(found: tuple[dict[str, Tensor], dict[str, Tensor]]) -> None:
     for tensors in found:
         assert_close(case(tensors, "frozen"), case(tensors, "frozen in parts"))
+
+
+@pytest.mark.parametrize("name", SCENE_WISE)
+def test_parts_take_the_step_of_the_whole_under_losses_of_single_scenes(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In parts with different numbers of labelled pixels; a batch norm would tell parts apart."""
+    monkeypatch.setattr(train._made, "build", lambda section, classes: normed(Toy(classes, None), "group"))
+    found = []
+    for accumulate in (1, 2):
+        made = recipe(accumulate=accumulate).model_copy(update={"objective": {"name": name}})
+        fabric = Fabric(accelerator="cpu", devices=1)
+        training = train.Training(
+            made, unevenly_labelled(4), seed=0, folder=tmp_path, fabric=fabric, workers=0, title="parts"
+        )
+        training.prepare(None)
+        row = training.epoch([])
+        (tmp_path / train.STATE).unlink(missing_ok=True)
+        gradients = {key: p.grad for key, p in training.network.named_parameters() if p.grad is not None}
+        found.append(gradients | {"loss": torch.tensor(row["loss"])})
+    assert_close(*found)
 
 
 def test_a_stopped_run_of_two_processes_ends_with_the_bits_of_an_unbroken_one(

@@ -17,7 +17,7 @@ from mia_seg.objectives._targets import TargetGoal
 from mia_seg.objectives.hamp import label_probability
 from mia_seg.objectives.mix import MixedGoal, rectangle
 from mia_seg.objectives.relax_loss import softened
-from mia_seg.plugins import build
+from mia_seg.plugins import build, names
 from mia_seg.segmenters import Drawn
 
 LOGITS = torch.tensor([[[[2.0, 0.0]], [[0.0, 1.0]], [[-1.0, 0.0]], [[0.0, 0.0]]]])  # one scene, 1 x 2 pixels
@@ -48,13 +48,23 @@ def test_smoothing_of_none_is_cross_entropy_and_of_one_is_to_uniform() -> None:
     assert float(of("label_smoothing", labels=ignored, epsilon=0.1)) == pytest.approx(one)
 
 
-@pytest.mark.parametrize("name", ["label_smoothing", "relax_loss", "hamp"])
-def test_a_scenes_loss_depends_on_it_alone(name: str) -> None:
+SCENE_WISE = [name for name in names(objectives) if made(name).scene_wise]
+
+
+@pytest.mark.parametrize("name", SCENE_WISE)
+@pytest.mark.parametrize("epoch", [8, 9])
+def test_a_scenes_loss_depends_on_it_alone(name: str, epoch: int) -> None:
+    """A batch's loss is the mean of its scenes' by what the goal says that each counts, however many have labels."""
     goal, given = made(name).eval(), batch(3)
-    alone = [goal("segment", given.only(torch.tensor([k]))).loss for k in range(3)]
-    together = goal("segment", given).loss
-    torch.testing.assert_close(together, torch.stack(alone).mean(), rtol=1e-5, atol=1e-6)
-    assert goal.scene_wise
+    given.labels_NHW[0, :31], given.labels_NHW[1, :20], given.epoch = IGNORE, IGNORE, epoch
+    alone = torch.stack([goal("segment", given.only(torch.tensor([k]))).loss for k in range(3)])
+    count_S = goal.counts(given.labels_NHW)
+    torch.testing.assert_close(goal("segment", given).loss, (alone * count_S).sum() / count_S.sum())
+    assert len(set(alone.tolist())) == 3
+
+
+def test_objectives_of_single_scenes_are_these() -> None:
+    assert {"supervised", "label_smoothing", "hamp", "relax_loss"} <= set(SCENE_WISE)
 
 
 def test_at_its_target_a_relaxed_loss_is_zero_and_its_sign_turns() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import runpy
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mia_seg import objectives, train, updates
 from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.objectives import Batch, Goal, Helper, Objective, Stage
-from mia_seg.plugins import build
+from mia_seg.plugins import build, names
 from mia_seg.recipes import Train
 from mia_seg.segmenters import Network
 from mia_seg.segmenters._norm import normed
@@ -41,8 +42,11 @@ def network(norm: str = "group") -> Network:
 
 
 def supervised(made: Network) -> Goal:
-    chosen = build(objectives, Objective, "supervised", settings={}, where="here")
-    return chosen.build(made, CLASSES, ids=[])
+    return goal_of("supervised", made)
+
+
+def goal_of(name: str, made: Network) -> Goal:
+    return build(objectives, Objective, name, settings={}, where="here").build(made, CLASSES, ids=[])
 
 
 def gradient(method: DPSGD, made: Network, given: Batch, terms: Training = TERMS, step: int = 0) -> Tensor:
@@ -146,9 +150,11 @@ class Halved(nn.Conv2d):
         return super().forward(input) / 2
 
 
-def sums(way: str, made: Network, given: Batch, *, views: int = 1, clip: float = 0.1) -> list[Tensor] | None:
+def sums(
+    way: str, made: Network, given: Batch, *, views: int = 1, clip: float = 0.1, objective: str = "supervised"
+) -> list[Tensor] | None:
     """Sums of clipped gradients, taken together or each scene alone; None where together cannot be."""
-    fabric, goal, found = Fabric(accelerator="cpu", devices=1), supervised(made), dp_sgd.Sums()
+    fabric, goal, found = Fabric(accelerator="cpu", devices=1), goal_of(objective, made), dp_sgd.Sums()
     parameters, method = [p for p in made.parameters() if p.requires_grad], DPSGD(noise=0, clip=clip, views=views)
     key = (0, 0, "step 0")
     step = Step(fabric.setup_module(goal), fabric, Stage("segment"), [], [], parameters, TERMS, key)
@@ -170,6 +176,54 @@ def test_one_pass_finds_what_a_loop_over_scenes_finds(views: int, clip: float) -
     for gradient, expected in zip(found, sums("alone", made, given, views=views, clip=clip) or [], strict=True):
         assert float((gradient - expected).norm()) <= 1e-6 * float(expected.norm())
     assert any(g.any() for g in found)
+
+
+def accepted() -> list[str]:
+    """The objectives that go with DP-SGD."""
+    found = []
+    for name in names(objectives):
+        with suppress(MiaSegError):
+            DPSGD(noise=0).check(goal_of(name, network()), MANY)
+            found.append(name)
+    return found
+
+
+def unevenly_labelled() -> Batch:
+    """Scenes in float64 with all labels but a few rows', half of them, a few rows and a few pixels."""
+    given = batch()
+    given.image_N3HW, given.labels_NHW = given.image_N3HW.double(), given.labels_NHW.clone()
+    for scene, rows in enumerate((6, 16, 28, 31)):
+        given.labels_NHW[scene, :rows] = IGNORE
+    given.labels_NHW[3, :, 5:] = IGNORE
+    return given
+
+
+def test_these_objectives_go_with_it() -> None:
+    assert {"supervised", "label_smoothing", "hamp", "relax_loss"} <= set(accepted())
+
+
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("epoch", [8, 9])  # RelaxLoss has a loss for each parity
+@pytest.mark.parametrize("name", accepted())
+def test_under_every_objective_a_scene_gives_its_own_gradient_and_moves_the_sum_by_a_clip(
+    name: str, epoch: int, views: int
+) -> None:
+    made, given = network().double(), unevenly_labelled()
+    given.epoch, rows = epoch, [list(range(k, k + views)) for k in range(0, 4, views)]
+
+    def summed(way: str, scenes: list[list[int]], clip: float) -> Tensor:
+        part = given.only(torch.tensor([row for scene in scenes for row in scene]))
+        found = sums(way, made, part, views=views, clip=clip, objective=name)
+        assert found is not None
+        return torch.cat([gradient.flatten() for gradient in found])
+
+    norms = [float(summed("alone", [scene], 1e6).norm()) for scene in rows]
+    for clip in (min(norms) / 2, sum(norms) / len(norms), max(norms)):
+        both = [summed(way, rows, clip) for way in ("together", "alone")]
+        assert float((both[0] - both[1]).norm()) <= 1e-6 * float(both[1].norm())
+        for left in rows:
+            rest = summed("together", [scene for scene in rows if scene != left], clip)
+            assert float((both[0] - rest).norm()) <= clip * (1 + 1e-6), "one scene"
 
 
 @pytest.mark.parametrize("head", [False, True])

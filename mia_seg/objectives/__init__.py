@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from mia_seg.data import IGNORE
 from mia_seg.plugins import Component
 from mia_seg.segmenters import Drawn, Network
 
@@ -73,7 +74,8 @@ class Goal(nn.Module):
     """A segmenter and its helpers during training: a forward pass returns the loss of one stage.
 
     It is a module, because only forward passes run in Fabric's precision and under its strategies. scene_wise: whether
-    the loss is a mean over pixels, each of which depends on its own scene alone (if the network does).
+    the loss is a mean over images by their `counts`, and an image's loss depends on it alone (if the network's answer
+    does).
     """
 
     stages: tuple[Stage, ...] = (Stage("segment"),)
@@ -86,6 +88,13 @@ class Goal(nn.Module):
 
     def meet(self, teachers: Sequence[Teacher]) -> None:
         """Receive the teachers that the objective asked for, in its order; they are on the device, no submodules."""
+
+    def counts(self, labels_NHW: Tensor) -> Tensor:
+        """How much each image counts in the loss of its batch: int64 [N], its labelled pixels if nothing else is said.
+
+        Parts of a batch are weighted by their sums; the ratios tell a scene's own loss from the batch's.
+        """
+        return (labels_NHW != IGNORE).flatten(1).sum(1)
 
     def forward(self, stage: str, batch: Batch) -> Judged:
         """The loss of `stage` on a batch. Logits are read from the first stage that trains the segmenter."""

@@ -18,6 +18,8 @@ class RelaxLoss(Objective):
     The paper's L is a batch's mean, under which single scenes may sink; here each scene has its own.
     """
 
+    VERSION: ClassVar[int] = 2
+
     replaces = True
     target: Weight = 0.6
     upper: Part = 1.0  # on the label's probability in a flattened target
@@ -36,6 +38,9 @@ class RelaxedGoal(TargetGoal):
     def __init__(self, network: Network, settings: RelaxLoss) -> None:
         super().__init__(network)
         self.relax = settings
+
+    def counts(self, labels_NHW: Tensor) -> Tensor:
+        return labels_NHW.new_ones(len(labels_NHW))  # the loss is a mean over images, whatever is labelled
 
     def of(self, logits_NKHW: Tensor, batch: Batch) -> Tensor:
         loss_N, target = per_scene(plain(logits_NKHW, batch.labels_NHW), batch.labels_NHW), self.relax.target

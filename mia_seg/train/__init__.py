@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from mia_seg.data import IGNORE, Scenes
+from mia_seg.data import Scenes
 from mia_seg.errors import MiaSegError, Stopped
 from mia_seg.metrics.segmentation import utility
 from mia_seg.objectives import NETWORK, Batch, Judged, Stage
@@ -226,13 +226,13 @@ class Training:
     def step(self, parts: list[Batch], asked: bool) -> bool:
         """One step on the joint batch, stage by stage; whether any process was asked to stop.
 
-        A device's loss is a mean over its own labelled pixels, and devices' gradients are averaged. Weighting each part
-        by its share of all labelled pixels, times the number of devices, gives the gradient of the mean over all.
+        A part's loss is a mean over its images by the goal's `counts`, and devices' gradients are averaged. Weighting
+        each part by its share of all counts, times the number of devices, gives the gradient of the mean over all.
         """
         self._start_step()
-        known = [(part.labels_NHW != IGNORE).sum() for part in parts]
-        pixels, stop = self._sum(torch.stack([torch.stack(known).sum(), torch.tensor(asked, device=known[0].device)]))
-        shares = [count * self.plan.world / pixels.clamp(min=1) for count in known]
+        held = [self.goal.counts(part.labels_NHW).sum() for part in parts]
+        total, stop = self._sum(torch.stack([torch.stack(held).sum(), torch.tensor(asked, device=held[0].device)]))
+        shares = [count * self.plan.world / total.clamp(min=1) for count in held]
         told, counts = dict[str, Tensor](), torch.zeros_like(self.done.confusion_KK)
         for stage in self.stages:
             judged = self._update(stage, parts, shares)

@@ -15,8 +15,9 @@ from mia_seg.plugins import Component
 class Step:
     """The inputs of one update.
 
-    run: the goal under Fabric's strategy. shares: the weight of each part; weighted so, the sum over parts and devices
-    is the mean over all labelled pixels. parameters: what the stage trains. key: (seed, epoch, step), for random draws.
+    run: the goal under Fabric's strategy. shares: the weight of each part; weighted so, losses summed over parts and
+    averaged over devices are the loss of the whole batch. parameters: what the stage trains. key: (seed, epoch, step),
+    for random draws.
     """
 
     run: Any

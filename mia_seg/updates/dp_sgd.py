@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mia_seg.data import IGNORE
 from mia_seg.errors import MiaSegError
 from mia_seg.objectives import Batch, Goal, Judged
 from mia_seg.segmenters import Network
@@ -131,10 +130,10 @@ class DPSGD(Update):
             if any(one.calls != [len(part.labels_NHW)] for one in seen):
                 return []
             step.fabric.backward(found.loss)
-        # That loss is a mean over the labelled pixels of all scenes; a scene's own is over those of its views.
-        known_S = (part.labels_NHW != IGNORE).flatten(1).sum(1).view(-1, self.views).sum(1)
-        norm_S = torch.stack([one.squared_S().expand(len(known_S)) for one in seen]).sum(0).sqrt()
-        times_S = (known_S.sum() / known_S.clamp(min=1)).to(norm_S)
+        # That loss is a weighted mean over all images; a scene's own is over its views.
+        count_S = step.run.counts(part.labels_NHW).view(-1, self.views).sum(1)
+        norm_S = torch.stack([one.squared_S().expand(len(count_S)) for one in seen]).sum(0).sqrt()
+        times_S = (count_S.sum() / count_S.clamp(min=1)).to(norm_S)
         times_S *= self._factor(norm_S * times_S)
         for one in seen:
             for parameter, gradient in zip(one.layer.parameters(), one.summed(times_S), strict=True):
