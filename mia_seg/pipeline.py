@@ -111,20 +111,10 @@ class Pipeline:
     ) -> TrainedModel:
         start = self.trained_victim(recipe.train.start, START_SEED) if recipe.train.start else None
         features, files = self._features(name, recipe, seed), self.sources.pretrained(recipe)
-        if start:
-            self._check_start(name, recipe, scenes, start=start)
         aids = self._aids(name, recipe, scenes, seed=seed, weight_seed=weight_seed, role=role)
-        return TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, features, files, aids)
-
-    def _check_start(self, name: str, recipe: Recipe, scenes: Divided, *, start: TrainedModel) -> None:
-        """No non-member is a member by way of the first weights; of what is proven, no scene at all."""
-        cut, whose = scenes.cut, (start.recipe_name, START_SEED)
-        # Members that are chosen by asking leave some of the pool, whichever.
-        others = scenes.parts.nonmembers if isinstance(scenes, Cut) else cut.parts.pool
-        self._check_apart(f"Non-members of '{name}'", cut, others, victim=whose, part="members")
-        if "update" in recipe.shaping():
-            ids = cut.parts.audited or cut.parts.pool
-            self._check_apart(f"Scenes of '{name}'", cut, ids, victim=whose, part="members")
+        model = TrainedModel(name, recipe, seed, weight_seed, scenes, role, start, features, files, aids)
+        _check_unseen(model)
+        return model
 
     def _aids(
         self, name: str, recipe: Recipe, scenes: Divided, *, seed: int, weight_seed: int, role: Role
@@ -288,11 +278,21 @@ class Pipeline:
         recipe = self.sources.recipe(checks.shadow_of(name))
         return recipe, self.sources.cut(recipe, seed, f"shadow '{name}'")
 
-    def _check_apart(
-        self, what: str, cut: Cut, ids: Sequence[str], *, victim: tuple[str, int], part: Part = "audited"
-    ) -> None:
+    def _check_apart(self, what: str, cut: Cut, ids: Sequence[str], *, victim: tuple[str, int]) -> None:
         """None of these scenes shows what a victim's do."""
         _, theirs = self._victim(*victim)
-        against = theirs.parts.members if part == "members" else theirs.parts.audited
         names = f"{what} and the scenes of victim '{victim[0]}'"
-        check_apart(cut.pictures_of(ids), theirs.pictures_of(against), names)
+        check_apart(cut.pictures_of(ids), theirs.pictures_of(theirs.parts.audited), names)
+
+
+def _check_unseen(model: TrainedModel) -> None:
+    """No non-member is a member by way of what a training begins with or reads; of what is proven, no scene at all."""
+    name, scenes, cut = model.recipe_name, model.scenes, model.scenes.cut
+    # Members that are chosen by asking leave some of the pool, whichever.
+    apart = {f"Non-members of '{name}'": scenes.parts.nonmembers if isinstance(scenes, Cut) else cut.parts.pool}
+    if "update" in model.recipe.shaping():
+        apart[f"Scenes of '{name}'"] = cut.parts.audited or cut.parts.pool
+    for way, others in model.beside():
+        for what, ids in apart.items():
+            names = f"{what} and the scenes behind its weights ({' -> '.join(way)})"
+            check_apart(cut.pictures_of(ids), others.pictures_of(others.parts.members), names)

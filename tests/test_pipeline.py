@@ -289,8 +289,34 @@ def test_a_base_that_knows_the_non_members_is_refused(workspace: Workspace, work
     """They would be members of the victim by way of its first weights."""
     write(workdir / "victims" / "base.toml", victim_text())
     starting(workdir, "tiny", "base")
-    with pytest.raises(MiaSegError, match=r"Non-members of 'tiny' and the scenes of victim 'base' share"):
+    with pytest.raises(
+        MiaSegError, match=r"Non-members of 'tiny' and the scenes behind its weights \(tiny -> base\) share"
+    ):
         victim_of(workspace, "tiny", 1)
+
+
+def test_a_base_that_knows_them_by_way_of_another_is_refused(workspace: Workspace, workdir: Path) -> None:
+    write(workdir / "victims" / "far.toml", victim_text())
+    write(workdir / "victims" / "near.toml", victim_text().replace('"streets"', '"streets"\nseed = 7'))
+    starting(workdir, "tiny", "near")
+    victim_of(workspace, "tiny", 1)
+    starting(workdir, "near", "far")
+    with pytest.raises(MiaSegError, match=r"Non-members of 'tiny' .* \(tiny -> near -> far\) share \d+ scenes"):
+        victim_of(workspace, "tiny", 1)
+
+
+@pytest.mark.parametrize("objective", ['"distillation"', '"adversarial_regularisation"'])
+def test_a_base_whose_objective_reads_them_is_refused(workspace: Workspace, workdir: Path, objective: str) -> None:
+    """Its own members are others: of the scenes outside its split it learns in their stead, or beside them."""
+    workspace, members = replace(workspace, data_root=workdir), victim_of(workspace, "tiny").scenes.cut.parts.members
+    for name, ids in (("few", members[:4]), ("others", members[4:])):
+        write(workdir / f"{name}.txt", "\n".join(ids))
+    few = '[split]\nrule = "lists"\nmembers = "few.txt"\nnonmembers = "others.txt"\npool = 0\n'
+    shutil.copy(workdir / "victims" / "tiny.toml", workdir / "victims" / "plain.toml")
+    write(workdir / "victims" / "base.toml", f'variant_of = "plain"\n{few}[objective]\nname = {objective}\n')
+    starting(workdir, "tiny", "base")
+    with pytest.raises(MiaSegError, match=r"Non-members of 'tiny' .* \(tiny -> base -> \[objective\]\) share"):
+        victim_of(workspace, "tiny")
 
 
 def test_bases_that_go_round_in_a_circle_are_refused(workspace: Workspace, workdir: Path) -> None:

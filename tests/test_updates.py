@@ -465,7 +465,7 @@ def test_a_start_that_saw_the_scenes_is_refused(workdir: Path) -> None:
     private = '[segmenter]\nnorm = "group"\n[update]\nname = "dp_sgd"\nnoise = 1\n'
     write(workdir / "victims" / "begun.toml", 'variant_of = "tiny"\n[train]\nstart = "tiny"\n' + private)
     refused = call("train-victim", "begun", "--device", "cpu")
-    assert_refused(refused, "Scenes of 'begun' and the scenes of victim 'tiny'")
+    assert_refused(refused, "Scenes of 'begun' and the scenes behind its weights (begun -> tiny) share")
 
 
 TAKES = '[segmenter]\nname = "{}"\nbackbone = "resnet18"\n[objective]\nname = "{}"\n[train]\nbatch = 2\n'

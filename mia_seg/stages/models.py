@@ -1,7 +1,7 @@
 """Trained segmenters: victims and shadows go through the same stage, and nothing in it asks which one it holds."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -36,6 +36,10 @@ class Features(Protocol):
     @property
     def base(self) -> "TrainedModel":
         """The model whose weights it begins with."""
+
+    @property
+    def more(self) -> Cut | None:
+        """Scenes with further layouts, as members."""
 
     def inputs(self) -> dict[str, Any]:
         """The inputs that shape the drawn features."""
@@ -83,6 +87,10 @@ class Aids(Protocol):
     @property
     def teachers(self) -> "Sequence[TrainedModel]":
         """Models that were trained for it."""
+
+    @property
+    def reference(self) -> Cut | None:
+        """Scenes outside the split that it reads, as members."""
 
     def inputs(self) -> dict[str, Any]:
         """What shapes the training."""
@@ -186,6 +194,18 @@ class TrainedModel(ModelStage[Path]):
     @property
     def _beginning(self) -> "TrainedModel | None":
         return self.features.base if self.features else self.start
+
+    def beside(self) -> Iterator[tuple[list[str], Cut]]:
+        """What shapes its weights besides its own scenes, at any remove: names from it to there, and the members."""
+        read = {
+            "[objective]": self.aids.reference if self.aids else None,
+            "[synthetic]": self.features.more if self.features else None,
+        }
+        yield from (([self.recipe_name, section], cut) for section, cut in read.items() if cut)
+        for model in (self._beginning, *(self.aids.teachers if self.aids else ())):
+            if model is not None:
+                yield [self.recipe_name, model.recipe_name], model.scenes.cut
+                yield from (([self.recipe_name, *way], cut) for way, cut in model.beside())
 
     def load(self, folder: Path) -> Path:
         """The file of its weights."""
