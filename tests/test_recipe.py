@@ -404,6 +404,14 @@ def test_a_section_of_another_name_takes_nothing_and_steps_replace_epochs(victim
     assert (found.train.epochs, found.train.steps) == (None, 5)
 
 
+@pytest.mark.parametrize(("base", "own"), [("noise", "epsilon"), ("epsilon", "noise")])
+def test_noise_and_epsilon_replace_each_other(victim: Path, elsewhere: Path, base: str, own: str) -> None:
+    private = f'variant_of = "tiny"\n[update]\nname = "dp_sgd"\nclip = 0.5\n{base} = 2.0\n'
+    write(elsewhere / "victims" / "private.toml", private)
+    write(elsewhere / "victims" / "other.toml", f'variant_of = "private"\n[update]\n{own} = 8.0\n')
+    assert recipes.load_trained("other").shaping()["update"].items() >= {"clip": 0.5, own: 8.0}.items()
+
+
 @pytest.mark.parametrize(
     ("base", "says"),
     [

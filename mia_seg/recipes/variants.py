@@ -6,7 +6,7 @@ from typing import Any
 from mia_seg.errors import MiaSegError
 
 KEY = "variant_of"
-EITHER = ({"epochs", "steps"},)  # of which a section gives one
+EITHER = ({"epochs", "steps"}, {"noise", "epsilon"})  # of which a section gives one
 Read = Callable[[str], tuple[dict[str, Any], str]]
 
 
@@ -14,8 +14,8 @@ def completed(given: Mapping[str, Any], where: str, read: Read, *, seen: tuple[s
     """`given`, completed by the sections and keys of the victim recipe that it is a variant of.
 
     where: the file of `given`, for errors. read: victim's name -> content of its file, and the file. A section with
-    another `name` than the victim's takes nothing from it. Raises MiaSegError for a base that is missing, no name, or a
-    variant of itself.
+    another `name` than the victim's takes nothing from it. Of two keys that exclude each other the given one is taken.
+    Raises MiaSegError for a base that is missing, no name, or a variant of itself.
     """
     if KEY not in given:
         return dict(given)
