@@ -27,6 +27,8 @@ from mia_seg.pipeline import Pipeline
 from mia_seg.recipes.splits import Partition, SplitRule
 from mia_seg.report.canaries import canary_sentence, canary_table
 from mia_seg.report.cells import cells, enriched
+from mia_seg.stages import limits
+from mia_seg.stages.plan import Plan
 from mia_seg.workspace import Workspace
 
 
@@ -155,7 +157,7 @@ def test_epsilon_is_not_of_a_scene_that_is_trained_on_twice(workspace: Workspace
     edit(path, "pool = 12\n", 'pool = 12\ncanaries = 0.4\ncanary = "duplicated"\n')
     edit(path, "[train]", 'norm = "group"\n[update]\nname = "dp_sgd"\nnoise = 1.0\n\n[train]')
     with pytest.raises(MiaSegError, match=r"a duplicated scene counts twice, epsilon is of one"):
-        Pipeline(workspace).trained_victim("tiny_folder", 0).check_sections(1)
+        limits.check(Plan((Pipeline(workspace).victim("tiny_folder", 0),), workspace.store), workspace)
 
 
 def test_labels_of_another_size_are_stretched_over_the_image(data_root: Path) -> None:

@@ -109,6 +109,45 @@ def test_check_says_what_a_training_or_an_attack_would_refuse(workdir: Path) -> 
     assert not said.keys() & {"tiny", "tiny_a1"}
 
 
+GROUPED = '[segmenter]\nnorm = "group"\n'
+PRIVATE = 'variant_of = "large"\n[update]\nname = "dp_sgd"\n{}\n'
+UNFIT = {
+    "norm": (PRIVATE.format("noise = 1"), "a BatchNorm2d mixes those of a batch. Set norm = 'group'"),
+    "coins": (PRIVATE.format("noise = 1") + "[train]\nbatch = 4\n" + GROUPED, "Use a batch of 5 or more"),
+    "far": (PRIVATE.format("epsilon = 1e-4\ndelta = 1e-9") + GROUPED, "no noise lets 1 steps spend epsilon = 0.0001"),
+    "delta": (PRIVATE.format("noise = 1\ndelta = 0.5") + GROUPED, "delta = 0.5 is above 1 / 6"),
+    "mixing": (PRIVATE.format("noise = 1") + GROUPED + '[objective]\nname = "mix"\n', "Leave [objective] out"),
+    "taught": ('variant_of = "tiny"\n[segmenter]\nname = "gss"\n[objective]\nname = "dual"\n', "dual is not to read"),
+}  # fmt: skip
+
+
+def test_check_says_what_objective_and_update_would_refuse(workdir: Path) -> None:
+    """In the words of the training; the recipe beside them is sound."""
+    pytest.importorskip("opacus")
+    write(workdir / "victims" / "large.toml", victim_text().replace("batch = 3", "batch = 6"))
+    write(workdir / "victims" / "sound.toml", PRIVATE.format("noise = 1") + GROUPED)
+    for name, (text, _) in UNFIT.items():
+        write(workdir / "victims" / f"{name}.toml", text)
+    lines = call("check").out.splitlines()
+    said = {line.split(": ")[0].split()[-1]: line for line in lines if line.startswith("problem")}
+    assert said.keys() >= UNFIT.keys()
+    assert "sound" not in said
+    for name, (_, says) in UNFIT.items():
+        assert says in said[name]
+        assert said[name].partition(f"victim {name}: {name}")[2] in call("train-victim", name, "--dry-run").err
+
+
+def test_a_shadow_whose_members_are_chosen_by_asking_is_checked_before_its_victim_trains(workdir: Path) -> None:
+    text = shadow_text().replace("[train]", '[update]\nname = "dp_sgd"\nnoise = 1\n[train]')
+    write(workdir / "shadows" / "late.toml", text)
+    assert 'choose = "confidence"' in text
+    assert_refused(
+        call("run", "tiny", "late", "--device", "cpu", "--defense", "none", "--attack", "image_loss"),
+        "late, seed 0: [update] dp_sgd needs a network that looks at one scene at a time",
+    )
+    assert not wholes(workdir / "runs")
+
+
 @pytest.mark.parametrize("name", plugins.names(data))
 def test_the_shape_of_a_scene_is_that_of_its_labels(name: str, data_root: Path) -> None:
     dataset = plugins.load(data, Dataset, name).example(data_root / "own")

@@ -14,8 +14,8 @@ from mia_seg.recipes.adversaries import A2
 from mia_seg.recipes.splits import Partition
 from mia_seg.texts import read_text
 
-# Raises MiaSegError for a recipe (its name, itself, its parts) whose sizes do not go together.
-Sizes = Callable[[str, AuditedRecipe, Partition], None]
+# Raises MiaSegError for a recipe (its name, itself, its data set and parts) whose sizes or sections do not go together.
+Sizes = Callable[[str, AuditedRecipe, tuple[Dataset, Partition]], None]
 KINDS: tuple[Kind, ...] = ("victim", "shadow")
 PACKAGES = {
     "data sets": "data",
@@ -81,7 +81,7 @@ def _check(name: str, settings: AuditedRecipe, data_root: Path | None, *, sizes:
     scene = data.Scenes(dataset, data_root, parts.members)[0]
     if isinstance(settings, ShadowRecipe) and not isinstance(settings.adversary, A2):
         recipes.load_victim(settings.adversary.victim)
-    sizes(name, settings, parts)
+    sizes(name, settings, (dataset, parts))
     size = "x".join(str(s) for s in scene.labels_HW.shape)
     return f"{len(parts.members)} + {len(parts.nonmembers)} + {len(parts.pool)} scenes of {size}"
 

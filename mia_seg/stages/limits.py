@@ -5,19 +5,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mia_seg import attacks, gan, plugins
+from mia_seg import attacks, gan, plugins, train
 from mia_seg.attacks import Attack
 from mia_seg.attacks.patch_resnet50 import PatchResNet50
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
-from mia_seg.recipes import AuditedRecipe, Recipe, ShadowRecipe
+from mia_seg.recipes import AuditedRecipe, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A1, Fleet
 from mia_seg.recipes.splits import Partition
 from mia_seg.stages import Stage, memory, queries
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker
 from mia_seg.stages.generators import TrainedGenerator
-from mia_seg.stages.models import CACHE_BYTES, TrainedModel
+from mia_seg.stages.models import CACHE_BYTES, TrainedModel, terms
 from mia_seg.stages.plan import Plan
 from mia_seg.stages.results import Measured
 from mia_seg.stages.scenes import Cut
@@ -30,8 +30,9 @@ def check(plan: Plan, workspace: Workspace) -> None:
     """Raise MiaSegError for the first missing stage that cannot be made."""
     for stage in plan.missing:
         if isinstance(stage, TrainedModel):
-            check_training(stage.title, stage.recipe, len(scenes_of(stage.scenes, "members")), classes=stage.classes)
-            stage.check_sections(math.prod(devices_and_nodes(workspace.devices)))
+            devices = math.prod(devices_and_nodes(workspace.devices))
+            members, drawn = scenes_of(stage.scenes, "members"), stage.features is not None
+            check_training(stage.title, stage.recipe, stage.dataset, members=members, drawn=drawn, devices=devices)
         elif isinstance(stage, TrainedGenerator):
             _check_generator(stage)
         elif isinstance(stage, AskedModel):
@@ -57,13 +58,13 @@ def held(stage: Stage[Any], workspace: Workspace) -> int:
     return memory.PROCESS + sum(patched)
 
 
-def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_root: Path | None) -> None:
-    """Raise MiaSegError if a recipe whose scenes exist cannot be run: batches, patches, memory."""
+def check_recipe(name: str, recipe: AuditedRecipe, cut: tuple[Dataset, Partition], *, data_root: Path | None) -> None:
+    """Raise MiaSegError if a recipe whose scenes exist cannot be run: batches, sections, patches, memory."""
     if not isinstance(recipe, Recipe):
         return
-    dataset = recipe.dataset()
-    scenes = _trained_on(name, recipe, parts, data_root=data_root)
-    check_training(name, recipe, scenes, classes=len(dataset.classes()))
+    (dataset, parts), drawn = cut, isinstance(recipe, VictimRecipe) and recipe.synthetic is not None
+    members = _trained_on(name, recipe, parts, data_root=data_root)
+    check_training(name, recipe, dataset, members=members, drawn=drawn)
     gan.check(recipe)
     if not isinstance(recipe, ShadowRecipe):
         return
@@ -75,12 +76,23 @@ def check_recipe(name: str, recipe: AuditedRecipe, parts: Partition, *, data_roo
         check_patches(method, dataset, asked, stride=recipe.adversary.stride, data_root=data_root)
 
 
-def check_training(title: str, recipe: Recipe, scenes: int, *, classes: int) -> None:
-    """Raise MiaSegError if the scenes do not fill a batch, or if a step does not fit into memory."""
-    train = recipe.train
-    Steps(scenes, train).check(title)
-    what = f"{title}: [train] batch = {train.batch} and crop = {list(train.crop)}, in {classes} classes,"
-    memory.check(what, memory.of_step(train, classes), "Lower crop, or batch.")
+def check_training(
+    title: str, recipe: Recipe, dataset: Dataset, *, members: Sequence[str], drawn: bool, devices: int = 1
+) -> None:
+    """Raise MiaSegError if members do not fill a batch, a step does not fit into memory, or a section does not fit.
+
+    drawn: whether synthetic features join the training.
+    """
+    settings, classes, special = recipe.train, len(dataset.classes()), recipe.shaping()
+    Steps(len(members), settings).check(title)
+    what = f"{title}: [train] batch = {settings.batch} and crop = {list(settings.crop)}, in {classes} classes,"
+    memory.check(what, memory.of_step(settings, classes), "Lower crop, or batch.")
+    if "objective" in special:
+        train.check_objective(recipe, classes, title, drawn=drawn)
+    if "update" in special:
+        train.check_update(
+            recipe, classes, terms(title, recipe, dataset, members=members, drawn=drawn, devices=devices)
+        )
 
 
 def check_patches(
@@ -137,14 +149,14 @@ def _patched(stages: Sequence[Stage[Any]]) -> Iterator[tuple[PatchResNet50, Aske
             yield fitted.method, seen.audited
 
 
-def _trained_on(name: str, recipe: Recipe, parts: Partition, *, data_root: Path | None) -> int:
-    """How many scenes a recipe's model trains on; of a fleet's the fewest."""
+def _trained_on(name: str, recipe: Recipe, parts: Partition, *, data_root: Path | None) -> list[str]:
+    """The scenes of a recipe's model: of a fleet's the fewest, and as many of the pool as are still to be chosen."""
     adversary = recipe.adversary if isinstance(recipe, ShadowRecipe) else None
     if isinstance(adversary, Fleet):
-        return min(len(half.members) for half in halves(parts, adversary.models, 0))
+        return min((half.members for half in halves(parts, adversary.models, 0)), key=len)
     if not isinstance(adversary, A1):
-        return len(parts.members)
+        return parts.members
     check_room(name, parts, adversary)
     if isinstance(adversary.members, str):
-        return len(listed(parts, data_root, adversary.members).members)
-    return adversary.members
+        return listed(parts, data_root, adversary.members).members
+    return parts.pool[: adversary.members]

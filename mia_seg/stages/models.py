@@ -150,13 +150,6 @@ class TrainedModel(ModelStage[Path]):
         train.check_shared(self.title, settings, devices * nodes)
         plugins.from_section(segmenters, Segmenter, self.recipe.segmenter, where="[segmenter]").fetch()
 
-    def check_sections(self, devices: int) -> None:
-        """Raise MiaSegError if [objective] or [update] do not fit a training on so many devices."""
-        if "objective" in self.special:
-            train.check_objective(self.recipe, self.classes, self.title, drawn=self.features is not None)
-        if "update" in self.special and isinstance(self.scenes, Cut):
-            train.check_update(self.recipe, self.classes, replace(self._terms(), devices=devices))
-
     def make(self, draft: Draft, workspace: Workspace) -> None:
         store, members = workspace.store, self.partition(workspace.store).members
         staged = "objective" in self.special
@@ -224,7 +217,11 @@ class TrainedModel(ModelStage[Path]):
 
     def spent(self) -> Spent | None:
         """The privacy proven of its training; None if nothing is, or if a shadow's members are not chosen yet."""
-        return train.update_of(self.recipe).spent(self._terms()) if isinstance(self.scenes, Cut) else None
+        if not isinstance(self.scenes, Cut):
+            return None
+        members, drawn = self.scenes.parts.members, self.features is not None
+        given = terms(self.title, self.recipe, self.dataset, members=members, drawn=drawn)
+        return train.update_of(self.recipe).spent(given)
 
     def seconds(self, store: Store) -> float | None:
         """Seconds of the steps of its training and its teachers', by their logs; None if a log is not kept.
@@ -238,17 +235,6 @@ class TrainedModel(ModelStage[Path]):
         kept = [seconds for seconds in told if seconds is not None]
         return sum(kept) if len(kept) == len(told) else None
 
-    def _terms(self) -> Terms:
-        """What its updates are checked against, as far as the recipe and known members say."""
-        assert isinstance(self.scenes, Cut), "members are known"
-        members, settings = self.scenes.parts.members, self.recipe.train
-        count = len(self.dataset.trained(members))
-        return Terms(
-            self.title, count, settings.batch, Plan(count, settings).steps, settings.accumulate,
-            drawn=self.features is not None, frozen=settings.trains == "head", repeated=count > len(members),
-            precision=settings.precision,
-        )  # fmt: skip
-
     def network(self, store: Store) -> Network:
         """The trained network, in evaluation mode."""
         return train.load_network(self.recipe, self.classes, self.value(store))
@@ -259,3 +245,14 @@ class TrainedModel(ModelStage[Path]):
         network = self.network(workspace.store)
         workspace.fabric("32-true").to_device(network)
         return NetworkOracle(network, self.recipe.window)
+
+
+def terms(
+    title: str, recipe: Recipe, dataset: Dataset, *, members: Sequence[str], drawn: bool, devices: int = 1
+) -> Terms:
+    """What a training's update is checked against and accounts for. drawn: whether synthetic features join it."""
+    settings, count = recipe.train, len(dataset.trained(members))
+    return Terms(
+        title, count, settings.batch, Plan(count, settings).steps, settings.accumulate, devices,
+        drawn=drawn, frozen=settings.trains == "head", repeated=count > len(members), precision=settings.precision,
+    )  # fmt: skip
