@@ -116,7 +116,7 @@ UNFIT = {
     "coins": (PRIVATE.format("noise = 1") + "[train]\nbatch = 4\n" + GROUPED, "Use a batch of 5 or more"),
     "far": (PRIVATE.format("epsilon = 1e-4\ndelta = 1e-9") + GROUPED, "no noise lets 1 steps spend epsilon = 0.0001"),
     "delta": (PRIVATE.format("noise = 1\ndelta = 0.5") + GROUPED, "delta = 0.5 is above 1 / 6"),
-    "mixing": (PRIVATE.format("noise = 1") + GROUPED + '[objective]\nname = "mix"\n', "Leave [objective] out"),
+    "mixing": (PRIVATE.format("noise = 1") + GROUPED + '[objective]\nname = "mix"\n', "[objective] mix lets scenes"),
     "taught": ('variant_of = "tiny"\n[segmenter]\nname = "gss"\n[objective]\nname = "dual"\n', "dual is not to read"),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import math
 import runpy
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -248,9 +249,13 @@ def test_layers_that_one_pass_cannot_tell_apart_are_taken_scene_by_scene(odd: st
     torch.testing.assert_close(found, torch.stack(clipped).sum(0) / TERMS.batch, rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.parametrize(("batch", "steps"), [(1000, 1), (500, 5)])  # all scenes in one step, or a coin a scene
 @pytest.mark.parametrize(("share", "keeps"), [(1.0, True), (0.25, False), (0.0, False)])
-def test_an_audit_of_the_weights_keeps_below_epsilon_and_finds_noise_that_is_lacking(share: float, keeps: bool) -> None:
-    terms = Training("an audit", scenes=1000, batch=1000, steps=1)
+def test_an_audit_of_the_weights_keeps_below_epsilon_and_finds_noise_that_is_lacking(
+    share: float, keeps: bool, batch: int, steps: int
+) -> None:
+    pytest.importorskip("opacus")
+    terms = Training("an audit", scenes=1000, batch=batch, steps=steps)
     method = DPSGD(noise=share * DPSGD(epsilon=2.0, delta=1e-5).amount(terms))
     found = runpy.run_path(str(BENCHMARK))["seen_in_weights"](method, terms, 0)
     assert (found <= 2.0) == keeps
@@ -426,7 +431,9 @@ def refusal(method: DPSGD, goal: Goal, terms: Training = MANY) -> str:
 def test_what_cannot_be_private_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     method, good = DPSGD(noise=1), supervised(network())
     assert "a BatchNorm2d mixes those of a batch. Set norm = 'group'" in refusal(method, supervised(network("batch")))
-    assert "Leave [objective] out" in refusal(method, Goal(network()))
+    mixed = replace(MANY, objective="mix")
+    says = "and [objective] mix lets scenes act on each other or on helper networks. Leave [objective] out"
+    assert says in refusal(method, goal_of("mix", network()), mixed)
     helped = supervised(network())
     helped.settings = {"critic": Helper(nn.Linear(1, 1), 1e-3)}
     assert "helper networks" in refusal(method, helped)
@@ -438,16 +445,27 @@ def test_what_cannot_be_private_is_refused_by_name(monkeypatch: pytest.MonkeyPat
         terms = Training(**{"title": "a test", "scenes": 150, "batch": 16, "steps": 9} | changed)  # type: ignore[arg-type]
         assert says in refusal(method, good, terms)
     assert "above 1 / 150" in refusal(DPSGD(noise=1, delta=0.01), good)
-    for settings in ({}, {"noise": 1, "epsilon": 8}):
-        with pytest.raises(MiaSegError, match="give noise or epsilon, one of the two"):
+    for settings, wrong in (
+        ({}, "give noise or epsilon, one of the two"), ({"noise": 1, "epsilon": 8}, "one of the two"),
+        ({"noise": 1e-160}, "noise = 1e-160 hides nothing: give 1e-06 or more, or 0 for none"),
+    ):  # fmt: skip
+        with pytest.raises(MiaSegError, match=wrong):
             build(updates, updates.Update, "dp_sgd", settings=settings, where="[update]")
+
+
+def test_the_least_noise_is_accounted_for() -> None:
+    pytest.importorskip("opacus")
+    spent = DPSGD(noise=dp_sgd.LEAST_NOISE).spent(MANY)
+    assert spent.epsilon is not None
+    assert spent.epsilon > 1e12
 
 
 def test_an_epsilon_out_of_reach_and_a_missing_accountant_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     good = supervised(network())
     with monkeypatch.context() as patch:
         patch.setitem(__import__("sys").modules, "opacus.accountants.analysis.rdp", None)
-        assert "pip install 'mia-seg[dp]'" in refusal(DPSGD(noise=1.23), good)
+        says = "a test: [update] dp_sgd counts with Opacus what it spends, and that is missing. Install it: pip install"
+        assert says in refusal(DPSGD(noise=1.23), good)
     pytest.importorskip("opacus")
     assert "no noise lets" in refusal(DPSGD(epsilon=1e-6), good)
 

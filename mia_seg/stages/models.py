@@ -255,4 +255,5 @@ def terms(
     return Terms(
         title, count, settings.batch, Plan(count, settings).steps, settings.accumulate, devices,
         drawn=drawn, frozen=settings.trains == "head", repeated=count > len(members), precision=settings.precision,
+        objective=recipe.objective["name"],
     )  # fmt: skip

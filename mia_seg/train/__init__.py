@@ -140,6 +140,7 @@ class Training:
         return Terms(
             self.title, plan.scenes, settings.batch, plan.steps, settings.accumulate, plan.world,
             drawn=self.company.source is not None, frozen=settings.trains == "head", precision=settings.precision,
+            objective=self.recipe.objective["name"],
         )  # fmt: skip
 
     def prepare(self, start: Path | None) -> None:

@@ -35,7 +35,7 @@ class Training:
     """Facts of a training, for checks of an update.
 
     batch: scenes of a step on all devices. drawn: whether synthetic features join it. frozen: whether batch norms keep
-    their first statistics. repeated: whether some scene is listed twice.
+    their first statistics. repeated: whether some scene is listed twice. objective: its name.
     """
 
     title: str
@@ -48,6 +48,7 @@ class Training:
     frozen: bool = False
     repeated: bool = False
     precision: str = "32-true"
+    objective: str = "supervised"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,10 @@ DIGITS = 1e-3  # to which noise is searched for
 
 def epsilon_of(noise: float, delta: float, training: Training) -> float:
     """Epsilon at delta of the whole training, for adding or removing one scene; infinite without noise."""
-    return inf if noise == 0 else _epsilon(noise, delta, training.batch / training.scenes, steps=training.steps)
+    if noise == 0:
+        return inf
+    rdp = _opacus(training.title)
+    return _epsilon(noise, delta, training.batch / training.scenes, steps=training.steps, rdp=rdp)
 
 
 def noise_for(epsilon: float, delta: float, training: Training) -> float:
@@ -37,8 +40,7 @@ def noise_for(epsilon: float, delta: float, training: Training) -> float:
 
 
 @cache
-def _epsilon(noise: float, delta: float, rate: float, *, steps: int) -> float:
-    rdp = _opacus()
+def _epsilon(noise: float, delta: float, rate: float, *, steps: int, rdp: Any) -> float:
     spent = rdp.compute_rdp(q=rate, noise_multiplier=noise, steps=steps, orders=ORDERS)
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -47,11 +49,11 @@ def _epsilon(noise: float, delta: float, rate: float, *, steps: int) -> float:
         return float(rdp.get_privacy_spent(orders=ORDERS, rdp=spent, delta=delta)[0])
 
 
-def _opacus() -> Any:
+def _opacus(title: str) -> Any:
     try:
         return import_module("opacus.accountants.analysis.rdp")
     except ImportError:
         raise MiaSegError(
-            "[update] dp_sgd counts with Opacus what it spends, and that is missing. Install it: pip install "
-            "'mia-seg[dp]'."
+            f"{title}: [update] dp_sgd counts with Opacus what it spends, and that is missing. Install it: pip install "
+            f"'mia-seg[dp]'."
         ) from None

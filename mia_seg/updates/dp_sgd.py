@@ -21,7 +21,8 @@ from mia_seg.values import Factor, Finite, Whole
 TOGETHER = 8  # images of one pass, so that the memory does not grow with the batch
 # Of steps that draw no scene at all; e^-5 of them do at a batch of five.
 EMPTY = 0.01
-MOST_NOISE = 1e4
+# Below it nothing is hidden, and the accountant's numbers become too large for it.
+LEAST_NOISE, MOST_NOISE = 1e-6, 1e4
 
 
 class Sums(dict[nn.Parameter, Tensor]):
@@ -44,7 +45,10 @@ class DPSGD(Update):
     VERSION: ClassVar[int] = 2
 
     noise: Finite | None = Field(
-        default=None, ge=0, le=MOST_NOISE, description="standard deviation of the noise, in multiples of clip"
+        default=None,
+        ge=0,
+        le=MOST_NOISE,
+        description="standard deviation of the noise, in multiples of clip; 0, or 1e-6 or more",
     )
     epsilon: Factor | None = Field(
         default=None, description="instead of noise: the privacy budget of the whole training"
@@ -59,6 +63,8 @@ class DPSGD(Update):
     def _one_amount(self) -> Self:
         if (self.noise is None) == (self.epsilon is None):
             raise ValueError("give noise or epsilon, one of the two")
+        if self.noise is not None and 0 < self.noise < LEAST_NOISE:
+            raise ValueError(f"noise = {self.noise:g} hides nothing: give {LEAST_NOISE:g} or more, or 0 for none")
         return self
 
     def check(self, goal: Goal, training: Training) -> None:
@@ -182,8 +188,8 @@ def _check_goal(goal: Goal, training: Training) -> None:
         )
     if goal.settings or not goal.scene_wise:
         raise MiaSegError(
-            f"{title}: [update] dp_sgd bounds what one scene does to the segmenter, and this [objective] lets scenes "
-            f"act on each other or on helper networks. Leave [objective] out."
+            f"{title}: [update] dp_sgd bounds what one scene does to the segmenter, and [objective] "
+            f"{training.objective} lets scenes act on each other or on helper networks. Leave [objective] out."
         )
     if type(goal.network).fit is not Network.fit:
         raise MiaSegError(
