@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mia_seg import objectives
 from mia_seg.errors import MiaSegError
-from mia_seg.objectives import Objective, Teacher
+from mia_seg.objectives import NETWORK, Objective, Teacher
 from mia_seg.objectives._distilled import DistilledGoal
 from mia_seg.objectives.adversarial_regularisation import ATTACKER, RegularisedGoal
 from mia_seg.objectives.selena import SELENA
@@ -23,6 +23,7 @@ from mia_seg.segmenters import Network
 from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store
 from mia_seg.train import write_log
+from mia_seg.train._optimizers import modules_of, train_alone
 from mia_seg.workspace import Workspace
 
 MEMBERS = [f"m{k:02d}" for k in range(20)]
@@ -130,6 +131,35 @@ def test_the_attacker_learns_a_planted_leak_and_leaves_batch_norm_alone() -> Non
         attacker.step()
     assert float(judged.notes["attacker_right"]) == 1.0
     assert all(torch.equal(before[k], v) for k, v in goal.network.state_dict().items())
+
+
+def leak(weight: float) -> float:
+    """By how much the loss of reference scenes, whose labels do not belong to them, is above that of the members."""
+    goal, given = regularised(weight), batch(4)
+    others = given.reference
+    assert others is not None
+    others.labels_NHW = others.labels_NHW.roll(7, 2).flip(1)
+    network = goal.network
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        NETWORK: torch.optim.SGD(network.parameters(), 0.1, 0.9),
+        ATTACKER: torch.optim.Adam(goal.helpers[ATTACKER].parameters(), 1e-2),
+    }
+    for _ in range(25):
+        for stage in goal.train().stages:
+            train_alone(stage, modules_of(goal))
+            goal.zero_grad()
+            goal(stage.name, given).loss.backward()
+            for name in stage.trains:
+                optimizers[name].step()
+    network.eval()
+    inside, outside = (float(network.loss(one.image_N3HW, one.labels_NHW)[0].detach()) for one in (given, others))
+    return outside - inside
+
+
+def test_a_planted_leak_shrinks_where_an_attacker_trains_along() -> None:
+    plain, watched = (leak(weight) for weight in (0.0, 3.0))
+    assert plain > 1, "a leak"
+    assert watched < plain / 5, "with the term's sign turned it is three tenths"
 
 
 # As recipes.
