@@ -13,6 +13,10 @@ class AbsentPart(MiaSegError):
     """A folder or list of a data set is missing: its archive was not extracted, and may not be needed."""
 
 
+class AbsentPackage(MiaSegError):
+    """A package that only some recipes need is not installed."""
+
+
 class TooFewScenes(MiaSegError):
     """A split needs more scenes than are on the disk."""
 

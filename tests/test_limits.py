@@ -1,5 +1,6 @@
 """What could not run is said before the first training: by the plan of a request, and by `check` for each recipe."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +136,17 @@ def test_check_says_what_objective_and_update_would_refuse(workdir: Path) -> Non
     for name, (_, says) in UNFIT.items():
         assert says in said[name]
         assert said[name].partition(f"victim {name}: {name}")[2] in call("train-victim", name, "--dry-run").err
+
+
+def test_a_package_that_is_missing_is_absent_and_no_fault_of_a_recipe(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opacus.accountants.analysis.rdp", None)
+    write(workdir / "victims" / "large.toml", victim_text().replace("batch = 3", "batch = 6"))
+    write(workdir / "victims" / "sound.toml", PRIVATE.format("noise = 1") + GROUPED)
+    (line,) = (line for line in call("check").out.splitlines() if "victim sound:" in line)
+    assert line.startswith("absent")
+    assert "pip install 'mia-seg[dp]'" in line
 
 
 def test_a_shadow_whose_members_are_chosen_by_asking_is_checked_before_its_victim_trains(workdir: Path) -> None:

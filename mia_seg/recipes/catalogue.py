@@ -8,7 +8,7 @@ from typing import Any
 
 from mia_seg import data, plugins, recipes
 from mia_seg.data import Dataset, Finding
-from mia_seg.errors import AbsentData, AbsentPart, MiaSegError, TooFewScenes
+from mia_seg.errors import AbsentData, AbsentPackage, AbsentPart, MiaSegError, TooFewScenes
 from mia_seg.recipes import AuditedRecipe, Kind, ShadowRecipe
 from mia_seg.recipes.adversaries import A2
 from mia_seg.recipes.splits import Partition
@@ -65,7 +65,7 @@ def check(load: Callable[[Kind, str], AuditedRecipe], data_root: Path | None, si
             except AbsentData:
                 section = recipes.load(kind, name).data
                 yield "absent", f"{kind} {name}: its data set '{section.get('path', section['name'])}' is not there"
-            except AbsentPart as error:
+            except (AbsentPart, AbsentPackage) as error:
                 yield "absent", f"{kind} {name}: {error}"
             except MiaSegError as error:
                 yield "problem", f"{kind} {name}: {error}"

@@ -6,7 +6,7 @@ from importlib import import_module
 from math import inf
 from typing import Any
 
-from mia_seg.errors import MiaSegError
+from mia_seg.errors import AbsentPackage, MiaSegError
 from mia_seg.updates import Training
 
 NAME = "RDP (Opacus)"
@@ -53,7 +53,7 @@ def _opacus(title: str) -> Any:
     try:
         return import_module("opacus.accountants.analysis.rdp")
     except ImportError:
-        raise MiaSegError(
+        raise AbsentPackage(
             f"{title}: [update] dp_sgd counts with Opacus what it spends, and that is missing. Install it: pip install "
             f"'mia-seg[dp]'."
         ) from None
