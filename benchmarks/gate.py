@@ -24,12 +24,12 @@ SOUND = Controls(
     blind=Blind(auc=0.5, low=0.4, high=0.6, p=0.5, confounded=False, alpha=0.01, folds=5, features=9),
     shuffle=Shuffle(mean=0.5, low=0.4, high=0.6, p=0.5), halves=Untested(untested="not simulated"),
 )  # fmt: skip
-PLACE = Path(__file__).parents[1] / "reports" / "labelmefacade_moderate"
+PLACE = Path(__file__).parents[1] / "reports" / "evidence" / "labelmefacade_small_19"
 
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    like = results.read(PLACE / "labelmefacade_moderate_a1.none.image_loss.s0.json")
+    like = results.read(PLACE / "labelmefacade_small_19_a1.none.image_loss.s0.json")
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# Verdicts of the gate\n\nMade by `{command}`.\n{about.strip()}\n")
     print("Percent of audits that pass / fail / cannot tell.\n")
@@ -58,7 +58,8 @@ def _state(rng: np.random.Generator, like: Result, truth: float, *, count: int, 
 
 def _result(like: Result, attack: str, measured: dict[str, float]) -> Result:
     level = like.levels["image"].model_copy(update={name: measured[name] for name in ("auc", "auc_low", "auc_high")})
-    return like.model_copy(update={"attack": attack, "levels": {"image": level}, "controls": SOUND})
+    sound = {"controls": SOUND, "near_twins": None}
+    return like.model_copy(update={"attack": attack, "levels": {"image": level}} | sound)
 
 
 if __name__ == "__main__":
