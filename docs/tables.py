@@ -32,11 +32,13 @@ from mia_seg.evaluate.schema import Result
 from mia_seg.metrics.membership import NOT_RESOLVABLE
 from mia_seg.metrics.paired import over_seeds, unpaired
 from mia_seg.report.arms import names
+from mia_seg.report.canaries import canary_table
 from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, pooled, tpr_over_runs, widest
 from mia_seg.report.cells import shared as errors_of
 from mia_seg.report.changes import auc_change, change_table, miou_change, signed
 from mia_seg.report.equal_auc import equal_table
 from mia_seg.report.frontier import points
+from mia_seg.report.tables import privacy
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "benchmark.md")
@@ -578,6 +580,23 @@ def canaries(attack: str) -> str:
     return markdown(head, (row(*item) for item in KINDS.items()))
 
 
+def canary_victim(victim: str) -> str:
+    """A victim with canaries, attacked through its fleet: AUC and the least epsilon of natural scenes and canaries."""
+    found = [cell for cell in image_cells(victim, f"{victim}_fleet") if not cell.control]
+    kept = [cell for cell in found if cell.adaptive or cell.defense == "none"]
+    table = canary_table(kept)
+    assert table is not None, f"reports/ holds no canaries of {victim}"
+    (bounds,) = privacy(kept)
+    head = ("attack", "defense", "AUC, natural [95%]", "epsilon at least", "mu at least", "AUC, canaries [95%]",
+            "epsilon at least, canaries", "seeds")  # fmt: skip
+    rows = (
+        (f"`{':'.join(filter(None, (cell.attack, cell.representation)))}`", cell.defense, str(cell.auc), *bound[3:5],
+         row[3], row[4], str(len(cell.seeds)))
+        for cell, row, bound in zip(kept, table.rows, bounds.rows, strict=True)
+    )  # fmt: skip
+    return markdown(head, rows)
+
+
 def _training_row(one: dict[str, Any], attacks: Sequence[str]) -> tuple[str, ...]:
     cells = [f"`{one['title']}`", *(f"{one['miou'][side]:.3f}" for side in ("members", "others", "gap"))]
     for attack in attacks:
@@ -629,6 +648,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet_changes": partial(changes, "labelmefacade_small", "labelmefacade_small_fleet"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
     "canaries": partial(canaries, "base"),
+    "canary_victim": partial(canary_victim, "protect_10_epochs"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs", "lira:statistic=vector", "base"),
     "six_defenses": partial(
         defenses,
