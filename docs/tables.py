@@ -28,7 +28,7 @@ from scipy.special import stdtrit
 
 from mia_seg.evaluate import arms
 from mia_seg.evaluate import results as results_
-from mia_seg.evaluate.schema import Result
+from mia_seg.evaluate.schema import Blind, Result
 from mia_seg.metrics.membership import NOT_RESOLVABLE
 from mia_seg.metrics.paired import over_seeds, unpaired
 from mia_seg.report.arms import names
@@ -597,6 +597,25 @@ def canary_victim(victim: str) -> str:
     return markdown(head, rows)
 
 
+def above_blind(victim: str, *attacks: str) -> str:
+    """What attacks reach on each seed's split, and by how much more than an attacker who never sees the model."""
+    found = [one for one in results_.read_all(ROOT / "reports", victim) if one.defense == "none"]
+
+    def row(seed: int) -> tuple[str, ...]:
+        mine = {one.attack: one for one in found if one.seed == seed and one.representation != CONTROL}
+        controls = mine[attacks[0]].controls
+        assert controls is not None
+        blind = controls.blind
+        assert isinstance(blind, Blind), f"{victim}, seed {seed}: the blind control was not made"
+        levels = [mine[name].levels["image"] for name in attacks]
+        told = (str(Estimate(one.auc, one.auc_low, one.auc_high)) for one in levels)
+        above = f"{max(one.auc for one in levels) - blind.auc:+.2f}".replace("-", "−")
+        return str(seed), f"{blind.auc:.2f} (p {blind.p:.2g})", *told, above
+
+    head = ("seed", "blind AUC", *(f"AUC of `{name}` [95%]" for name in attacks), "the larger above blind")
+    return markdown(head, map(row, sorted({one.seed for one in found})))
+
+
 def _training_row(one: dict[str, Any], attacks: Sequence[str]) -> tuple[str, ...]:
     cells = [f"`{one['title']}`", *(f"{one['miou'][side]:.3f}" for side in ("members", "others", "gap"))]
     for attack in attacks:
@@ -648,6 +667,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet_changes": partial(changes, "labelmefacade_small", "labelmefacade_small_fleet"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
     "canaries": partial(canaries, "base"),
+    "above_blind": partial(above_blind, "labelmefacade_moderate", "image_loss", "predictability_error"),
     "canary_victim": partial(canary_victim, "protect_10_epochs"),
     "six_shadows": partial(fleet, "labelmefacade_small_10_epochs", "lira:statistic=vector", "base"),
     "six_defenses": partial(
