@@ -27,7 +27,7 @@ MEASURED = re.compile(r"(?<![\w.])(?:\d+\.\d+%?(?![\d.])|\d+ points\b|\d+%(?! FP
 # Numbers of chance, counts, versions, the thesis's figures and tables, and what the thesis and a paper found.
 TYPED = Counter(
     ["0.5"] * 6 + ["1,200"] + ["3.11", "2.0", "95%", "7.5", "7.6", "7.12", "7.9", "6.1", "6.3", "6.3", "6.6"]
-    + ["0.8", "0.83", "0.75", "4.8", "3.1", "4.1", "0.56", "0.28", "0.1%", "15,000", "30,000", "7.10"]
+    + ["0.8", "0.83", "0.75", "4.8", "3.1", "4.1", "0.56", "0.28", "0.1%", "15,000", "30,000", "7.10", "6.4"]
 )  # fmt: skip
 
 BASELINE = "patch_resnet50:labels"  # it sees no answer, so no defense
