@@ -162,11 +162,14 @@ def test_what_is_not_there_is_said_on_the_screen() -> None:
     assert "not kept" not in _worth(other)
     assert "not kept" in _worth(other | {"minutes": None})
     (star,) = _remarks(told)
-    assert star.startswith("A star follows a training that is shown to leak less")
+    assert star.startswith("A star stands for a training that is shown to leak less")
     assert _worth(other | {"dominated_by": ["short", "long"], "leaking_less": ["short"]})[-1] == "short*, long"
     for one in (*told["plain"], other):
         one["leaking_less"] = []
     assert [*_remarks(told)] == []
+    told["frontier"] = [{"dominated_by": [{"title": "short", "defense": "argmax", "leaks_less": True}]}]
+    assert [*_remarks(told)] == [star]
+    del told["frontier"]
     told["plain"][0]["strongest"] |= {"chosen": ["rmia"]}
     other["above"]["rmia"]["inside"] = False
     half, wider = _remarks(told)

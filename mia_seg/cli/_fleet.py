@@ -240,8 +240,9 @@ def _remarks(facts: dict[str, Any]) -> Iterator[str]:
             f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
             f"drawn on. Name a longer one with --curve."
         )
-    if any(one["leaking_less"] for one in (*facts["plain"], *facts["others"])):
-        yield "A star follows a training that is shown to leak less: the interval of the difference leaves out zero."
+    behind = (by["leaks_less"] for point in facts.get("frontier", ()) for by in point["dominated_by"])
+    if any(one["leaking_less"] for one in (*facts["plain"], *facts["others"])) or any(behind):
+        yield "A star stands for a training that is shown to leak less: the interval of the difference leaves out zero."
 
 
 def _worth(one: dict[str, Any]) -> list[str]:
