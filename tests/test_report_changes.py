@@ -170,6 +170,9 @@ def test_seeds_are_related_as_far_as_their_scenes_add_to_both() -> None:
     assert overlaps(["abcd", "abef", "gh"]) == pytest.approx(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]))
     half = SceneScores(first.ids, ~MEMBERS, first.groups, first.scores_N)
     assert scores.related([first, again, half]) == pytest.approx(np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]))
+    others = [f"new {k}" if MEMBERS[k] else name for k, name in enumerate(first.groups)]
+    elsewhere = SceneScores(others, MEMBERS, others, first.scores_N)
+    assert scores.related([first, elsewhere]) == pytest.approx(np.ones((2, 2))), "mIoU is of the same non-members"
     assert scores.related([first, None]) is None
 
 

@@ -28,6 +28,7 @@ NAMES = (
     "victim", "shadow", "dataset", "adversary", "choose", "defense", "attack", "representation", "adaptive", "seed",
 )  # fmt: skip
 CURVES = {"roc_points", "pr_points"}
+SHARED = 0.05  # the chance that any of many sound splits is called confounded or doubtful: their seeds share it
 
 
 def slug(text: str) -> str:

@@ -75,13 +75,15 @@ class Common:
 def related(found: Iterable[SceneScores | None]) -> Floats | None:
     """How far the errors of a rate may be related over seeds [S, S], since splits share scenes (`overlaps`).
 
-    By the groups that two seeds have on the same side. None if one of them keeps no scores.
+    By the groups that two seeds share as members or as non-members, whichever are more: a rate may be of one side
+    alone. None if one of them keeps no scores.
     """
     every = list(found)
     known = [one for one in every if one is not None]
     if len(known) < len(every):
         return None
-    return overlaps([zip(one.groups, one.members_N.tolist(), strict=True) for one in known])
+    sides = ([np.array(one.groups)[one.members_N == side].tolist() for one in known] for side in (True, False))
+    return np.maximum(*map(overlaps, sides))
 
 
 def one_split(found: Iterable[SceneScores | None]) -> bool:

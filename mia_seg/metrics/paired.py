@@ -163,8 +163,8 @@ def difference_correlations(
 def overlaps(seeds: Sequence[Iterable[Hashable]]) -> Floats:
     """The share of things that two seeds have in common [S, S]: their number over the geometric mean of both.
 
-    seeds: hashable things, each once: the groups of one side, or pairs (group, side). If what a scene adds to a rate is
-    the same in all seeds, this is the correlation of the rates' errors; else they are less related.
+    seeds: hashable things, which count once, such as the groups of one side. If what a scene adds to a rate is the same
+    in all seeds, this is the correlation of the rates' errors; else they are less related.
     """
     found = [frozenset(one) for one in seeds]
     return np.array([[len(one & other) / np.sqrt(len(one) * len(other)) for other in found] for one in found])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from mia_seg.evaluate.results import Result, material
+from mia_seg.evaluate.results import SHARED, Result, material
 from mia_seg.evaluate.schema import Blind, Controls, Halves, Untested
 from mia_seg.metrics.intervals import widened
 from mia_seg.metrics.membership import CHANCE
@@ -23,7 +23,6 @@ Results = Sequence[Result]
 SIDES = ("members", "members"), ("nonmembers", "non-members")
 MANY_LOST = 0.01  # the share of a side; an audit that loses more scenes says so first
 NAMED = 3  # pairs of near twins that the sentence names
-DOUBTFUL = 0.05  # a p above that of a confounded split, shared among the seeds, that still speaks against chance
 SURE = 5  # 95% intervals that all hold at once are 99% ones each
 P = "p is the share of shuffled memberships by which such an attacker reaches as much."
 MISSING = (
@@ -90,7 +89,7 @@ def doubtful(rows: Iterable[Row]) -> list[Row]:
     Of a hundred sound audits five have such a row, whatever the number of seeds.
     """
     tested = {row["seed"]: row for row in rows if row["blind_p"] is not None}
-    return [row for row in tested.values() if row["blind_p"] <= DOUBTFUL / len(tested)]
+    return [row for row in tested.values() if row["blind_p"] <= SHARED / len(tested)]
 
 
 def _material(runs: Sequence[Row]) -> str:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-from mia_seg.evaluate.results import Result, material
+from mia_seg.evaluate.results import SHARED, Result, material
 from mia_seg.evaluate.schema import Blind, Untested
 from mia_seg.verdict.found import seeing
 
 UNDEFENDED = "none"
 MANY = 0.01  # of a side
-SHARED = 0.05  # the chance that any of many sound splits is called confounded; up to five seeds have less
 
 Found = Sequence[Result]
 
