@@ -134,7 +134,7 @@ class Pipeline:
             for k, members in enumerate(lists)
         )  # fmt: skip
         reads = objective.reference()
-        reference = self.sources.left(scenes, name) if reads else None
+        reference = self.sources.left(scenes, name, rule=recipe.split) if reads else None
         return Accompanied(teachers, reference, reads == "instead") if teachers or reference else None
 
     def _features(self, name: str, recipe: Recipe, seed: int) -> SyntheticFeatures | None:
@@ -142,9 +142,9 @@ class Pipeline:
         settings = recipe.synthetic if isinstance(recipe, VictimRecipe) else None
         if settings is None:
             return None
-        _, cut = self._victim(settings.of, seed)
+        base, cut = self._victim(settings.of, seed)
         checks.same_members(name, self.sources.cut(recipe, seed).parts, settings.of, others=cut.parts)
-        more = None if settings.masks == "members" else self.sources.more(cut, settings.of, settings)
+        more = None if settings.masks == "members" else self.sources.more(cut, settings.of, settings, rule=base.split)
         return SyntheticFeatures(settings, self.generator(self.trained_victim(settings.of, seed)), more)
 
     def _chosen(self, name: str, adversary: A1, cut: Cut, *, seed: int) -> Divided:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers_files import facade_stem, forget
+from helpers_files import facade_stem, forget, write
 from PIL import Image
 
 from mia_seg.data import Dataset
@@ -179,13 +179,16 @@ def sources(tmp_path: Path, data_root: Path) -> Sources:
     return Sources(Workspace(Store(tmp_path / "runs"), data_root))
 
 
-def recipe(**section: Any) -> Recipe:
+def recipe(*, of: str | None = None, **section: Any) -> Recipe:
     return Recipe(
         data=section,
-        split={"rule": "random", "members": 2, "nonmembers": 2, "pool": 2},
+        split={"rule": "random", "of": of, "members": 2, "nonmembers": 2, "pool": 2},
         segmenter={"name": "pspnet"},
         train={"epochs": 1, "batch": 2, "lr": 0.05, "crop": (32, 48)},
     )
+
+
+RULE = recipe(**SMALL).split
 
 
 def used(base: Cut) -> set[str]:
@@ -194,7 +197,7 @@ def used(base: Cut) -> set[str]:
 
 def test_more_scenes_are_those_in_no_part(sources: Sources) -> None:
     base = sources.cut(recipe(**SMALL), 0)
-    more = sources.more(base, "a victim", Synthetic(of="another", masks="labels"))
+    more = sources.more(base, "a victim", Synthetic(of="another", masks="labels"), rule=RULE)
     every = set(Streets(count=8).ids(None))
     assert len(used(base)) == 6
     assert set(more.parts.members) == every - used(base)
@@ -202,10 +205,23 @@ def test_more_scenes_are_those_in_no_part(sources: Sources) -> None:
     assert not more.parts.pool
 
 
+def test_more_scenes_and_a_reference_are_of_the_list_that_the_rule_cuts(sources: Sources, data_root: Path) -> None:
+    listed = Streets(count=8).ids(None)[:7]
+    write(data_root / "seven.txt", "".join(f"{i}\n" for i in listed))
+    made = recipe(of="seven.txt", **SMALL)
+    base = sources.cut(made, 0)
+    assert used(base) < set(listed)
+    for left in (
+        sources.more(base, "a victim", Synthetic(of="another", masks="labels"), rule=made.split),
+        sources.left(base, "a victim", rule=made.split),
+    ):
+        assert set(left.parts.members) == set(listed) - used(base)
+
+
 def test_more_scenes_of_a_resized_data_set_leave_out_the_pictures_in_use(sources: Sources) -> None:
     base = sources.cut(recipe(**SMALL), 0)
     larger = Synthetic(of="another", masks="labels", data=SMALL | {"size": [64, 96], "count": 12})
-    more = sources.more(base, "a victim", larger)
+    more = sources.more(base, "a victim", larger, rule=RULE)
     assert more.dataset == Streets(size=(64, 96), count=12)
     assert set(more.parts.members) == set(Streets(count=12).ids(None)) - used(base)
 
@@ -220,7 +236,7 @@ def test_more_scenes_of_another_folder_leave_out_copies_of_the_pictures_in_use(
             shutil.copyfile(path, data_root / "again" / part / f"copy of {path.name}")
     base = sources.cut(recipe(name="folder", path="labelmefacade", class_map="labelmefacade"), 0)
     again = {"name": "folder", "path": "again", "class_map": "labelmefacade"}
-    more = sources.more(base, "a victim", Synthetic(of="another", masks="labels", data=again))
+    more = sources.more(base, "a victim", Synthetic(of="another", masks="labels", data=again), rule=RULE)
     copies = {f"copy of {stem}" for stem in set(FACADE.ids(data_root)) - used(base)}
     assert len(copies) == 18
     assert set(more.parts.members) == copies
@@ -229,10 +245,10 @@ def test_more_scenes_of_another_folder_leave_out_copies_of_the_pictures_in_use(
 def test_more_scenes_need_some_left_over_and_the_same_classes(sources: Sources) -> None:
     base = sources.cut(recipe(**SMALL | {"count": 6}), 0)
     with pytest.raises(MiaSegError, match="every scene is in a part of 'a victim's split"):
-        sources.more(base, "a victim", Synthetic(of="another", masks="labels"))
+        sources.more(base, "a victim", Synthetic(of="another", masks="labels"), rule=RULE)
     facades = {"name": "folder", "path": "labelmefacade", "class_map": "labelmefacade"}
     with pytest.raises(MiaSegError, match=r"\[synthetic\.data\] has other classes than 'a victim'"):
-        sources.more(base, "a victim", Synthetic(of="another", masks="labels", data=facades))
+        sources.more(base, "a victim", Synthetic(of="another", masks="labels", data=facades), rule=RULE)
 
 
 def test_a_file_that_went_away_after_listing_is_named(data_root: Path) -> None:

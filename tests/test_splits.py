@@ -260,6 +260,24 @@ def test_an_order_of_listed_scenes_names_those_that_the_disk_lacks(tmp_path: Pat
         split.cut(photographs(2), tmp_path, 0)
 
 
+@pytest.mark.parametrize("name", ["labelmefacade_small", "labelmefacade_100", "protect_none"])
+def test_more_photographs_than_the_list_of_a_recipe_change_no_part(name: str) -> None:
+    """The whole of LabelMeFacade has 945 pairs, and results are of 600."""
+    named = (splits.PUBLISHED / "labelmefacade_600.txt").read_text("utf-8").split()
+    assert len(named) == 600
+    split = recipes.load_victim(name).split
+    whole = split.cut(Listed(names=(*named, *(f"between_{k}" for k in range(345)))), None, 0)
+    assert whole == split.cut(Listed(names=tuple(named)), None, 0)
+    with pytest.raises(MiaSegError, match=f"1 of 600 ids are not in the data set: {named[0]}"):
+        split.cut(Listed(names=tuple(named[1:])), None, 0)
+
+
+def test_every_recipe_on_labelmefacade_names_its_list() -> None:
+    given = [recipes.load("victim", name) for name in recipes.names("victim")]
+    given += [recipes.load("shadow", name) for name in recipes.names("shadow")]
+    assert {one.split.of for one in given if one.data.get("path") == "labelmefacade"} == {"labelmefacade_600.txt"}
+
+
 def test_the_published_cityscapes_split_is_a_cut_of_the_scenes_with_fine_labels() -> None:
     """Membership answers: hashes of the released lists' names, its numbers read as places in this order."""
     fine = Listed(names=tuple((splits.PUBLISHED / "cityscapes_fine.txt").read_text("utf-8").split()))

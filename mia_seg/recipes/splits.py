@@ -112,12 +112,11 @@ class SplitRule(BaseModel):
 
     def cut(self, dataset: Dataset, data_root: Path | None, seed: int) -> Partition:
         """The parts under `seed`. Raises MiaSegError for too few scenes, unknown ids or overlapping parts."""
-        ids, stated = dataset.ids(data_root), dataset.stated(data_root)
+        stated = dataset.stated(data_root)
         self._check_says(stated is not None)
         if stated is not None:
             return _stated(stated)
-        files = partial(_files, dataset, data_root)
-        ids = ids if self.of is None else read_ids(data_root, self.of, ids, files=files)
+        ids, files = self.every(dataset, data_root), partial(_files, dataset, data_root)
         if self.rule == "lists":
             parts = [read_ids(data_root, f, ids, files=files) if isinstance(f, str) else [] for f in self._sizes()]
             groups = {i: i for part in parts for i in part}
@@ -130,6 +129,13 @@ class SplitRule(BaseModel):
             self._check(name, part, len(ids))
         members, nonmembers, pool = parts
         return Partition(members, nonmembers, pool, groups)
+
+    def every(self, dataset: Dataset, data_root: Path | None) -> list[str]:
+        """All ids that the rule cuts: the data set's, or those of the list `of`. Raises MiaSegError as `read_ids`."""
+        ids = list(dataset.ids(data_root))
+        if self.of is None:
+            return ids
+        return read_ids(data_root, self.of, ids, files=partial(_files, dataset, data_root))
 
     def planted(self, dataset: Dataset, parts: Partition, seed: int) -> Dataset:
         """The data set with canaries: a share of the audited scenes, drawn by `seed` from members and others.

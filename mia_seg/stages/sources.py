@@ -10,7 +10,7 @@ from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
 from mia_seg.oracles.doors import Door
 from mia_seg.recipes import AuditedRecipe, Recipe, Synthetic
-from mia_seg.recipes.splits import Partition
+from mia_seg.recipes.splits import Partition, SplitRule
 from mia_seg.segmenters import Segmenter
 from mia_seg.stages.labels import labelled
 from mia_seg.stages.pictures import seen
@@ -61,8 +61,8 @@ class Sources:
         check_parts(found, whose)
         return found
 
-    def more(self, base: Cut, name: str, settings: Synthetic) -> Cut:
-        """Scenes for further layouts: outside all parts of a victim's split, or of another data set.
+    def more(self, base: Cut, name: str, settings: Synthetic, *, rule: SplitRule) -> Cut:
+        """Scenes for further layouts: outside all parts of a victim's split, which `rule` cut, or of another data set.
 
         The labels of audited scenes would make these half members.
         """
@@ -73,7 +73,8 @@ class Sources:
             dataset = plugins.from_section(data, Dataset, settings.data, where="[synthetic.data]")
         if dataset.classes() != base.dataset.classes():
             raise MiaSegError(f"[synthetic.data] has other classes than '{name}'. Merge its labels into the same ones.")
-        every = dataset.ids(self.workspace.data_root)
+        root = self.workspace.data_root
+        every = rule.every(dataset, root) if settings.data is None else dataset.ids(root)
         found = self._cut(dataset, Partition(every, [], [], {i: i for i in every}))
         if settings.masks == "labels":  # pseudo-labels need none
             found = labelled(found, self.workspace)
@@ -88,12 +89,12 @@ class Sources:
             )
         return found.with_parts(Partition(left, [], [], {i: i for i in left}))
 
-    def left(self, base: Cut, name: str) -> Cut:
-        """The labelled scenes of a model's data set that are in no part of its split, as members of a cut of their own.
+    def left(self, base: Cut, name: str, *, rule: SplitRule) -> Cut:
+        """The labelled scenes that a model's rule cuts and that are in no part of its split, as members of another cut.
 
         Raises MiaSegError where there are none.
         """
-        every, (used, near) = base.dataset.ids(self.workspace.data_root), _taken(base)
+        every, (used, near) = rule.every(base.dataset, self.workspace.data_root), _taken(base)
         found = labelled(self._cut(base.dataset, Partition(every, [], [], {i: i for i in every})), self.workspace)
         left = [i for i in found.parts.members if found.pictures[i] not in used and i not in near]
         if not left:
