@@ -43,8 +43,8 @@ def calibrated(readings_MN: np.ndarray) -> Estimate:
     return estimate
 
 
-def likelihood(readings_MN: np.ndarray) -> Estimate:
-    """LiRA with means and variances of a scene's own, by the models of other pairs."""
+def likelihood(readings_MN: np.ndarray, *, shared: bool = False) -> Estimate:
+    """LiRA with means and variances of a scene's own, by the models of other pairs; shared: one variance for all."""
 
     def estimate(models: np.ndarray, inside_MN: np.ndarray) -> np.ndarray:
         read_MN, others = readings_MN[models], len(models) // 2 - 1
@@ -52,10 +52,17 @@ def likelihood(readings_MN: np.ndarray) -> Estimate:
         for side_MN, sign in ((inside_MN, 1), (~inside_MN, -1)):
             mean_MN = _apart(np.where(side_MN, read_MN, 0)) / others
             variance_MN = _apart(np.where(side_MN, read_MN**2, 0)) / others - mean_MN**2
+            if shared:
+                variance_MN = variance_MN.mean(1, keepdims=True)
             ratio_MN -= sign * ((read_MN - mean_MN) ** 2 / variance_MN + np.log(variance_MN)) / 2
         return ratio_MN
 
     return estimate
+
+
+def one_variance(readings_MN: np.ndarray) -> Estimate:
+    """LiRA with means of a scene's own and one variance for all scenes."""
+    return likelihood(readings_MN, shared=True)
 
 
 def _apart(values_MN: np.ndarray) -> np.ndarray:

@@ -85,10 +85,14 @@ def test_a_line_a_group_the_most_exposed_first() -> None:
 def test_each_group_has_a_likelihood_ratio() -> None:
     one = found()
     rows = {row["group"]: row for row in csv.DictReader(one.text().splitlines())}
-    assert float(rows["s03"]["log_ratio"]) == one.found.log_ratio_U[3] > 1
-    every = one.facts["parts"][0]["log_ratio"]
-    assert every == pytest.approx(np.mean([float(row["log_ratio"]) for row in rows.values()]))
-    assert f"by {np.exp(every):.3g} in the geometric mean" in odds(every)
+    leaking = {key: float(rows["s03"][key]) for key in ("log_ratio", "ratio_low", "ratio_high")}
+    assert leaking["log_ratio"] == one.ratios.own_U[3] > max(1, leaking["ratio_high"])
+    assert leaking["ratio_low"] < 0 < leaking["ratio_high"]
+    every = one.facts["parts"][0]
+    assert every["log_ratio"] == pytest.approx(np.mean([float(row["log_ratio"]) for row in rows.values()]))
+    low, high = np.exp(every["log_ratio_null"])
+    said_so = f"by {np.exp(every['log_ratio']):.3g} in the geometric mean (after shuffles {low:.2f} to {high:.2f};"
+    assert said_so in odds(every)
 
 
 def test_few_models_name_nobody_and_say_so() -> None:

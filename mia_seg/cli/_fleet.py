@@ -306,7 +306,7 @@ def _show(facts: dict[str, Any]) -> None:
         [_part(part) for part in facts["parts"]],
     )
     screen.out().print(said(facts), markup=False)
-    screen.out().print(odds(facts["parts"][0]["log_ratio"]), markup=False)
+    screen.out().print(odds(facts["parts"][0]), markup=False)
     if "own_units" in facts:
         screen.out().print(own_units(facts["own_units"]["tpr_at_fpr"]), markup=False)
     if "canaries" in facts:
@@ -321,11 +321,13 @@ def own_units(rates: dict[str, Any]) -> str:
     return f"In units of each scene's own scores, so that all are accused about as often: {found}."
 
 
-def odds(log_ratio: float) -> str:
+def odds(part: dict[str, Any]) -> str:
     """How far a score moves the odds that its scene or group was trained on, in one sentence."""
+    low, high = map(math.exp, part["log_ratio_null"])
     return (
         f"One score multiplies the odds of what is true, that the model trained on this or did not, by "
-        f"{math.exp(log_ratio):.3g} in the geometric mean (no interval; so many scores hold large ones down)."
+        f"{math.exp(part['log_ratio']):.3g} in the geometric mean (after shuffles {low:.2f} to {high:.2f}; so many "
+        f"scores hold large ones down)."
     )
 
 

@@ -12,14 +12,27 @@ import numpy as np
 
 from mia_seg.attacks._fleet import FleetAttack
 from mia_seg.attacks._readings import Readings
-from mia_seg.metrics import in_turn, per_scene
+from mia_seg.metrics import in_turn, log_ratios, per_scene
 from mia_seg.metrics._ranking import Booleans
 from mia_seg.metrics.calibrated import LEAST_PAIRS, calibrated
 from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.log_ratios import Ratios
 from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
 RARE = 0.25  # a class is under-represented if at most this share of the groups shows it
-COLUMNS = ("group", "scenes", "auc", "null_low", "null_high", "p", "above", "exposed", "log_ratio")
+COLUMNS = (
+    "group",
+    "scenes",
+    "auc",
+    "null_low",
+    "null_high",
+    "p",
+    "above",
+    "exposed",
+    "log_ratio",
+    "ratio_low",
+    "ratio_high",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +75,22 @@ class Described:
 class FleetAudit:
     """The result of a fleet's own audit.
 
-    facts: JSON values. found: the AUC of each group over victims, with its null band. A scene may be its own group.
+    facts: JSON values. found: the AUC of each group over victims, with its null band. ratios: the likelihood ratio of
+    each, likewise. A scene may be its own group.
     """
 
     facts: dict[str, Any]
     described: Described
     found: PerScene
+    ratios: Ratios
 
     def text(self) -> str:
         """A CSV with one line a group, the smallest p-value first."""
         found = self.found
         above, exposed = (self._told(kinds_U) for kinds_U in (_above(found), found.exposed_U()))
         numbers = (column.tolist() for column in (found.auc_U, *found.band_U, found.p_U))
-        columns = *self._sizes(), *numbers, above, exposed, found.log_ratio_U.tolist()
+        ratios = (column.tolist() for column in (self.ratios.own_U, *self.ratios.band_U))
+        columns = *self._sizes(), *numbers, above, exposed, *ratios
         lines = sorted(zip(*columns, strict=True), key=lambda one: (one[5], one[0]))
         file = io.StringIO()
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *lines])
@@ -104,13 +120,14 @@ def audited(
     estimate = rehearsing(fleet, method)
     own = in_turn.pooled(estimate, fleet.members_MN, groups=described.groups, seed=seed)
     found = per_scene.per_scene(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
-    parts = [{"part": name, "rare": rare} | _part(found, kept_U) for name, rare, kept_U in _parts(described)]
+    ratios = log_ratios.ratios(estimate, fleet.members_MN, groups=described.groups, seed=seed, rounds=rounds)
+    parts = [{"part": name, "rare": rare} | _part(found, ratios, kept_U) for name, rare, kept_U in _parts(described)]
     facts = {
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
         "fdr": FDR, "fewest": found.fewest(), "parts": parts,
     } | _in_own_units(estimate, fleet.members_MN, described.groups, seed=seed) | worst  # fmt: skip
-    return FleetAudit(facts, described, found)
+    return FleetAudit(facts, described, found, ratios)
 
 
 def _in_own_units(estimate: Estimate, inside_MN: Booleans, groups: Sequence[str], *, seed: int) -> dict[str, Any]:
@@ -162,12 +179,13 @@ def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
             yield described.classes[k], bool(rare_K[k]), shows_UK[:, k]
 
 
-def _part(found: PerScene, kept_U: Booleans) -> dict[str, Any]:
+def _part(found: PerScene, ratios: Ratios, kept_U: Booleans) -> dict[str, Any]:
     """Of some groups: mean AUC and null band, how many lie above theirs or are exposed, and the mean log-ratio."""
     counted = {"above": _above(found), "exposed": found.exposed_U()}
     counts = {name: None if kinds_U is None else int(kinds_U[kept_U].sum()) for name, kinds_U in counted.items()}
-    ratio = float(found.log_ratio_U[kept_U].mean())
-    return {"groups": int(kept_U.sum()), **asdict(found.together(kept_U)), **counts, "log_ratio": ratio}
+    ratio = ratios.together(kept_U)
+    odds = {"log_ratio": ratio.value, "log_ratio_null": [ratio.low, ratio.high]}
+    return {"groups": int(kept_U.sum()), **asdict(found.together(kept_U)), **counts, **odds}
 
 
 def _above(found: PerScene) -> Booleans | None:

@@ -14,8 +14,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
-from scipy.special import logit
 from scipy.stats import false_discovery_control, rankdata
 
 from mia_seg.errors import MiaSegError
@@ -48,23 +46,19 @@ class Against:
 class PerScene:
     """AUCs over victims, and the same after each shuffle; `per_scene` makes it.
 
-    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together. log_ratio_U: the
-    mean log-likelihood ratio of each unit over victims (`log_ratios`), reversed where it is no member: the logarithm of
-    the factor by which the odds of what is true grow, the expected weight of evidence (Good, Probability and the
-    Weighing of Evidence, 1950). It has no shuffles: these change the scale of scores that share a variance over scenes.
+    auc_U, shuffled_RU: the AUC of each unit. pooled, pooled_R: the AUC of all M x N scores together.
     """
 
     auc_U: Floats
     shuffled_RU: Floats
     pooled: float
     pooled_R: Floats
-    log_ratio_U: Floats
     pairs: int
 
     @cached_property
     def band_U(self) -> tuple[Floats, Floats]:
         """The ends of each unit's null band, [U] each. Without a trace its AUC lies beyond each end in at most 2.5%."""
-        return _band(self.shuffled_RU)
+        return band(self.shuffled_RU)
 
     @cached_property
     def p_U(self) -> Floats:
@@ -95,8 +89,8 @@ class PerScene:
     def together(self, kept_U: Booleans | None = None) -> Against:
         """The mean AUC of the units `kept_U` compared with shuffles, or the pooled AUC of all scores if it is None."""
         if kept_U is None:
-            return _against(self.pooled, self.pooled_R)
-        return _against(float(self.auc_U[kept_U].mean()), self.shuffled_RU[:, kept_U].mean(1))
+            return against(self.pooled, self.pooled_R)
+        return against(float(self.auc_U[kept_U].mean()), self.shuffled_RU[:, kept_U].mean(1))
 
 
 def per_scene(
@@ -119,41 +113,14 @@ def per_scene(
     inside_MN, units_N = divided(inside_MN, groups)
     models, rng = np.arange(len(inside_MN)), np.random.default_rng(seed)
 
-    def measured(members_MN: Booleans) -> tuple[Floats, float, Floats, Booleans]:
+    def measured(members_MN: Booleans) -> tuple[Floats, float]:
         scores_MN = estimate(models, members_MN)
-        scores_MU, inside_MU = _means(scores_MN, units_N), _means(members_MN, units_N) > 0.5
-        return _areas(scores_MU, inside_MU), area(scores_MN, members_MN), scores_MU, inside_MU
+        return _areas(*united(scores_MN, members_MN, units_N)), area(scores_MN, members_MN)
 
-    own_U, own, scores_MU, inside_MU = measured(inside_MN)
-    ratios_MU = log_ratios(scores_MU, inside_MU)
-    swapped = (measured(_swapped(inside_MN, units_N, rng))[:2] for _ in range(rounds))
-    shuffled_RU, pooled_R = map(np.stack, zip(*track(swapped, "  shuffling memberships", rounds), strict=True))
-    log_ratio_U = np.where(inside_MU, ratios_MU, -ratios_MU).mean(0)
-    return PerScene(own_U, shuffled_RU, own, pooled_R, log_ratio_U, len(models) // 2)
-
-
-def log_ratios(scores_MU: Floats, inside_MU: Booleans) -> Floats:
-    """How much likelier each score is of a model that trained on the unit than of another: natural logarithms, [M, U].
-
-    Each half of the units is judged by isotonic regression on the scores of the other half, so that no unit judges
-    itself, but where there is only one (Zadrozny & Elkan, KDD 2002; Brummer & du Preez, Computer Speech & Language 20,
-    2006). Only the order of scores counts, but for straight lines between neighbours. One member is added at the lowest
-    score and one other at the highest: with n scores of members no ratio exceeds n, for more cannot be told from so
-    few. inside_MU: half of the models trained on each unit, so that even odds are those of the shares.
-    """
-    half_U = np.arange(scores_MU.shape[1]) % 2 == 0
-    laws = [_law(scores_MU[:, known_U], inside_MU[:, known_U]) for known_U in (~half_U, half_U) if known_U.any()]
-    of_half = [logit(np.interp(scores_MU, *law)) for law in (laws[0], laws[-1])]
-    return np.where(half_U, *of_half)
-
-
-def _law(scores_MU: Floats, inside_MU: Booleans) -> tuple[Floats, Floats]:
-    """Scores [S] in rising order, and at each the share of models that trained on the unit."""
-    scores = scores_MU.ravel()
-    steps_S, place = np.unique([*scores, scores.min(), scores.max()], return_inverse=True)
-    count_S = np.bincount(place)
-    share_S = np.bincount(place, weights=[*inside_MU.ravel(), 1, 0]) / count_S
-    return steps_S, np.asarray(isotonic_regression(share_S, weights=count_S).x)
+    own_U, own = measured(inside_MN)
+    shuffles = (measured(swapped(inside_MN, units_N, rng)) for _ in range(rounds))
+    shuffled_RU, pooled_R = map(np.stack, zip(*track(shuffles, "  shuffling memberships", rounds), strict=True))
+    return PerScene(own_U, shuffled_RU, own, pooled_R, len(models) // 2)
 
 
 def units(groups: Sequence[Hashable]) -> list[Hashable]:
@@ -178,13 +145,19 @@ def divided(inside_MN: npt.ArrayLike, groups: Sequence[Hashable] | None) -> tupl
     return inside_MN, units_N
 
 
+def united(scores_MN: Floats, inside_MN: Booleans, units_N: Integers) -> tuple[Floats, Booleans]:
+    """Scores and memberships of units, [M, U] each."""
+    return _means(scores_MN, units_N), _means(inside_MN, units_N) > 0.5
+
+
 def _means(values_MN: npt.NDArray[np.generic], units_N: Integers) -> Floats:
     """The mean over the scenes of each unit, [M, U]."""
     sums_MU = np.stack([np.bincount(units_N, row) for row in values_MN])
     return np.asarray(sums_MU / np.bincount(units_N))
 
 
-def _swapped(inside_MN: Booleans, units_N: Integers, rng: np.random.Generator) -> Booleans:
+def swapped(inside_MN: Booleans, units_N: Integers, rng: np.random.Generator) -> Booleans:
+    """A shuffle: for each unit and pair a fair coin says which of the two models counts as trained on it."""
     coins_PU = rng.random((len(inside_MN) // 2, int(units_N.max()) + 1)) < 0.5
     return inside_MN ^ coins_PU[:, units_N].repeat(2, axis=0)
 
@@ -201,7 +174,7 @@ def area(scores_MN: Floats, inside_MN: Booleans) -> float:
     return float(area_under(*called(rank(scores_MN.ravel(), inside_MN.ravel()))))
 
 
-def _band(shuffled_R: Floats) -> tuple[Floats, Floats]:
+def band(shuffled_R: Floats) -> tuple[Floats, Floats]:
     """The ends of the middle 95%: one more value that follows the same law lies beyond each in at most 2.5%.
 
     They are values of shuffles. Fewer than 39 cannot be so sure; the ends are then the lowest and the highest.
@@ -211,7 +184,8 @@ def _band(shuffled_R: Floats) -> tuple[Floats, Floats]:
     return np.asarray(ordered_R[beyond - 1]), np.asarray(ordered_R[-beyond])
 
 
-def _against(value: float, shuffled_R: Floats) -> Against:
-    low, high = _band(shuffled_R)
+def against(value: float, shuffled_R: Floats) -> Against:
+    """A number, compared with the same number after shuffles."""
+    low, high = band(shuffled_R)
     reach = int((shuffled_R >= value - SLACK).sum())
     return Against(value, float(low), float(high), (1 + reach) / (1 + len(shuffled_R)))

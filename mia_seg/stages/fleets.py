@@ -96,7 +96,7 @@ def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
     canary_N = [i in first.dataset.canaries for i in ids]
     described = Described(groups, shown, shows_NK, first.objective.kinds(ids), canary_N)
     found = audited(attacker.fleet.take(counted), stage.method, described, seed=first.seed, rounds=rounds)
-    return FleetAudit(_of_one(one) | found.facts, found.described, found.found)
+    return FleetAudit(_of_one(one) | found.facts, found.described, found.found, found.ratios)
 
 
 def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared]:
