@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mia_seg.attacks import Membership
 from mia_seg.attacks._signals import accuracy, loss, miou, phi_vector
+from mia_seg.attacks.base import Base
 from mia_seg.attacks.image_loss import ImageLoss
 from mia_seg.attacks.label_only import LabelOnly
 from mia_seg.attacks.learned_combination import LearnedCombination, _folds, features
@@ -123,6 +124,17 @@ def one_class(pixels: int, right: int) -> Statistics:
     confusion = np.array([[[right, pixels - right], [0, 0]]])
     told = {"confusion_NKK": confusion, "confidence_N": np.ones(1), "pixels_NK": np.array([[pixels, 0]])}
     return Statistics(**(empty | told))
+
+
+def test_base_pools_the_losses_of_all_views_over_their_pixels() -> None:
+    """A scene of 100 pixels that lose 1 each, seen in four views: of 50 pixels that lose 2 each, and one of none."""
+    method = Base(views="augmented")
+    assert len(method.transforms) == 4
+    losing = dict(zip(method.transforms, [(50, 100.0)] * 3 + [(0, 0.0)], strict=True))
+    views = {name: replace(one_class(n, n), loss_NK=np.array([[loss, 0.0]])) for name, (n, loss) in losing.items()}
+    plain = replace(answering(100, {}), statistics=replace(one_class(100, 100), loss_NK=np.array([[100.0, 0.0]])))
+    assert Base().reading(plain).scenes_N == pytest.approx([-1])
+    assert method.reading(replace(plain, transforms=views)).scenes_N == pytest.approx([-400 / 250])
 
 
 def answering(right: int, transforms: dict[str, int]) -> Answers:

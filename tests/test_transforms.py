@@ -48,6 +48,17 @@ def test_image_and_labels_move_alike_and_nothing_is_known_beyond_the_edge(
     assert (found.image_HWC.dtype, found.labels_HW.dtype) == (np.uint8, np.uint8)
 
 
+def test_the_middle_is_enlarged_and_labels_with_it() -> None:
+    """Twice as large, the middle 2 x 2 of 4 x 4 pixels fills the frame: each is four."""
+    grey = 10 * np.arange(16, dtype=np.uint8).reshape(4, 4)
+    found = changed(Scene("a", np.stack([grey] * 3, -1), grey // 10), "zoom:2", 0)
+    assert found.labels_HW.tolist() == [[5, 5, 6, 6], [5, 5, 6, 6], [9, 9, 10, 10], [9, 9, 10, 10]]
+    assert found.image_HWC[0, :, 1].tolist() == [38, 43, 48, 53], "a quarter and three quarters between neighbours"
+    same = changed(PLAIN, "zoom:1", 0)
+    assert (same.image_HWC == PLAIN.image_HWC).all()
+    assert (same.labels_HW == PLAIN.labels_HW).all()
+
+
 def test_mirrored_twice_a_scene_is_itself() -> None:
     twice = changed(changed(PLAIN, "flip", 0), "flip", 0)
     assert (twice.image_HWC == PLAIN.image_HWC).all()

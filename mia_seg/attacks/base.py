@@ -2,9 +2,11 @@
 
 Needs labels and posteriors, one query a scene, and shadows: of both kinds online; offline those that left the scene
 out, with a factor that stands for the lacking ones (0.33 in LeakPro's code). Probabilities are geometric means over
-pixels.
+pixels. With `views` it also asks about what augmentation makes of the scene, as Carlini et al. (S&P 2022, section
+VI.C) do: a model that never trained on the scene as it is may know it mirrored or enlarged.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +14,10 @@ from pydantic import Field
 
 from mia_seg.attacks._fleet import ShadowCount, SignalAttack
 from mia_seg.attacks._readings import Readings, Signals
-from mia_seg.query.answers import Statistics
+from mia_seg.query.answers import Answers, Statistics
 from mia_seg.values import Temperature, Weight
+
+VIEWS = ("flip", "zoom:1.25", "zoom:1.5", "zoom:2")
 
 
 class Base(SignalAttack):
@@ -24,13 +28,32 @@ class Base(SignalAttack):
     scale: Weight = Field(
         default=0.33, description="offline: factor that replaces the missing shadows that trained on the scene"
     )
+    views: Literal["one", "augmented"] = Field(
+        default="one",
+        description="augmented: four queries more a scene, mirrored and its middle enlarged 1.25, 1.5 and 2 times; "
+        "losses are pooled over the pixels of all five",
+    )
     models: ShadowCount = None
+
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        return VIEWS if self.views == "augmented" else ()
 
     def kinds(self) -> int:
         return 2 if self.mode == "online" else 1
 
     def signal(self, statistics: Statistics) -> np.ndarray:
         return -statistics.mean_loss() / self.temperature
+
+    def reading(self, answers: Answers) -> Signals:
+        asked = [answers.statistics, *(answers.transforms[transform] for transform in self.transforms)]
+        # A view may hold few of the labelled pixels, or none.
+        pooled = replace(
+            answers.statistics,
+            loss_NK=np.sum([one.loss_NK for one in asked], 0),
+            pixels_NK=np.sum([one.pixels_NK for one in asked], 0),
+        )
+        return super().reading(replace(answers, statistics=pooled))
 
     def judge(self, target: Signals, fleet: Readings) -> np.ndarray:
         pairs = self.pairs(fleet)
