@@ -507,6 +507,27 @@ def kinds(folder: str, fleet: str, attack: str) -> str:
     return markdown(("photographs", "how many", f"mean AUC of `{attack}`", "after shuffles"), rows)
 
 
+def groups(victim: str, fleet: str, attack: str) -> str:
+    """What a fleet's own audit says of all groups, of those that show a rare class or none, and of each class."""
+    (file,) = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.{attack}.s0.fleet.json")
+    rows = [
+        (
+            part["part"] + " (rare)" * part["rare"],
+            str(part["groups"]),
+            f"{part['value']:.2f}",
+            f"{part['low']:.2f} to {part['high']:.2f}",
+            str(part["above"]),
+            str(part["exposed"]),
+            f"{exp(part['log_ratio']):.2f}",
+            " to ".join(f"{exp(end):.2f}" for end in part["log_ratio_null"]),
+        )
+        for part in _read(file)["parts"]
+    ]
+    head = ("that show", "how many", f"mean AUC of `{attack}`", "after shuffles", "above their band", "exposed",
+            "odds times", "odds after shuffles")  # fmt: skip
+    return markdown(head, rows)
+
+
 def in_turn(victim: str, fleet: str) -> str:
     """What attacks on a fleet find with each model the victim in turn, and how many scenes they name; over seeds."""
     files = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.*.fleet.json")
@@ -666,6 +687,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet": partial(fleet, "labelmefacade_small"),
     "fleet_changes": partial(changes, "labelmefacade_small", "labelmefacade_small_fleet"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
+    "rare": partial(groups, "labelmefacade_few_cars", "labelmefacade_few_cars_fleet", "base"),
+    "blocks": partial(groups, "camvid_blocks", "camvid_blocks_fleet", "base"),
     "canaries": partial(canaries, "base"),
     "above_blind": partial(above_blind, "labelmefacade_moderate", "image_loss", "predictability_error"),
     "canary_victim": partial(canary_victim, "protect_10_epochs"),
@@ -686,6 +709,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "twins": partial(protective, "protective", 1, "protect_selena_twins"),
     "head": partial(protective, "protective", 1, "protect_head_dp_8"),
     "protective_screen": partial(protective, "protective", 0, "protect_selena"),
+    "protective_rest": partial(protective, "protective", 0, "protect_smoothing"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
 }
