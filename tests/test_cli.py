@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 from conftest import Audit
-from helpers_files import assert_refused, call, edit, halves, wholes, write
+from helpers_files import assert_refused, call, edit, halves, shadow_text, victim_text, wholes, write
 from helpers_results import relevelled, result
 from test_results import KEYS, ROOT
 
@@ -454,6 +454,32 @@ def test_another_seed_is_another_model(audit: Audit, workdir: Path) -> None:
     assert ran.code == 0, ran.err
     assert [line.split(" (")[0] for line in said(ran.err, "reused")] == ["victim tiny, seed 0"]
     assert [line.split(" (")[0] for line in said(ran.err, "trained")] == ["victim tiny, seed 1"]
+
+
+def test_a_plan_says_what_a_generator_takes_that_no_earlier_run_tells_of(workdir: Path) -> None:
+    """In the words of its recipe, and otherwise what its time grows with; once, whatever the seeds and models."""
+    told = "# Expect: a second.\n# Generator: a minute\n#            of one core.\n# Source: ours.\n"
+    write(workdir / "victims" / "tiny.toml", victim_text() + "[train_generator]\nepochs = 7\n")
+    write(workdir / "shadows" / "tiny_a1.toml", told + shadow_text())
+    unknown = "dfgan, 7 epochs of the model's members at 32 x 48 pixels; neither an earlier run nor its recipe tells"
+    drawn = ("--defense", "synfeat:0.75", "--attack", "image_loss", "--seed", "0", "--seed", "1")
+    *_, expect, victim, shadow = call("plan", "tiny", "tiny_a1", *drawn).out.splitlines()
+    assert expect == "shadow tiny_a1: Expect: a second."
+    assert victim == f"generator of victim tiny: {unknown} the minutes."
+    assert shadow == "generator of shadow tiny_a1: a minute of one core."
+    command = ("fleet", "tiny_fleet", "--models", "4", "--attack", "base", "--dry-run")
+    fleet = call(*command, "--defense", "synfeat:0.75").out
+    assert re.findall("generator of .*", fleet) == [f"generator of shadow tiny_fleet: {unknown} the minutes."]
+
+
+def test_a_plan_of_a_generator_that_was_made_before_tells_its_minutes_alone(workdir: Path) -> None:
+    command = ("train-generator", "tiny", "--dry-run", "--seed")
+    assert "generator of victim tiny" in call(*command, "0").out
+    made = {"kind": "generators", "name": "tiny.s0", "digest": "0" * 12, "seconds": 90, "bytes": 1000}
+    write(workdir / "runs" / "journal.jsonl", json.dumps(made) + "\n")
+    said = call(*command, "1").out
+    assert "~1.5" in said
+    assert "generator of victim tiny" not in said
 
 
 @pytest.mark.parametrize("option", ["--device", "--precision"])

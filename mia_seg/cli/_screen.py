@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mia_seg.errors import MiaSegError
 from mia_seg.texts import printable, read_text
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from mia_seg.data import Finding
     from mia_seg.evaluate.results import Result
     from mia_seg.stages import Stage
+    from mia_seg.stages.generators import TrainedGenerator
     from mia_seg.stages.plan import Plan, Step
     from mia_seg.stages.queries import Queries
 
@@ -332,24 +335,43 @@ def _cells(step: "Step") -> list[str]:
 
 def _expected(step: "Step") -> str:
     """What the head of a recipe says of a training that no earlier run tells of."""
-    from mia_seg import recipes
+    from mia_seg.stages.generators import TrainedGenerator
 
+    if isinstance(step.stage, TrainedGenerator):
+        return _of_generator(step.stage)
     role, name = step.stage.kind.removesuffix("s"), getattr(step.stage, "recipe_name", "")
-    if role not in ("victim", "shadow") or not name:
-        return ""
-    if name not in recipes.names(role):  # type: ignore[arg-type]
-        return ""  # a later model of a fleet: its recipe is the first one's
-    head = read_text(recipes.find(role, name)).split("\n\n")[0].splitlines()  # type: ignore[arg-type]
-    expect = " ".join(line.removeprefix("#").strip() for line in _after(head, "Expect:"))
+    expect = " ".join(_after(_head(role, name) or [], "Expect:"))
     return f"{role} {name}: {expect}" if expect else ""
 
 
+def _of_generator(stage: "TrainedGenerator") -> str:
+    """What the head of its model's recipe says of it; if nothing, what its time grows with."""
+    role, name = stage.model.role.removesuffix("s"), stage.model.recipe_name
+    head = _head(role, name)
+    if head is None:
+        return ""
+    told = " ".join(_after(head, "Generator:")).partition(" ")[2].strip()
+    unknown = f"{stage.length}; neither an earlier run nor its recipe tells the minutes."
+    return f"generator of {role} {name}: {told or unknown}"
+
+
+def _head(role: str, name: str) -> list[str] | None:
+    """The comment at the top of a recipe; None for a later model of a fleet, whose recipe is the first one's."""
+    from mia_seg import recipes
+
+    if role not in ("victim", "shadow") or not name:
+        return None
+    try:
+        text = read_text(recipes.find(role, name))  # type: ignore[arg-type]
+    except MiaSegError:
+        return None
+    return [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), text.split("\n"))]
+
+
 def _after(head: Sequence[str], word: str) -> list[str]:
-    """The lines of a head from the one that has `word` to the one before the next such word."""
-    starts = [k for k, line in enumerate(head) if line.removeprefix("#").strip().startswith(word)]
+    """The lines of a head from the one that begins with `word` to the one before the next such word."""
+    starts = [k for k, line in enumerate(head) if line.startswith(word)]
     if not starts:
         return []
-    ends = [
-        k for k in range(starts[0] + 1, len(head)) if head[k].removeprefix("#").strip().partition(" ")[0].endswith(":")
-    ]
+    ends = [k for k in range(starts[0] + 1, len(head)) if head[k].partition(" ")[0].endswith(":")]
     return list(head[starts[0] : ends[0] if ends else len(head)])

@@ -32,6 +32,13 @@ class TrainedGenerator(Stage[Path]):
     def title(self) -> str:
         return f"of {self.model.title}"
 
+    @property
+    def length(self) -> str:
+        """What its training takes time for, whatever the machine."""
+        height, width = self.recipe.train.crop
+        epochs = self.recipe.train_generator.epochs
+        return f"{self.recipe.generator['name']}, {epochs} epochs of the model's members at {height} x {width} pixels"
+
     def inputs(self) -> dict[str, Any]:
         settings = self.recipe.inputs("generator", "train_generator")
         groups = self.model.scenes.given("membership")  # whole groups are set aside
