@@ -48,6 +48,7 @@ CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- ([−+]?[\w.]+) \| ([^>]*?) -->)")
 EXTREMES = {"lowest": min, "highest": max}
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 CONTROL = "labels"  # the patch attack that never sees the model
+VIEWS = "base:views=augmented"  # the attack that also asks about a scene mirrored and enlarged
 KEYS = ["attack", "representation"]
 
 
@@ -436,10 +437,11 @@ def trainings(folder: str, seed: int) -> str:
 def protective(folder: str, seed: int, title: str) -> str:
     """Trainings that protect, beside plain training that segments as well: whole answers, then labels alone.
 
-    title: of a training, by which the comparison is found among those of that seed. Columns of which nothing is known
-    are left out.
+    title: of a training, by which the comparison is found among those of that seed that ask for one view. Columns of
+    which nothing is known are left out.
     """
-    (facts,), hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
+    found, hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
+    (facts,) = (one for one in found if VIEWS not in one["plain"][0]["auc"])
     named = names(facts)
     by_title = {one["title"]: one for behind_ in hidden for one in (*behind_["plain"], *behind_["others"])}
     rows = [
@@ -458,6 +460,23 @@ def protective(folder: str, seed: int, title: str) -> str:
     ]
     head = [column for column in rows[0] if any(row[column] for row in rows)]
     return markdown(head, ([row[column] for column in head] for row in rows))
+
+
+def views(folder: str, seed: int, title: str) -> str:
+    """What asking for augmented views gains on trainings, one of which is `title`."""
+    (facts,) = (one for one in _comparisons(folder, seed, title) if VIEWS in one["plain"][0]["auc"])
+    named = names(facts)
+    rows = (
+        (
+            f"`{named[one['title']]}`",
+            f"{one['miou']['others']:.3f}",
+            *(f"{one['auc'][attack]:.3f}" for attack in ("base", VIEWS)),
+            _worth(one),
+        )
+        for one in (*facts["plain"], *facts["others"])
+    )
+    head = ("training", "mIoU, others", "AUC of `base`", "with augmented views", "strongest, above plain at that mIoU")
+    return markdown(head, rows)
 
 
 def _epsilon(one: dict[str, Any]) -> str:
@@ -706,6 +725,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
     "protective": partial(protective, "protective", 1, "protect_selena"),
+    "augmented": partial(protective, "protective", 1, "protect_scale"),
+    "views": partial(views, "protective", 1, "protect_scale"),
     "twins": partial(protective, "protective", 1, "protect_selena_twins"),
     "head": partial(protective, "protective", 1, "protect_head_dp_8"),
     "protective_screen": partial(protective, "protective", 0, "protect_selena"),

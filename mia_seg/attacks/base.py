@@ -2,8 +2,8 @@
 
 Needs labels and posteriors, one query a scene, and shadows: of both kinds online; offline those that left the scene
 out, with a factor that stands for the lacking ones (0.33 in LeakPro's code). Probabilities are geometric means over
-pixels. With `views` it also asks about what augmentation makes of the scene, as Carlini et al. (S&P 2022, section
-VI.C) do: a model that never trained on the scene as it is may know it mirrored or enlarged.
+pixels. With `views` it also asks about what augmentation makes of the scene, as Carlini et al. (S&P 2022) do: a model
+that never trained on the scene as it is may know it mirrored or enlarged.
 """
 
 from dataclasses import replace
