@@ -1,11 +1,12 @@
 """How even the features of a class are, layer by layer, and how far those of two classes overlap (thesis, table 6.3).
 
-Run: python benchmarks/features.py labelmefacade_small_19 --data-root FOLDER [--store runs] [--seed 0]
-The victim, a network on ResNet-18, is taken from the store. Its members are shown whole. Each scene's features of a
-layer are divided by their length over channels and cells, and multiplied by 100, so that layers can be compared. For
-each channel the range of 99% of its values has 64 bins. Entropy: that of a class's values in these bins, in nats, the
-mean over classes and channels. Overlap: the intersection of two classes' histograms over their union, the mean over
-pairs of classes and channels. A cell has the label of its middle pixel; a class counts if it has 200 cells or more.
+Run: python benchmarks/features.py labelmefacade_small_19 --data-root FOLDER [--store runs] > benchmarks/features.md
+The victim, a network on ResNet-18, is taken from the store, where it was trained with the seeds of `--seed` (0; give
+several, and their means are printed). Its members are shown whole. Each scene's features of a layer are divided by
+their length over channels and cells, and multiplied by 100, so that layers can be compared. For each channel the range
+of 99% of its values has 64 bins. Entropy: that of a class's values in these bins, in nats, the mean over classes and
+channels. Overlap: the intersection of two classes' histograms over their union, the mean over pairs of classes and
+channels. A cell has the label of its middle pixel; a class counts if it has 200 cells or more.
 
 The thesis has an entropy of 4.8 for images, 3.1 to 4.1 for layers of ResNet-101, and an overlap of 0.56 and 0.28 to
 0.53. It does not tell the number of bins.
@@ -14,6 +15,7 @@ The thesis has an entropy of 4.8 for images, 3.1 to 4.1 for layers of ResNet-101
 import argparse
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from torch import Tensor
 from mia_seg.data import IGNORE, Scenes
 from mia_seg.pipeline import Pipeline
 from mia_seg.segmenters import Network
+from mia_seg.stages.models import TrainedModel
 from mia_seg.store import Store
 from mia_seg.workspace import Workspace
 
@@ -34,20 +37,35 @@ def main() -> None:
     options.add_argument("victim")
     options.add_argument("--data-root", type=Path, required=True)
     options.add_argument("--store", type=Path, default=Path("runs"))
-    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--seed", type=int, nargs="+", default=[0])
     given = options.parse_args()
     workspace = Workspace(Store(given.store), given.data_root, device="cpu")
-    model = Pipeline(workspace).trained_victim(given.victim, given.seed)
+    models = [Pipeline(workspace).trained_victim(given.victim, seed) for seed in given.seed]
+    found = [measured(model, workspace) for model in models]
+    command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
+    print(
+        f"# How even features are, and how far those of two classes overlap\n\nMade by `{command}`.\n{about.strip()}\n"
+    )
+    for model, (scenes, _) in zip(models, found, strict=True):
+        print(f"* Seed {model.seed}: {scenes} members, victim `{model.digest}`.")
+    print("\n| layer | channels | stride | entropy | overlap |\n|---|---:|---:|---:|---:|")
+    for name, (channels, stride, *_) in found[0][1].items():
+        entropy, overlap = (fmean(rows[name][place] for _, rows in found) for place in (2, 3))
+        print(f"| {name} | {channels} | {stride} | {entropy:.2f} | {overlap:.2f} |")
+
+
+def measured(model: TrainedModel, workspace: Workspace) -> tuple[int, dict[str, tuple[int, int, float, float]]]:
+    """The number of a model's members, and of each layer channels, stride, entropy and overlap."""
     members = model.partition(workspace.store).members
-    scenes = list(Scenes(model.dataset, given.data_root, members))
+    scenes = list(Scenes(model.dataset, workspace.data_root, members))
     images = torch.stack([torch.from_numpy(scene.image_HWC).permute(2, 0, 1) / 255 for scene in scenes])
     labels = torch.stack([torch.from_numpy(scene.labels_HW).long() for scene in scenes])
-    print(f"{given.victim}, seed {given.seed}: {len(scenes)} members")
-    print("| layer | channels | stride | entropy | overlap |\n|---|---:|---:|---:|---:|")
+    rows = {}
     for name, feature_NCHW in layers(model.network(workspace.store), images).items():
         stride = images.shape[-1] // feature_NCHW.shape[-1]
-        entropy, overlap = statistics(feature_NCHW, labels[:, stride // 2 :: stride, stride // 2 :: stride])
-        print(f"| {name} | {feature_NCHW.shape[1]} | {stride} | {entropy:.2f} | {overlap:.2f} |", flush=True)
+        numbers = statistics(feature_NCHW, labels[:, stride // 2 :: stride, stride // 2 :: stride])
+        rows[name] = (feature_NCHW.shape[1], stride, *numbers)
+    return len(scenes), rows
 
 
 @torch.inference_mode()
@@ -58,14 +76,20 @@ def layers(network: Network, images: Tensor) -> dict[str, Tensor]:
     hooks = []
     for name, block in blocks:
         # What enters the last ReLU is the sum; where a network is cut, this ReLU is the identity.
-        def note(module: object, taken: tuple[Tensor], *, name: str = name) -> None:
-            found[name.removeprefix("backbone.")] = taken[0].clone()
+        def note(module: object, taken: tuple[Tensor], *, name: str = called(name)) -> None:
+            found[name] = taken[0].clone()
 
         hooks.append(block.act2.register_forward_pre_hook(note))
     network(images)
     for hook in hooks:
         hook.remove()
     return found
+
+
+def called(module: str) -> str:
+    """'conv3, block 1' for `backbone.layer2.0`: the literature's names of a ResNet's layers."""
+    layer, block = module.removeprefix("backbone.layer").split(".")
+    return f"conv{int(layer) + 1}, block {int(block) + 1}"
 
 
 def statistics(feature_NCHW: Tensor, labels_NHW: Tensor) -> tuple[float, float]:
