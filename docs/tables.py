@@ -3,7 +3,8 @@
     python docs/tables.py           # writes them
     python docs/tables.py --check   # says which page would change, and ends with 1
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of it is typed.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. No number of it is typed. Its numbers are those of
+results, or of a table on a page below benchmarks/, which the benchmark beside that page made.
 
 A number in a sentence is followed by `<!-- NAME | CELL | ... | COLUMN -->`: the table that it is taken from, cells that
 its row has, and how its column begins. It is written with as many digits as it had, without its sign. A number that has
@@ -274,6 +275,31 @@ def change_of(one: Cell, other: Cell) -> str:
 def _read(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return found
+
+
+def picked(page: str, title: str, columns: Sequence[str], *rows: Sequence[str]) -> str:
+    """Columns of the table below a heading of a page of benchmarks: of the rows that begin with these cells, or all."""
+    ((head, found),) = _tables(section(page, title))
+    places = [head.index(column) for column in columns]
+    kept = [row for row in found if not rows or any(row[: len(one)] == [*one] for one in rows)]
+    assert len(kept) == len(rows or found), f"benchmarks/{page} has {len(kept)} rows of {rows}"
+    return markdown(columns, ([row[place] for place in places] for row in kept))
+
+
+COVERED = {"AUC": "AUC", "TPR at FPR 10%": "TPR at 10% FPR", "TPR at FPR 1%": "TPR at 1% FPR"}
+
+
+def coverage() -> str:
+    """In how many simulated settings intervals include the truth as often as they should."""
+    page = "How often a 95% interval includes the truth"
+    (aim,) = re.findall(r"The aim is (\S+ to \S+)\. ", section("coverage.md", page))
+
+    def row(title: str, name: str) -> tuple[str, ...]:
+        (count,) = re.findall(r"(?m)^(\d+ of \d+) cells within the aim,", section("coverage.md", title))
+        return name, count
+
+    head = ("95% intervals of", f"settings with a coverage of {aim}%")
+    return markdown(head, (row(*item) for item in COVERED.items()))
 
 
 TUNED = {
@@ -732,6 +758,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "protective_screen": partial(protective, "protective", 0, "protect_selena"),
     "protective_rest": partial(protective, "protective", 0, "protect_smoothing"),
     "behind": partial(behind, "protective", 1, "protect_none"),
+    "coverage": coverage,
+    "gate": partial(
+        picked,
+        "gate.md",
+        "Verdicts of the gate",
+        ("scenes a side", "attacks", "AUC 0.5", "AUC 0.7"),
+        ("150", "1"),
+        ("150", "8"),
+        ("500", "8"),
+    ),
     "dual": partial(kinds, "trainings", "labelmefacade_small_dual_fleet", "base"),
 }
 
@@ -764,10 +800,16 @@ def cited(name: str, *keys: str) -> str:
 
 def _cells(text: str, keys: set[str], begins: str) -> Iterator[str]:
     """Each cell whose row has the keys and whose column begins so."""
-    for table in (block for block in text.strip().split("\n\n") if block.startswith("|")):
-        head, _, *rows = ([cell.strip("` ") for cell in line.strip("|").split("|")] for line in table.splitlines())
+    for head, rows in _tables(text):
         columns = [place for place, title in enumerate(head) if title.replace("`", "").startswith(begins)]
         yield from (row[column] for row in rows if keys <= {*row} for column in columns)
+
+
+def _tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """The head and the rows of each table."""
+    for table in (block for block in text.strip().split("\n\n") if block.startswith("|")):
+        head, _, *rows = ([cell.strip("` ") for cell in line.strip("|").split("|")] for line in table.splitlines())
+        yield head, rows
 
 
 def _cited(found: re.Match[str]) -> str:
