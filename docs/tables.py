@@ -513,8 +513,8 @@ def _epsilon(one: dict[str, Any]) -> str:
 
 def behind(folder: str, seed: int, training: str) -> str:
     """One training behind every defense, beside plain training without one that segments as well."""
-    (facts,) = (one for one in _comparisons(folder, seed, training) if "frontier" in one)
-    points = [one for one in facts["frontier"] if one["title"] == training]
+    found = (one["frontier"] for one in _comparisons(folder, seed, training) if "frontier" in one)
+    points = max(([one for one in every if one["title"] == training] for every in found), key=len)
     rows = (
         (f"`{one['defense']}`", f"{one['miou']['others']:.3f}", _leak(one["strongest"]), _worth(one)) for one in points
     )
