@@ -136,6 +136,23 @@ def test_what_hides_a_leak_keeps_low_numbers_from_passing_and_not_high_ones_from
     assert says in low.said
 
 
+@pytest.mark.parametrize(("auc", "codes"), [(0.5, (0, 2)), (0.9, (1, 1))])
+def test_results_from_before_near_twins_were_sought_do_not_pass(
+    tmp_path: Path, auc: float, codes: tuple[int, int]
+) -> None:
+    """Newer files say null where no member has one."""
+    paths = [results.write(tmp_path, told(auc, auc - 0.05, auc + 0.05, seed=seed)) for seed in (1, 2)]
+    raw = json.loads(paths[1].read_text())
+    assert raw.pop("near_twins", "absent") is None
+    new = call("gate", tmp_path, "--max-auc", "0.6")
+    paths[1].write_text(json.dumps(raw))
+    old = call("gate", tmp_path, "--max-auc", "0.6")
+    assert (new.code, old.code) == codes
+    told_ = "seed 2 are from before it was tested whether members look nearly like non-members. Delete them"
+    assert (told_ in " ".join(old.out.split())) is (auc < 0.6)
+    assert told_ not in " ".join(new.out.split())
+
+
 def test_a_defense_passes_by_an_attacker_who_knows_it() -> None:
     found = told(0.5, 0.45, 0.55, defense="argmax", adaptive=True)
     assert "which knows the defense" in verdict(found, defense="argmax").said

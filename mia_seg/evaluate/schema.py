@@ -363,6 +363,11 @@ class Result(Part):
         return self
 
     @property
+    def sought_twins(self) -> bool:
+        """Whether near twins were looked for: old files lack the key, and others hold null where there are none."""
+        return "near_twins" in self.model_fields_set
+
+    @property
     def scores(self) -> SceneScores | None:
         """The attack's score of every scene; None if no file of scores lies beside the result's file."""
         return self._scores

@@ -83,6 +83,12 @@ def _left_out(found: Found) -> str:
 
 
 def _near_twins(found: Found) -> str:
+    for seed, runs in _by_seed(found).items():
+        if not any(run.sought_twins for run in runs):
+            return (
+                f"the results of seed {seed} are from before it was tested whether members look nearly like "
+                f"non-members. Delete them and run the same command again; models are reused"
+            )
     twins = next((run.near_twins for run in found if run.near_twins), None)
     if twins is None or twins.members <= MANY * twins.of:
         return ""
