@@ -15,23 +15,41 @@ all scenes that might have been drawn. Each cell has 4,000 audits. *Alone*: as i
 **Differences of shared scenes.** The same for what a defense changes. It halves what a scene leaks, and adds noise. Its
 change of quality differs by scene and seed alike, and is averaged over those who are no members, as mIoU is. The truth
 is the change over all scenes that might have been drawn.
+
+**Gains at equal AUC.** The same scenes. A defense that halves the leak and costs 6 points of mIoU is held against the
+line between no defense and another one, at the same AUC. What it costs differs by scene and seed alike. The line is
+*flat* if the other defense hides all for free, and *steep* if that costs as much. The spread is the standard deviation
+of the seeds' true gains, in multiples of the error that the scenes of one seed add to the cost. Each cell has 1,000
+audits; those whose AUC leaves the line in a seed have no gain and do not count. *By seeds*: Student's interval of the
+seeds' gains, which knows of no scenes.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import ndtri
 
+from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.intervals import Floats, mean_of
 from mia_seg.metrics.membership import Rate, ranked
+from mia_seg.metrics.membership import auc as auc_of
 from mia_seg.metrics.paired import auc_above, correlations, difference_correlations, over_seeds, overlaps
+from mia_seg.report.cells import UNDEFENDED, Cell, Estimate, Row
+from mia_seg.report.equal_auc import above
+from mia_seg.report.frontier import Point
 
 DIFFERENCES, ERROR = 40_000, 0.01
 AUDITS = 4000
 MODELS, SCENES, SPREAD = 1000, 150, 0.02
+GAINS, COST = 1000, 0.06
+# The share of the leak that each setting leaves, and the mIoU that it costs; the last is held against lines.
+SETTINGS = {UNDEFENDED: (1, 0), "flat": (0, 0), "steep": (0, COST), "held": (0.5, COST)}
+LINES = ("flat", "steep")
 POOLS = {"300 of 600": (600, False), "all of 300": (300, False), "one split": (300, True)}
 
 
 def main() -> None:
-    first, second, third, fourth = np.random.default_rng(0).spawn(4)
+    first, second, third, fourth, fifth = np.random.default_rng(0).spawn(5)
     command, _, about = (__doc__ or "").partition("Run: ")[2].partition("\n")
     print(f"# Intervals over several seeds\n\nMade by `{command}`.\n{about.strip()}\n\n## Differences\n")
     print("Percent of audits whose interval includes the truth (its mean half width in multiples of 0.01).\n")
@@ -63,6 +81,23 @@ def main() -> None:
         found = [changing(fourth, seeds, drawn, truth=change, one_split=same) for drawn, same in POOLS.values()]
         shares = [100 * one for side in zip(*found, strict=True) for pair in side for one in pair]
         print(f"| {seeds} | {' | '.join(f'{share:.1f}' for share in shares)} |")
+    gains(fifth)
+
+
+def gains(rng: np.random.Generator) -> None:
+    """The section on gains at equal AUC."""
+    print("\n## Gains at equal AUC\n\nPercent of audits whose interval includes the truth.\n")
+    head = [f"{kind}: {line}, {of}" for line in LINES for of in POOLS for kind in ("holds", "by seeds")]
+    print(f"| seeds | spread | {' | '.join(head)} |\n|{14 * '---:|'}")
+    truths = gains_of_all(rng)
+    for seeds in (3, 5):
+        for spread in (0, 1):
+            found = [
+                gaining(rng, seeds, drawn, truths=truths, one_split=same, spread=spread)
+                for drawn, same in POOLS.values()
+            ]
+            shares = [100 * one for line in zip(*found, strict=True) for pair in line for one in pair]
+            print(f"| {seeds} | {spread} | {' | '.join(f'{share:.1f}' for share in shares)} |")
 
 
 def change_of_all(rng: np.random.Generator) -> float:
@@ -106,6 +141,79 @@ def changing(
             held[k] += [one["low"] <= true <= one["high"] for one in both]
     (auc, auc_alone), (quality, quality_alone) = (held / AUDITS).tolist()
     return (auc, auc_alone), (quality, quality_alone)
+
+
+def gains_of_all(rng: np.random.Generator) -> list[float]:
+    """The gain beside each line over all scenes that might be drawn."""
+    members_N = coins(rng, 2_000_000)
+    scores = asked(rng, pool(rng, len(members_N)), members_N)
+    aucs = {name: auc_of(scores_N, members_N) for name, scores_N in zip(SETTINGS, scores, strict=True)}
+    free = (aucs["held"] - aucs["steep"]) / (aucs[UNDEFENDED] - aucs["steep"])
+    return [-COST, -COST + COST * (1 - free)]
+
+
+def gaining(
+    rng: np.random.Generator, seeds: int, scenes: int, *, truths: Sequence[float], one_split: bool, spread: float
+) -> list[tuple[float, float]]:
+    """By lines, how often the interval of a gain includes the truth, and how often Student's of the seeds does."""
+    held, counted = np.zeros((len(LINES), 2)), np.zeros((len(LINES), 1))
+    for _ in range(GAINS):
+        runs = audited(rng, splits(rng, seeds, scenes, one_split=one_split), scenes, spread=spread)
+        points = {name: point(name, mine) for name, mine in runs.items()}
+        for k, (line, truth) in enumerate(zip(LINES, truths, strict=True)):
+            found = above(points["held"], [points[UNDEFENDED], points[line]])
+            if found is not None:
+                ends = found[1:], by_seeds(runs["held"], runs[UNDEFENDED], runs[line])
+                held[k] += [low <= truth <= high for low, high in ends]
+                counted[k] += 1
+    return [(share, alone) for share, alone in (held / counted).tolist()]
+
+
+def audited(
+    rng: np.random.Generator, seeds: Sequence[tuple[np.ndarray, np.ndarray]], scenes: int, *, spread: float
+) -> dict[str, list[Row]]:
+    """What a report knows of the results behind each setting, over seeds; the mIoU is that beyond no defense's."""
+    found_2N, felt_SN = pool(rng, scenes), rng.normal(size=(len(SETTINGS), scenes))
+    runs: dict[str, list[Row]] = {name: [] for name in SETTINGS}
+    for seed, (places_N, members_N) in enumerate(seeds):
+        ids, others_N = [str(place) for place in places_N], ~members_N
+        scores = asked(rng, found_2N[:, places_N], members_N)
+        for (name, mine), scores_N, felt_N in zip(runs.items(), scores, felt_SN[:, places_N], strict=True):
+            strays = spread * COST * (2 / SCENES) ** 0.5 * float(rng.normal()) if name == "held" else 0
+            paid_N = SETTINGS[name][1] * (1 + felt_N + rng.normal(size=len(felt_N)))
+            change = averaged(strays - paid_N[others_N])
+            mine.append({
+                "seed": seed, "defense": name, "auc": auc_of(scores_N, members_N), "miou_nonmembers": change["value"],
+                "utility_change": {"nonmembers": change}, "scores": SceneScores(ids, members_N, ids, scores_N),
+            })  # fmt: skip
+    return runs
+
+
+def asked(rng: np.random.Generator, scenes_2N: np.ndarray, members_N: np.ndarray) -> list[Floats]:
+    """The scores of scenes by a model behind each setting; a defense adds noise to them."""
+    hard_N, leak_N = scenes_2N
+    plain_N = hard_N + 0.5 * rng.normal(size=len(hard_N))
+    noise = (0 if name == UNDEFENDED else 0.5 * rng.normal(size=len(hard_N)) for name in SETTINGS)
+    return [
+        plain_N + noise_N + left * leak_N * members_N
+        for (left, _), noise_N in zip(SETTINGS.values(), noise, strict=True)
+    ]
+
+
+def point(name: str, runs: Sequence[Row]) -> Point:
+    unread = Estimate(0.0, 0.0, 0.0)
+    return Point(Cell("", "", "image", "", "", name, adaptive=True, runs=tuple(runs)), unread, unread, 1)
+
+
+def by_seeds(mine: Sequence[Row], *others: Sequence[Row]) -> tuple[float, float]:
+    """Student's interval of the gains of seeds."""
+    found = list[Rate]()
+    for one, *line in zip(mine, *others, strict=True):
+        aucs, mious = np.array(sorted((each["auc"], each["miou_nonmembers"]) for each in line)).T
+        gain = one["miou_nonmembers"] - float(np.interp(one["auc"], aucs, mious))
+        found.append({"value": gain, "low": gain, "high": gain})
+    pooled = over_seeds(found)
+    return pooled["low"], pooled["high"]
 
 
 def splits(

@@ -145,13 +145,6 @@ def test_seeds_of_one_split_share_its_errors() -> None:
     assert over_seeds([rate(value, half) for value in far], related=every) == pytest.approx(rate(0.1, shown))
     opposed = 2 * np.eye(3) - 1
     assert over_seeds([rate(0.1, half)] * 3, related=opposed) == over_seeds([rate(0.1, half)] * 3), "no gain"
-    first, again = of_scenes(1.0), of_scenes(0.5, seed=1)
-    drawn = SceneScores(first.ids, np.random.default_rng(5).permutation(MEMBERS), first.groups, first.scores_N)
-    elsewhere = SceneScores([f"other {k}" for k in range(2 * EACH)], MEMBERS, first.groups, first.scores_N)
-    assert scores.one_split([first, again])
-    assert not scores.one_split([first, drawn])
-    assert not scores.one_split([first, elsewhere])
-    assert not scores.one_split([first, None])
     one, another = told(1.0), told(0.8, "argmax")
     twice = [changed.model_copy(update={"seed": seed}).with_scores(changed.scores)
              for changed in (one, another) for seed in (1, 2)]  # fmt: skip

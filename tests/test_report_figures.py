@@ -1,6 +1,7 @@
 """What weighs the defenses: confidences by membership, the frontier, generators' scores, labels against confidences."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,25 @@ def kept(reports: Path, one: dict[str, Any]) -> Path:
     return path
 
 
-def over_seeds(defense: str, *places: tuple[float, float]) -> Cell:
-    """A cell of some seeds, from the AUC and mIoU of each."""
-    runs = tuple(cell(defense, *place).runs[0] | {"seed": seed} for seed, place in enumerate(places))
+MEMBERS = np.arange(40) < 20
+HARD = np.random.default_rng(0).normal(size=40)
+
+
+def of_scenes(seed: int, scores_N: np.ndarray = HARD, members_N: np.ndarray = MEMBERS) -> SceneScores:
+    """Scores of scenes that no other seed has."""
+    ids = [f"{seed} {k}" for k in range(len(scores_N))]
+    return SceneScores(ids, members_N, ids, scores_N)
+
+
+def over_seeds(
+    defense: str, *places: tuple[float, float], scores: Sequence[SceneScores] = (), change: float = 0.0
+) -> Cell:
+    """A cell of some seeds, from the AUC and mIoU of each. change: half the width of the change of mIoU's interval."""
+    kept = scores or [of_scenes(seed) for seed in range(len(places))]
+    more = {"defense": defense, "utility_change": {"nonmembers": {"value": 0.0, "low": -change, "high": change}}}
+    runs = tuple(
+        cell(defense, *place).runs[0] | more | {"seed": seed, "scores": kept[seed]} for seed, place in enumerate(places)
+    )
     return replace(cell(defense, 0.5), runs=runs)
 
 
@@ -78,12 +95,63 @@ def test_defenses_are_compared_at_the_same_auc_in_each_seed() -> None:
     (table,) = equal_auc.equal_table(found)
     assert table.rows == [["synfeat 0.5", "gaussian", "0.77 [0.74, 0.80]", "+5.0 [+2.5, +7.5]", "0, 1, 2"]]
     assert equal_auc.above(noise, [plain, synfeat]) is None, "its AUC is beyond the other's"
-    assert equal_auc.equal_table([replace(one, cell=replace(one.cell, runs=one.cell.runs[:1])) for one in found]) == []
-    split = SceneScores(["a", "b"], np.array([True, False]), ["a", "b"], np.zeros(2))
-    same = [
-        replace(one, cell=replace(one.cell, runs=tuple(r | {"scores": split} for r in one.cell.runs))) for one in found
-    ]
-    assert equal_auc.equal_table(same) == [], "seeds of one split say nothing of other splits"
+    assert equal_auc.above(plain, [plain, noise]) == pytest.approx((0, 0, 0)), "an end is on the line"
+
+
+SHARED = {"no scene": (0.5, 0.5), "the split": (1, 1), "scenes of other sides": (0.5, 1)}
+
+
+@pytest.mark.parametrize("shared", SHARED)
+def test_what_scenes_add_to_a_gain_is_averaged_as_far_as_seeds_share_none(shared: str) -> None:
+    """Two equal seeds. A gain's error is that of mIoU, and the slope of the line times that of the AUC.
+
+    Where all members of one seed are the other's non-members, mIoUs have no scene in common, and AUCs have all.
+    """
+    noisy = HARD + np.random.default_rng(1).normal(size=40)
+    sides = {"no scene": (1, MEMBERS), "the split": (0, MEMBERS), "scenes of other sides": (0, ~MEMBERS)}
+    name, members_N = sides[shared]
+    sign = 1 if members_N is MEMBERS else -1
+    plain, other, one = (
+        [of_scenes(0, scores_N), of_scenes(name, sign * scores_N, members_N)]
+        for scores_N in (HARD, HARD + noisy, noisy)
+    )
+    found = frontier.points(
+        [
+            over_seeds("none", *[(0.9, 0.5)] * 2, scores=plain),
+            over_seeds("gaussian:1.0", *[(0.7, 0.1)] * 2, scores=other, change=0.08),
+            over_seeds("synfeat:0.5", *[(0.75, 0.3)] * 2, scores=one, change=0.08),
+        ]
+    )
+    of_auc = [above(noisy, scores_N, MEMBERS, rounds=1)["auc"] for scores_N in (HARD + noisy, HARD)]
+    auc, farther = (rate["high"] - rate["value"] for rate in of_auc)
+    squares = 0.08**2 + (0.75 * 0.08) ** 2, (2 * (0.75 * auc + 0.25 * farther)) ** 2
+    half = float(np.dot(SHARED[shared], squares)) ** 0.5
+    plain_, noise, synfeat = found
+    gain = equal_auc.above(synfeat, [plain_, noise])
+    assert gain == pytest.approx((0.1, 0.1 - half, 0.1 + half))
+    first = [replace(point, cell=point.cell.of([0])) for point in found]
+    alone = equal_auc.above(first[2], first[:2])
+    assert alone == pytest.approx((0.1, 0.1 - sum(squares) ** 0.5, 0.1 + sum(squares) ** 0.5)), "by its own scenes"
+
+
+@pytest.mark.parametrize("missing", ["scores", "utility_change"])
+def test_gains_at_the_same_auc_need_what_old_results_lack(missing: str) -> None:
+    plain, noise, synfeat = frontier.points(
+        [
+            over_seeds("none", (0.9, 0.5), (0.9, 0.5)),
+            over_seeds("gaussian:1.0", (0.7, 0.3), (0.6, 0.2)),
+            over_seeds("synfeat:0.5", (0.8, 0.44), (0.8, 0.45)),
+        ]
+    )
+
+    def old(point: frontier.Point) -> frontier.Point:
+        runs = tuple(run | {missing: None} for run in point.cell.runs)
+        return replace(point, cell=replace(point.cell, runs=runs))
+
+    assert equal_auc.above(synfeat, [plain, noise]) is not None
+    assert equal_auc.above(old(synfeat), [plain, noise]) is None
+    assert equal_auc.above(synfeat, [plain, old(noise)]) is None
+    assert (equal_auc.above(synfeat, [old(plain), noise]) is None) is (missing == "scores"), "it changes nothing"
 
 
 def test_defenses_that_share_no_seed_are_not_compared_at_the_same_auc() -> None:

@@ -35,13 +35,6 @@ class SceneScores:
         lines.writerows((scene, member, group, repr(score)) for scene, member, group, score in rows)
         return file.getvalue()
 
-    def same_split(self, other: "SceneScores") -> bool:
-        """Whether the scenes of both are members in both or in neither, as no two draws of many scenes are."""
-        members = dict(zip(self.ids, self.members_N.tolist(), strict=True))
-        sides = zip(other.ids, other.members_N.tolist(), strict=True)
-        shared = [members[scene] is member for scene, member in sides if scene in members]
-        return bool(shared) and all(shared)
-
     def common(self, other: "SceneScores") -> "Common | None":
         """Both attacks' scores of the scenes that both have; None if these lack members or non-members.
 
@@ -84,13 +77,6 @@ def related(found: Iterable[SceneScores | None]) -> Floats | None:
         return None
     sides = ([np.array(one.groups)[one.members_N == side].tolist() for one in known] for side in (True, False))
     return np.maximum(*map(overlaps, sides))
-
-
-def one_split(found: Iterable[SceneScores | None]) -> bool:
-    """Whether the results of several seeds are of one split; False if one of them keeps no scores."""
-    every = list(found)
-    known = [one for one in every if one is not None]
-    return len(known) == len(every) > 0 and all(known[0].same_split(other) for other in known[1:])
 
 
 def beside(result: Path) -> Path:
