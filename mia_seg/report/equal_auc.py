@@ -86,8 +86,9 @@ def _gain(one: Row, others: Sequence[Row]) -> Gain | None:
     """The gain of one seed; None as in `above`.
 
     To the first order its error is that of the mIoU minus the slope of the line times that of the AUC. Each is the
-    run's minus those of the two ends of the line, by their weights. A result holds no mIoU of single scenes, so what
-    two defenses change counts as independent, and what both ends change as the same. Both err on the wide side.
+    run's minus those of the two ends of the line, by their weights. A result holds no mIoU of single scenes, so both
+    parts count as independent. So does what two defenses change, which errs on the wide side, because the same scenes
+    are often hard for both. What the two ends change counts as the same, which does so too.
     """
     line = sorted(others, key=lambda run: (run["auc"], run["miou_nonmembers"]))
     if not (all(map(_whole, (one, *line))) and line[0]["auc"] <= one["auc"] <= line[-1]["auc"]):
