@@ -557,7 +557,7 @@ def groups(victim: str, fleet: str, attack: str) -> str:
     (file,) = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.{attack}.s0.fleet.json")
     rows = [
         (
-            part["part"] + " (rare)" * part["rare"],
+            part["part"],
             str(part["groups"]),
             f"{part['value']:.2f}",
             f"{part['low']:.2f} to {part['high']:.2f}",
@@ -568,7 +568,7 @@ def groups(victim: str, fleet: str, attack: str) -> str:
         )
         for part in _read(file)["parts"]
     ]
-    head = ("that show", "how many", f"mean AUC of `{attack}`", "after shuffles", "above their band", "exposed",
+    head = ("which show", "how many", f"mean AUC of `{attack}`", "after shuffles", "above their band", "exposed",
             "odds times", "odds after shuffles")  # fmt: skip
     return markdown(head, rows)
 
