@@ -18,9 +18,9 @@ from mia_seg.report.tables import Table
 READING = (
     "Each row compares one setting of a defense with another defense at the same AUC. Straight lines join the "
     "settings of the other defense and the undefended model, and the mIoU is read off these lines. This is done in "
-    "each seed. The interval allows for errors of both mIoUs and AUCs, for other seeds, and for images that splits "
-    "share. A setting is left out if the other defense does not reach its AUC in some seed. Results without kept "
-    "scores or a change of mIoU are not compared."
+    "each seed. The interval allows for errors of both mIoUs and both AUCs; over several seeds also for other seeds, "
+    "and for images that splits share. A setting is left out if the other defense does not reach its AUC in some "
+    "seed. Results without kept scores or a change of mIoU are not compared."
 )
 NEVER_ZERO = float(np.finfo(np.float64).tiny)
 
