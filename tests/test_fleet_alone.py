@@ -12,7 +12,7 @@ from test_fleet import write_fleet
 
 from mia_seg.attacks._readings import Readings
 from mia_seg.attacks.base import Base
-from mia_seg.cli._fleet import odds, own_units, proven, said
+from mia_seg.cli._fleet import odds, own_units, proven, said, under_represented
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.pipeline import Pipeline
@@ -53,6 +53,11 @@ def test_under_represented_classes_stand_apart() -> None:
     assert parts["bicycle"]["value"] > parts["no under-represented class"]["value"] > 0.5
     assert parts["bicycle"]["p"] == pytest.approx(0.01)
     assert parts["bicycle"]["exposed"] > parts["bicycle"]["groups"] / 2
+    above = found().facts["under_represented"]
+    assert above["value"] == pytest.approx(parts["bicycle"]["value"] - parts["no under-represented class"]["value"])
+    assert 0 < above["low"] < above["value"] < above["high"]
+    assert under_represented(above).endswith(f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}].")
+    assert under_represented(above | {"low": None, "high": None}).endswith(" [needs 6 models].")
     assert parts["all"]["exposed"] == parts["bicycle"]["exposed"] + parts["no under-represented class"]["exposed"]
 
 

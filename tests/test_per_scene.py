@@ -8,7 +8,7 @@ import pytest
 from helpers_in_turn import Simulated, calibrated, likelihood, plain, simulated
 
 from mia_seg.errors import MiaSegError
-from mia_seg.metrics import in_turn, membership, per_scene
+from mia_seg.metrics import in_turn, intervals, membership, per_scene
 from mia_seg.metrics.per_scene import Estimate, PerScene
 
 NOISE = np.zeros(60)
@@ -156,6 +156,30 @@ def test_a_faultless_attack_is_as_sure_as_its_scenes() -> None:
     found = in_turn.pooled(plain(simulated(8, NOISE + 90, 0).readings_MN), simulated(8, NOISE + 90, 0).inside_MN)
     assert (found.auc.value, found.auc.high) == (1, 1)
     assert 0.9 < found.auc.low < 0.95
+
+
+def test_some_scenes_apart_from_others_have_the_difference_of_their_means_and_its_interval() -> None:
+    kept_N = np.arange(60) < 15
+    alike = [_apart(simulated(8, NOISE + 1, seed, varies=0.3), kept_N) for seed in range(25)]
+    assert np.mean([one.low <= 0 <= one.high for one in alike]) >= 0.92
+    told = [_apart(simulated(16, np.where(kept_N, 2.0, 0.0), seed, varies=0.3), kept_N) for seed in range(5)]
+    assert all(0.2 < one.low < one.value < one.high for one in told)
+    world = simulated(8, LEAK, 3)
+    auc_N = looked_at(world, calibrated).auc_U
+    assert _apart(world, kept_N).value == pytest.approx(auc_N[kept_N].mean() - auc_N[~kept_N].mean())
+    assert _apart(world, kept_N).value == pytest.approx(-_apart(world, ~kept_N).value)
+    assert _apart(simulated(4, LEAK, 3), kept_N).low is None, "two pairs do not tell how models differ"
+
+
+def test_where_every_scene_is_told_the_difference_is_as_sure_as_the_scenes() -> None:
+    world, kept_N = simulated(8, NOISE + 90, 0), np.arange(60) < 1
+    found = in_turn.apart(plain(world.readings_MN), world.inside_MN, kept_N)
+    ends = intervals.wilson(1, 1)[0] - 1, 1 - intervals.wilson(1, 59)[0]
+    assert (found.value, found.low, found.high) == (0, pytest.approx(ends[0]), pytest.approx(ends[1]))
+
+
+def _apart(world: Simulated, kept_N: np.ndarray) -> in_turn.Bounded:
+    return in_turn.apart(calibrated(world.readings_MN), world.inside_MN, kept_N)
 
 
 def test_models_that_are_no_pairs_and_divided_groups_are_refused() -> None:

@@ -307,12 +307,20 @@ def _show(facts: dict[str, Any]) -> None:
     )
     screen.out().print(said(facts), markup=False)
     screen.out().print(odds(facts["parts"][0]), markup=False)
+    if "under_represented" in facts:
+        screen.out().print(under_represented(facts["under_represented"]), markup=False)
     if "own_units" in facts:
         screen.out().print(own_units(facts["own_units"]["tpr_at_fpr"]), markup=False)
     if "canaries" in facts:
         screen.out().print(worst(facts["canaries"]), markup=False)
     if "privacy" in facts:
         screen.out().print(proven(facts["privacy"]), markup=False)
+
+
+def under_represented(above: dict[str, Any]) -> str:
+    """Whether groups that show an under-represented class are told better than the others, in one sentence."""
+    ends = "needs 6 models" if above["low"] is None else f"{above['low']:+.3f}, {above['high']:+.3f}"
+    return f"Mean AUC with an under-represented class minus that without: {above['value']:+.3f} [{ends}]."
 
 
 def own_units(rates: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from mia_seg.metrics.intervals import Floats, Integers
 from mia_seg.metrics.log_ratios import Ratios
 from mia_seg.metrics.per_scene import BAND_PAIRS, FDR, Estimate, PerScene
 
+UNDER_REPRESENTED = "an under-represented class"  # the name of that part
 RARE = 0.25  # a class is under-represented if at most this share of the groups shows it
 COLUMNS = (
     "group",
@@ -126,8 +127,19 @@ def audited(
         "models": len(fleet), "scenes": len(described.groups), "groups": len(described.scenes), "rounds": rounds,
         "pooled": {**asdict(own), "null": asdict(found.together())},
         "fdr": FDR, "fewest": found.fewest(), "parts": parts,
-    } | _in_own_units(estimate, fleet.members_MN, described.groups, seed=seed) | worst  # fmt: skip
-    return FleetAudit(facts, described, found, ratios)
+    }  # fmt: skip
+    facts |= _minority_apart(estimate, fleet.members_MN, described)
+    facts |= _in_own_units(estimate, fleet.members_MN, described.groups, seed=seed)
+    return FleetAudit(facts | worst, described, found, ratios)
+
+
+def _minority_apart(estimate: Estimate, inside_MN: Booleans, described: Described) -> dict[str, Any]:
+    """By how much more the groups with an under-represented class leak than the others; {} if all or none have one."""
+    by_name = {name: kept_U for name, _, kept_U in _parts(described)}
+    if UNDER_REPRESENTED not in by_name:
+        return {}
+    above = in_turn.apart(estimate, inside_MN, by_name[UNDER_REPRESENTED], groups=described.groups)
+    return {"under_represented": asdict(above)}
 
 
 def _in_own_units(estimate: Estimate, inside_MN: Booleans, groups: Sequence[str], *, seed: int) -> dict[str, Any]:
@@ -172,7 +184,7 @@ def _parts(described: Described) -> Iterator[tuple[str, bool, Booleans]]:
         if kept_U.any():
             yield name, False, kept_U
     if minority_U.any() and not minority_U.all():
-        yield "an under-represented class", True, minority_U
+        yield UNDER_REPRESENTED, True, minority_U
         yield "no under-represented class", False, ~minority_U
     for k in np.argsort(counts_K, kind="stable"):
         if 0 < counts_K[k] < len(shows_UK):

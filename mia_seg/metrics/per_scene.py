@@ -115,7 +115,7 @@ def per_scene(
 
     def measured(members_MN: Booleans) -> tuple[Floats, float]:
         scores_MN = estimate(models, members_MN)
-        return _areas(*united(scores_MN, members_MN, units_N)), area(scores_MN, members_MN)
+        return areas(*united(scores_MN, members_MN, units_N)), area(scores_MN, members_MN)
 
     own_U, own = measured(inside_MN)
     shuffles = (measured(swapped(inside_MN, units_N, rng)) for _ in range(rounds))
@@ -162,7 +162,7 @@ def swapped(inside_MN: Booleans, units_N: Integers, rng: np.random.Generator) ->
     return inside_MN ^ coins_PU[:, units_N].repeat(2, axis=0)
 
 
-def _areas(scores_MU: Floats, inside_MU: Booleans) -> Floats:
+def areas(scores_MU: Floats, inside_MU: Booleans) -> Floats:
     """The AUC of each unit over models, [U], ties counting half. Each unit is a member of half of the models."""
     half = len(scores_MU) // 2
     ranks_U = np.where(inside_MU, rankdata(scores_MU, axis=0), 0).sum(0)
