@@ -1,8 +1,8 @@
 """How even the features of a class are, layer by layer, and how far those of two classes overlap (thesis, table 6.3).
 
 Run: python benchmarks/features.py labelmefacade_small_19 --data-root FOLDER [--store runs] > benchmarks/features.md
-The victim, a network on ResNet-18, is taken from the store, where it was trained with the seeds of `--seed` (0; give
-several, and their means are printed). Its members are shown whole. Each scene's features of a layer are divided by
+The victim, a network on ResNet-18, is taken from the store, where it was trained with the seeds of `--seed` (0, 1
+and 2); means over them are printed. Its members are shown whole. Each scene's features of a layer are divided by
 their length over channels and cells, and multiplied by 100, so that layers can be compared. For each channel the range
 of 99% of its values has 64 bins. Entropy: that of a class's values in these bins, in nats, the mean over classes and
 channels. Overlap: the intersection of two classes' histograms over their union, the mean over pairs of classes and
@@ -37,7 +37,7 @@ def main() -> None:
     options.add_argument("victim")
     options.add_argument("--data-root", type=Path, required=True)
     options.add_argument("--store", type=Path, default=Path("runs"))
-    options.add_argument("--seed", type=int, nargs="+", default=[0])
+    options.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     given = options.parse_args()
     workspace = Workspace(Store(given.store), given.data_root, device="cpu")
     models = [Pipeline(workspace).trained_victim(given.victim, seed) for seed in given.seed]
