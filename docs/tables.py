@@ -306,6 +306,12 @@ TUNED = {
     "labelmefacade_100": "base", "labelmefacade_100_tuned": "tuned further, the control",
     "labelmefacade_100_drawn": "with drawn features", "labelmefacade_100_masks": "and other photographs' labels",
 }  # fmt: skip
+MASKS = {
+    "labelmefacade_small_19_share_0": "none, the control",
+    "labelmefacade_small_19_share_30": "its own photographs' labels",
+    "labelmefacade_small_19_camvid_masks": "and CamVid's labels",
+    "labelmefacade_small_19_pseudo_masks": "and pseudo-labels of CamVid's frames",
+}
 SHARES = {
     "labelmefacade_small_19_share_0": "none, the control", "labelmefacade_small_19_share_10": "1",
     "labelmefacade_small_19_share_30": "3", "labelmefacade_small_19_share_50": "7",
@@ -460,14 +466,14 @@ def trainings(folder: str, seed: int) -> str:
     return markdown(head, (_training_row(one, attacks) for one in (*facts["plain"], *facts["others"])))
 
 
-def protective(folder: str, seed: int, title: str) -> str:
+def protective(folder: str, seed: int, title: str, *, views: bool = False) -> str:
     """Trainings that protect, beside plain training that segments as well: whole answers, then labels alone.
 
-    title: of a training, by which the comparison is found among those of that seed that ask for one view. Columns of
-    which nothing is known are left out.
+    title: of a training, by which the comparison is found among those of that seed. views: the one whose attackers also
+    ask for augmented views. Columns of which nothing is known are left out.
     """
     found, hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
-    (facts,) = (one for one in found if VIEWS not in one["plain"][0]["auc"])
+    (facts,) = (one for one in found if (VIEWS in one["plain"][0]["auc"]) == views)
     named = names(facts)
     by_title = {one["title"]: one for behind_ in hidden for one in (*behind_["plain"], *behind_["others"])}
     rows = [
@@ -553,32 +559,55 @@ def kinds(folder: str, fleet: str, attack: str) -> str:
 
 
 def groups(victim: str, fleet: str, attack: str) -> str:
-    """What a fleet's own audit says of all groups, of those that show a rare class or none, and of each class."""
-    (file,) = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.{attack}.s0.fleet.json")
-    rows = [
-        (
-            part["part"],
-            str(part["groups"]),
-            f"{part['value']:.2f}",
-            f"{part['low']:.2f} to {part['high']:.2f}",
-            str(part["above"]),
-            str(part["exposed"]),
-            f"{exp(part['log_ratio']):.2f}",
-            " to ".join(f"{exp(end):.2f}" for end in part["log_ratio_null"]),
+    """What a fleet's own audits say of all groups, of those that show a rare class or none, and of each class."""
+    found = _in_turn(victim, fleet)[attack]
+    by_part = [{part["part"]: part for part in facts["parts"]} for facts in found]
+    assert len({tuple(mine) for mine in by_part}) == 1, f"{fleet}: seeds have other parts"
+
+    def row(part: str) -> tuple[str, ...]:
+        every = [mine[part] for mine in by_part]
+        (count,) = {one["groups"] for one in every}
+        ends = [[exp(end) for end in one["log_ratio_null"]] for one in every]
+        return (
+            part,
+            str(count),
+            f"{fmean(one['value'] for one in every):.2f}",
+            f"{min(one['low'] for one in every):.2f} to {max(one['high'] for one in every):.2f}",
+            *(", ".join(str(one[name]) for one in every) for name in ("above", "exposed")),
+            ", ".join(f"{exp(one['log_ratio']):.0f}" for one in every),
+            f"{min(low for low, _ in ends):.2f} to {max(high for _, high in ends):.2f}",
         )
-        for part in _read(file)["parts"]
-    ]
+
     head = ("which show", "how many", f"mean AUC of `{attack}`", "after shuffles", "above their band", "exposed",
             "odds times", "odds after shuffles")  # fmt: skip
-    return markdown(head, rows)
+    return markdown(head, map(row, by_part[0]))
+
+
+def minority(victim: str, fleet: str) -> str:
+    """By how much better groups with an under-represented class are told than the others, by each attack."""
+
+    def row(attack: str, found: list[dict[str, Any]]) -> tuple[str, ...]:
+        # Seeds divide the same photographs, whose errors are then the same.
+        alike = [[1.0] * len(found)] * len(found)
+        above = over_seeds([facts["under_represented"] for facts in found], related=alike)
+        return f"`{attack}`", signed(Estimate(**above)), str(len(found))
+
+    head = ("attack", "mean AUC with the class minus that without [95%]", "seeds")
+    return markdown(head, (row(*item) for item in _in_turn(victim, fleet).items()))
+
+
+def _in_turn(victim: str, fleet: str) -> dict[str, list[dict[str, Any]]]:
+    """A fleet's own audits, by attack and in the order of seeds."""
+    by_attack: dict[str, list[dict[str, Any]]] = {}
+    files = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.*.fleet.json")
+    for facts in sorted(map(_read, files), key=lambda facts: facts["seed"]):
+        by_attack.setdefault(facts["attack"], []).append(facts)
+    return by_attack
 
 
 def in_turn(victim: str, fleet: str) -> str:
     """What attacks on a fleet find with each model the victim in turn, and how many scenes they name; over seeds."""
-    files = (ROOT / "reports" / "evidence" / victim).glob(f"{fleet}.*.fleet.json")
-    by_attack: dict[str, list[dict[str, Any]]] = {}
-    for facts in sorted(map(_read, files), key=lambda facts: facts["seed"]):
-        by_attack.setdefault(facts["attack"], []).append(facts)
+    by_attack = _in_turn(victim, fleet)
 
     def strength(attack: str) -> float:
         return fmean(facts["pooled"]["auc"]["value"] for facts in by_attack[attack])
@@ -711,6 +740,7 @@ TABLES: dict[str, Callable[[], str]] = {
         tuned, "victim", TUNED, "labelmefacade_100_a1", control="labelmefacade_100_tuned", base="labelmefacade_100"
     ),
     "shares": partial(tuned, "drawn features a batch", SHARES, "screen", control="labelmefacade_small_19_share_0"),
+    "masks": partial(tuned, "features drawn for", MASKS, "screen", control="labelmefacade_small_19_share_0"),
     "a1_defenses": partial(defenses, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_attacks": partial(attacks, "labelmefacade_small_19", "labelmefacade_small_19_a1", *TRIED),
     "a1_changes": partial(changes, "labelmefacade_small_19", "labelmefacade_small_19_a1"),
@@ -759,6 +789,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "protective_rest": partial(protective, "protective", 0, "protect_smoothing"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "coverage": coverage,
+    "entropies": partial(
+        picked,
+        "features.md",
+        "How even features are, and how far those of two classes overlap",
+        ("layer", "channels", "entropy", "overlap"),
+    ),
     "gate": partial(
         picked,
         "gate.md",
