@@ -24,6 +24,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
@@ -654,7 +655,14 @@ def canaries(attack: str) -> str:
         worst, natural = zip(*aucs, strict=True)  # seeds draw other canaries, but share natural photographs
         count = sum(facts["canaries"]["scenes"] for facts in found)
         # Both are of the same models, so that an interval made of both errs on the wide side.
-        above = over_seeds([unpaired(mine._asdict(), other._asdict()) for mine, other in aucs])
+        differences = [unpaired(mine._asdict(), other._asdict()) for mine, other in aucs]
+        # Of the errors of two seeds' differences that part is alike which the natural photographs make.
+        shares = [
+            (one.high - one.low) / (both["high"] - both["low"]) for one, both in zip(natural, differences, strict=True)
+        ]
+        related = np.outer(shares, shares)
+        np.fill_diagonal(related, 1)
+        above = over_seeds(differences, related=related)
         return (
             name,
             str(count),
