@@ -5,11 +5,12 @@ from typing import Any
 from urllib.parse import quote
 
 from mia_seg.evaluate.results import Result
-from mia_seg.report import trainings
+from mia_seg.report import trainings, variants
 from mia_seg.report.budgets import once
 from mia_seg.report.cells import Row, attack_name, defense_name, enriched, shadow_name
 from mia_seg.report.glossary import TERMS
 from mia_seg.report.lines import Line, auc_of, lines
+from mia_seg.report.style import inline
 from mia_seg.report.tables import percent
 from mia_seg.report.verdicts import points, rare, standings, strongest_defense, verdict
 
@@ -29,7 +30,13 @@ def content(
         for page, facts in sorted((compared or {}).items())
     ]
     audits = [audit for folder, found in sorted(by_folder.items()) for audit in _audits(folder, found)]
-    return {"audits": audits, "compared": told, "board": board(all_lines(by_folder)), "terms": TERMS}
+    joined = [
+        {"table": one.table, "picture": inline(one.picture)}
+        for folder, found in sorted(by_folder.items())
+        for one in variants.families(found, folder)
+    ]
+    board_ = board(all_lines(by_folder))
+    return {"audits": audits, "compared": told, "variants": joined, "board": board_, "terms": TERMS}
 
 
 def all_lines(by_folder: Mapping[str, Results]) -> list[Line]:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,6 +87,11 @@ def settle(drawn: Figure) -> Figure:
     engine.execute(drawn)
     drawn.set_layout_engine("none")
     return drawn
+
+
+def inline(picture: bytes) -> str:
+    """A PNG as the address of an image, so that a page holds it."""
+    return f"data:image/png;base64,{b64encode(picture).decode()}"
 
 
 def png(drawn: Figure) -> bytes:

@@ -1,7 +1,6 @@
 """The page of a comparison of trainings: the verdict first, then the figure, the numbers, and what made them."""
 
 import shlex
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
 from mia_seg.report.lines import data_root
+from mia_seg.report.style import inline
 from mia_seg.report.tables import Table, percent
 from mia_seg.report.worth import undominated, worth_png
 
@@ -58,10 +58,10 @@ def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
     return {
         "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": said(facts),
         "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts),
-        "picture": _image(arms_png(facts)), "command": command(facts),
+        "picture": inline(arms_png(facts)), "command": command(facts),
         "tables": [_worth(facts), *_behind(facts), _by_attack(facts), *_canaries(facts), *_proven(facts)],
         "digests": _digests(facts), "glossary": _glossary(facts),
-        "worth": _image(worth_png(facts)) if "frontier" in facts else "",
+        "worth": inline(worth_png(facts)) if "frontier" in facts else "",
     }  # fmt: skip
 
 
@@ -232,10 +232,6 @@ def _beside(one: Facts) -> str:
 
 def _minutes(one: Facts) -> str:
     return "not kept" if one["minutes"] is None else f"{one['minutes']:.1f}"
-
-
-def _image(picture: bytes) -> str:
-    return f"data:image/png;base64,{b64encode(picture).decode()}"
 
 
 def _by_attack(facts: Facts) -> Table:
