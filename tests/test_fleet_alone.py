@@ -1,6 +1,7 @@
 """A fleet that audits its own recipe: no victim is trained, and rare classes, lines and sentences are as they must."""
 
 import csv
+import html
 from functools import cache
 from pathlib import Path
 
@@ -12,13 +13,16 @@ from test_fleet import write_fleet
 
 from mia_seg.attacks._readings import Readings
 from mia_seg.attacks.base import Base
-from mia_seg.cli._fleet import odds, own_units, proven, said, under_represented
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.pipeline import Pipeline
+from mia_seg.report import fleets as report_fleets
 from mia_seg.report import style
+from mia_seg.report.fleets import odds, own_units, proven, said, under_represented
+from mia_seg.report.from_store import report as draw
 from mia_seg.report.per_scene import exposure_figure
 from mia_seg.stages import checks, fleets
+from mia_seg.store import Store
 from mia_seg.workspace import Workspace
 
 LEAK = np.where(np.arange(40) < 16, 5.0, 0.0)
@@ -115,6 +119,54 @@ def test_few_models_name_nobody_and_say_so() -> None:
     assert said(nobody).endswith("; 0 of 40 are exposed. With 16 models 8 must stand out at once before any is named.")
     with pytest.raises(MiaSegError, match="needs 4 shadows"):
         found(2)
+
+
+def written(tmp_path: Path, **changes: object) -> Path:
+    """The JSON of the audit in a folder of reports."""
+    one = found()
+    told = {
+        "shadow": "town_fleet", "victim": "town", "defense": "none", "attack": "base", "seed": 0, "dataset": "streets",
+        "digests": {"attacker": "a1", "shadow": "f2"}, "versions": {"mia-seg": "0.1.0"},
+    }  # fmt: skip
+    return fleets.write(tmp_path, FleetAudit(one.facts | told | changes, one.described, one.found, one.ratios))[0]
+
+
+def test_its_page_names_who_is_exposed_and_the_index_leads_there(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    made = draw(tmp_path, Store(tmp_path / "none"), None, forms=["html"])
+    assert [one.name for one in made] == ["town_fleet.base.s0.fleet.html", "index.html"]
+    page, (lines, facts) = made[0].read_text(), (report_fleets.read(path)[1], found().facts)
+    assert all(text in html.unescape(page) for text in report_fleets.sentences(facts))
+    assert page.count('<td class="number">yes</td><td class="number">yes</td>') == min(facts["parts"][0]["exposed"], 20)
+    assert page.index(lines[0]["group"]) < page.index("Method and digests")
+    assert "mia-seg fleet town_fleet --attack base --models 16 --seed 0 --rounds 99" in page
+    index = made[1].read_text()
+    assert '<a href="town/town_fleet.base.s0.fleet.html">town_fleet, by base, seed 0</a>' in index
+    again = draw(tmp_path, Store(tmp_path / "none"), None, forms=["html"])
+    assert [one.name for one in again] == ["index.html"]
+
+
+def test_groups_have_their_size_on_the_page_and_old_audits_no_odds(tmp_path: Path) -> None:
+    one = found()
+    facts = one.facts | {"groups": 30, "parts": [{k: v for k, v in one.facts["parts"][0].items() if "ratio" not in k}]}
+    path = written(tmp_path, **facts)
+    lines = [{k: v for k, v in line.items() if "ratio" not in k} for line in report_fleets.read(path)[1]]
+    told = report_fleets.content(report_fleets.read(path)[0], lines, name="a", depth=1)
+    groups = told["tables"][1]
+    assert groups.columns == ["Group", "Scenes", "AUC", "Null band", "p", "Above", "Exposed"]
+    assert {len(row) for row in groups.rows} == {7}
+    assert not [text for text in (told["verdict"], *told["others"]) if "odds" in text]
+    assert told["back"] == "../index.html"
+
+
+def test_what_is_no_audit_of_a_fleet_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.with_suffix(".csv").unlink()
+    with pytest.raises(MiaSegError, match=r"town_fleet\.base\.s0\.fleet\.json, with the CSV beside it, is no audit"):
+        draw(tmp_path, Store(tmp_path / "none"), None, forms=["html"])
+    path.write_text("[]")
+    with pytest.raises(MiaSegError, match="is no audit of a fleet"):
+        report_fleets.read(path)
 
 
 def test_it_needs_no_victim_and_fits_what_a_run_fits(workspace: Workspace, workdir: Path) -> None:

@@ -1,7 +1,6 @@
 """`mia-seg fleet`: a fleet audits its own recipe, without a victim."""
 
 import json
-import math
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from mia_seg.recipes.grids import Fleets as Comparison
     from mia_seg.stages.attackers import Rehearsed
     from mia_seg.store import Store
-
-TARGETS = {"0.1": "TPR at FPR 10%", "0.01": "TPR at FPR 1%"}
 
 AttackNames = Annotated[
     list[str] | None,
@@ -285,111 +282,33 @@ def _signed(above: dict[str, Any], models: int) -> str:
     return f"{above['value']:+.3f} [{above['low']:+.3f}, {above['high']:+.3f}]"
 
 
+def _bounded(rate: dict[str, Any]) -> str:
+    from mia_seg.report.fleets import bounded
+
+    return bounded(rate)
+
+
 def _next(written: list[Path], reports: Path) -> str:
+    named = "" if reports == REPORTS else f" --reports {shlex.quote(str(reports))}"
     if written[-1].name.startswith("arms."):
-        named = "" if reports == REPORTS else f" --reports {shlex.quote(str(reports))}"
         return f"draw the page of the comparison: mia-seg report{named}"
     lines = [path for path in written if path.suffix == ".csv"]
-    return f"read the lines of {lines[-1].name}, a group each"
+    return f"read the lines of {lines[-1].name}, a group each, or draw the page: mia-seg report{named}"
 
 
 def _show(facts: dict[str, Any]) -> None:
     """Two tables, and sentences."""
+    from mia_seg.report.fleets import TARGETS, band, bounded, part_row, sentences
+
     pooled, null = facts["pooled"], facts["pooled"]["null"]
     columns = ("fleet", "defense", "attack", "seed", "models", "scenes", "AUC [95%]", "after shuffles")
     rates = [pooled["tpr_at_fpr"][target] for target in TARGETS]
     row = [str(facts[key]) for key in ("shadow", "defense", "attack", "seed", "models", "scenes")]
     targets = (f"{target} [95%]" for target in TARGETS.values())
-    screen.table((*columns, *targets), [[*row, _bounded(pooled["auc"]), _band(null), *map(_bounded, rates)]])
+    screen.table((*columns, *targets), [[*row, bounded(pooled["auc"]), band(null), *map(bounded, rates)]])
     screen.table(
         ("scenes that show", "", "groups", "mean AUC", "after shuffles", "p", "above their band", "exposed"),
-        [_part(part) for part in facts["parts"]],
+        [part_row(part) for part in facts["parts"]],
     )
-    screen.out().print(said(facts), markup=False)
-    screen.out().print(odds(facts["parts"][0]), markup=False)
-    if "under_represented" in facts:
-        screen.out().print(under_represented(facts["under_represented"]), markup=False)
-    if "own_units" in facts:
-        screen.out().print(own_units(facts["own_units"]["tpr_at_fpr"]), markup=False)
-    if "canaries" in facts:
-        screen.out().print(worst(facts["canaries"]), markup=False)
-    if "privacy" in facts:
-        screen.out().print(proven(facts["privacy"]), markup=False)
-
-
-def under_represented(above: dict[str, Any]) -> str:
-    """Whether groups that show an under-represented class are told better than the others, in one sentence."""
-    ends = "needs 6 models" if above["low"] is None else f"{above['low']:+.3f}, {above['high']:+.3f}"
-    return f"Mean AUC with an under-represented class minus that without: {above['value']:+.3f} [{ends}]."
-
-
-def own_units(rates: dict[str, Any]) -> str:
-    """What is told if no scene is accused more often than others, in one sentence."""
-    found = "; ".join(f"{said} {_bounded(rates[target])}" for target, said in TARGETS.items())
-    return f"In units of each scene's own scores, so that all are accused about as often: {found}."
-
-
-def odds(part: dict[str, Any]) -> str:
-    """How far a score moves the odds that its scene or group was trained on, in one sentence."""
-    low, high = map(math.exp, part["log_ratio_null"])
-    return (
-        f"One score multiplies the odds of what is true, that the model trained on this or did not, by "
-        f"{math.exp(part['log_ratio']):.3g} in the geometric mean (after shuffles {low:.2f} to {high:.2f}; so many "
-        f"scores hold large ones down)."
-    )
-
-
-def worst(canaries: dict[str, Any]) -> str:
-    """How well canaries are told from one another, in one sentence."""
-    rates = ", ".join(f"{said} {_bounded(canaries['tpr_at_fpr'][target])}" for target, said in TARGETS.items())
-    return f"Of the {canaries['scenes']} canaries, which count nowhere else: AUC {_bounded(canaries['auc'])}, {rates}."
-
-
-def proven(privacy: dict[str, Any]) -> str:
-    """What the training of each model promises, in one sentence."""
-    from mia_seg.metrics.auditing import allowed
-
-    if privacy["epsilon"] is None:
-        return "Each model was trained by DP-SGD without noise: gradients are clipped, and nothing is proven."
-    return (
-        f"Each model was trained by DP-SGD: epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:.2g} for "
-        f"adding or removing one scene, by {privacy['accountant']}. That allows an attack a TPR of "
-        f"{allowed(privacy['epsilon'], privacy['delta'], 0.01):.4g} at FPR 1%."
-    )
-
-
-def said(facts: dict[str, Any]) -> str:
-    """What was found of single scenes, in one sentence or two."""
-    every, models = facts["parts"][0], facts["models"]
-    if every["exposed"] is None:
-        return f"{models} models cannot name any scene, whatever they find: that takes 10 or more, better 16."
-    told = f"{every['exposed']} of {every['groups']} are exposed"
-    if every["above"] is not None:
-        chance = f"where {0.025 * every['groups']:.0f} would by chance"
-        told = f"{every['above']} of {every['groups']} stand above their band, {chance}; {told}"
-    if every["exposed"]:
-        return f"{told}, false ones among them 5% on average at the most."
-    return f"{told}. With {models} models {facts['fewest']} must stand out at once before any is named."
-
-
-def _part(part: dict[str, Any]) -> list[str]:
-    above, exposed = (
-        f"needs {least} models" if part[name] is None else str(part[name])
-        for name, least in (("above", 12), ("exposed", 10))
-    )
-    return [
-        part["part"], "rare" if part["rare"] else "", str(part["groups"]), f"{part['value']:.3f}", _band(part),
-        f"{part['p']:.3f}", above, exposed,
-    ]  # fmt: skip
-
-
-def _bounded(rate: dict[str, Any] | str) -> str:
-    if isinstance(rate, str):
-        return rate
-    if rate["low"] is None:
-        return f"{rate['value']:.3f} [needs 6 models]"
-    return f"{rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}]"
-
-
-def _band(against: dict[str, Any]) -> str:
-    return f"{against['low']:.3f} to {against['high']:.3f}"
+    for sentence in sentences(facts):
+        screen.out().print(sentence, markup=False)

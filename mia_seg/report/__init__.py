@@ -9,7 +9,7 @@ from typing import Any
 from mia_seg.errors import MiaSegError
 from mia_seg.evaluate import arms as arms_
 from mia_seg.evaluate.results import Result
-from mia_seg.report import audits, index, readme, trainings
+from mia_seg.report import audits, fleets, index, readme, trainings
 from mia_seg.report.arms import arms_png
 from mia_seg.report.audits import Inputs
 from mia_seg.report.galleries import SceneInputs
@@ -70,20 +70,33 @@ def write_comparison(reports: Path, path: Path, digest: str = "") -> list[Path]:
     return [*pictures, put(path.with_suffix(".html"), page("trainings.html.j2", content), digest)]
 
 
+def write_fleet(reports: Path, path: Path, digest: str = "") -> Path:
+    """Write the page of a fleet's own audit beside its file `path`, which is below `reports`; the page's path."""
+    facts, groups = fleets.read(path)
+    content = fleets.content(facts, groups, name=path.stem, depth=len(path.relative_to(reports).parts) - 1)
+    return put(path.with_suffix(".html"), page("fleet.html.j2", content), digest)
+
+
 def write_index(
     reports: Path,
     by_folder: Mapping[str, Results],
     forms: Sequence[str] = USUAL,
     *,
     comparisons: Sequence[Path] = (),
+    alone: Sequence[Path] = (),
 ) -> list[Path]:
     """Write what covers all audits: index.html, a README.md for each report, and flat lines in the other forms.
 
     by_folder: results by the folder of their report below `reports`, '' for the report at `reports` itself.
-    comparisons: the files of comparisons of trainings.
+    comparisons: the files of comparisons of trainings. alone: those of fleets' own audits.
     """
-    compared = {path.relative_to(reports).with_suffix(".html").as_posix(): arms_.read(path) for path in comparisons}
-    content = index.content(by_folder, compared)
+
+    def page_of(path: Path) -> str:
+        return path.relative_to(reports).with_suffix(".html").as_posix()
+
+    compared = {page_of(path): arms_.read(path) for path in comparisons}
+    in_turn = {page_of(path): fleets.read(path)[0] for path in alone}
+    content = index.content(by_folder, compared, in_turn)
     made = [put(reports / PAGE, page("index.html.j2", content))] if "html" in forms else []
     if "md" in forms:
         folders = sorted({"", *by_folder})

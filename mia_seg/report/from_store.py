@@ -11,7 +11,7 @@ from mia_seg.evaluate import scores as scores_
 from mia_seg.evaluate.results import Result
 from mia_seg.progress import say
 from mia_seg.recipes import GENERATORS
-from mia_seg.report import ALL, PAGE, USUAL, pdf, write, write_comparison, write_index
+from mia_seg.report import ALL, PAGE, USUAL, fleets, pdf, write, write_comparison, write_fleet, write_index
 from mia_seg.report.figures import SEGMENTATIONS
 from mia_seg.report.galleries import SceneInputs
 from mia_seg.report.readme import README
@@ -26,7 +26,9 @@ About = Mapping[str, Mapping[str, Any]]
 def report(
     reports: Path, store: Store, data_root: Path | None, *, forms: Sequence[str] = USUAL, thumbnails: bool = False
 ) -> list[Path]:
-    """Draw the index, and all pages of audits and comparisons below `reports` whose inputs changed; the files drawn.
+    """Draw the index, and all pages below `reports` whose inputs changed; the files drawn.
+
+    Pages are of audits, comparisons of trainings and fleets' own audits.
 
     store: for figures of scenes. data_root: the folder of the images; None if they are not on this machine. forms: some
     of `ALL`; a PDF is a printed page. thumbnails: pages show the most exposed scenes as small photographs, and a figure
@@ -34,8 +36,9 @@ def report(
     are no results, if a result lies in the folder of another victim, and for PDFs if no browser prints them.
     """
     forms = _known(forms)
-    found, compared, made, kept = by_folder(reports), arms.files(reports), [], 0
-    if not found and not compared:
+    found, compared, alone = by_folder(reports), arms.files(reports), fleets.files(reports)
+    made, kept = list[Path](), 0
+    if not (found or compared or alone):
         raise MiaSegError(f"{reports} holds no results of victims. Run 'mia-seg run VICTIM SHADOW' first.")
     for folder, results in found.items():
         place, victims = reports / folder, sorted({result.victim for result in results})
@@ -51,13 +54,20 @@ def report(
             kept += 1
         else:
             made += write_comparison(reports, path, digest)
+    for path in alone if "html" in forms else ():
+        beside = [each for each in (path, path.with_suffix(".csv")) if each.is_file()]
+        digest = digest_of(beside, path.relative_to(reports).as_posix())
+        if fresh(path.with_suffix(".html"), digest):
+            kept += 1
+        else:
+            made.append(write_fleet(reports, path, digest))
     if kept:
         say(f"    kept {kept} page{'s' * (kept != 1)} whose results did not change")
     if "pdf" in forms:
         pages = [reports / folder / victim / PAGE for folder, victim in _audits(found)]
-        pages += [path.with_suffix(".html") for path in compared]
+        pages += [path.with_suffix(".html") for path in (*compared, *alone)]
         made += [pdf.printed(page) for page in pages if not pdf.is_newer(page)]
-    return made + write_index(reports, found, forms, comparisons=compared)
+    return made + write_index(reports, found, forms, comparisons=compared, alone=alone)
 
 
 def by_folder(reports: Path) -> dict[str, list[Result]]:

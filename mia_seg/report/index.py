@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mia_seg.evaluate.results import Result
-from mia_seg.report import trainings, variants
+from mia_seg.report import fleets, trainings, variants
 from mia_seg.report.budgets import once
 from mia_seg.report.cells import Row, attack_name, defense_name, enriched, shadow_name
 from mia_seg.report.glossary import TERMS
@@ -15,20 +15,28 @@ from mia_seg.report.tables import percent
 from mia_seg.report.verdicts import points, rare, standings, strongest_defense, verdict
 
 Results = Sequence[Result]
+Pages = Mapping[str, Mapping[str, Any]]
 
 
 def content(
-    by_folder: Mapping[str, Results], compared: Mapping[str, Mapping[str, Any]] | None = None
+    by_folder: Mapping[str, Results], compared: Pages | None = None, in_turn: Pages | None = None
 ) -> dict[str, Any]:
     """All values of the template.
 
-    by_folder: results by the folder of their report, '' for the report beside the index. compared: facts of comparisons
-    of trainings by their page.
+    by_folder: results by the folder of their report, '' for the report beside the index. compared, in_turn: facts of
+    comparisons of trainings and of fleets' own audits by their page.
     """
     told = [
         {"page": quote(page), "name": trainings.called(facts), "said": trainings.said(facts)}
         for page, facts in sorted((compared or {}).items())
     ]
+    alone = [
+        {
+            "page": quote(page), "name": fleets.called(facts), "auc": fleets.bounded(facts["pooled"]["auc"]),
+            "models": facts["models"], "said": fleets.said(facts),
+        }
+        for page, facts in sorted((in_turn or {}).items())
+    ]  # fmt: skip
     audits = [audit for folder, found in sorted(by_folder.items()) for audit in _audits(folder, found)]
     joined = [
         {"table": one.table, "picture": inline(one.picture)}
@@ -36,7 +44,9 @@ def content(
         for one in variants.families(found, folder)
     ]
     board_ = board(all_lines(by_folder))
-    return {"audits": audits, "compared": told, "variants": joined, "board": board_, "terms": TERMS}
+    return {
+        "audits": audits, "compared": told, "in_turn": alone, "variants": joined, "board": board_, "terms": TERMS
+    }  # fmt: skip
 
 
 def all_lines(by_folder: Mapping[str, Results]) -> list[Line]:
