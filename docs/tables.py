@@ -594,7 +594,7 @@ def minority(victim: str, fleet: str) -> str:
         return f"`{attack}`", signed(Estimate(**above)), str(len(found))
 
     head = ("attack", "mean AUC with the class minus that without [95%]", "seeds")
-    return markdown(head, (row(*item) for item in _in_turn(victim, fleet).items()))
+    return markdown(head, (row(*item) for item in sorted(_in_turn(victim, fleet).items())))
 
 
 def _in_turn(victim: str, fleet: str) -> dict[str, list[dict[str, Any]]]:
@@ -771,6 +771,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fleet_changes": partial(changes, "labelmefacade_small", "labelmefacade_small_fleet"),
     "in_turn": partial(in_turn, "labelmefacade_small", "labelmefacade_small_fleet"),
     "rare": partial(groups, "labelmefacade_few_cars", "labelmefacade_few_cars_fleet", "base"),
+    "minority": partial(minority, "labelmefacade_few_cars", "labelmefacade_few_cars_fleet"),
     "blocks": partial(groups, "camvid_blocks", "camvid_blocks_fleet", "base"),
     "canaries": partial(canaries, "base"),
     "above_blind": partial(above_blind, "labelmefacade_moderate", "image_loss", "predictability_error"),
