@@ -51,6 +51,7 @@ def test_a_victim_and_its_variants_are_one_frontier() -> None:
         ["town", "no defense", "image loss", "town, argmax*; short, no defense*"],
     ]
     assert "every line count: image loss, predictability error." in found.table.reading
+    assert "seeds: town through village_a1; town_short through village_a1; town" in found.table.reading
     assert "Left out" not in found.table.reading
     assert found.picture.startswith(b"\x89PNG")
 
@@ -80,6 +81,12 @@ def test_fleets_stand_apart_from_single_shadows() -> None:
     (found,) = variants.families([*fleets, *DP])
     assert found.table.title == "town and its variants, adversary A1, many shadows"
     assert "The numbers of shadows may differ." in found.table.reading
+
+
+def test_of_two_shadows_of_a_victim_one_counts() -> None:
+    half = [run.model_copy(update={"shadow": "half"}).with_scores(run.scores) for run in TOWN[:1]]
+    (found,) = variants.families([*half, *TOWN, *SHORT])
+    assert "seeds: town through village_a1; town_short" in found.table.reading
 
 
 def test_an_attack_that_ranks_backwards_leaks_as_much() -> None:

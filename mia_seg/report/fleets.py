@@ -10,7 +10,7 @@ from typing import Any
 from mia_seg.errors import MiaSegError
 from mia_seg.metrics.auditing import allowed
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
-from mia_seg.report.glossary import Entry, glossary
+from mia_seg.report.glossary import glossary
 from mia_seg.report.lines import data_root
 from mia_seg.report.tables import Table
 from mia_seg.texts import files_below, read_json
@@ -46,7 +46,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
         facts: dict[str, Any] = read_json(path)
         with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
-        said(facts), _facts(facts), _exposed(lines, alone=one_each(facts)), command(facts), facts["digests"]["shadow"]
+        said(facts), _facts(facts), _exposed(lines, alone=_one_each(facts)), command(facts), facts["digests"]["shadow"]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, csv.Error) as error:
         raise MiaSegError(
             f"{path}, with the CSV beside it, is no audit of a fleet ({error!r}). Delete both and run 'mia-seg fleet' "
@@ -64,24 +64,22 @@ def content(facts: Facts, groups: Sequence[Mapping[str, str]], *, name: str, dep
     attack, _, seen = facts["attack"].partition(":")
     return {
         "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": verdict,
-        "others": others, "facts": _facts(facts), "tables": [_parts(facts), _exposed(groups, alone=one_each(facts))],
+        "others": others, "facts": _facts(facts), "tables": [_parts(facts), _exposed(groups, alone=_one_each(facts))],
         "command": command(facts), "digests": facts["digests"], "versions": facts["versions"],
-        "glossary": _glossary(attack, seen, facts["defense"]), "data": facts["dataset"],
+        "glossary": glossary([{"attack": attack, "defense": facts["defense"], "representation": seen}]),
+        "data": facts["dataset"],
     }  # fmt: skip
 
 
 def called(facts: Facts) -> str:
     """The audit's name in the index: 'town_fleet, by base, seed 0'."""
     behind = "" if facts["defense"] == UNDEFENDED else f" behind {defense_name(facts['defense'])}"
-    return f"{facts['shadow']}, by {attack_name(facts['attack'], '')}{behind}, seed {facts['seed']}"
+    attack = attack_name(facts["attack"], "").replace(":", " ")
+    return f"{facts['shadow']}, by {attack}{behind}, seed {facts['seed']}"
 
 
-def sentences(facts: Facts) -> list[str]:
+def sentences(facts: Facts) -> Iterator[str]:
     """What was found, in a sentence or two each: of single groups, odds, rare classes, own units, canaries, proofs."""
-    return list(_sentences(facts))
-
-
-def _sentences(facts: Facts) -> Iterator[str]:
     yield said(facts)
     if "log_ratio_null" in facts["parts"][0]:  # old results have none
         yield odds(facts["parts"][0])
@@ -182,7 +180,7 @@ def command(facts: Facts) -> str:
     return shlex.join([*words, *data_root(facts["dataset"])])
 
 
-def one_each(facts: Facts) -> bool:
+def _one_each(facts: Facts) -> bool:
     """Whether each scene is its own group."""
     return bool(facts["scenes"] == facts["groups"])
 
@@ -190,7 +188,7 @@ def one_each(facts: Facts) -> bool:
 def _facts(facts: Facts) -> list[tuple[str, str, str]]:
     """The numbers of the first screen: name, value and note of each."""
     pooled, every = facts["pooled"], facts["parts"][0]
-    groups = "Each is a group of its own." if one_each(facts) else f"In {facts['groups']} groups, judged as wholes."
+    groups = "Each is a group of its own." if _one_each(facts) else f"In {facts['groups']} groups, judged as wholes."
     return [
         ("AUC of all scores", bounded(pooled["auc"]), f"After shuffles {band(pooled['null'])}."),
         (TARGETS["0.01"], bounded(pooled["tpr_at_fpr"]["0.01"]), "Over all models."),
@@ -217,7 +215,3 @@ def _exposed(groups: Sequence[Mapping[str, str]], *, alone: bool) -> Table:
         rows.append([one["group"], *size, *numbers, f"{float(one['p']):.3f}", *told, *moved])
     title = "The most exposed scenes" if alone else "The most exposed groups"
     return Table(title, GROUPS, [*columns, *(["Odds times"] if kept else [])], rows)
-
-
-def _glossary(attack: str, seen: str, defense: str) -> list[Entry]:
-    return glossary([{"attack": attack, "defense": defense, "representation": seen}])

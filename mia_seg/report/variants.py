@@ -18,6 +18,7 @@ from mia_seg.report.cells import (
     defenses_met,
     enriched,
     strongest,
+    through_shadow,
 )
 from mia_seg.report.frontier import Point
 from mia_seg.report.tables import Table, percent
@@ -25,11 +26,11 @@ from mia_seg.report.worth import worth_png
 
 READING = (
     "Each victim of the family behind each defense, under the strongest attack that adapts to it. All are measured on "
-    "the same images, memberships and seeds. Only attacks that were tried on every line count: {attacks}. The choice "
-    "of the strongest was made after the fact. “Dominated by” names lines that leak no more and segment no worse, and "
-    "are better in one of the two, at most three of them. This goes by the numbers. A star follows a line that is "
-    "shown to leak less: on the same images the interval of the difference leaves out zero. It allows for the choice "
-    "of the attack. Each star stands by itself.{left}"
+    "the same images, memberships and seeds: {shadows}. Only attacks that were tried on every line count: {attacks}. "
+    "The choice of the strongest was made after the fact. “Dominated by” names lines that leak no more and segment no "
+    "worse, and are better in one of the two, at most three of them. This goes by the numbers. A star follows a line "
+    "that is shown to leak less: on the same images the interval of the difference leaves out zero. It allows for the "
+    "choice of the attack. Each star stands by itself.{left}"
 )
 COLUMNS = ["Victim", "Defense", "Strongest adaptive attack", "Dominated by", "AUC [95%]", "mIoU non-members, % [95%]",
            "Seeds"]  # fmt: skip
@@ -67,12 +68,18 @@ def families(results: Sequence[Result], folder: str = "") -> list[Family]:
     with the most attacks.
     """
     rows = [row for row in enriched(once(results)) if row["level"] == "image"]
-    found: dict[tuple[str, str], dict[str, list[Cell]]] = {}
+    roots = {victim: _root(victim) for victim in dict.fromkeys(row["victim"] for row in rows)}
+    found: dict[tuple[str, str], dict[str, dict[str, list[Cell]]]] = {}
     for cell in (cell for cell in cells(rows) if cell.labelled and not cell.control):
         if cell.adaptive or cell.defense == UNDEFENDED:
-            key = _root(cell.victim), _adversary(cell)
-            found.setdefault(key, {}).setdefault(cell.victim, []).append(cell)
-    several = ((key, members) for key, members in found.items() if len(members) > 1)
+            members = found.setdefault((roots[cell.victim], _adversary(cell)), {})
+            members.setdefault(cell.victim, {}).setdefault(cell.shadow, []).append(cell)
+    # Of several shadows of one kind that by which most was tried; two would be a stronger attacker than one.
+    kept = {
+        key: {victim: max(by_shadow.values(), key=len) for victim, by_shadow in members.items()}
+        for key, members in found.items()
+    }
+    several = ((key, members) for key, members in kept.items() if len(members) > 1)
     return [one for (root, kind), members in several for one in _family(root, kind, members, folder=folder)]
 
 
@@ -106,12 +113,15 @@ def _family(root: str, adversary: str, members: dict[str, list[Cell]], *, folder
         for name, found in alike.items()
         for point in _points(found, attacks=attacks, seeds=seeds)
     ]
-    if len({line.victim for line in lines}) < 2:
+    victims = list(dict.fromkeys(line.victim for line in lines))
+    if len(victims) < 2:
         return
-    missing = sorted(set(members) - {line.victim for line in lines})
+    missing = sorted(set(members) - set(victims))
     left = FLEETS if HALVES in {line.point.cell.runs[0]["choose"] for line in lines} else ""
     left += f" Left out, because other images, seeds or fewer attacks were tried: {', '.join(missing)}." * bool(missing)
-    told = READING.format(attacks=", ".join(attack_name(*attack) for attack in sorted(attacks)), left=left)
+    shadows = "; ".join(f"{name} {through_shadow(alike[name][0].shadow)}" for name in victims)
+    named = ", ".join(attack_name(*attack) for attack in sorted(attacks))
+    told = READING.format(shadows=shadows, attacks=named, left=left)
     rows = [_row(line, lines) for line in sorted(lines, key=lambda line: line.point.leak)]
     title = f"{folder}/{root}" if folder else root
     table = Table(f"{title} and its variants, {adversary}", told, COLUMNS, rows, texts=4)
