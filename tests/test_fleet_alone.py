@@ -155,8 +155,19 @@ def test_groups_have_their_size_on_the_page_and_old_audits_no_odds(tmp_path: Pat
     groups = told["tables"][1]
     assert groups.columns == ["Group", "Scenes", "AUC", "Null band", "p", "Above", "Exposed"]
     assert {len(row) for row in groups.rows} == {7}
-    assert not [text for text in (told["verdict"], *told["others"]) if "odds" in text]
+    assert not [text for text in told["others"] if "odds" in text]
+    assert told["verdict"].startswith("This training leaks: AUC 0.")
     assert told["back"] == "../index.html"
+
+
+def test_few_models_have_no_list_of_scenes_and_noise_no_leak(tmp_path: Path) -> None:
+    few = found(8)
+    lines = list(csv.DictReader(few.text().splitlines()))
+    told = report_fleets.content(report_fleets.read(written(tmp_path))[0] | few.facts, lines, name="a", depth=1)
+    assert [table.title for table in told["tables"]] == ["Parts of the scenes"]
+    within = few.facts["pooled"]["null"] | {"high": 1.0}
+    quiet = few.facts | {"pooled": few.facts["pooled"] | {"null": within}}
+    assert report_fleets.verdict(quiet).startswith("No leak is shown: AUC 0.")
 
 
 def test_what_is_no_audit_of_a_fleet_is_named(tmp_path: Path) -> None:

@@ -60,11 +60,12 @@ def content(facts: Facts, groups: Sequence[Mapping[str, str]], *, name: str, dep
 
     groups: the lines of the CSV. name: the file's name without suffix. depth: the folders between index and file.
     """
-    verdict, *others = sentences(facts)
     attack, _, seen = facts["attack"].partition(":")
+    named = facts["parts"][0]["exposed"] is not None  # few models cannot tell chance from a leak of one scene
     return {
-        "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": verdict,
-        "others": others, "facts": _facts(facts), "tables": [_parts(facts), _exposed(groups, alone=_one_each(facts))],
+        "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": verdict(facts),
+        "others": [*sentences(facts)], "facts": _facts(facts), "unit": "scene" if _one_each(facts) else "group",
+        "tables": [_parts(facts), *([_exposed(groups, alone=_one_each(facts))] if named else [])],
         "command": command(facts), "digests": facts["digests"], "versions": facts["versions"],
         "glossary": glossary([{"attack": attack, "defense": facts["defense"], "representation": seen}]),
         "data": facts["dataset"],
@@ -76,6 +77,13 @@ def called(facts: Facts) -> str:
     behind = "" if facts["defense"] == UNDEFENDED else f" behind {defense_name(facts['defense'])}"
     attack = attack_name(facts["attack"], "").replace(":", " ")
     return f"{facts['shadow']}, by {attack}{behind}, seed {facts['seed']}"
+
+
+def verdict(facts: Facts) -> str:
+    """Whether the training leaks, by the scores of all models: against what shuffles of memberships give."""
+    auc, null = facts["pooled"]["auc"], facts["pooled"]["null"]
+    found = "This training leaks" if auc["value"] > null["high"] else "No leak is shown"
+    return f"{found}: AUC {bounded(auc)}, where shuffled memberships give {band(null)}."
 
 
 def sentences(facts: Facts) -> Iterator[str]:
