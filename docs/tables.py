@@ -616,6 +616,7 @@ def in_turn(victim: str, fleet: str) -> str:
     def row(attack: str) -> tuple[str, ...]:
         found = by_attack[attack]
         every = [facts["parts"][0] for facts in found]
+        odds = [part["log_ratio_null"] for part in every if "log_ratio_null" in part]
         (scenes,) = {facts["groups"] for facts in found}
         # Seeds have other halves of the same photographs, so that a mean over seeds is no surer of these.
         auc = widest([Estimate(**facts["pooled"]["auc"]) for facts in found])
@@ -629,11 +630,12 @@ def in_turn(victim: str, fleet: str) -> str:
             f"{', '.join(str(part['above']) for part in every)} of {scenes}",
             ", ".join(str(part["exposed"]) for part in every),
             ", ".join(f"{exp(part['log_ratio']):.0f}" if "log_ratio" in part else "–" for part in every),
+            " to ".join(f"{exp(end):.2f}" for end in (min(odds)[0], max(high for _, high in odds))),
             str(len(found)),
         )
 
     head = ("attack", "AUC of all scores [95%]", "TPR at 1% FPR [95%]", "mean AUC of a photograph", "after shuffles",
-            "above their band", "exposed", "odds times", "seeds")  # fmt: skip
+            "above their band", "exposed", "odds times", "odds after shuffles", "seeds")  # fmt: skip
     return markdown(head, map(row, sorted(by_attack, key=strength)))
 
 
