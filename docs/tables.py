@@ -467,14 +467,14 @@ def trainings(folder: str, seed: int) -> str:
     return markdown(head, (_training_row(one, attacks) for one in (*facts["plain"], *facts["others"])))
 
 
-def protective(folder: str, seed: int, title: str, *, views: bool = False) -> str:
+def protective(folder: str, seed: int, title: str) -> str:
     """Trainings that protect, beside plain training that segments as well: whole answers, then labels alone.
 
-    title: of a training, by which the comparison is found among those of that seed. views: the one whose attackers also
-    ask for augmented views. Columns of which nothing is known are left out.
+    title: of a training, by which the comparison is found among those of that seed that ask for one view. Columns of
+    which nothing is known are left out.
     """
     found, hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
-    (facts,) = (one for one in found if (VIEWS in one["plain"][0]["auc"]) == views)
+    (facts,) = (one for one in found if VIEWS not in one["plain"][0]["auc"])
     named = names(facts)
     by_title = {one["title"]: one for behind_ in hidden for one in (*behind_["plain"], *behind_["others"])}
     rows = [
@@ -491,25 +491,31 @@ def protective(folder: str, seed: int, title: str, *, views: bool = False) -> st
         }
         for one in sorted([*facts["plain"], *facts["others"]], key=lambda one: -one["miou"]["others"])
     ]
-    head = [column for column in rows[0] if any(row[column] for row in rows)]
-    return markdown(head, ([row[column] for column in head] for row in rows))
+    return _filled_columns(rows)
 
 
 def views(folder: str, seed: int, title: str) -> str:
     """What asking for augmented views gains on trainings, one of which is `title`."""
     (facts,) = (one for one in _comparisons(folder, seed, title) if VIEWS in one["plain"][0]["auc"])
     named = names(facts)
-    rows = (
-        (
-            f"`{named[one['title']]}`",
-            f"{one['miou']['others']:.3f}",
-            *(f"{one['auc'][attack]:.3f}" for attack in ("base", VIEWS)),
-            _leak(one["strongest"]),
-        )
-        for one in (*facts["plain"], *facts["others"])
-    )
-    head = ("training", "mIoU, others", "AUC of `base`", "with augmented views", "AUC, strongest")
-    return markdown(head, rows)
+    rows = [
+        {
+            "training": f"`{named[one['title']]}`",
+            "mIoU, others": f"{one['miou']['others']:.3f}",
+            "AUC of `base`": f"{one['auc']['base']:.3f}",
+            "with augmented views": f"{one['auc'][VIEWS]:.3f}",
+            "AUC, strongest": _leak(one["strongest"]),
+            "above plain at that mIoU": _worth(one),
+        }
+        for one in sorted([*facts["plain"], *facts["others"]], key=lambda one: -one["miou"]["others"])
+    ]
+    return _filled_columns(rows)
+
+
+def _filled_columns(rows: list[dict[str, str]]) -> str:
+    """A table without columns that are empty throughout."""
+    head = [column for column in rows[0] if any(row[column] for row in rows)]
+    return markdown(head, ([row[column] for column in head] for row in rows))
 
 
 def _epsilon(one: dict[str, Any]) -> str:

@@ -142,6 +142,7 @@ def test_its_page_names_who_is_exposed_and_the_index_leads_there(tmp_path: Path)
     assert "mia-seg fleet town_fleet --attack base --models 16 --seed 0 --rounds 99" in page
     index = made[1].read_text()
     assert '<a href="town/town_fleet.base.s0.fleet.html">town_fleet, by base, seed 0</a>' in index
+    assert f'<td class="number">{facts["parts"][0]["exposed"]} of 40</td>' in index
     again = draw(tmp_path, Store(tmp_path / "none"), None, forms=["html"])
     assert [one.name for one in again] == ["index.html"]
 

@@ -33,7 +33,7 @@ def content(
     alone = [
         {
             "page": quote(page), "name": fleets.called(facts), "auc": fleets.bounded(facts["pooled"]["auc"]),
-            "models": facts["models"], "said": fleets.said(facts),
+            "models": facts["models"], "exposed": fleets.exposed(facts),
         }
         for page, facts in sorted((in_turn or {}).items())
     ]  # fmt: skip
