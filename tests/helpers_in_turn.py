@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from helpers_files import call
+from helpers_files import assert_refused, call
 
 from mia_seg.metrics.per_scene import Estimate
 
@@ -132,3 +132,8 @@ def check_comparison(workdir: Path, line: tuple[str | Path, ...]) -> None:
     )
     assert found["none"]["auc"] != found["argmax"]["auc"]
     assert call("results").code == 0, "nor is a comparison of fleets"
+    path = workdir / "reports" / names["none"]
+    path.write_text(path.read_text().replace('"title": "tiny_folder', '"title": "another_folder'))
+    refused = call(*line, *asked, "--models", "4", "--dry-run")
+    assert_refused(refused, f"{names['none']} is of the same attacks", "compares 'another_folder", "give --reports")
+    assert call(*line, *asked, "--models", "4", "--dry-run", "--reports", "elsewhere").code == 0

@@ -15,7 +15,6 @@ from test_fleet_alone import CLASSES, LEAK, SHOWS, fleet
 from mia_seg import recipes
 from mia_seg.attacks import Scores, ShadowCurvePoint
 from mia_seg.attacks.base import Base
-from mia_seg.cli._fleet import worst
 from mia_seg.data import IGNORE, Dataset, Scenes
 from mia_seg.data._canaries import WithCanaries, sources
 from mia_seg.data.camvid import CamVid
@@ -27,6 +26,7 @@ from mia_seg.pipeline import Pipeline
 from mia_seg.recipes.splits import Partition, SplitRule
 from mia_seg.report.canaries import canary_sentence, canary_table
 from mia_seg.report.cells import cells, enriched
+from mia_seg.report.fleets import worst
 from mia_seg.stages import limits
 from mia_seg.stages.plan import Plan
 from mia_seg.workspace import Workspace

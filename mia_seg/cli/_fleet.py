@@ -95,6 +95,8 @@ def fleet(
     asked = _asked({name: value for name, value in given.items() if value is not None}, grid)
     pipeline = Pipeline(workspace)
     rehearsed = [_rehearsed(one, pipeline) for one in asked]
+    compared = (several for one, several in zip(asked, rehearsed, strict=True) if one.curve)
+    fleets.check_apart(places.reports, compared)
     if not work.made([one.fitted for several in rehearsed for one in several], workspace, making):
         return
     found, arms = _measured(asked, rehearsed, workspace.store)

@@ -1,7 +1,7 @@
 """A fleet's audit of its own recipe: from a fitted attack's readings to files in reports."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
 from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
+from mia_seg.evaluate import arms as arms_
 from mia_seg.evaluate.arms import IMAGE_LOSS, Compared, image_loss
 from mia_seg.evaluate.audit import data_name, versions
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
@@ -80,6 +81,42 @@ def check_alike(rehearsed: Sequence[Rehearsed]) -> None:
                 f"Fleets '{other}' and '{name}' train on other scenes or halves, or have other canaries, so their "
                 f"leaks cannot be compared. Give them the same [data], but for size, and the same [split]."
             )
+
+
+def check_apart(reports: Path, comparisons: Iterable[Sequence[Rehearsed]]) -> None:
+    """Raise MiaSegError where a comparison would replace one of other trainings, here or among these.
+
+    Its file is named after attacks, defense and seed. One that has all trainings of the other may replace it.
+    """
+    seen: dict[Path, set[str]] = {}
+    for several in comparisons:
+        for path, titles in _planned(reports, several).items():
+            kept = seen.get(path) or (_titles(arms_.read(path)) if path.is_file() else set())
+            if lost := sorted(kept - titles):
+                raise MiaSegError(
+                    f"{path} is of the same attacks, defense and seed, and compares '{lost[0]}' too, which would be "
+                    f"lost. Compare it along, or give --reports another folder."
+                )
+            seen[path] = titles
+
+
+def _planned(reports: Path, rehearsed: Sequence[Rehearsed]) -> dict[Path, set[str]]:
+    """The files that a comparison will write, each with the titles of its trainings."""
+    found: dict[tuple[int, str], dict[str, list[str]]] = {}
+    for one in rehearsed:
+        met = found.setdefault((one.fitted.shadows[0].seed, one.defense), {})
+        met.setdefault(_title(one.fitted), []).append(one.fitted.called)
+    whole = max(map(len, found.values()))  # defenses of single fleets alone have no file
+    planned = {}
+    for (seed, defense), met in found.items():
+        if len(met) == whole:
+            attacks = shortened("+".join(slug(name) for name in next(iter(met.values()))))
+            planned[reports / f"{_name('arms', {'defense': defense, 'seed': seed}, attacks)}.json"] = {*met}
+    return planned
+
+
+def _titles(facts: dict[str, Any]) -> set[str]:
+    return {one["title"] for one in (*facts["plain"], *facts["others"])}
 
 
 def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
