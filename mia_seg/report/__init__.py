@@ -70,11 +70,11 @@ def write_comparison(reports: Path, path: Path, digest: str = "") -> list[Path]:
     return [*pictures, put(path.with_suffix(".html"), page("trainings.html.j2", content), digest)]
 
 
-def write_fleet(reports: Path, path: Path, digest: str = "") -> Path:
-    """Write the page of a fleet's own audit beside its file `path`, which is below `reports`; the page's path."""
+def write_fleet(reports: Path, path: Path, digest: str = "") -> list[Path]:
+    """Write the page of a fleet's own audit beside its file `path`, which is below `reports`."""
     facts, groups = fleets.read(path)
     content = fleets.content(facts, groups, name=path.stem, depth=len(path.relative_to(reports).parts) - 1)
-    return put(path.with_suffix(".html"), page("fleet.html.j2", content), digest)
+    return [put(path.with_suffix(".html"), page("fleet.html.j2", content), digest)]
 
 
 def write_index(

@@ -48,19 +48,9 @@ def report(
             stale = [result for result in results if result.victim in names]
             made += _drawn(place, stale, form, about=about, at=(store, data_root), thumbnails=thumbnails)
             kept += len(victims) - len(names)
-    for path in compared if "html" in forms else ():
-        digest = digest_of([path], path.relative_to(reports).as_posix())
-        if fresh(path.with_suffix(".html"), digest):
-            kept += 1
-        else:
-            made += write_comparison(reports, path, digest)
-    for path in alone if "html" in forms else ():
-        beside = [each for each in (path, path.with_suffix(".csv")) if each.is_file()]
-        digest = digest_of(beside, path.relative_to(reports).as_posix())
-        if fresh(path.with_suffix(".html"), digest):
-            kept += 1
-        else:
-            made.append(write_fleet(reports, path, digest))
+    if "html" in forms:
+        drawn, stay = _of_fleets(reports, compared, alone)
+        made, kept = made + drawn, kept + stay
     if kept:
         say(f"    kept {kept} page{'s' * (kept != 1)} whose results did not change")
     if "pdf" in forms:
@@ -68,6 +58,19 @@ def report(
         pages += [path.with_suffix(".html") for path in (*compared, *alone)]
         made += [pdf.printed(page) for page in pages if not pdf.is_newer(page)]
     return made + write_index(reports, found, forms, comparisons=compared, alone=alone)
+
+
+def _of_fleets(reports: Path, compared: Sequence[Path], alone: Sequence[Path]) -> tuple[list[Path], int]:
+    """Draw the pages of comparisons and of fleets' own audits that changed; the files drawn, how many pages stay."""
+    made, kept = list[Path](), 0
+    for path, draw in [*((path, write_comparison) for path in compared), *((path, write_fleet) for path in alone)]:
+        inputs = [each for each in (path, path.with_suffix(".csv")) if each.is_file()]
+        digest = digest_of(inputs, path.relative_to(reports).as_posix())
+        if fresh(path.with_suffix(".html"), digest):
+            kept += 1
+        else:
+            made += draw(reports, path, digest)
+    return made, kept
 
 
 def by_folder(reports: Path) -> dict[str, list[Result]]:

@@ -72,6 +72,11 @@ class Point:
         return self.defense.partition(":")[2].partition(",")[0]
 
     @property
+    def miou_text(self) -> str:
+        """The mIoU in percent, with its interval."""
+        return f"{percent(self.miou.value)} [{percent(self.miou.low)}, {percent(self.miou.high)}]"
+
+    @property
     def leak(self) -> float:
         """The distance of the AUC from 0.5. An attacker may reverse the scores of an attack that ranks backwards."""
         return abs(self.auc.value - CHANCE)
@@ -105,7 +110,7 @@ def points(cells: list[Cell]) -> list[Point]:
     found = whole if len(whole) > 1 else found
     shared = set(found[0].seeds).intersection(*(cell.seeds for cell in found))
     tried = len(attacks_of(kept))
-    return [_point(cell.of(shared) if shared else cell, tried) for cell in found]
+    return [point_of(cell.of(shared) if shared else cell, tried) for cell in found]
 
 
 def front(found: list[Point]) -> list[Point]:
@@ -163,17 +168,17 @@ def remark(cells: list[Cell]) -> str:
     return " ".join(parts)
 
 
-def _point(cell: Cell, tried: int) -> Point:
+def point_of(cell: Cell, tried: int) -> Point:
+    """The point of the strongest of `tried` attacks on a defense."""
     return Point(cell, cell.auc, cell.estimate("miou", "nonmembers"), tried)
 
 
 def _row(one: Point, found: list[Point]) -> list[str]:
-    miou = f"{percent(one.miou.value)} [{percent(one.miou.low)}, {percent(one.miou.high)}]"
     dominating = (other for other in found if other.dominates(one))
     better = ", ".join(f"{defense_name(other.defense)}{'*' * one.leaks_more(other)}" for other in dominating)
     attack = attack_name(one.cell.attack, one.cell.representation)
     seeds = ", ".join(map(str, one.cell.seeds))
-    return [defense_name(one.defense), attack, better or "–", str(one.auc), miou, seeds]
+    return [defense_name(one.defense), attack, better or "–", str(one.auc), one.miou_text, seeds]
 
 
 def _markers(found: list[Point]) -> dict[str, str]:

@@ -37,6 +37,9 @@ OVER_SEEDS = (
 )
 
 
+MOST = 3  # names that a cell has, where the list may be long
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of a report. reading: how to read it. The first `texts` columns are words, the others numbers.
@@ -52,6 +55,12 @@ class Table:
     texts: int = 1
     pages: Sequence[str] = ()
     anchors: Sequence[str] = ()
+
+
+def few(names: Sequence[str]) -> str:
+    """The first `MOST` names and how many more there are; a dash for none."""
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return "; ".join(names[:MOST]) + more or "–"
 
 
 def utilities(rows: Sequence[Row]) -> list[Table]:

@@ -11,7 +11,7 @@ from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
 from mia_seg.report.lines import data_root
 from mia_seg.report.style import inline
-from mia_seg.report.tables import Table, percent
+from mia_seg.report.tables import Table, few, percent
 from mia_seg.report.worth import undominated, worth_png
 
 Facts = Mapping[str, Any]
@@ -217,10 +217,9 @@ def _behind(facts: Facts) -> list[Table]:
             f"{named[by['title']]}, {defense_name(by['defense'])}{'*' * by.get('leaks_less', False)}"
             for by in one["dominated_by"]
         ]
-        told = "; ".join(better[:3]) + (f" and {len(better) - 3} more" if better[3:] else "")
         beside = "plain" if is_plain(one, facts) else _beside(one)
         leak, minutes = _between(one["strongest"], ".3f"), _minutes(one)
-        words = [named[one["title"]], defense_name(one["defense"]), told or "–"]
+        words = [named[one["title"]], defense_name(one["defense"]), few(better)]
         rows.append([*words, percent(one["miou"]["others"]), leak, beside, minutes])
     columns = ["Training", "Defense", "Dominated by", "mIoU others, %", *COLUMNS[-3:]]
     return [Table("Trainings behind defenses", BEHIND, _headed(columns, facts), rows, texts=3)]

@@ -14,14 +14,14 @@ from mia_seg.report.cells import (
     attack_name,
     attacks_of,
     cells,
+    comparable,
     defense_name,
-    defenses_met,
     enriched,
     strongest,
     through_shadow,
 )
-from mia_seg.report.frontier import Point
-from mia_seg.report.tables import Table, percent
+from mia_seg.report.frontier import Point, point_of
+from mia_seg.report.tables import Table, few
 from mia_seg.report.worth import worth_png
 
 READING = (
@@ -104,7 +104,7 @@ def _root(victim: str) -> str:
 def _family(root: str, adversary: str, members: dict[str, list[Cell]], *, folder: str) -> Iterator[Family]:
     """The family, if at least two of its members can be compared."""
     first = root if root in members else max(members, key=lambda name: len(attacks_of(members[name])))
-    attacks = _tried_on_all(members[first])
+    attacks = set(attacks_of(comparable(members[first])))
     alike = {name: found for name, found in members.items() if _alike(found, members[first], attacks)}
     seeds = set.intersection(*({seed for cell in found for seed in cell.seeds} for found in alike.values()))
     short = {name: name.removeprefix(f"{root}_") for name in members}
@@ -141,13 +141,6 @@ def _picture(lines: list[Line]) -> bytes:
     return worth_png({"frontier": found, "plain": found, "others": []})
 
 
-def _tried_on_all(found: Sequence[Cell]) -> set[tuple[str, str]]:
-    """The attacks that were tried on every defense of a victim on which the most widely tried one was."""
-    met = defenses_met(found)
-    widest = max(met.values(), key=len)
-    return {attack for attack, defenses in met.items() if widest <= defenses}
-
-
 def _alike(found: Sequence[Cell], first: Sequence[Cell], attacks: set[tuple[str, str]]) -> bool:
     """Whether a victim met these attacks without a defense, on the images and memberships of the first."""
     bare = [cell for cell in found if cell.defense == UNDEFENDED]
@@ -169,14 +162,12 @@ def _points(found: list[Cell], *, attacks: set[tuple[str, str]], seeds: set[int]
         mine = [cell.of(seeds) for cell in kept if cell.defense == defense]
         best = strongest(mine) if attacks <= set(attacks_of(mine)) else None
         if best is not None:
-            yield Point(best, best.auc, best.estimate("miou", "nonmembers"), len(attacks))
+            yield point_of(best, len(attacks))
 
 
 def _row(line: Line, lines: list[Line]) -> list[str]:
     point = line.point
     better = [f"{other.name}{'*' * point.leaks_more(other.point)}" for other in lines if other.point.dominates(point)]
-    named = "; ".join(better[:3]) + (f" and {len(better) - 3} more" if better[3:] else "")
     attack = attack_name(point.cell.attack, point.cell.representation)
-    miou = f"{percent(point.miou.value)} [{percent(point.miou.low)}, {percent(point.miou.high)}]"
     seeds = ", ".join(map(str, point.cell.seeds))
-    return [line.short, defense_name(point.defense), attack, named or "–", str(point.auc), miou, seeds]
+    return [line.short, defense_name(point.defense), attack, few(better), str(point.auc), point.miou_text, seeds]

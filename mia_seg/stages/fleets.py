@@ -12,8 +12,8 @@ from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
 from mia_seg.defenses import Defense, NetworkDefense
 from mia_seg.errors import MiaSegError
-from mia_seg.evaluate import arms as arms_
 from mia_seg.evaluate.arms import IMAGE_LOSS, Compared, image_loss
+from mia_seg.evaluate.arms import read as read_compared
 from mia_seg.evaluate.audit import data_name, versions
 from mia_seg.evaluate.fleet import Described, FleetAudit, audited, rehearsing
 from mia_seg.evaluate.results import slug
@@ -91,7 +91,7 @@ def check_apart(reports: Path, comparisons: Iterable[Sequence[Rehearsed]]) -> No
     seen: dict[Path, set[str]] = {}
     for several in comparisons:
         for path, titles in _planned(reports, several).items():
-            kept = seen.get(path) or (_titles(arms_.read(path)) if path.is_file() else set())
+            kept = seen.get(path) or (_titles(read_compared(path)) if path.is_file() else set())
             if lost := sorted(kept - titles):
                 raise MiaSegError(
                     f"{path} is of the same attacks, defense and seed, and compares '{lost[0]}' too, which would be "
@@ -110,8 +110,8 @@ def _planned(reports: Path, rehearsed: Sequence[Rehearsed]) -> dict[Path, set[st
     planned = {}
     for (seed, defense), met in found.items():
         if len(met) == whole:
-            attacks = shortened("+".join(slug(name) for name in next(iter(met.values()))))
-            planned[reports / f"{_name('arms', {'defense': defense, 'seed': seed}, attacks)}.json"] = {*met}
+            name = _name_compared({"defense": defense, "seed": seed}, next(iter(met.values())))
+            planned[reports / f"{name}.json"] = {*met}
     return planned
 
 
@@ -202,8 +202,8 @@ def _arms(alike: Sequence[Rehearsed], store: Store, *, canaries: bool = False) -
 def write_compared(reports: Path, facts: dict[str, Any]) -> list[Path]:
     """Write a comparison of trainings: `reports/arms.[<defense>.]<attack>[+<attack>].s<seed>.fleet.json`, and a PNG."""
     first = facts["plain"][0]
-    attacks = shortened("+".join(slug(attack) for attack in first["digests"]["attackers"]))
-    return _put(reports / _name("arms", first, attacks), facts, png=arms_png(facts))
+    name = _name_compared(first, first["digests"]["attackers"])
+    return _put(reports / name, facts, png=arms_png(facts))
 
 
 def write(reports: Path, found: FleetAudit) -> list[Path]:
@@ -214,6 +214,10 @@ def write(reports: Path, found: FleetAudit) -> list[Path]:
     facts = found.facts
     name = _name(shortened(facts["shadow"]), facts, slug(facts["attack"]))
     return _put(reports / facts["victim"] / name, facts, png=exposure_png(found), csv=found.text().encode())
+
+
+def _name_compared(facts: dict[str, Any], attacks: Iterable[str]) -> str:
+    return _name("arms", facts, shortened("+".join(map(slug, attacks))))
 
 
 def _name(what: str, facts: dict[str, Any], attacks: str) -> str:
