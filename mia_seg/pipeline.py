@@ -83,14 +83,17 @@ class Pipeline:
         return model
 
     @once
-    def shadows(self, name: str, seed: int) -> tuple[TrainedModel, ...]:
-        """The attacker's own segmenters: one, or a whole fleet on halves of the audited scenes."""
+    def shadows(self, name: str, seed: int, models: int | None = None) -> tuple[TrainedModel, ...]:
+        """The attacker's own segmenters: one, or a whole fleet on halves of the audited scenes.
+
+        models: how many, of a fleet; None: as many as its recipe says.
+        """
         recipe, cut = self._shadow(name, seed)
         adversary = recipe.adversary
         divided: list[Divided] = [cut]
         whole = cut.with_twins_together()  # the attacker's models train on some of these scenes each
         if isinstance(adversary, Fleet):
-            divided = [whole.with_parts(half) for half in halves(whole.parts, adversary.models, seed)]
+            divided = [whole.with_parts(half) for half in halves(whole.parts, models or adversary.models, seed)]
         elif isinstance(adversary, A1):
             divided = [self._chosen(name, adversary, whole, seed=seed)]
         return tuple(
@@ -181,13 +184,13 @@ class Pipeline:
         """Attacks on a fleet whose models are the victim in turn; no other victim is trained.
 
         Behind a defense all models answer so, the victim and those that it is compared with.
-        models: how many of the fleet's models to use; None: all.
+        models: how many models the fleet is to have; None: as many as its recipe says.
         """
         assert request.shadow is not None
         recipe, cut = self._shadow(request.shadow, seed)
         for attack in request.attacks:
             checks.has_pool(attack, cut)
-        shadows = self.shadows(request.shadow, seed)[:models]
+        shadows = self.shadows(request.shadow, seed, models)
         known = [cell for cell in request.cells() if cell.adaptive or cell.defense == UNDEFENDED]
         return [Rehearsed(cell.defense.label, self.fitted(shadows[0], shadows, recipe, cell=cell)) for cell in known]
 

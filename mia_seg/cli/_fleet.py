@@ -64,7 +64,7 @@ Also = Annotated[
 ]
 Models = Annotated[
     int | None,
-    typer.Option(min=4, help="Number of models to use, an even number. Default: all of the recipe."),
+    typer.Option(min=4, help="Number of models, an even number. Default: as many as the recipe says."),
 ]
 
 

@@ -29,7 +29,7 @@ class Fleets(Section):
 
     names: tuple[str, ...] = Field(default=(), description="fleets to compare and audit")
     curve: tuple[str, ...] = Field(default=(), description="fleets of plain training, of several lengths")
-    models: Models | None = Field(default=None, description="models of each fleet to use; none: all")
+    models: Models | None = Field(default=None, description="models of each fleet; none: as many as its recipe says")
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1, description="seeds of split, weights and noise")
     # Members can only score higher with BASE. An attack that learns the sign too takes more models to tell a scene.
     attacks: tuple[str, ...] = Field(default=("base",), min_length=1, description="attacks on a fleet")

@@ -34,7 +34,7 @@ def request(
 ) -> Request:
     """The checked request of a fleet's own audit.
 
-    models: how many of its models to use; None: all. Raises MiaSegError for a single shadow, for attacks that use no
+    models: how many it is to have; None: as many as its recipe says. Raises MiaSegError for a single shadow, for attacks that use no
     fleet, and for too few models.
     """
     adversary = checks.shadow_of(name).adversary
@@ -43,8 +43,6 @@ def request(
             f"Shadow '{name}' is one model, and each model of a fleet is the victim in turn. Take a shadow recipe with "
             f"[adversary] choose = 'halves'."
         )
-    if models is not None and models > adversary.models:
-        raise MiaSegError(f"Fleet '{name}' has {adversary.models} models, not {models}. Lower --models.")
     found = checks.request(adversary.victim, name, defended, attacked=attacked)
     for attack in found.attacks:
         _check_models(attack, name, models or adversary.models)
