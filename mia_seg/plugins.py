@@ -138,7 +138,7 @@ def label(package: ModuleType, base: type[C], text: str) -> str:
     if not fields:
         return name
     values = {key: getattr(component, key) for key, _ in fields}
-    changed = [f"{key}={values[key]}" for key, field in fields[1:] if values[key] != field.default]
+    changed = [f"{key}={_written(values[key])}" for key, field in fields[1:] if values[key] != field.default]
     return ",".join([f"{name}:{values[fields[0][0]]}", *changed])
 
 
@@ -148,7 +148,12 @@ def changed(package: ModuleType, base: type[C], text: str) -> str:
     given = {key: getattr(component, key) for key in component.model_fields_set}
     fields = type(component).model_fields
     first, own = next(iter(fields), ""), {k: v for k, v in given.items() if v != fields[k].default}
-    return ",".join(str(own[key]) if key == first else f"{key}={own[key]}" for key in fields if key in own)
+    return ",".join(("" if key == first else f"{key}=") + _written(own[key]) for key in fields if key in own)
+
+
+def _written(value: object) -> str:
+    """A setting as a command line has it: one number for the sides of a square."""
+    return str(value[0] if isinstance(value, tuple) and len({*value}) == 1 else value)
 
 
 def from_section(package: ModuleType, base: type[C], section: dict[str, Any], *, where: str) -> C:

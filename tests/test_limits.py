@@ -104,7 +104,7 @@ def test_check_says_what_a_training_or_an_attack_would_refuse(workdir: Path) -> 
         "few": "few: 6 scenes do not fill a batch of 7.",
         "all": "members = 12 leaves no non-members",
         "patch": "looks at patches of (8, 13) cells",
-        "usual": "looks at patches of (90, 90) cells",
+        "usual": "Write 'patch_resnet50:patch=8', lower 'patch' in [attacks.patch_resnet50]",
     }.items():
         assert says in said[name]
     assert not said.keys() & {"tiny", "tiny_a1"}

@@ -19,7 +19,7 @@ from mia_seg.generators import Generator
 from mia_seg.objectives import Objective
 from mia_seg.oracles import doors
 from mia_seg.oracles.doors import Door
-from mia_seg.plugins import Component, build, explain, from_section, label, load, names, nearest, parse
+from mia_seg.plugins import Component, build, explain, from_section, label, load, names, nearest, parse, select
 from mia_seg.segmenters import Segmenter
 from mia_seg.updates import Update
 
@@ -116,6 +116,16 @@ def test_text_sets_other_fields_by_name_and_a_label_names_those_that_differ(cake
     for text, full in full_of.items():
         assert label(cakes, base, text) == full
         assert parse(cakes, base, full) == parse(cakes, base, text)
+
+
+def test_one_number_is_a_square_on_a_command_line_as_in_a_label() -> None:
+    written = "patch_fleet:loss,patch=12"
+    found = parse(attacks, Attack, written)
+    assert found == build(
+        attacks, Attack, "patch_fleet", settings={"representation": "loss", "patch": (12, 12)}, where="[attacks]"
+    )
+    assert label(attacks, Attack, written) == written
+    assert select(attacks, Attack, written).called == written
 
 
 @pytest.mark.parametrize(

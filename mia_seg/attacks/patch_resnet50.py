@@ -16,7 +16,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from safetensors.torch import load_file, save
 from scipy.special import expit
 from torch import Tensor, nn
@@ -44,6 +44,11 @@ WHOLE: Cut = (slice(None), slice(None))
 Patches = Annotated[Whole, Field(ge=1, le=10**4)]
 
 
+def _square(given: object) -> object:
+    """One number for a square, which a command line can write."""
+    return (given, given) if isinstance(given, int) else given
+
+
 class PatchResNet50(Attack):
     """Settings; the defaults are the published geometry (90 x 90 cells at stride 8, ten patches an image)."""
 
@@ -52,8 +57,8 @@ class PatchResNet50(Attack):
         description="concat: posterior and one-hot labels; posterior: the posterior alone, for who has no labels; "
         "loss: -log p map; labels: one-hot labels alone, a control that never sees the model",
     )
-    patch: tuple[Cells, Cells] = Field(
-        default=(90, 90), description="(height, width) of a patch, in cells of the answer"
+    patch: Annotated[tuple[Cells, Cells], BeforeValidator(_square)] = Field(
+        default=(90, 90), description="(height, width) of a patch, in cells of the answer; one number for a square"
     )
     fuse: Literal["random", "windows"] = Field(
         default="random", description="patches whose scores are averaged to an image's"

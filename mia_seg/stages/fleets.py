@@ -34,8 +34,8 @@ def request(
 ) -> Request:
     """The checked request of a fleet's own audit.
 
-    models: how many it is to have; None: as many as its recipe says. Raises MiaSegError for a single shadow, for attacks that use no
-    fleet, and for too few models.
+    models: how many it is to have; None: as many as its recipe says. Raises MiaSegError for a single shadow, for
+    attacks that use no fleet, and for too few models.
     """
     adversary = checks.shadow_of(name).adversary
     if not isinstance(adversary, Fleet):

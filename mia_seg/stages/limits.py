@@ -99,17 +99,17 @@ def check_patches(
     method: PatchResNet50, dataset: Dataset, ids: Sequence[str], *, stride: int, data_root: Path | None
 ) -> None:
     """Raise MiaSegError if an answer is smaller than a patch, or if a batch of patches does not fit into memory."""
+    name = plugins.settings_of(method)["name"]
     for scene_id in ids:
         cells = tuple(-(-side // stride) for side in dataset.shape(data_root, scene_id))
         if cells[0] < method.patch[0] or cells[1] < method.patch[1]:
             raise MiaSegError(
-                f"Attack 'patch_resnet50' looks at patches of {method.patch} cells, and the answer to scene "
-                f"'{scene_id}' has {cells}: one for every {stride} pixels each way. Lower 'patch' in "
-                f"[attacks.patch_resnet50] or 'stride' in [adversary], or leave the attack out."
+                f"Attack '{name}' looks at patches of {method.patch} cells, and the answer to scene '{scene_id}' has "
+                f"{cells}: one for every {stride} pixels each way. Write '{name}:patch={min(cells)}', lower 'patch' in "
+                f"[attacks.{name}] or 'stride' in [adversary], or leave the attack out."
             )
-    what = f"Attack 'patch_resnet50' with patch = {list(method.patch)}, batch = {method.batch}, patches = "
-    held = memory.of_patches(method, len(dataset.classes()))
-    memory.check(f"{what}{method.patches}", held, "Lower one of these in [attacks.patch_resnet50].")
+    what = f"Attack '{name}' with patch = {list(method.patch)}, batch = {method.batch}, patches = {method.patches}"
+    memory.check(what, memory.of_patches(method, len(dataset.classes())), f"Lower one of these in [attacks.{name}].")
 
 
 def _check_generator(stage: TrainedGenerator) -> None:
