@@ -470,14 +470,29 @@ def trainings(folder: str, seed: int) -> str:
 def protective(folder: str, seed: int, title: str) -> str:
     """Trainings that protect, beside plain training that segments as well: whole answers, then labels alone.
 
-    title: of a training, by which the comparison is found among those of that seed that ask for one view. Columns of
-    which nothing is known are left out.
+    title: of a training, by which the comparison is found among those of that seed that ask for one view.
     """
+    return _filled_columns(_most_useful_first(_protective_rows(folder, seed, title)))
+
+
+def screened(folder: str, seed: int, *titles: str) -> str:
+    """The same of several comparisons, with the plain trainings of the first.
+
+    Minutes are left out: other work shared the machine, more of it beside one comparison than beside another.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for title in titles:
+        for row in _protective_rows(folder, seed, title):
+            rows.setdefault(row["training"], row | {"minutes": ""})
+    return _filled_columns(_most_useful_first(rows.values()))
+
+
+def _protective_rows(folder: str, seed: int, title: str) -> list[dict[str, str]]:
     found, hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
     (facts,) = (one for one in found if VIEWS not in one["plain"][0]["auc"])
     named = names(facts)
     by_title = {one["title"]: one for behind_ in hidden for one in (*behind_["plain"], *behind_["others"])}
-    rows = [
+    return [
         {
             "training": f"`{named[one['title']]}`",
             "mIoU, others": f"{one['miou']['others']:.3f}",
@@ -489,16 +504,19 @@ def protective(folder: str, seed: int, title: str) -> str:
             "epsilon": _epsilon(one),
             "minutes": f"{one['minutes']:.1f}",
         }
-        for one in sorted([*facts["plain"], *facts["others"]], key=lambda one: -one["miou"]["others"])
+        for one in (*facts["plain"], *facts["others"])
     ]
-    return _filled_columns(rows)
+
+
+def _most_useful_first(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    return sorted(rows, key=lambda row: row["mIoU, others"], reverse=True)
 
 
 def views(folder: str, seed: int, title: str) -> str:
     """What asking for augmented views gains on trainings, one of which is `title`."""
     (facts,) = (one for one in _comparisons(folder, seed, title) if VIEWS in one["plain"][0]["auc"])
     named = names(facts)
-    rows = [
+    rows = (
         {
             "training": f"`{named[one['title']]}`",
             "mIoU, others": f"{one['miou']['others']:.3f}",
@@ -507,13 +525,13 @@ def views(folder: str, seed: int, title: str) -> str:
             "AUC, strongest": _leak(one["strongest"]),
             "above plain at that mIoU": _worth(one),
         }
-        for one in sorted([*facts["plain"], *facts["others"]], key=lambda one: -one["miou"]["others"])
-    ]
-    return _filled_columns(rows)
+        for one in (*facts["plain"], *facts["others"])
+    )
+    return _filled_columns(_most_useful_first(rows))
 
 
 def _filled_columns(rows: list[dict[str, str]]) -> str:
-    """A table without columns that are empty throughout."""
+    """A table without columns of which nothing is known."""
     head = [column for column in rows[0] if any(row[column] for row in rows)]
     return markdown(head, ([row[column] for column in head] for row in rows))
 
@@ -805,8 +823,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "moderate_behind": partial(behind, "moderate", 1, "protect_8_epochs"),
     "twins": partial(protective, "protective", 1, "protect_selena_twins"),
     "head": partial(protective, "protective", 1, "protect_head_dp_8"),
-    "protective_screen": partial(protective, "protective", 0, "protect_selena"),
-    "protective_rest": partial(protective, "protective", 0, "protect_smoothing"),
+    "screen": partial(screened, "protective", 0, "protect_selena", "protect_smoothing"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "coverage": coverage,
     "entropies": partial(
