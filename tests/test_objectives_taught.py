@@ -1,6 +1,7 @@
 """Objectives that take others along: teachers that never saw a scene, scenes beside the members, an attacker."""
 
 from collections import Counter
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ def test_each_member_is_left_out_of_as_many_teachers_as_asked_and_groups_stay_wh
     assert lists != SELENA(models=5, left_out=2).taught_by(MEMBERS, OF_PAIRS, seed=4)
     with pytest.raises(ValueError, match="leaves none to train on a scene"):
         SELENA(models=2, left_out=2)
+
+
+@pytest.mark.parametrize(("models", "left_out"), [(5, 2), (10, 5), (12, 4), (25, 10), (60, 30)])
+def test_teachers_train_on_as_many_members_each_however_many_choices_there_are(models: int, left_out: int) -> None:
+    members = [f"{k:03d}" for k in range(152)]
+    lists = SELENA(models=models, left_out=left_out).taught_by(
+        members, dict(zip(members, members, strict=True)), seed=3
+    )
+    assert Counter(i for ids in lists for i in ids) == dict.fromkeys(members, models - left_out)
+    assert max(map(len, lists)) - min(map(len, lists)) <= left_out
+    alone = [frozenset(k for k, ids in enumerate(lists) if i in ids) for i in members]
+    assert len({*alone}) >= min(comb(models, left_out), 100), "and hardly two members have the same teachers"
 
 
 def test_a_target_has_no_share_of_a_teacher_that_saw_the_scene() -> None:

@@ -4,8 +4,9 @@ Split-AI: of K teachers each member is left out of L. Self-distillation: the tar
 those L. Scenes of one group (frames of a video, views of a place) are left out together, or a twin would tell of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations, cycle
+from math import comb
 from typing import Annotated, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from mia_seg.segmenters import Network
 from mia_seg.values import Temperature, Whole
 
 Few = Annotated[Whole, Field(ge=1, le=100)]
+OFTEN = 10  # times that each choice of teachers comes at the least, where groups take turns with all choices
 
 
 class SELENA(Objective):
@@ -35,14 +37,19 @@ class SELENA(Objective):
         return self
 
     def taught_by(self, members: Sequence[str], group: Mapping[str, str], *, seed: int) -> list[list[str]]:
-        """Groups in a random order take turns with all choices of L teachers that leave them out."""
-        groups = sorted({group[i] for i in members})
-        order, choices = (
-            np.random.default_rng(seed).permutation(len(groups)),
-            combinations(range(self.models), self.left_out),
-        )
-        out = {groups[place]: set(chosen) for place, chosen in zip(order, cycle(list(choices)), strict=False)}
+        """Groups in a random order take turns with choices of L teachers that leave them out."""
+        groups, draw = sorted({group[i] for i in members}), np.random.default_rng(seed)
+        order = draw.permutation(len(groups))
+        out = {groups[place]: chosen for place, chosen in zip(order, self._turns(len(groups), draw), strict=False)}
         return [[i for i in members if teacher not in out[group[i]]] for teacher in range(self.models)]
+
+    def _turns(self, groups: int, draw: np.random.Generator) -> Iterator[Collection[int]]:
+        """Choices of L teachers without end, each teacher in as many as any other, or nearly."""
+        if OFTEN * comb(self.models, self.left_out) <= groups:
+            yield from cycle(combinations(range(self.models), self.left_out))
+        while True:  # too many choices to have each: K turns on a shuffled ring leave each teacher out L times
+            ring = draw.permutation(self.models)
+            yield from (np.roll(ring, turn)[: self.left_out].tolist() for turn in range(self.models))
 
     def build(self, network: Network, classes: int, *, ids: Sequence[str]) -> DistilledGoal:
         del classes
