@@ -13,7 +13,7 @@ from mia_seg.objectives import Objective
 from mia_seg.plugins import Selected
 from mia_seg.recipes import DoorRecipe, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A1, A2, Fleet, Screen
-from mia_seg.stages import checks
+from mia_seg.stages import checks, limits
 from mia_seg.stages.answers import AskedModel
 from mia_seg.stages.attackers import FittedAttacker, Rehearsed, Seen
 from mia_seg.stages.blind import BlindControl
@@ -293,9 +293,11 @@ def _check_unseen(model: TrainedModel) -> None:
     name, scenes, cut = model.recipe_name, model.scenes, model.scenes.cut
     # Members that are chosen by asking leave some of the pool, whichever.
     apart = {f"Non-members of '{name}'": scenes.parts.nonmembers if isinstance(scenes, Cut) else cut.parts.pool}
-    if "update" in model.recipe.shaping():
-        apart[f"Scenes of '{name}'"] = cut.parts.audited or cut.parts.pool
-    for way, others in model.beside():
+    ways = list(model.beside())
+    if "update" in model.special and ways:
+        limits.check_update(model)  # what it does not go with would be told by its scenes alone
+        apart[f"Scenes of '{name}', of which [update] proves something,"] = cut.parts.audited or cut.parts.pool
+    for way, others in ways:
         for what, ids in apart.items():
             names = f"{what} and the scenes behind its weights ({' -> '.join(way)})"
             check_apart(cut.pictures_of(ids), others.pictures_of(others.parts.members), names)

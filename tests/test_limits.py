@@ -138,6 +138,18 @@ def test_check_says_what_objective_and_update_would_refuse(workdir: Path) -> Non
         assert said[name].partition(f"victim {name}: {name}")[2] in call("train-victim", name, "--dry-run").err
 
 
+def test_what_teachers_and_students_train_on_must_fill_a_batch_too(workdir: Path) -> None:
+    """Before the first of them is trained: of six members a teacher sees two, and two scenes are in no part."""
+    selena = 'variant_of = "tiny"\n[objective]\nname = "selena"\nmodels = 3\nleft_out = 2\n'
+    write(workdir / "victims" / "taught.toml", selena)
+    (line,) = (line for line in call("check").out.splitlines() if "victim taught: " in line)
+    assert "taught, a teacher: 2 scenes do not fill a batch of 3. Lower [train] batch." in line
+    assert_refused(call("train-victim", "taught", "--dry-run"), "taught-teacher-00, seed 0: 2 scenes do not fill")
+    left = '[split]\nmembers = 6\nnonmembers = 6\npool = 16\n[objective]\nname = "distillation"\non = "reference"\n'
+    write(workdir / "victims" / "student.toml", 'variant_of = "tiny"\n' + left)
+    assert_refused(call("train-victim", "student", "--dry-run"), "student, seed 0: 2 scenes do not fill a batch of 3.")
+
+
 def test_a_package_that_is_missing_is_absent_and_no_fault_of_a_recipe(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

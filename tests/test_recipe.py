@@ -415,7 +415,7 @@ def test_noise_and_epsilon_replace_each_other(victim: Path, elsewhere: Path, bas
 @pytest.mark.parametrize(
     ("base", "says"),
     [
-        ('"absent"', "No victim recipe is called 'absent'"),
+        ('"absent"', "other.toml: variant_of = 'absent': No victim recipe is called 'absent'"),
         ('"other"', "variant_of goes round in a circle: other -> other. Break it."),
         ("3", "variant_of is no name of a victim recipe. Write variant_of = 'NAME'."),
         ('"no/name"', "is no name of a recipe"),

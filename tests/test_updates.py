@@ -27,6 +27,7 @@ from mia_seg.recipes import Train
 from mia_seg.segmenters import Network
 from mia_seg.segmenters._norm import normed
 from mia_seg.segmenters.pspnet import PSPNet
+from mia_seg.store import seed_of
 from mia_seg.updates import Step, Training, dp_sgd
 from mia_seg.updates.dp_sgd import DPSGD
 
@@ -50,7 +51,9 @@ def goal_of(name: str, made: Network) -> Goal:
     return build(objectives, Objective, name, settings={}, where="here").build(made, CLASSES, ids=[])
 
 
-def gradient(method: DPSGD, made: Network, given: Batch, terms: Training = TERMS, step: int = 0) -> Tensor:
+def gradient(
+    method: DPSGD, made: Network, given: Batch, terms: Training = TERMS, step: int = 0, seed: int = 0, epoch: int = 0
+) -> Tensor:
     """The gradient that a step takes, as one vector."""
     fabric, goal = Fabric(accelerator="cpu", devices=1), supervised(made)
     parameters = list(made.parameters())
@@ -64,7 +67,7 @@ def gradient(method: DPSGD, made: Network, given: Batch, terms: Training = TERMS
             share,
             parameters,
             terms,
-            (0, 0, f"step {step}"),
+            (seed, epoch, f"step {step}"),
         )
     )
     return torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
@@ -274,6 +277,20 @@ def test_noise_has_the_deviation_that_it_says_and_no_other_law() -> None:
     torch.testing.assert_close(gradient(method, made, nothing, step=3), draws[3], rtol=0, atol=0)
 
 
+def test_every_weight_step_epoch_and_seed_has_numbers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accountant takes them for independent; a fleet's models would share noise, which then hides nothing."""
+    streams = list[tuple[object, ...]]()
+    monkeypatch.setattr(dp_sgd, "seed_of", lambda *key: streams.append(key) or seed_of(*key))
+    made, nothing, method = network(), batch().only(torch.tensor([], dtype=torch.long)), DPSGD(noise=1)
+    keys = [(0, 0), (1, 0), (0, 1)]
+    noises = torch.stack([gradient(method, made, nothing, seed=seed, epoch=epoch) for seed, epoch in keys])
+    coins = [list(islice(method.lists(MANY, (seed, epoch, "scenes")), 2)) for seed, epoch in keys]
+    assert len({*noises.flatten().tolist()}) > 0.99 * noises.numel(), "no weight repeats another"
+    assert abs(np.corrcoef(noises.numpy())[np.triu_indices(3, 1)]).max() < 0.2
+    assert len({str(drawn) for each in coins for drawn in each}) == 6
+    assert len({*streams}) == len(streams) == 3 + 6, "nor do coins and noise share a stream"
+
+
 def test_crops_of_one_scene_share_its_bound() -> None:
     made, given = network(), batch()
     given.scene_N = torch.tensor([1, 1 + TERMS.scenes, 2, 2 + TERMS.scenes])  # two views each
@@ -466,10 +483,24 @@ def test_it_is_refused_before_anything_is_trained(workdir: Path) -> None:
 
 
 def test_a_start_that_saw_the_scenes_is_refused(workdir: Path) -> None:
-    private = '[segmenter]\nnorm = "group"\n[update]\nname = "dp_sgd"\nnoise = 1\n'
+    private = 'batch = 5\n[segmenter]\nnorm = "group"\n[update]\nname = "dp_sgd"\nnoise = 0\n'
     write(workdir / "victims" / "begun.toml", 'variant_of = "tiny"\n[train]\nstart = "tiny"\n' + private)
     refused = call("train-victim", "begun", "--device", "cpu")
-    assert_refused(refused, "Scenes of 'begun' and the scenes behind its weights (begun -> tiny) share")
+    says = (
+        "Scenes of 'begun', of which [update] proves something, and the scenes behind its weights (begun -> tiny) share"
+    )
+    assert_refused(refused, says)
+
+
+@pytest.mark.parametrize("name", ["selena", "distillation"])
+def test_teachers_are_refused_by_the_section_that_asks_for_them(workdir: Path, name: str) -> None:
+    """Not by the scenes that they share with their student, of which no list could be mended."""
+    private = f'[segmenter]\nnorm = "group"\n[update]\nname = "dp_sgd"\nnoise = 1\n[objective]\nname = "{name}"\n'
+    write(workdir / "victims" / "taught.toml", 'variant_of = "tiny"\n[split]\npool = 6\n' + private)
+    refused = call("train-victim", "taught", "--device", "cpu", "--dry-run")
+    assert_refused(
+        refused, f"taught, seed 0: [update] dp_sgd bounds what one scene does to the segmenter, and [objective] {name}"
+    )
 
 
 TAKES = '[segmenter]\nname = "{}"\nbackbone = "resnet18"\n[objective]\nname = "{}"\n[train]\nbatch = 2\n'

@@ -15,7 +15,7 @@ def completed(given: Mapping[str, Any], where: str, read: Read, *, seen: tuple[s
 
     where: the file of `given`, for errors. read: victim's name -> content of its file, and the file. A section with
     another `name` than the victim's takes nothing from it. Of two keys that exclude each other the given one is taken.
-    Raises MiaSegError for a base that is missing, no name, or a variant of itself.
+    Raises MiaSegError for a base that is missing, cannot be read, no name, or a variant of itself.
     """
     if KEY not in given:
         return dict(given)
@@ -24,7 +24,10 @@ def completed(given: Mapping[str, Any], where: str, read: Read, *, seen: tuple[s
         raise MiaSegError(f"{where}: {KEY} is no name of a victim recipe. Write {KEY} = 'NAME'.")
     if base in seen:
         raise MiaSegError(f"{where}: {KEY} goes round in a circle: {' -> '.join([*seen, base])}. Break it.")
-    found, file = read(base)
+    try:
+        found, file = read(base)
+    except MiaSegError as error:
+        raise MiaSegError(f"{where}: {KEY} = '{base}': {error}") from None
     whole = completed(found, file, read, seen=(*seen, base))
     return whole | {name: _merged(whole.get(name), own) for name, own in given.items()}
 

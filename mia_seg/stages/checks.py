@@ -168,7 +168,12 @@ def shadow_of(name: str) -> ShadowRecipe:
     for method, values in found.attacks.items():
         plugins.from_section(attacks, Attack, values | {"name": method}, where=f"{path}: [attacks.{method}]")
     if isinstance(found.adversary, Fleet):
-        _check_halves(name, found, recipes.load_victim(found.adversary.victim), victim_name=found.adversary.victim)
+        victim = found.adversary.victim
+        try:
+            audited = recipes.load_victim(victim)
+        except MiaSegError as error:
+            raise MiaSegError(f"{path}: [adversary] victim = '{victim}': {error}") from None
+        _check_halves(name, found, audited, victim_name=victim)
     return found
 
 

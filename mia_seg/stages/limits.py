@@ -1,15 +1,16 @@
 """Checks before a run: sections and sizes fit each other, the memory suffices, a budget pays for the queries."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mia_seg import attacks, gan, plugins, train
+from mia_seg import attacks, gan, objectives, plugins, train
 from mia_seg.attacks import Attack
 from mia_seg.attacks.patch_resnet50 import PatchResNet50
 from mia_seg.data import Dataset
 from mia_seg.errors import MiaSegError
+from mia_seg.objectives import Objective
 from mia_seg.recipes import AuditedRecipe, Recipe, ShadowRecipe, VictimRecipe
 from mia_seg.recipes.adversaries import A1, Fleet
 from mia_seg.recipes.splits import Partition
@@ -30,8 +31,8 @@ def check(plan: Plan, workspace: Workspace) -> None:
     """Raise MiaSegError for the first missing stage that cannot be made."""
     for stage in plan.missing:
         if isinstance(stage, TrainedModel):
-            devices = math.prod(devices_and_nodes(workspace.devices))
-            members, drawn = scenes_of(stage.scenes, "members"), stage.features is not None
+            devices, drawn = math.prod(devices_and_nodes(workspace.devices)), stage.features is not None
+            members = (stage.aids and stage.aids.trained_on()) or scenes_of(stage.scenes, "members")
             check_training(stage.title, stage.recipe, stage.dataset, members=members, drawn=drawn, devices=devices)
         elif isinstance(stage, TrainedGenerator):
             _check_generator(stage)
@@ -65,6 +66,7 @@ def check_recipe(name: str, recipe: AuditedRecipe, cut: tuple[Dataset, Partition
     (dataset, parts), drawn = cut, isinstance(recipe, VictimRecipe) and recipe.synthetic is not None
     members = _trained_on(name, recipe, parts, data_root=data_root)
     check_training(name, recipe, dataset, members=members, drawn=drawn)
+    _check_teachers(name, recipe, members, group=parts.group)
     gan.check(recipe)
     if not isinstance(recipe, ShadowRecipe):
         return
@@ -74,6 +76,14 @@ def check_recipe(name: str, recipe: AuditedRecipe, cut: tuple[Dataset, Partition
         assert isinstance(method, PatchResNet50)
         asked = parts.pool if isinstance(recipe.adversary, A1) else parts.audited
         check_patches(method, dataset, asked, stride=recipe.adversary.stride, data_root=data_root)
+
+
+def _check_teachers(name: str, recipe: Recipe, members: Sequence[str], *, group: Mapping[str, str]) -> None:
+    """Raise MiaSegError if the members of an objective's teachers do not fill a batch."""
+    objective = plugins.from_section(objectives, Objective, recipe.objective, where="[objective]")
+    taught = objective.taught_by(members, group, seed=0)
+    if taught:
+        Steps(min(map(len, taught)), recipe.train).check(f"{name}, a teacher")
 
 
 def check_training(
@@ -90,9 +100,15 @@ def check_training(
     if "objective" in special:
         train.check_objective(recipe, classes, title, drawn=drawn)
     if "update" in special:
-        train.check_update(
-            recipe, classes, terms(title, recipe, dataset, members=members, drawn=drawn, devices=devices)
-        )
+        given = terms(title, recipe, dataset, members=members, drawn=drawn, devices=devices)
+        train.check_update(recipe, classes, given)
+
+
+def check_update(model: TrainedModel) -> None:
+    """Raise MiaSegError if the model's [update] does not go with its other sections, or promises what it cannot."""
+    members, drawn = scenes_of(model.scenes, "members"), model.features is not None
+    given = terms(model.title, model.recipe, model.dataset, members=members, drawn=drawn)
+    train.check_update(model.recipe, model.classes, given)
 
 
 def check_patches(

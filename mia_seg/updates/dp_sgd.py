@@ -38,8 +38,8 @@ class DPSGD(Update):
 
     A step is (sum over drawn scenes of g_i min(1, clip / |g_i|) + N(0, (noise clip)^2)) / batch, where every scene is
     drawn with chance batch / scenes (Poisson), and g_i is the gradient of the scene's own mean loss over its `views`
-    crops (De et al., 2022, arXiv 2204.13650, section 3.2). Noise of 0.01 proves nothing and still protects much (Aerni
-    et al., CCS 2024); epsilon says which it is. The noise is drawn from the seed: who knows the seed can remove it.
+    crops (De et al., 2022, arXiv 2204.13650, section 3.2). Little noise proves nothing, which epsilon says. The noise
+    is drawn from the seed: who knows the seed can remove it.
     """
 
     VERSION: ClassVar[int] = 2
