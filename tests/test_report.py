@@ -537,6 +537,29 @@ def test_an_independent_attacker_is_described_by_both_sides(classes: dict[str, l
     assert text.endswith(says)
 
 
+@pytest.mark.parametrize(
+    ("knows", "says"),
+    [
+        ("training", " Its shadow has the victim's own objective and update."),
+        ("nothing", "An attacker who knows of it may do better."),
+        (None, "on those of which the victim is surest."),
+    ],
+)
+def test_an_attacker_who_trains_as_the_victim_does_is_told_from_one_who_does_not(knows: str | None, says: str) -> None:
+    assert words.adversary(results.rows([result(0.0, knows=knows)])).endswith(says)
+
+
+def test_what_a_victims_training_proves_stands_on_its_page() -> None:
+    def proven(**changes: Any) -> list[list[str]]:
+        page = audits.content(audits.Inputs("village", [result(1.8, seed=seed, **changes) for seed in (0, 1)]))
+        return [row for table in page["method"] if table.title == "What is proven" for row in table.rows]
+
+    spent = {"epsilon": 8.0, "delta": 0.001, "accountant": "RDP", "noise": 1.4, "clip": 1.0}
+    assert [row[0] for row in proven(privacy=spent)] == ["village, seed 0", "village, seed 1"]
+    assert proven(privacy=spent)[0][4] == "8"
+    assert proven() == []
+
+
 def test_one_index_leads_to_the_pages_of_all_reports(tmp_path: Path) -> None:
     quick = {"attack": "image_loss", "representation": ""}
     here, below = result(1.8, **quick), result(0.0, victim="alps", **quick)

@@ -181,6 +181,7 @@ def row(result: Result, level: LevelName) -> dict[str, Any]:
             **{f"classes_{side}": ", ".join(names) for side, names in result.classes},
             "victim_digest": result.digests.victim,
             "shadow_digest": result.digests.shadow,
+            "knows": result.knows,
         }
         | {f"left_out_{side}": len(getattr(result.left_out, side, ())) for side in ("members", "nonmembers")}
         | _controls(result, level)

@@ -309,7 +309,7 @@ class Result(Part):
     - near_twins: if no member has one, for generated scenes, and in old results.
     - utility, shadow_utility: if the scenes have no labels. utility_change: there, for undefended models, and in old
       results.
-    - knows (whether the attacker trains as the victim does): if the victim's training is plain.
+    - knows (whether the shadow has the victim's objective and update): if the victim's are the plain ones.
     - privacy: if the victim's training has no privacy proof.
     - canaries: if the victim trained on none. Canaries count nowhere else in a result.
 

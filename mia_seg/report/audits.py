@@ -117,7 +117,8 @@ def content(inputs: Inputs) -> dict[str, Any]:
         "threats": [_threat(rows, name) for name in _shadows(rows)], "curves": _curves(found, said, standing),
         **_defenses(inputs, rows), "where": _where(rows), "partwise": where.where_tables(where.shown(rows)),
         **_people(said.best, rows, inputs), "attacks": _attacks(rows), "controls": _controls(rows, inputs.results),
-        "method": [tables.counts(rows), *_shadow_utility(inputs.results)], "settings": tables.settings(inputs.results),
+        "method": [*_proven(inputs.results), tables.counts(rows), *_shadow_utility(inputs.results)],
+        "settings": tables.settings(inputs.results),
         "sources": [_source(cell) for cell in found], "figures": inputs.figures, "terms": TERMS,
         "glossary": glossary(rows),
     }  # fmt: skip
@@ -340,6 +341,12 @@ def _controls(rows: Sequence[Row], results: Sequence[Result]) -> dict[str, Any]:
         "texts": [text for text in (*words.controls(rows), near_twins(results)) if text],
         "tables": [*compared, *control_tables(results)],
     }
+
+
+def _proven(results: Sequence[Result]) -> list[Table]:
+    """What the victim's training promises. Where sides differ in size over seeds, so does it."""
+    spent = {one.seed: one.privacy.model_dump() for one in results if one.privacy}
+    return tables.proven({f"{results[0].victim}, seed {seed}": told for seed, told in sorted(spent.items())})
 
 
 def _shadow_utility(results: Sequence[Result]) -> list[Table]:

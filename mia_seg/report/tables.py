@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mia_seg.evaluate.results import Result
+from mia_seg.metrics.auditing import allowed
 from mia_seg.report.cells import (
     SCREEN,
     UNDEFENDED,
@@ -36,7 +37,11 @@ OVER_SEEDS = (
     "highest end."
 )
 
-
+PROVEN = (
+    "What DP-SGD promises whatever the attack: with this epsilon and delta, for adding or removing one scene, no "
+    "attack has a larger TPR at an FPR of 1%. Where that is 1, nothing of use is proven. Noise is in multiples of the "
+    "clip."
+)
 MOST = 3  # names that a cell has, where the list may be long
 
 
@@ -155,6 +160,21 @@ def privacy(found: list[Cell]) -> list[Table]:
         anchors=[cell.anchor for cell in shown],
     )
     return [table] if shown else []
+
+
+def proven(spent: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """What trainings by DP-SGD promise, a row for each that is named; empty if there are none."""
+    rows = [
+        [
+            name, f"{one['noise']:.3g}", f"{one['clip']:.3g}", f"{one['delta']:.2g}",
+            *(("none", "1") if one["epsilon"] is None
+              else (f"{one['epsilon']:.3g}", f"{allowed(one['epsilon'], one['delta'], 0.01):.4g}")),
+            one["accountant"],
+        ]
+        for name, one in spent.items()
+    ]  # fmt: skip
+    columns = ["Training", "Noise", "Clip", "Delta", "Epsilon", "TPR allowed at FPR 1%", "Accountant"]
+    return [Table("What is proven", PROVEN, columns, rows)] if rows else []
 
 
 def shadows(found: list[Cell]) -> Table:

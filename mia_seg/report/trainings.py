@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mia_seg.evaluate.arms import is_plain
-from mia_seg.metrics.auditing import allowed
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
 from mia_seg.report.lines import data_root
 from mia_seg.report.style import inline
-from mia_seg.report.tables import Table, few, percent
+from mia_seg.report.tables import Table, few, percent, proven
 from mia_seg.report.worth import undominated, worth_png
 
 Facts = Mapping[str, Any]
@@ -34,11 +33,6 @@ BEHIND = (
     "Every training behind every defense, under the strongest attack that the attacker can try there. “Above plain” "
     "compares with plain training without a defense that segments others as well. “Dominated by” compares all lines of "
     "this table, and names at most three. A star is one as above."
-)
-PROVEN = (
-    "What DP-SGD promises whatever the attack: with this epsilon and delta, for adding or removing one scene, no "
-    "attack has a larger TPR at an FPR of 1%. Where that is 1, nothing of use is proven. Noise is in multiples of the "
-    "clip."
 )
 CANARIES = "Scenes that a model is likely to memorise: the worst case. They count nowhere else."
 COLUMNS = (
@@ -257,18 +251,8 @@ def _canaries(facts: Facts) -> list[Table]:
 
 def _proven(facts: Facts) -> list[Table]:
     """The table of what trainings by DP-SGD promise; empty if there are none."""
-    spent = {one["title"]: one["privacy"] for one in _every(facts) if one.get("privacy")}
-    rows = [
-        [
-            names(facts)[title], f"{one['noise']:.3g}", f"{one['clip']:.3g}", f"{one['delta']:.2g}",
-            *(("none", "1") if one["epsilon"] is None
-              else (f"{one['epsilon']:.3g}", f"{allowed(one['epsilon'], one['delta'], 0.01):.4g}")),
-            one["accountant"],
-        ]
-        for title, one in spent.items()
-    ]  # fmt: skip
-    columns = ["Training", "Noise", "Clip", "Delta", "Epsilon", "TPR allowed at FPR 1%", "Accountant"]
-    return [Table("What is proven", PROVEN, columns, rows)] if rows else []
+    named = names(facts)
+    return proven({named[one["title"]]: one["privacy"] for one in _every(facts) if one.get("privacy")})
 
 
 def _digests(facts: Facts) -> Table:

@@ -63,7 +63,12 @@ def adversary(rows: Iterable[Row]) -> str:
         "random": " As a control, it trained its shadow on random scenes of its own.",
         "halves": " It trained many shadows, each on a random half of the audited scenes.",
     }.get(row["choose"], "")
-    return f"The attacker {knows}.{chosen}{_independent(row) if row['adversary'] == 'A2' else ''}"
+    trained = {
+        "training": " Its shadow has the victim's own objective and update.",
+        "nothing": " The victim's objective or update is not the plain one, and the shadow has another. An attacker "
+        "who knows of it may do better.",
+    }.get(row["knows"], "")
+    return f"The attacker {knows}.{chosen}{trained}{_independent(row) if row['adversary'] == 'A2' else ''}"
 
 
 def drawn_from(found: list[Cell]) -> str:
