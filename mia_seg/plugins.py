@@ -161,7 +161,10 @@ def from_section(package: ModuleType, base: type[C], section: dict[str, Any], *,
     settings = dict(section)
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise MiaSegError(f"{where}: the key 'name' is missing.{nearest('', names(package))}")
+        said = (
+            "the key 'name' is missing" if name is None else f"'name' = {shown(name)} is no name: write one, in quotes"
+        )
+        raise MiaSegError(f"{where}: {said}.{nearest('', names(package))}")
     if name not in names(package):
         kind = base.__name__.lower()
         raise MiaSegError(f"{where}: no {kind} is called {shown(name)}.{nearest(name, names(package))}")

@@ -90,9 +90,13 @@ def test_a_hot_student_learns_logits_and_the_teacher_is_untouched() -> None:
     """At a high temperature T^2 KL has the gradient of half the squared distance of centred logits, over K (Hinton)."""
     goal, given = made("distillation", temperature=1000.0), batch(2)
     teacher = Toy(CLASSES, dropout=None).eval()
+    before = {name: kept.clone() for name, kept in teacher.state_dict().items()}
     goal.meet([Teacher(teacher, frozenset(IDS))])
-    goal.eval()("segment", given).loss.backward()
+    goal.train()("segment", given).loss.backward()
     assert all(p.grad is None for p in teacher.parameters())
+    assert all(torch.equal(kept, before[name]) for name, kept in teacher.state_dict().items()), "its statistics, too"
+    goal.zero_grad()
+    goal.eval()("segment", given).loss.backward()
     found = torch.cat([p.grad.flatten() for p in goal.network.parameters() if p.grad is not None])
     goal.zero_grad()
     mine, theirs = goal.network(given.image_N3HW), teacher(given.image_N3HW).detach()

@@ -155,7 +155,7 @@ def test_wrong_defaults_name_the_allowed_keys(cakes: ModuleType) -> None:
     ("section", "says"),
     [
         ({"slices": 2}, "a.toml: [cake]: the key 'name' is missing. There are: apple,"),
-        ({"name": 3}, "a.toml: [cake]: the key 'name' is missing."),
+        ({"name": 3}, "a.toml: [cake]: 'name' = 3 is no name: write one, in quotes. There are: apple,"),
         ({"name": "appel"}, "a.toml: [cake]: no cake is called 'appel'. Did you mean 'apple'?"),
         ({"name": "apple", "warn": True}, "a.toml: [cake]: unknown key 'warn'. Did you mean 'warm'?"),
         ({"name": "apple", "slices": []}, "a.toml: [cake]: 'slices' = []: Input should be"),
