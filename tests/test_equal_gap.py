@@ -20,6 +20,7 @@ from mia_seg.metrics import equal_gap
 from mia_seg.metrics.equal_gap import Arm
 from mia_seg.pipeline import Pipeline
 from mia_seg.report.arms import arms_png
+from mia_seg.report.trainings import measured
 from mia_seg.stages import fleets
 from mia_seg.stages.generators import TrainedGenerator
 from mia_seg.stages.models import TrainedModel
@@ -73,6 +74,10 @@ def test_a_training_on_the_curve_is_not_above_it_and_one_that_leaks_more_is() ->
     assert less.high is not None
     assert less.high < -0.03
     assert not equal_gap.above(arm(3.0, 0.45, noise=7), curve).inside
+    narrow = equal_gap.above(arm(2.4, 0.05, noise=8), curve)
+    assert not narrow.inside
+    assert narrow.value > 0.03
+    assert (narrow.low, narrow.high) == (None, None), "a line from chance lies too low"
 
 
 def test_intervals_hold_what_is_so_where_trainings_are_alike() -> None:
@@ -171,10 +176,12 @@ def test_what_is_not_there_is_said_on_the_screen() -> None:
     assert [*_remarks(told)] == [star]
     del told["frontier"]
     told["plain"][0]["strongest"] |= {"chosen": ["rmia"]}
-    other["above"]["rmia"]["inside"] = False
+    other["miou"]["gap"] = 0.9
     half, wider = _remarks(told)
     assert half == "Of 8 models no half is left to choose an attack on: rmia stands for the strongest."
     assert wider.startswith("Wider than any plain fleet's is the gap of other: ")
+    other["miou"]["gap"] = 0.001
+    assert [*_remarks(told)][1].startswith("Narrower than any plain fleet's is the gap of other: ")
 
 
 def test_a_fleet_is_called_as_its_victim_where_it_trains_as_that_does(workspace: Workspace, workdir: Path) -> None:
@@ -245,3 +252,13 @@ def test_files_without_worth_have_it_by_their_points(tmp_path: Path) -> None:
     told["others"][0]["miou"]["others"] = 0.99
     path.write_text(json.dumps(told))
     assert arms.read(path)["others"][0]["worth"] is None
+
+
+def test_files_from_before_have_no_intervals_below_the_narrowest_gap(tmp_path: Path) -> None:
+    told, path = facts(), tmp_path / "arms.rmia.s0.fleet.json"
+    told["others"][0]["above"]["rmia"] |= {"low": 0.01, "high": 0.02, "inside": True}
+    told["others"][0]["miou"]["gap"] = 0.001
+    path.write_text(json.dumps(told))
+    read = arms.read(path)
+    assert read["others"][0]["above"]["rmia"].items() >= {"low": None, "high": None, "inside": False}.items()
+    assert "Not tested at the same gap, because no plain training overfits as little: other." in measured(read)

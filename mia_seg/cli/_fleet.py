@@ -230,13 +230,21 @@ def _show_arms(facts: dict[str, Any]) -> None:
 
 
 def _remarks(facts: dict[str, Any]) -> Iterator[str]:
+    from mia_seg.evaluate.arms import outside
+
     first = facts["plain"][0]
     if len(first["strongest"]["chosen"]) < 2:
         named = first["strongest"]["chosen"][0]
         yield f"Of {first['models']} models no half is left to choose an attack on: {named} stands for the strongest."
-    if beyond := [one["title"] for one in facts["others"] if not next(iter(one["above"].values()))["inside"]]:
+    narrow, wide = outside(facts)
+    if narrow:
         yield (
-            f"Wider than any plain fleet's is the gap of {', '.join(beyond)}: there the line of plain training is only "
+            f"Narrower than any plain fleet's is the gap of {', '.join(narrow)}: there the line of plain training goes "
+            f"straight to chance and lies too low, so nothing is tested. Name a shorter one with --curve."
+        )
+    if wide:
+        yield (
+            f"Wider than any plain fleet's is the gap of {', '.join(wide)}: there the line of plain training is only "
             f"drawn on. Name a longer one with --curve."
         )
     behind = (by["leaks_less"] for point in facts.get("frontier", ()) for by in point["dominated_by"])

@@ -112,7 +112,8 @@ def read(path: Path) -> dict[str, Any]:
     """The facts of a comparison in a file of any schema version. Raises MiaSegError for any other file.
 
     Old files did not choose the strongest attack on one half of the models. For them the requested attack stands in.
-    What a training is worth is read off their points, without an interval, and none is shown to leak less.
+    What a training is worth is read off their points, without an interval, and none is shown to leak less. Below the
+    narrowest gap of plain training they had intervals, which are left out.
     """
     try:
         facts: dict[str, Any] = read_json(path)
@@ -125,12 +126,22 @@ def read(path: Path) -> dict[str, Any]:
             one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
             one.setdefault("leaking_less", [])
             _ = [one[key] for key in ("title", "shadow", "models", "seed", "dataset")], one["digests"]["shadow"]
+        narrow = [one for one in facts["others"] if one["title"] in outside(facts)[0]]
+        for found in (one["above"][attack] for one in narrow for attack in facts["plain"][0]["auc"]):
+            found |= {"low": None, "high": None, "inside": False}
         _ = [one["above"][attack]["inside"] for one in facts["others"] for attack in facts["plain"][0]["auc"]]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise MiaSegError(
             f"{path} is not a comparison of trainings ({error!r}). Delete it and run 'mia-seg fleet' again."
         ) from None
     return facts
+
+
+def outside(facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The titles of trainings whose gap is narrower than that of every plain one, and of those whose gap is wider."""
+    plain = [one["miou"]["gap"] for one in facts["plain"]]
+    gaps = [(one["title"], one["miou"]["gap"]) for one in facts["others"]]
+    return [title for title, gap in gaps if gap < min(plain)], [title for title, gap in gaps if gap > max(plain)]
 
 
 def _upgrade(one: dict[str, Any]) -> None:

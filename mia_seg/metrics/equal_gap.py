@@ -106,8 +106,8 @@ class Above:
     """A fleet's AUC minus that of plain training at the same place: the same gap, or the same mIoU on others.
 
     plain: the AUC of plain training there. value: the difference. low, high: its 95% interval; None below three pairs,
-    with one plain fleet alone, and if nothing varies, for example because all attacks are faultless. inside: whether
-    plain fleets reach that place; beyond the last of them the line is extended.
+    below the narrowest gap of a plain fleet, and if nothing varies, for example because all attacks are faultless.
+    inside: whether there are plain fleets on both sides of that place; beyond the last of them the line is extended.
     """
 
     plain: float
@@ -140,14 +140,16 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
 
     All fleets have the same scenes, and models of the same number trained on the same halves. Each bootstrap round
     draws the same units for all fleets, because the same scenes are easy for all. The jackknife leaves the same pair
-    out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom. One
-    plain fleet alone gives no interval: leaks rise less than in proportion to gaps, so a line to it lies too low.
-    Raises MiaSegError if halves differ, and as `per_scene.divided` does.
+    out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom. From
+    chance to the narrowest gap of a plain fleet there is no interval: leaks rise less than in proportion to gaps, so
+    that the line lies too low there. Nor is there beyond one plain fleet alone. Raises MiaSegError if halves differ,
+    and as `per_scene.divided` does.
     """
     check_halves([arm, *curve])
     fleets = [Placed(_found(one), np.stack(one.drawn_B), _without(one)) for one in (arm, *curve)]
     found = distance(fleets, (arm.units, arm.pairs), through=[(0.0, 0.5)])
-    return found if len(curve) > 1 else replace(found, low=None, high=None)
+    gap, *plain = (one.found_2[0] for one in fleets)
+    return found if len(curve) > 1 and gap >= min(plain) else replace(found, low=None, high=None)
 
 
 def distance(fleets: Sequence[Placed], counts: Sequence[int], *, through: Sequence[tuple[float, float]] = ()) -> Above:
@@ -163,7 +165,8 @@ def distance(fleets: Sequence[Placed], counts: Sequence[int], *, through: Sequen
     without_P = _above_lines(np.stack([one.without_2P for one in fleets]), fixed_Q2)
     low, high = ends(float(value), (float(np.var(drawn_B, ddof=1)), jackknife(without_P)), counts)
     x, auc = fleets[0].found_2.tolist()
-    return Above(auc - float(value), float(value), low, high, bool(x <= max(one.found_2[0] for one in fleets[1:])))
+    others = [one.found_2[0] for one in fleets[1:]]
+    return Above(auc - float(value), float(value), low, high, bool(min(others) <= x <= max(others)))
 
 
 def jackknife(values_P: Floats) -> float:

@@ -51,7 +51,8 @@ def names(facts: Mapping[str, Any]) -> dict[str, str]:
 def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
     palette, named = sns.color_palette("colorblind").as_hex(), names(facts)
     points = sorted([(0.0, 0.5), *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])])
-    ax.plot(*zip(*points, strict=True), "-", color=GREY, zorder=1)
+    ax.plot(*zip(*points[:2], strict=True), ":", color=GREY, zorder=1)  # from chance: no training was measured there
+    ax.plot(*zip(*points[1:], strict=True), "-", color=GREY, zorder=1)
     ax.plot(*zip(*points[1:], strict=True), "o", color=INK, markersize=4, label="plain, shorter and longer")
     for k, one in enumerate(facts["others"]):
         gap, auc, above = one["miou"]["gap"], one["auc"][attack], one["above"][attack]

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mia_seg.evaluate.arms import is_plain
+from mia_seg.evaluate.arms import is_plain, outside
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
@@ -26,8 +26,8 @@ WORTH = (
 )
 BY_ATTACK = (
     "Each model is the victim in turn. “Above plain” is the AUC minus that of plain training with the same gap, which "
-    "is read off a line from chance through the plain trainings. Each interval holds by itself, for other scenes and "
-    "models."
+    "is read off a line from chance through the plain trainings. Below the first of them that line lies too low, and "
+    "nothing is tested. Each interval holds by itself, for other scenes and models."
 )
 BEHIND = (
     "Every training behind every defense, under the strongest attack that the attacker can try there. “Above plain” "
@@ -87,16 +87,16 @@ def said(facts: Facts) -> str:
 def measured(facts: Facts) -> list[str]:
     """The sentences on trainings that leak more or less than plain ones that overfit as much, if intervals show it."""
     shown: dict[str, list[str]] = {"more": [], "less": []}
-    quiet, untested, beyond, named = list[str](), list[str](), list[str](), names(facts)
+    quiet, untested, named = list[str](), list[str](), names(facts)
+    narrow, wide = ([named[title] for title in titles] for titles in outside(facts))
     for one in facts["others"]:
         name, kinds = named[one["title"]], {attack: _kind(above) for attack, above in one["above"].items()}
         for kind, found in shown.items():
             if by := [_attack(attack) for attack, k in kinds.items() if k == kind]:
                 found.append(f"{name} (by {_listed(by)})")
         tested = any(above["low"] is not None for above in one["above"].values())
-        untested += [] if tested else [name]
+        untested += [] if tested or name in narrow else [name]
         quiet += [name] if tested and not any(kinds.values()) else []
-        beyond += [] if next(iter(one["above"].values()))["inside"] else [name]
     texts = [_over_defenses(facts)] if "frontier" in facts else []
     for kind, said_so in WORTHS.items():
         if found := [named[one["title"]] for one in facts["others"] if one["worth"] and _kind(one["worth"]) == kind]:
@@ -107,8 +107,10 @@ def measured(facts: Facts) -> list[str]:
         texts.append(
             f"Not tested against plain training, for which there are too few models or lengths: {_listed(untested)}."
         )
-    if beyond:
-        texts.append(f"Beyond the widest gap of plain training, where the line is extended: {_listed(beyond)}.")
+    if narrow:
+        texts.append(f"Not tested at the same gap, because no plain training overfits as little: {_listed(narrow)}.")
+    if wide:
+        texts.append(f"Beyond the widest gap of plain training, where the line is extended: {_listed(wide)}.")
     return texts
 
 
