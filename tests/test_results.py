@@ -35,7 +35,7 @@ KEYS = [
     "miou_low_nonmembers", "miou_high_nonmembers", "fwiou_low_nonmembers", "fwiou_high_nonmembers",
     "repeats", "queries",
     "victim_segmenter", "shadow_segmenter", "shadow_dataset", "classes_both", "classes_victim", "classes_shadow",
-    "victim_digest", "shadow_digest",
+    "victim_digest", "shadow_digest", "knows",
     "blind_auc", "blind_p", "confounded", "shuffle_p", "epsilon_low",
     "near_twins",
 ]  # fmt: skip
