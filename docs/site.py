@@ -35,6 +35,7 @@ MENU = {
         "docs/protective.md",
         "docs/published.md",
         "docs/results.md",
+        "docs/protective_results.md",
     ],
     "Inside": ["docs/method.md", "docs/decisions.md", "docs/stages.md", "CONTRIBUTING.md"],
 }

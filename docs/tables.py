@@ -43,7 +43,7 @@ from mia_seg.report.frontier import points
 from mia_seg.report.tables import privacy
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "benchmark.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("results", "protective_results", "benchmark")))
 PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 OTHERS = tuple(page for page in sorted((ROOT / "docs").glob("*.md")) if page not in PAGES)
 CITED = re.compile(r"(\d+(?:\.\d+)?)(<!-- ([−+]?[\w.]+) \| ([^>]*?) -->)")
@@ -475,7 +475,7 @@ def protective(folder: str, seed: int, title: str) -> str:
     return _filled_columns(_most_useful_first(_protective_rows(folder, seed, title)))
 
 
-def screened(folder: str, seed: int, *titles: str) -> str:
+def joined(folder: str, seed: int, *titles: str) -> str:
     """The same of several comparisons, with the plain trainings of the first.
 
     Minutes are left out: other work shared the machine, more of it beside one comparison than beside another.
@@ -485,6 +485,20 @@ def screened(folder: str, seed: int, *titles: str) -> str:
         for row in _protective_rows(folder, seed, title):
             rows.setdefault(row["training"], row | {"minutes": ""})
     return _filled_columns(_most_useful_first(rows.values()))
+
+
+def by_attack(folder: str, seed: int, title: str) -> str:
+    """The AUC of each attack, on whole answers / on labels alone, on the trainings of which one is `title`."""
+    found = [_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax")]
+    whole, labels = (next(one for one in each if VIEWS not in one["plain"][0]["auc"]) for each in found)
+    named, attacks = names(whole), list(whole["plain"][0]["auc"])
+    by_title = {one["title"]: one for one in (*labels["plain"], *labels["others"])}
+    rows = (
+        {"training": f"`{named[one['title']]}`", "mIoU, others": f"{one['miou']['others']:.3f}"}
+        | {f"`{of}`": f"{one['auc'][of]:.3f} / {by_title[one['title']]['auc'][of]:.3f}" for of in attacks}
+        for one in (*whole["plain"], *whole["others"])
+    )
+    return _filled_columns(_most_useful_first(rows))
 
 
 def _protective_rows(folder: str, seed: int, title: str) -> list[dict[str, str]]:
@@ -815,15 +829,17 @@ TABLES: dict[str, Callable[[], str]] = {
     "six_changes": partial(changes, "labelmefacade_small_10_epochs", "labelmefacade_small_10_epochs_fleet"),
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
-    "protective": partial(protective, "protective", 1, "protect_selena"),
-    "augmented": partial(protective, "protective", 1, "protect_scale"),
     "views": partial(views, "protective", 1, "protect_scale"),
     "moderate": partial(protective, "moderate", 1, "protect_selena_8_epochs"),
     "moderate_views": partial(views, "moderate", 1, "protect_selena_8_epochs"),
     "moderate_behind": partial(behind, "moderate", 1, "protect_8_epochs"),
     "twins": partial(protective, "protective", 1, "protect_selena_twins"),
     "head": partial(protective, "protective", 1, "protect_head_dp_8"),
-    "screen": partial(screened, "protective", 0, "protect_selena", "protect_smoothing"),
+    "screen": partial(joined, "protective", 0, "protect_selena", "protect_smoothing"),
+    "six": partial(joined, "protective", 1, "protect_selena", "protect_scale"),
+    "sixteen": partial(protective, "protective", 2, "protect_scale"),
+    "sixteen_attacks": partial(by_attack, "protective", 2, "protect_scale"),
+    "sixteen_behind": partial(behind, "protective", 2, "protect_none"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "coverage": coverage,
     "entropies": partial(
