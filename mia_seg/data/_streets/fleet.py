@@ -47,12 +47,7 @@ def draw_car(dice: Dice) -> list[Body]:
         *((-half, 0.28), (-half - 0.02, belt - 0.1), (-half + 0.06, belt), (back, belt + 0.03), (left, roof)),
         *((right, roof), (front, belt + 0.02), (half - 0.15, belt - 0.18), (half, belt - 0.35), (half - 0.02, 0.26)),
     )
-    pillar, head = (left + right) / 2, roof - 0.1
-    sides: tuple[Patch, ...] = (
-        (((back + 0.2, belt), (left + 0.05, head), (pillar - 0.05, head), (pillar - 0.05, belt)), GLASS),
-        (((pillar + 0.05, belt), (pillar + 0.05, head), (right - 0.02, head), (front - 0.15, belt)), GLASS),
-        (_box(-half + 0.1, half - 0.1, 0.26, high=0.38), scaled(paint, 0.45)),
-    )
+    sill = (_box(-half + 0.1, half - 0.1, 0.26, high=0.38), scaled(paint, 0.45))
     return [
         Body(
             label=CAR,
@@ -61,12 +56,22 @@ def draw_car(dice: Dice) -> list[Body]:
             skins=(paint, paint, paint, GLASS, paint, GLASS, paint, paint, scaled(paint, 0.8)),
             paint=paint,
             waist=belt,
-            sides=sides,
+            sides=(*_windows((back, front), (left, right), belt, head=roof - 0.1), sill),
             rear=_plates(width, 0.42),
             front=_plates(width, 0.42),
             wheels=(-half + 0.72, half - 0.75),
         )
     ]
+
+
+def _windows(waist: tuple[float, float], top: tuple[float, float], belt: float, *, head: float) -> tuple[Patch, Patch]:
+    """The two side windows of a cabin, which is wider at the waist than at the top."""
+    (back, front), (left, right) = waist, top
+    pillar = (left + right) / 2
+    return (
+        (((back + 0.2, belt), (left + 0.05, head), (pillar - 0.05, head), (pillar - 0.05, belt)), GLASS),
+        (((pillar + 0.05, belt), (pillar + 0.05, head), (right - 0.02, head), (front - 0.15, belt)), GLASS),
+    )
 
 
 def draw_van(dice: Dice) -> list[Body]:
@@ -100,37 +105,42 @@ def draw_truck(dice: Dice) -> list[Body]:
     long, roof, width = dice.between(3.5, 9), dice.between(2.6, 3.7), dice.between(2.2, 2.5)
     if dice.chance(0.25):
         roof *= 0.55
+    return [_load(dice, box, long, roof=roof, width=width), _cab(dice, cab, width)]
+
+
+def _load(dice: Dice, box: RGB, long: float, *, roof: float, width: float) -> Body:
     stripe = (
         _box(-long + 0.4, -0.4, roof * 0.45, high=roof * 0.7),
         mixed(box, dice.pick(LIVERIES), dice.between(0, 1)),
     )
-    doors = ((_box(-0.03, 0.03, 0.9, high=roof - 0.1), scaled(box, 0.6)), *_plates(width, 0.55))
-    load = Body(
+    return Body(
         label=TRUCK,
         width=width,
         outline=((-long, 0.75), (-long, roof), (-0.1, roof), (-0.1, 0.75)),
         skins=(box, box, box),
         paint=box,
         sides=(stripe, (_box(-long, -0.1, 0.35, high=0.9), (44, 44, 48))),
-        rear=doors,
+        rear=((_box(-0.03, 0.03, 0.9, high=roof - 0.1), scaled(box, 0.6)), *_plates(width, 0.55)),
         wheels=(-long + 0.8, -long + 1.9),
         tyre=0.48,
         lights=(True, False),
     )
+
+
+def _cab(dice: Dice, paint: RGB, width: float) -> Body:
     high = dice.between(2.3, 3.0)
-    nose = Body(
+    return Body(
         label=TRUCK,
         width=width - 0.1,
         outline=((0.0, 0.45), (0.0, high), (1.5, high), (1.9, 1.5), (2.0, 0.45)),
-        skins=(cab, cab, GLASS, cab),
-        paint=cab,
+        skins=(paint, paint, GLASS, paint),
+        paint=paint,
         sides=((((0.5, 1.5), (0.5, high - 0.3), (1.4, high - 0.3), (1.75, 1.5)), GLASS),),
         front=_plates(width, 0.55),
         wheels=(1.1,),
         tyre=0.48,
         lights=(False, True),
     )
-    return [load, nose]
 
 
 def draw_bus(dice: Dice) -> list[Body]:
