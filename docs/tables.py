@@ -489,23 +489,26 @@ def joined(folder: str, seed: int, *titles: str) -> str:
 
 def by_attack(folder: str, seed: int, title: str) -> str:
     """The AUC of each attack, on whole answers / on labels alone, on the trainings of which one is `title`."""
-    found = [_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax")]
-    whole, labels = (next(one for one in each if VIEWS not in one["plain"][0]["auc"]) for each in found)
-    named, attacks = names(whole), list(whole["plain"][0]["auc"])
-    by_title = {one["title"]: one for one in (*labels["plain"], *labels["others"])}
+    facts, labels = _with_labels(folder, seed, title)
+    named = names(facts)
     rows = (
         {"training": f"`{named[one['title']]}`", "mIoU, others": f"{one['miou']['others']:.3f}"}
-        | {f"`{of}`": f"{one['auc'][of]:.3f} / {by_title[one['title']]['auc'][of]:.3f}" for of in attacks}
-        for one in (*whole["plain"], *whole["others"])
+        | {f"`{of}`": f"{auc:.3f} / {labels[one['title']]['auc'][of]:.3f}" for of, auc in one["auc"].items()}
+        for one in (*facts["plain"], *facts["others"])
     )
     return _filled_columns(_most_useful_first(rows))
 
 
-def _protective_rows(folder: str, seed: int, title: str) -> list[dict[str, str]]:
+def _with_labels(folder: str, seed: int, title: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """A comparison on whole answers, and the same trainings by title on labels alone; {} if that was not made."""
     found, hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
     (facts,) = (one for one in found if VIEWS not in one["plain"][0]["auc"])
+    return facts, {one["title"]: one for each in hidden for one in (*each["plain"], *each["others"])}
+
+
+def _protective_rows(folder: str, seed: int, title: str) -> list[dict[str, str]]:
+    facts, by_title = _with_labels(folder, seed, title)
     named = names(facts)
-    by_title = {one["title"]: one for behind_ in hidden for one in (*behind_["plain"], *behind_["others"])}
     return [
         {
             "training": f"`{named[one['title']]}`",

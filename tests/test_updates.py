@@ -242,6 +242,7 @@ def test_one_pass_holds_for_a_real_network_and_its_head_alone(head: bool) -> Non
     assert found is not None
     for gradient, other in zip(found, expected or [], strict=True):
         assert float((gradient - other).norm()) <= 1e-6 * float(other.norm())
+    assert sum(bool(gradient.any()) for gradient in found) > (1 if head else 40), "only the auxiliary head rests"
 
 
 @pytest.mark.parametrize("odd", ["subclass", "tied", "twice", "past hooks"])

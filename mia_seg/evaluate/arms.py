@@ -126,8 +126,8 @@ def read(path: Path) -> dict[str, Any]:
             one["dominated_by"] = [other["title"] for other in every if dominates(other, one)]
             one.setdefault("leaking_less", [])
             _ = [one[key] for key in ("title", "shadow", "models", "seed", "dataset")], one["digests"]["shadow"]
-        narrow = [one for one in facts["others"] if one["title"] in outside(facts)[0]]
-        for found in (one["above"][attack] for one in narrow for attack in facts["plain"][0]["auc"]):
+        narrow, _ = outside(facts)
+        for found in (above for one in facts["others"] if one["title"] in narrow for above in one["above"].values()):
             found |= {"low": None, "high": None, "inside": False}
         _ = [one["above"][attack]["inside"] for one in facts["others"] for attack in facts["plain"][0]["auc"]]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -34,6 +34,10 @@ BEHIND = (
     "compares with plain training without a defense that segments others as well. “Dominated by” compares all lines of "
     "this table, and names at most three. A star is one as above."
 )
+SAME = "No difference from plain training with the same gap is shown"
+UNTESTED = "Not tested against plain training, for which there are too few models or lengths"
+NARROW = "Not tested at the same gap, because no plain training overfits as little"
+WIDE = "Beyond the widest gap of plain training, where the line is extended"
 CANARIES = "Scenes that a model is likely to memorise: the worst case. They count nowhere else."
 COLUMNS = (
     "Training", "Dominated by", "Chosen", "Models", "mIoU members, %", "mIoU others, %", "Gap", "AUC, strongest [95%]",
@@ -85,33 +89,37 @@ def said(facts: Facts) -> str:
 
 
 def measured(facts: Facts) -> list[str]:
-    """The sentences on trainings that leak more or less than plain ones that overfit as much, if intervals show it."""
-    shown: dict[str, list[str]] = {"more": [], "less": []}
-    quiet, untested, named = list[str](), list[str](), names(facts)
-    narrow, wide = ([named[title] for title in titles] for titles in outside(facts))
-    for one in facts["others"]:
-        name, kinds = named[one["title"]], {attack: _kind(above) for attack, above in one["above"].items()}
-        for kind, found in shown.items():
-            if by := [_attack(attack) for attack, k in kinds.items() if k == kind]:
-                found.append(f"{name} (by {_listed(by)})")
-        tested = any(above["low"] is not None for above in one["above"].values())
-        untested += [] if tested or name in narrow else [name]
-        quiet += [name] if tested and not any(kinds.values()) else []
-    texts = [_over_defenses(facts)] if "frontier" in facts else []
+    """The sentences on trainings that leak more or less than plain ones, if intervals show it."""
+    named, texts = names(facts), [_over_defenses(facts)] if "frontier" in facts else []
     for kind, said_so in WORTHS.items():
         if found := [named[one["title"]] for one in facts["others"] if one["worth"] and _kind(one["worth"]) == kind]:
             texts.append(f"{said_so}: {_listed(found)}.")
-    texts += [f"The AUC is shown to be {KINDS[kind]}: {_listed(found)}." for kind, found in shown.items() if found]
-    texts += [f"No difference from plain training with the same gap is shown: {_listed(quiet)}."] if quiet else []
-    if untested:
-        texts.append(
-            f"Not tested against plain training, for which there are too few models or lengths: {_listed(untested)}."
-        )
-    if narrow:
-        texts.append(f"Not tested at the same gap, because no plain training overfits as little: {_listed(narrow)}.")
-    if wide:
-        texts.append(f"Beyond the widest gap of plain training, where the line is extended: {_listed(wide)}.")
-    return texts
+    return texts + _at_same_gap(facts)
+
+
+def _at_same_gap(facts: Facts) -> list[str]:
+    """The sentences on trainings that leak more or less than plain ones that overfit as much."""
+    named = names(facts)
+    narrow, wide = ([named[title] for title in titles] for titles in outside(facts))
+    kinds = {named[one["title"]]: {a: _kind(above) for a, above in one["above"].items()} for one in facts["others"]}
+    tested = {
+        named[one["title"]] for one in facts["others"] for above in one["above"].values() if above["low"] is not None
+    }
+    shown = {
+        f"The AUC is shown to be {said_so}": [
+            f"{name} (by {_listed(by)})"
+            for name, of in kinds.items()
+            if (by := [_attack(a) for a in of if of[a] == kind])
+        ]
+        for kind, said_so in KINDS.items()
+    }
+    listed = shown | {
+        SAME: [name for name in kinds if name in tested and not any(kinds[name].values())],
+        UNTESTED: [name for name in kinds if name not in tested and name not in narrow],
+        NARROW: narrow,
+        WIDE: wide,
+    }
+    return [f"{text}: {_listed(found)}." for text, found in listed.items() if found]
 
 
 def _over_defenses(facts: Facts) -> str:
