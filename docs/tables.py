@@ -501,8 +501,11 @@ def by_attack(folder: str, seed: int, title: str) -> str:
 
 def _with_labels(folder: str, seed: int, title: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """A comparison on whole answers, and the same trainings by title on labels alone; {} if that was not made."""
-    found, hidden = (_comparisons(folder, seed, title, defense=defense) for defense in ("none", "argmax"))
-    (facts,) = (one for one in found if VIEWS not in one["plain"][0]["auc"])
+    found, hidden = (
+        [one for one in _comparisons(folder, seed, title, defense=defense) if VIEWS not in one["plain"][0]["auc"]]
+        for defense in ("none", "argmax")
+    )
+    (facts,) = found
     return facts, {one["title"]: one for each in hidden for one in (*each["plain"], *each["others"])}
 
 
