@@ -428,6 +428,31 @@ def fleet(victim: str, *others: str) -> str:
     return markdown(head, map(row, sorted(found, key=lambda name: found[name].auc.value)))
 
 
+def own(learned: str, *victims: str) -> str:
+    """Victims of their own, each through a fleet that trains as it does: the AUC of every attack.
+
+    learned: an attack that only such victims can be asked for; its difference from BASE is told too.
+    """
+    found = {
+        victim: {
+            ":".join(filter(None, (cell.attack, cell.representation))): cell
+            for cell in image_cells(victim, f"{victim}_fleet")
+            if cell.defense == "none" and not cell.control
+        }
+        for victim in victims
+    }
+    attacks = sorted(set.intersection(*(set(by_name) for by_name in found.values())))
+    head = ("training", "mIoU, others", *(f"`{name}`" for name in attacks), f"`{learned}` above `base` [95%]")
+
+    def row(victim: str) -> tuple[str, ...]:
+        by_name = found[victim]
+        told = (str(by_name[name].auc) for name in attacks)
+        miou = f"{by_name['base'].mean('miou_nonmembers'):.3f}"
+        return f"`{victim}`", miou, *told, change_of(by_name[learned], by_name["base"])
+
+    return markdown(head, map(row, victims))
+
+
 ALONE = ("image_loss", "predictability_error")
 ADVERSARIES = {"screen": "none", "A1": "one, of the victim's recipe (A1)", "A2": "one, of other data and network (A2)"}
 
@@ -843,8 +868,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "head": partial(protective, "protective", 1, "protect_head_dp_8"),
     "screen": partial(joined, "protective", 0, "protect_selena", "protect_smoothing"),
     "six": partial(joined, "protective", 1, "protect_selena", "protect_scale"),
-    "sixteen": partial(protective, "protective", 2, "protect_scale"),
-    "sixteen_attacks": partial(by_attack, "protective", 2, "protect_scale"),
+    "sixteen": partial(protective, "protective", 2, "protect_selena"),
+    "sixteen_attacks": partial(by_attack, "protective", 2, "protect_selena"),
     "sixteen_behind": partial(behind, "protective", 2, "protect_none"),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "coverage": coverage,

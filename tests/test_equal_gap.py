@@ -59,6 +59,42 @@ def test_the_curve_is_lines_from_chance_through_the_plain_fleets() -> None:
         assert equal_gap._above_lines(fleets_F2R, fixed) == pytest.approx([0.8 - auc])
 
 
+def test_a_curve_that_bends_lies_between_lines() -> None:
+    gaps, aucs = np.array([0.0, 0.3, 0.1]), np.array([0.5, 0.9, 0.8])
+    assert equal_gap.concave(0.05, gaps, aucs) == pytest.approx((0.65, 0.775)), "the line from (0.3, 0.9), extended"
+    assert equal_gap.concave(0.2, gaps, aucs) == pytest.approx((0.85, 1.0)), "the line from chance would reach 1.1"
+    assert equal_gap.concave(0.1, gaps, aucs) == pytest.approx((0.8, 0.8))
+    assert equal_gap.concave(0.4, gaps, aucs) == pytest.approx((0.9, 0.95)), "beyond the last it does not fall"
+    assert equal_gap.concave(0.1, gaps[:2], aucs[:2]) == pytest.approx((0.5 + 0.4 / 3, 1.0))
+    drawn = np.random.default_rng(0).uniform(0.01, 0.3, (50, 5))
+    for x, *knots in drawn:
+        for curve in (lambda gap: 0.5 + 0.5 * gap**0.3, lambda gap: 1 - np.exp(-20 * gap) / 2):
+            xs = np.array([0.0, *knots])
+            least, most = equal_gap.concave(x, xs, curve(xs))
+            assert least - 1e-12 <= curve(x) <= most + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [
+        (None, None, ""),
+        (-0.01, 0.02, ""),
+        (0.01, 0.03, "perhaps more"),
+        (0.05, 0.06, "more"),
+        (-0.02, -0.01, ""),
+        (-0.06, -0.04, "less"),
+    ],
+)
+def test_what_is_shown_allows_for_all_that_plain_training_can_have(
+    low: float | None, high: float | None, says: str
+) -> None:
+    above = {"plain": 0.8, "value": 0.0, "low": low, "high": high, "plain_range": [0.77, 0.84]}
+    assert arms.beside_plain(above) == says
+    if low is not None and high is not None:
+        at_miou = {key: value for key, value in above.items() if key != "plain_range"}
+        assert arms.beside_plain(at_miou) == ("more" if low > 0 else "less" if high < 0 else "")
+
+
 def test_a_training_on_the_curve_is_not_above_it_and_one_that_leaks_more_is() -> None:
     curve = [arm(0.8, 0.1, noise=1), arm(1.6, 0.2, noise=2), arm(2.4, 0.3, noise=3)]
     like = equal_gap.above(arm(1.2, 0.15, noise=4), curve)

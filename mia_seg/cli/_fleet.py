@@ -230,7 +230,7 @@ def _show_arms(facts: dict[str, Any]) -> None:
 
 
 def _remarks(facts: dict[str, Any]) -> Iterator[str]:
-    from mia_seg.evaluate.arms import outside
+    from mia_seg.evaluate.arms import beside_plain, outside
 
     first = facts["plain"][0]
     if len(first["strongest"]["chosen"]) < 2:
@@ -246,6 +246,13 @@ def _remarks(facts: dict[str, Any]) -> Iterator[str]:
         yield (
             f"Wider than any plain fleet's is the gap of {', '.join(wide)}: there the line of plain training is only "
             f"drawn on. Name a longer one with --curve."
+        )
+    said = {one["title"]: [beside_plain(above) for above in one["above"].values()] for one in facts["others"]}
+    if bent := [title for title, each in said.items() if "perhaps more" in each]:
+        yield (
+            f"An interval above 0 at the same gap may not show a larger leak: {', '.join(bent)}. Between two plain "
+            f"fleets the leak of plain training bends above the straight line, at the most as far as the lines through "
+            f"their neighbours. Name a fleet of a length between them with --curve."
         )
     behind = (by["leaks_less"] for point in facts.get("frontier", ()) for by in point["dominated_by"])
     if any(one["leaking_less"] for one in (*facts["plain"], *facts["others"])) or any(behind):

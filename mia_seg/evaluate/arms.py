@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from mia_seg.metrics import equal_gap, in_turn, per_scene
 from mia_seg.metrics.equal_gap import Arm
 from mia_seg.metrics.equal_miou import better, between, worth
 from mia_seg.metrics.intervals import Floats, Integers
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import Estimate
 from mia_seg.metrics.strongest import Choice, leaks_less, strongest
 from mia_seg.texts import files_below, read_json
@@ -53,10 +54,11 @@ def image_loss(loss_MN: Floats) -> Estimate:
 def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str, Any]:
     """JSON facts of all fleets: {"plain": [...], "others": [...]}. curve: the plain fleets.
 
-    `others` also have `above`: for each attack, their AUC minus that of plain training at the same gap. `worth` is the
-    AUC of the strongest attack minus that on plain training with the same mIoU on others. `dominated_by` names the
-    trainings that are as good by the points, and `leaking_less` those of them that are shown to leak less. Raises
-    MiaSegError if fleets differ in scenes or halves.
+    `others` also have `above`: for each attack, their AUC minus that of plain training at the same gap, which is read
+    off straight lines, and `plain_range`, the AUC that plain training can have there. `worth` is the AUC of the
+    strongest attack minus that on plain training with the same mIoU on others. `dominated_by` names the trainings that
+    are as good by the points, and `leaking_less` those of them that are shown to leak less. Raises MiaSegError if
+    fleets differ in scenes or halves.
     """
     told = {"plain": [_told(one) for one in curve], "others": [_told(one) | _beside(one, curve) for one in others]}
     fleets, every = [*curve, *others], [*told["plain"], *told["others"]]
@@ -64,7 +66,22 @@ def compared(others: Sequence[Compared], curve: Sequence[Compared]) -> dict[str,
         found = [(fleet, other) for fleet, other in zip(fleets, every, strict=True) if dominates(other, one)]
         one["dominated_by"] = [other["title"] for _, other in found]
         one["leaking_less"] = [other["title"] for fleet, other in found if leaks_less(fleet.choice, mine.choice)]
+    _add_ranges(told)
     return told
+
+
+def beside_plain(above: Mapping[str, Any]) -> Literal["more", "less", "perhaps more", ""]:
+    """What the interval of a difference from plain training shows.
+
+    "perhaps more": above the straight line between two plain trainings, but not above all that plain training can have
+    there. "": nothing.
+    """
+    if above["low"] is None:
+        return ""
+    least, most = (auc - above["plain"] for auc in above.get("plain_range", (above["plain"], above["plain"])))
+    if above["high"] < least:
+        return "less"
+    return "more" if above["low"] > most else "perhaps more" if above["low"] > 0 else ""
 
 
 def frontier(every: Sequence[Compared], curve: Sequence[Compared]) -> list[dict[str, Any]]:
@@ -129,6 +146,7 @@ def read(path: Path) -> dict[str, Any]:
         narrow, _ = outside(facts)
         for found in (above for one in facts["others"] if one["title"] in narrow for above in one["above"].values()):
             found |= {"low": None, "high": None, "inside": False}
+        _add_ranges(facts)
         _ = [one["above"][attack]["inside"] for one in facts["others"] for attack in facts["plain"][0]["auc"]]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise MiaSegError(
@@ -142,6 +160,15 @@ def outside(facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     plain = [one["miou"]["gap"] for one in facts["plain"]]
     gaps = [(one["title"], one["miou"]["gap"]) for one in facts["others"]]
     return [title for title, gap in gaps if gap < min(plain)], [title for title, gap in gaps if gap > max(plain)]
+
+
+def _add_ranges(facts: Mapping[str, Any]) -> None:
+    """Add to each distance from plain training at a gap the AUCs that plain training can have there."""
+    for attack in facts["plain"][0]["auc"]:
+        points = [(0.0, CHANCE), *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])]
+        gaps, aucs = np.transpose(points)
+        for one in facts["others"]:
+            one["above"][attack]["plain_range"] = list(equal_gap.concave(one["miou"]["gap"], gaps, aucs))
 
 
 def _upgrade(one: dict[str, Any]) -> None:

@@ -140,10 +140,12 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
 
     All fleets have the same scenes, and models of the same number trained on the same halves. Each bootstrap round
     draws the same units for all fleets, because the same scenes are easy for all. The jackknife leaves the same pair
-    out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom. From
-    chance to the narrowest gap of a plain fleet there is no interval: leaks rise less than in proportion to gaps, so
-    that the line lies too low there. Nor is there beyond one plain fleet alone. Raises MiaSegError if halves differ,
-    and as `per_scene.divided` does.
+    out of all. The two variances are added, and the quantile is Student's with Satterthwaite's degrees of freedom.
+
+    Leaks rise less than in proportion to gaps. So the line lies too low between two plain fleets, by as much as
+    `concave` says at the most. From chance to the narrowest gap of a plain fleet that can be all of the leak, so there
+    is no interval. Nor is there with one plain fleet alone. Raises MiaSegError if halves differ, and as
+    `per_scene.divided` does.
     """
     check_halves([arm, *curve])
     fleets = [Placed(_found(one), np.stack(one.drawn_B), _without(one)) for one in (arm, *curve)]
@@ -195,6 +197,22 @@ def on_lines(x: Floats | float, xs_P: Floats, ys_P: Floats) -> Floats:
     k = np.clip(np.searchsorted(xs_P, x) - 1, 0, len(xs_P) - 2)
     width = np.maximum(xs_P[k + 1] - xs_P[k], 1e-9)
     return np.asarray(ys_P[k] + (x - xs_P[k]) / width * (ys_P[k + 1] - ys_P[k]))
+
+
+def concave(x: float, xs_P: Floats, ys_P: Floats) -> tuple[float, float]:
+    """The least and the largest height at x, up to 1, of a curve through points that rises ever less steeply.
+
+    Between two points it lies above the line that joins them, and below the lines through their neighbours, extended.
+    Beyond the last point it lies below the last line, extended; it is taken not to fall there.
+    """
+    order = np.argsort(xs_P, kind="stable")
+    xs_P, ys_P = xs_P[order], ys_P[order]
+    line, last = float(on_lines(x, xs_P, ys_P)), len(xs_P) - 1
+    if x > xs_P[last]:
+        return min(line, float(ys_P[last])), line
+    k = int(np.clip(np.searchsorted(xs_P, x) - 1, 0, last - 1))
+    beside = [slice(start, start + 2) for start in (k - 1, k + 1) if 0 <= start < last]
+    return line, max(line, min([1.0, *(float(on_lines(x, xs_P[pair], ys_P[pair])) for pair in beside)]))
 
 
 def ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[float | None, float | None]:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mia_seg.evaluate.arms import is_plain, outside
+from mia_seg.evaluate.arms import beside_plain, is_plain, outside
 from mia_seg.report.arms import arms_png, family, names
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
@@ -26,8 +26,11 @@ WORTH = (
 )
 BY_ATTACK = (
     "Each model is the victim in turn. “Above plain” is the AUC minus that of plain training with the same gap, which "
-    "is read off a line from chance through the plain trainings. Below the first of them that line lies too low, and "
-    "nothing is tested. Each interval holds by itself, for other scenes and models."
+    "is read off straight lines from chance through the plain trainings. Leaks rise ever less steeply with the gap, so "
+    "these lines lie too low between two plain trainings: an interval below zero shows a smaller leak, but one above "
+    "zero may not show a larger one. The sentences at the top allow for that. Below the first plain training nothing "
+    "is tested. Each interval holds by itself, for other scenes and models, and with many attacks one in twenty may "
+    "leave out zero by chance."
 )
 BEHIND = (
     "Every training behind every defense, under the strongest attack that the attacker can try there. “Above plain” "
@@ -48,7 +51,11 @@ WORTHS = {
     "less": "Shown to leak less than plain training that stops where it segments others as well",
     "more": "Shown to leak more than plain training that stops where it segments others as well",
 }
-KINDS = {"more": "above plain training with the same gap", "less": "below plain training with the same gap"}
+KINDS = {
+    "more": "The AUC is shown to be above plain training with the same gap",
+    "less": "The AUC is shown to be below plain training with the same gap",
+    "perhaps more": "The AUC is above the straight line between two plain trainings, but they may bend above it as far",
+}
 
 
 def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
@@ -92,7 +99,8 @@ def measured(facts: Facts) -> list[str]:
     """The sentences on trainings that leak more or less than plain ones, if intervals show it."""
     named, texts = names(facts), [_over_defenses(facts)] if "frontier" in facts else []
     for kind, said_so in WORTHS.items():
-        if found := [named[one["title"]] for one in facts["others"] if one["worth"] and _kind(one["worth"]) == kind]:
+        worths = {named[one["title"]]: one["worth"] for one in facts["others"] if one["worth"]}
+        if found := [name for name, worth in worths.items() if beside_plain(worth) == kind]:
             texts.append(f"{said_so}: {_listed(found)}.")
     return texts + _at_same_gap(facts)
 
@@ -101,12 +109,14 @@ def _at_same_gap(facts: Facts) -> list[str]:
     """The sentences on trainings that leak more or less than plain ones that overfit as much."""
     named = names(facts)
     narrow, wide = ([named[title] for title in titles] for titles in outside(facts))
-    kinds = {named[one["title"]]: {a: _kind(above) for a, above in one["above"].items()} for one in facts["others"]}
+    kinds = {
+        named[one["title"]]: {a: beside_plain(above) for a, above in one["above"].items()} for one in facts["others"]
+    }
     tested = {
         named[one["title"]] for one in facts["others"] for above in one["above"].values() if above["low"] is not None
     }
     shown = {
-        f"The AUC is shown to be {said_so}": [
+        said_so: [
             f"{name} (by {_listed(by)})"
             for name, of in kinds.items()
             if (by := [_attack(a) for a in of if of[a] == kind])
@@ -162,13 +172,6 @@ def command(facts: Facts) -> str:
 
 def _every(facts: Facts) -> Sequence[Facts]:
     return [*facts["plain"], *facts["others"]]
-
-
-def _kind(above: Facts) -> str:
-    """'more' or 'less' if the interval excludes 0, else ''."""
-    if above["low"] is None:
-        return ""
-    return "more" if above["low"] > 0 else "less" if above["high"] < 0 else ""
 
 
 def _facts(facts: Facts) -> list[tuple[str, str, str]]:
