@@ -66,6 +66,10 @@ def test_a_curve_that_bends_lies_between_lines() -> None:
     assert equal_gap.concave(0.1, gaps, aucs) == pytest.approx((0.8, 0.8))
     assert equal_gap.concave(0.4, gaps, aucs) == pytest.approx((0.9, 0.95)), "beyond the last it does not fall"
     assert equal_gap.concave(0.1, gaps[:2], aucs[:2]) == pytest.approx((0.5 + 0.4 / 3, 1.0))
+    uneven = np.array([0.5, 0.7, 0.72])
+    assert equal_gap.concave(0.2, np.array([0.0, 0.1, 0.3]), uneven) == pytest.approx((0.71, 0.9))
+    assert equal_gap.concave(0.2, np.array([0.0, 0.1, 0.3]), uneven[[0, 2, 1]]) == pytest.approx((0.71, 0.94))
+    assert equal_gap.concave(0.05, np.array([0.0, 0.1, 0.2]), np.array([0.5, 0.6, 0.8])) == pytest.approx((0.55, 1.0))
     drawn = np.random.default_rng(0).uniform(0.01, 0.3, (50, 5))
     for x, *knots in drawn:
         for curve in (lambda gap: 0.5 + 0.5 * gap**0.3, lambda gap: 1 - np.exp(-20 * gap) / 2):

@@ -202,8 +202,9 @@ def on_lines(x: Floats | float, xs_P: Floats, ys_P: Floats) -> Floats:
 def concave(x: float, xs_P: Floats, ys_P: Floats) -> tuple[float, float]:
     """The least and the largest height at x, up to 1, of a curve through points that rises ever less steeply.
 
-    Between two points it lies above the line that joins them, and below the lines through their neighbours, extended.
-    Beyond the last point it lies below the last line, extended; it is taken not to fall there.
+    Between two points it lies above the line that joins them, and below the lines through the points on either side,
+    extended. Where such a line lies below the first one, the points do not rise ever less steeply, and it says nothing.
+    Beyond the last point the curve lies below the last line, extended; it is taken not to fall there.
     """
     order = np.argsort(xs_P, kind="stable")
     xs_P, ys_P = xs_P[order], ys_P[order]
@@ -212,7 +213,8 @@ def concave(x: float, xs_P: Floats, ys_P: Floats) -> tuple[float, float]:
         return min(line, float(ys_P[last])), line
     k = int(np.clip(np.searchsorted(xs_P, x) - 1, 0, last - 1))
     beside = [slice(start, start + 2) for start in (k - 1, k + 1) if 0 <= start < last]
-    return line, max(line, min([1.0, *(float(on_lines(x, xs_P[pair], ys_P[pair])) for pair in beside)]))
+    extended = [float(on_lines(x, xs_P[pair], ys_P[pair])) for pair in beside]
+    return line, min([1.0, *(height for height in extended if height >= line)])
 
 
 def ends(value: float, parts: Sequence[float], counts: Sequence[int]) -> tuple[float | None, float | None]:

@@ -54,7 +54,7 @@ WORTHS = {
 KINDS = {
     "more": "The AUC is shown to be above plain training with the same gap",
     "less": "The AUC is shown to be below plain training with the same gap",
-    "perhaps more": "The AUC is above the straight line between two plain trainings, but they may bend above it as far",
+    "perhaps more": "The AUC lies above the straight line between two plain trainings, but no further than plain training may",
 }
 
 
