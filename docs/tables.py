@@ -33,7 +33,6 @@ from mia_seg.evaluate import results as results_
 from mia_seg.evaluate.schema import Blind, Result
 from mia_seg.metrics.membership import NOT_RESOLVABLE
 from mia_seg.metrics.paired import over_seeds, unpaired
-from mia_seg.report.arms import names
 from mia_seg.report.canaries import canary_table
 from mia_seg.report.cells import SCREEN, Cell, Estimate, cells, enriched, pooled, tpr_over_runs, widest
 from mia_seg.report.cells import shared as errors_of
@@ -515,9 +514,8 @@ def joined(folder: str, seed: int, *titles: str) -> str:
 def by_attack(folder: str, seed: int, title: str) -> str:
     """The AUC of each attack, on whole answers / on labels alone, on the trainings of which one is `title`."""
     facts, labels = _with_labels(folder, seed, title)
-    named = names(facts)
     rows = (
-        {"training": f"`{named[one['title']]}`", "mIoU, others": f"{one['miou']['others']:.3f}"}
+        {"training": f"`{one['title']}`", "mIoU, others": f"{one['miou']['others']:.3f}"}
         | {f"`{of}`": f"{auc:.3f} / {labels[one['title']]['auc'][of]:.3f}" for of, auc in one["auc"].items()}
         for one in (*facts["plain"], *facts["others"])
     )
@@ -536,10 +534,9 @@ def _with_labels(folder: str, seed: int, title: str) -> tuple[dict[str, Any], di
 
 def _protective_rows(folder: str, seed: int, title: str) -> list[dict[str, str]]:
     facts, by_title = _with_labels(folder, seed, title)
-    named = names(facts)
     return [
         {
-            "training": f"`{named[one['title']]}`",
+            "training": f"`{one['title']}`",
             "mIoU, others": f"{one['miou']['others']:.3f}",
             "AUC, strongest": _leak(one["strongest"]),
             "above plain at that mIoU": _worth(one),
@@ -560,10 +557,9 @@ def _most_useful_first(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:
 def views(folder: str, seed: int, title: str) -> str:
     """What asking for augmented views gains on trainings, one of which is `title`."""
     (facts,) = (one for one in _comparisons(folder, seed, title) if VIEWS in one["plain"][0]["auc"])
-    named = names(facts)
     rows = (
         {
-            "training": f"`{named[one['title']]}`",
+            "training": f"`{one['title']}`",
             "mIoU, others": f"{one['miou']['others']:.3f}",
             "AUC of `base`": f"{one['auc']['base']:.3f}",
             "with augmented views": f"{one['auc'][VIEWS]:.3f}",

@@ -25,7 +25,6 @@ from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.intervals import mean_of
 from mia_seg.report import audits, exposed, index, pdf, trainings, verdicts
-from mia_seg.report.arms import names
 from mia_seg.report.cells import cells, enriched
 from mia_seg.report.from_store import report as draw
 from mia_seg.report.worth import worth_png
@@ -236,10 +235,18 @@ def test_trainings_behind_several_defenses_have_one_frontier() -> None:
     ]
     assert rows["other", "argmax"][5].startswith("+0.")
     assert rows["other", "no defense"][2] == "other, argmax"
-    said = "Over all defenses, choose among these, from the smallest leak: with argmax other."
-    assert page["measured"][0] == said
+    miou = f"{100 * hidden['others'][0]['miou']['others']:.1f}"
+    assert page["verdict"] == (
+        f"By the numbers choose other with argmax (AUC 0.50, mIoU {miou}%). For each of the other 6 there is one that "
+        f"leaks no more and segments no worse."
+    )
+    assert page["measured"][0] == "Shown to leak, by an AUC above 0.5: 4 of 7."
     assert len(worth_png(told)) > 5000
-    assert "--defense none --defense argmax --also short_fleet=synfeat:0.75" in trainings.command(told)
+    command = trainings.command(told, "arms")
+    assert "--defense none --defense argmax --also short_fleet=synfeat:0.75" in command
+    told["plain"][0]["digests"]["attackers"] = {"base": "0", "lira": "1", "lira:statistic=vector": "2"}
+    in_order = trainings.command(told, "arms.lira-statistic-vector+base+lira.s0.fleet")
+    assert "--attack lira:statistic=vector --attack base --attack lira --defense" in in_order
 
 
 def test_what_is_worth_more_than_stopping_earlier_is_said() -> None:
@@ -247,7 +254,7 @@ def test_what_is_worth_more_than_stopping_earlier_is_said() -> None:
     (other,) = told["others"]
     for low, high, words in ((-0.3, -0.1, "less"), (0.1, 0.3, "more"), (-0.1, 0.1, ""), (None, None, "")):
         other["worth"] = {"plain": 0.8, "value": 0.2 if words == "more" else -0.2, "low": low, "high": high}
-        said = [text for text in trainings.measured(told) if text.startswith("Shown to leak")]
+        said = [text for text in trainings.measured(told) if "plain training that stops" in text]
         assert said == (
             [f"Shown to leak {words} than plain training that stops where it segments others as well: other."]
             if words
@@ -270,22 +277,20 @@ def test_what_a_training_proves_stands_beside_what_it_leaks() -> None:
     assert [row[4:6] for row in table.rows] == [["none", "1"], ["5.28e+04", "1"]]
 
 
-def test_a_page_calls_trainings_by_what_differs_and_says_which_are_dominated() -> None:
+def test_a_page_says_which_trainings_to_choose_among() -> None:
     told = facts()
-    worse = {one["title"]: bool(one["dominated_by"]) for one in (*told["plain"], *told["others"])}
-    assert sorted(worse.values()) == [False, True, True]
-    (best,) = (title for title, lost in worse.items() if not lost)
+    (best,) = (one for one in (*told["plain"], *told["others"]) if not one["dominated_by"])
     assert trainings.said(told) == (
-        f"By the numbers choose {best}. For each of the other 2 there is a training that leaks no more and segments no "
-        f"worse."
+        f"By the numbers choose {best['title']} (AUC {best['strongest']['value']:.2f}, mIoU "
+        f"{100 * best['miou']['others']:.1f}%). For each of the other 2 there is one that leaks no more and segments "
+        f"no worse."
     )
     for one in (*told["plain"], *told["others"]):
         one |= {"title": f"demo_{one['title']}", "variant_of": "demo", "dominated_by": []}
-    assert list(names(told).values()) == ["short", "long", "other"]
-    assert "none is left out: each training that leaks less" in trainings.said(told)
+    assert trainings.said(told) == "By the numbers none is left out: what leaks less segments worse."
     assert trainings.called(told).startswith("3 trainings, variants of demo, by rmia and image loss")
     told["plain"][0]["variant_of"] = "another"
-    assert set(names(told).values()) == {"demo_short", "demo_long", "demo_other"}
+    assert trainings.called(told).startswith("3 trainings, by rmia and image loss")
 
 
 def test_a_comparison_alone_is_a_report_of_any_age_or_refused(tmp_path: Path) -> None:

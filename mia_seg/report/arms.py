@@ -41,15 +41,8 @@ def family(facts: Mapping[str, Any]) -> str:
     return str(*bases) if len(bases) == 1 else ""
 
 
-def names(facts: Mapping[str, Any]) -> dict[str, str]:
-    """A short name for each training by its title: without the name of the recipe that all are variants of."""
-    titles, base = [one["title"] for one in (*facts["plain"], *facts["others"])], family(facts)
-    short = [title.removeprefix(f"{base}_") if base else title for title in titles]
-    return dict(zip(titles, short if len(set(short)) == len(set(titles)) else titles, strict=True))
-
-
 def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
-    palette, named = sns.color_palette("colorblind").as_hex(), names(facts)
+    palette = sns.color_palette("colorblind").as_hex()
     points = sorted([(0.0, 0.5), *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])])
     ax.plot(*zip(*points[:2], strict=True), ":", color=GREY, zorder=1)  # from chance: no training was measured there
     ax.plot(*zip(*points[1:], strict=True), "-", color=GREY, zorder=1)
@@ -58,7 +51,7 @@ def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
         gap, auc, above = one["miou"]["gap"], one["auc"][attack], one["above"][attack]
         ax.errorbar(
             [gap], [auc], yerr=reach(above), fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]],
-            markersize=5, capsize=2, linewidth=1, label=named[one["title"]],
+            markersize=5, capsize=2, linewidth=1, label=one["title"],
         )  # fmt: skip
     ax.set(xlabel="gap: mIoU on members minus mIoU on others", ylabel=f"AUC of {attack}")
 

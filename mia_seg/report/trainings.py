@@ -1,11 +1,14 @@
 """The page of a comparison of trainings: the verdict first, then the figure, the numbers, and what made them."""
 
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mia_seg.evaluate.arms import beside_plain, is_plain, outside
-from mia_seg.report.arms import arms_png, family, names
+from mia_seg.evaluate.results import slug
+from mia_seg.metrics.membership import CHANCE
+from mia_seg.report.arms import arms_png, family
 from mia_seg.report.cells import UNDEFENDED, attack_name, defense_name
 from mia_seg.report.glossary import Entry, glossary
 from mia_seg.report.lines import data_root
@@ -54,7 +57,7 @@ WORTHS = {
 KINDS = {
     "more": "The AUC is shown to be above plain training with the same gap",
     "less": "The AUC is shown to be below plain training with the same gap",
-    "perhaps more": "The AUC lies above the straight line between two plain trainings, but no further than plain training may",
+    "perhaps more": "Above the straight line between two plain trainings, but no further than plain training may lie",
 }
 
 
@@ -63,7 +66,7 @@ def content(facts: Facts, *, name: str, depth: int) -> dict[str, Any]:
     return {
         "back": "../" * depth + "index.html", "name": name, "called": called(facts), "verdict": said(facts),
         "measured": measured(facts), "unshown": unshown(facts), "facts": _facts(facts),
-        "picture": inline(arms_png(facts)), "command": command(facts),
+        "picture": inline(arms_png(facts)), "command": command(facts, name),
         "tables": [_worth(facts), *_behind(facts), _by_attack(facts), *_canaries(facts), *_proven(facts)],
         "digests": _digests(facts), "glossary": _glossary(facts),
         "worth": inline(worth_png(facts)) if "frontier" in facts else "",
@@ -80,26 +83,34 @@ def called(facts: Facts) -> str:
 
 
 def said(facts: Facts) -> str:
-    """The sentence that names the trainings that no other dominates, in words that need no glossary."""
-    every, named = _every(facts), names(facts)
-    kept = [named[one["title"]] for one in every if not one["dominated_by"]]
+    """The sentence that names what no other dominates, in words that need no glossary: of all defenses, if several."""
+    every = facts.get("frontier", _every(facts))
+    kept = [
+        f"{_point(one, facts)} (AUC {one['strongest']['value']:.2f}, mIoU {percent(one['miou']['others'])}%)"
+        for one in undominated(every)
+    ]
     lost = len(every) - len(kept)
     if len(every) == 1:
-        return f"{kept[0]} was measured alone, so nothing is compared."
+        return f"{_point(every[0], facts)} was measured alone, so nothing is compared."
     if not lost:
-        return "By the numbers none is left out: each training that leaks less segments worse."
+        return "By the numbers none is left out: what leaks less segments worse."
     others = f"For each of the other {lost}" if lost > 1 else "For the other one"
-    why = f"{others} there is a training that leaks no more and segments no worse."
+    why = f"{others} there is one that leaks no more and segments no worse."
     if len(kept) == 1:
         return f"By the numbers choose {kept[0]}. {why}"
-    return f"By the numbers choose among {_listed(kept)}: of these, what leaks less segments worse. {why}"
+    return f"By the numbers choose among these, of which those that leak less segment worse: {', '.join(kept)}. {why}"
+
+
+def _point(one: Facts, facts: Facts) -> str:
+    """A training, and the defense of its answers where some of those that are compared have another."""
+    return f"{one['title']} with {defense_name(one['defense'])}" if "frontier" in facts else one["title"]
 
 
 def measured(facts: Facts) -> list[str]:
     """The sentences on trainings that leak more or less than plain ones, if intervals show it."""
-    named, texts = names(facts), [_over_defenses(facts)] if "frontier" in facts else []
+    texts = list(_leaking(facts))
     for kind, said_so in WORTHS.items():
-        worths = {named[one["title"]]: one["worth"] for one in facts["others"] if one["worth"]}
+        worths = {one["title"]: one["worth"] for one in facts["others"] if one["worth"]}
         if found := [name for name, worth in worths.items() if beside_plain(worth) == kind]:
             texts.append(f"{said_so}: {_listed(found)}.")
     return texts + _at_same_gap(facts)
@@ -107,14 +118,9 @@ def measured(facts: Facts) -> list[str]:
 
 def _at_same_gap(facts: Facts) -> list[str]:
     """The sentences on trainings that leak more or less than plain ones that overfit as much."""
-    named = names(facts)
-    narrow, wide = ([named[title] for title in titles] for titles in outside(facts))
-    kinds = {
-        named[one["title"]]: {a: beside_plain(above) for a, above in one["above"].items()} for one in facts["others"]
-    }
-    tested = {
-        named[one["title"]] for one in facts["others"] for above in one["above"].values() if above["low"] is not None
-    }
+    narrow, wide = outside(facts)
+    kinds = {one["title"]: {a: beside_plain(above) for a, above in one["above"].items()} for one in facts["others"]}
+    tested = {one["title"] for one in facts["others"] for above in one["above"].values() if above["low"] is not None}
     shown = {
         said_so: [
             f"{name} (by {_listed(by)})"
@@ -132,13 +138,13 @@ def _at_same_gap(facts: Facts) -> list[str]:
     return [f"{text}: {_listed(found)}." for text, found in listed.items() if found]
 
 
-def _over_defenses(facts: Facts) -> str:
-    """The sentence that names the trainings and defenses that no others dominate."""
-    named = names(facts)
-    kept = [(named[one["title"]], defense_name(one["defense"])) for one in undominated(facts)]
-    by_defense = {defense: _listed([one for one, of in kept if of == defense]) for _, defense in kept}
-    told = "; ".join(f"with {defense} {found}" for defense, found in by_defense.items())
-    return f"Over all defenses, choose among these, from the smallest leak: {told}."
+def _leaking(facts: Facts) -> Iterator[str]:
+    """The sentence on how many are shown to leak; none without intervals."""
+    every = facts.get("frontier", _every(facts))
+    known = [one["strongest"]["low"] > CHANCE for one in every if one["strongest"]["low"] is not None]
+    if known:
+        count = "all" if all(known) and len(known) == len(every) else f"{sum(known)} of"
+        yield f"Shown to leak, by an AUC above 0.5: {count} {len(every)}."
 
 
 def unshown(facts: Facts) -> list[str]:
@@ -152,12 +158,15 @@ def unshown(facts: Facts) -> list[str]:
     ]  # fmt: skip
 
 
-def command(facts: Facts) -> str:
-    """The command that makes the comparison again."""
-    first = facts["plain"][0]
+def command(facts: Facts, name: str) -> str:
+    """The command that makes the comparison again. name: of its file, which has the attacks in their order."""
+    first, order = facts["plain"][0], re.split(r"[.+]", name)
+    attacks = sorted(
+        first["digests"]["attackers"], key=lambda of: order.index(slug(of)) if slug(of) in order else len(order)
+    )
     words = ["mia-seg", "fleet", *(one["shadow"] for one in facts["others"])]
     words += [word for one in facts["plain"] for word in ("--curve", one["shadow"])]
-    words += [word for attack in first["digests"]["attackers"] for word in ("--attack", attack)]
+    words += [word for attack in attacks for word in ("--attack", attack)]
     points, fleets = facts.get("frontier", [first]), {one["title"]: one["shadow"] for one in _every(facts)}
     by_defense = {
         one["defense"]: [other["title"] for other in points if other["defense"] == one["defense"]] for one in points
@@ -197,12 +206,12 @@ def _defended(facts: Facts) -> tuple[str, str]:
 
 
 def _worth(facts: Facts) -> Table:
-    named, rows = names(facts), list[list[str]]()
+    rows = list[list[str]]()
     for one in _every(facts):
-        better = ", ".join(f"{named[of]}{'*' * (of in one['leaking_less'])}" for of in one["dominated_by"]) or "–"
+        better = ", ".join(f"{of}{'*' * (of in one['leaking_less'])}" for of in one["dominated_by"]) or "–"
         chosen = ", ".join(dict.fromkeys(_attack(name) for name in one["strongest"]["chosen"]))
         shares = [percent(one["miou"][key]) for key in ("members", "others", "gap")]
-        words = [named[one["title"]], better, chosen]
+        words = [one["title"], better, chosen]
         leak, beside = _between(one["strongest"], ".3f"), _beside(one) if "above" in one else "plain"
         rows.append([*words, str(one["models"]), *shares, leak, beside, _minutes(one)])
     return Table("What each training is worth", WORTH, _headed(COLUMNS, facts), rows, texts=3)
@@ -218,15 +227,15 @@ def _behind(facts: Facts) -> list[Table]:
     """The table of trainings behind defenses; empty if there was one defense."""
     if "frontier" not in facts:
         return []
-    named, rows = names(facts), list[list[str]]()
+    rows = list[list[str]]()
     for one in facts["frontier"]:
         better = [
-            f"{named[by['title']]}, {defense_name(by['defense'])}{'*' * by.get('leaks_less', False)}"
+            f"{by['title']}, {defense_name(by['defense'])}{'*' * by.get('leaks_less', False)}"
             for by in one["dominated_by"]
         ]
         beside = "plain" if is_plain(one, facts) else _beside(one)
         leak, minutes = _between(one["strongest"], ".3f"), _minutes(one)
-        words = [named[one["title"]], defense_name(one["defense"]), few(better)]
+        words = [one["title"], defense_name(one["defense"]), few(better)]
         rows.append([*words, percent(one["miou"]["others"]), leak, beside, minutes])
     columns = ["Training", "Defense", "Dominated by", "mIoU others, %", *COLUMNS[-3:]]
     return [Table("Trainings behind defenses", BEHIND, _headed(columns, facts), rows, texts=3)]
@@ -241,31 +250,30 @@ def _minutes(one: Facts) -> str:
 
 
 def _by_attack(facts: Facts) -> Table:
-    attacks, named = list(facts["plain"][0]["auc"]), names(facts)
+    attacks = list(facts["plain"][0]["auc"])
     columns = [column for a in attacks for column in (f"AUC, {_attack(a)}", "above plain [95%]")]
     rows = []
     for one in _every(facts):
         above = [_between(one["above"][a], "+.3f") if "above" in one else "plain" for a in attacks]
         aucs = [f"{one['auc'][a]:.3f}" for a in attacks]
-        rows.append([named[one["title"]], *(text for pair in zip(aucs, above, strict=True) for text in pair)])
+        rows.append([one["title"], *(text for pair in zip(aucs, above, strict=True) for text in pair)])
     return Table("Each attack", BY_ATTACK, ["Training", *_headed(columns, facts)], rows)
 
 
 def _canaries(facts: Facts) -> list[Table]:
     """The table of AUCs on canaries; empty if there are none."""
-    shown, named = [one for one in _every(facts) if "canaries" in one], names(facts)
+    shown = [one for one in _every(facts) if "canaries" in one]
     if not shown:
         return []
     attacks = list(shown[0]["canaries"])
     columns = [f"AUC, {_attack(a)} [95%]" for a in attacks]
-    rows = [[named[one["title"]], *(_between(one["canaries"][a]["auc"], ".3f") for a in attacks)] for one in shown]
+    rows = [[one["title"], *(_between(one["canaries"][a]["auc"], ".3f") for a in attacks)] for one in shown]
     return [Table("Canaries", CANARIES, ["Training", *columns], rows)]
 
 
 def _proven(facts: Facts) -> list[Table]:
     """The table of what trainings by DP-SGD promise; empty if there are none."""
-    named = names(facts)
-    return proven({named[one["title"]]: one["privacy"] for one in _every(facts) if one.get("privacy")})
+    return proven({one["title"]: one["privacy"] for one in _every(facts) if one.get("privacy")})
 
 
 def _digests(facts: Facts) -> Table:

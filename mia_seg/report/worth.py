@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mia_seg.report import style
-from mia_seg.report.arms import names, reach
+from mia_seg.report.arms import reach
 from mia_seg.report.cells import defense_name
 from mia_seg.report.labels import write_beside
 from mia_seg.report.style import GREY
@@ -15,9 +15,9 @@ from mia_seg.report.style import GREY
 Facts = Mapping[str, Any]
 
 
-def undominated(facts: Facts) -> Sequence[Facts]:
-    """The trainings behind defenses that no other dominates, from the smallest leak to the largest."""
-    kept = [one for one in facts["frontier"] if not one["dominated_by"]]
+def undominated(points: Sequence[Facts]) -> Sequence[Facts]:
+    """Those that no other dominates, from the smallest leak to the largest."""
+    kept = [one for one in points if not one["dominated_by"]]
     return sorted(kept, key=lambda one: float(one["strongest"]["value"]))
 
 
@@ -52,13 +52,13 @@ def worth_png(facts: Facts) -> bytes:
 
 def _stairs(facts: Facts) -> np.ndarray:
     """The corners [C, 2] of the staircase through the points that no other dominates."""
-    kept = undominated(facts)
+    kept = undominated(facts["frontier"])
     x, y = [one["strongest"]["value"] for one in kept], [one["miou"]["others"] for one in kept]
     return np.array([np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]]).T
 
 
 def _name(ax: Axes, facts: Facts, stairs: np.ndarray, *, look: style.Look) -> None:
-    points, named = facts["frontier"], names(facts)
+    points = facts["frontier"]
     places = [(one["strongest"]["value"], one["miou"]["others"]) for one in points]
-    texts = ["" if one["dominated_by"] else named[one["title"]] for one in points]
+    texts = ["" if one["dominated_by"] else one["title"] for one in points]
     write_beside(ax, places, texts, colours=[look.colours[one["defense"]] for one in points], line=stairs)
