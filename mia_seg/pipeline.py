@@ -300,4 +300,5 @@ def _check_unseen(model: TrainedModel) -> None:
     for way, others in ways:
         for what, ids in apart.items():
             names = f"{what} and the scenes behind its weights ({' -> '.join(way)})"
-            check_apart(cut.pictures_of(ids), others.pictures_of(others.parts.members), names)
+            fix = f"Give '{way[-2]}' another [train] start, [synthetic] of or [objective], of other scenes"
+            check_apart(cut.pictures_of(ids), others.pictures_of(others.parts.members), names, fix=fix)

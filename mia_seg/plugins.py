@@ -4,7 +4,7 @@ import difflib
 import importlib
 import pkgutil
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType, UnionType
@@ -197,10 +197,10 @@ def shown(value: object) -> str:
         return "a number of thousands of digits"
 
 
-def nearest(name: str, known: list[str]) -> str:
-    """' Did you mean ...? There are: ...' for a name that is not in `known`."""
+def nearest(name: str, known: list[str], *, unlisted: Sequence[str] = ()) -> str:
+    """' Did you mean ...? There are: ...' for a name that is not in `known`, and may be meant for an unlisted one."""
     # Nobody misspells a name at such length, and the search takes minutes in a text of megabytes.
-    close = difflib.get_close_matches(name[:100], known, n=1)
+    close = difflib.get_close_matches(name[:100], [*known, *unlisted], n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     return f"{hint} There are: {', '.join(known) or 'none'}."
 

@@ -270,6 +270,13 @@ def test_fleets_of_other_scenes_are_refused_before_anything_is_trained(workdir: 
     assert_refused(refused, "Fleets 'other_fleet' and 'tiny_fleet' train on other scenes or halves")
 
 
+def test_only_plain_training_makes_the_curve(workdir: Path) -> None:
+    write_fleet(workdir)
+    write(workdir / "victims" / "soft.toml", 'variant_of = "tiny"\n[objective]\nname = "label_smoothing"\n')
+    refused = call("fleet", "tiny_fleet", "--curve", "soft_fleet", "--models", "4", "--dry-run")
+    assert_refused(refused, "Fleet 'soft_fleet' trains with [objective] label_smoothing, so it is no plain training")
+
+
 def test_numbers_of_models_that_cannot_be_are_refused(workdir: Path) -> None:
     write_fleet(workdir)
     assert_refused(

@@ -55,7 +55,10 @@ def test_a_fleet_that_begins_with_weights_that_know_its_scenes_is_refused(worksp
     """The victim may go on from a training on its own members; each model of its fleet has others."""
     write(workdir / "victims" / "longer.toml", 'variant_of = "tiny"\n[train]\nstart = "tiny"\n')
     assert Pipeline(workspace).victim("longer", 0)
-    with pytest.raises(MiaSegError, match=r"behind its weights \(longer_fleet -> tiny\) share 3 scenes"):
+    says = (
+        r"behind its weights \(longer_fleet -> tiny\) share 3 scenes .*\. Give 'longer_fleet' another \[train\] start"
+    )
+    with pytest.raises(MiaSegError, match=says):
         fleet_of(workspace, "longer_fleet")
 
 

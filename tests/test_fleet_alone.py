@@ -195,7 +195,9 @@ def test_it_needs_no_victim_and_fits_what_a_run_fits(workspace: Workspace, workd
 def test_what_a_fleet_cannot_say_is_refused(workdir: Path) -> None:
     write_fleet(workdir, "tiny_folder")
     assert_refused(call("fleet", "tiny_a1"), "Shadow 'tiny_a1' is one model", "choose = 'halves'")
-    assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "image_loss"), "does not use many shadows")
+    assert_refused(
+        call("fleet", "tiny_folder_fleet", "--attack", "image_loss"), "Choose one that does: attack_r, base, bavaria, "
+    )
     assert_refused(call("fleet", "tiny_folder_fleet", "--attack", "attack_r"), "'attack_r' needs 6 shadows")
     for attack in ("bavaria", "lira:statistic=vector"):
         refused = call("fleet", "tiny_fleet", "--attack", attack, "--models", "6", "--dry-run")

@@ -147,7 +147,9 @@ def test_what_teachers_and_students_train_on_must_fill_a_batch_too(workdir: Path
     assert_refused(call("train-victim", "taught", "--dry-run"), "taught-teacher-00, seed 0: 2 scenes do not fill")
     left = '[split]\nmembers = 6\nnonmembers = 6\npool = 16\n[objective]\nname = "distillation"\non = "reference"\n'
     write(workdir / "victims" / "student.toml", 'variant_of = "tiny"\n' + left)
-    assert_refused(call("train-victim", "student", "--dry-run"), "student, seed 0: 2 scenes do not fill a batch of 3.")
+    assert_refused(
+        call("train-victim", "student", "--dry-run"), "student, seed 0, on the scenes that [split] leaves over: 2"
+    )
 
 
 def test_a_package_that_is_missing_is_absent_and_no_fault_of_a_recipe(

@@ -131,6 +131,8 @@ def test_the_working_directory_goes_first(victim: Path) -> None:
 def test_a_misspelt_name_is_answered_with_the_nearest(victim: Path) -> None:
     assert refusal(name="tinny").startswith("No victim recipe is called 'tinny'. Did you mean 'tiny'? There are: ")
     assert refusal("shadow", "demo").startswith("No shadow recipe is called 'demo'. Did you mean 'demo_a1'?")
+    assert refusal("shadow", "demo").endswith(" Victim 'demo' has a fleet too: 'demo_fleet'.")
+    assert "Did you mean 'protect_selena_fleet'?" in refusal("shadow", "protect_selena_flet")
 
 
 @pytest.mark.parametrize(

@@ -438,7 +438,7 @@ def test_what_cannot_be_private_is_refused_by_name(monkeypatch: pytest.MonkeyPat
     method, good = DPSGD(noise=1), supervised(network())
     assert "a BatchNorm2d mixes those of a batch. Set norm = 'group'" in refusal(method, supervised(network("batch")))
     mixed = replace(MANY, objective="mix")
-    says = "and [objective] mix lets scenes act on each other or on helper networks. Leave [objective] out"
+    says = "[objective] mix lets scenes act on each other, on helper networks or by way of teachers. Leave [objective]"
     assert says in refusal(method, goal_of("mix", network()), mixed)
     helped = supervised(network())
     helped.settings = {"critic": Helper(nn.Linear(1, 1), 1e-3)}

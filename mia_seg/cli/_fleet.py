@@ -180,6 +180,7 @@ def _rehearsed(one: "Comparison", pipeline: "Pipeline") -> "list[Rehearsed]":
     ]
     if one.curve:
         fleets.check_alike(found)
+        fleets.check_plain(found, one.curve)
     return found
 
 

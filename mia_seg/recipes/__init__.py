@@ -201,7 +201,10 @@ def find(kind: File, name: str) -> Path:
     if kind == "shadow" and name.removesuffix(FLEET) in {*names("victim")} - {name}:
         return find("victim", name.removesuffix(FLEET))
     what = kind if kind == "grid" else f"{kind} recipe"
-    raise MiaSegError(f"No {what} is called '{name}'.{plugins.nearest(name, names(kind))}")
+    victims = names("victim") if kind == "shadow" else []
+    hint = plugins.nearest(name, names(kind), unlisted=[f"{victim}{FLEET}" for victim in victims])
+    fleet = f" Victim '{name}' has a fleet too: '{name}{FLEET}'." if name in victims else ""
+    raise MiaSegError(f"No {what} is called '{name}'.{hint}{fleet}")
 
 
 def load_victim(name: str) -> VictimRecipe | DoorRecipe:

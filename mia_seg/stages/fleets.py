@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mia_seg import attacks, plugins
 from mia_seg.attacks import Attack
 from mia_seg.attacks._fleet import FleetAttack, FleetAttacker
 from mia_seg.defenses import Defense, NetworkDefense
@@ -52,9 +53,11 @@ def request(
 def _check_models(attack: Selected[Attack], name: str, count: int) -> None:
     """Raise MiaSegError if so many models are too few for an attack on a fleet, or if it is none."""
     if not isinstance(attack.component, FleetAttack):
+        kinds = {name: plugins.load(attacks, Attack, name) for name in plugins.names(attacks)}
+        able = ", ".join(name for name, kind in kinds.items() if issubclass(kind, FleetAttack))
         raise MiaSegError(
-            f"Attack '{attack.called}' does not use many shadows, so a fleet cannot measure it. Choose one that "
-            f"does: base, calibration, lira, rmia."
+            f"Attack '{attack.called}' does not use many shadows, so a fleet cannot measure it. Choose one that does: "
+            f"{able}."
         )
     pairs = attack.component.least_pairs()
     # With two pairs there is no interval, so that one may be compared with.
@@ -78,6 +81,18 @@ def check_alike(rehearsed: Sequence[Rehearsed]) -> None:
             raise MiaSegError(
                 f"Fleets '{other}' and '{name}' train on other scenes or halves, or have other canaries, so their "
                 f"leaks cannot be compared. Give them the same [data], but for size, and the same [split]."
+            )
+
+
+def check_plain(rehearsed: Sequence[Rehearsed], curve: Sequence[str]) -> None:
+    """Raise MiaSegError if a fleet of the curve, to which others are held, is no plain training."""
+    for one in rehearsed:
+        name, special = one.fitted.shadow_name, one.fitted.shadows[0].special
+        if name in curve and special:
+            sections = " and ".join(f"[{section}] {value['name']}" for section, value in special.items())
+            raise MiaSegError(
+                f"Fleet '{name}' trains with {sections}, so it is no plain training for --curve, or curve in a grid. "
+                f"Name it among the fleets that are compared."
             )
 
 

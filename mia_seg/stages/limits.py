@@ -32,8 +32,10 @@ def check(plan: Plan, workspace: Workspace) -> None:
     for stage in plan.missing:
         if isinstance(stage, TrainedModel):
             devices, drawn = math.prod(devices_and_nodes(workspace.devices)), stage.features is not None
-            members = (stage.aids and stage.aids.trained_on()) or scenes_of(stage.scenes, "members")
-            check_training(stage.title, stage.recipe, stage.dataset, members=members, drawn=drawn, devices=devices)
+            instead = stage.aids and stage.aids.trained_on()
+            members = instead or scenes_of(stage.scenes, "members")
+            title = f"{stage.title}, on the scenes that [split] leaves over" if instead else stage.title
+            check_training(title, stage.recipe, stage.dataset, members=members, drawn=drawn, devices=devices)
         elif isinstance(stage, TrainedGenerator):
             _check_generator(stage)
         elif isinstance(stage, AskedModel):

@@ -148,11 +148,13 @@ def check_parts(cut: Cut, whose: str) -> None:
         )
 
 
-def check_apart(mine: dict[str, str], theirs: dict[str, str], what: str) -> None:
-    """Raise MiaSegError if two lists (id -> picture) share a picture, under whatever ids; it names some."""
+def check_apart(
+    mine: dict[str, str], theirs: dict[str, str], what: str, *, fix: str = "Make the lists disjoint"
+) -> None:
+    """Raise MiaSegError if two lists (id -> picture) share a picture, under whatever ids; it names some, and `fix`."""
     both = exact_twins(mine, theirs)
     if both:
-        raise MiaSegError(f"{what} share {_told(both)}. Make the lists disjoint.")
+        raise MiaSegError(f"{what} share {_told(both)}. {fix}.")
 
 
 def _told(both: Sequence[tuple[str, str]]) -> str:

@@ -189,7 +189,8 @@ def _check_goal(goal: Goal, training: Training) -> None:
     if goal.settings or not goal.scene_wise:
         raise MiaSegError(
             f"{title}: [update] dp_sgd bounds what one scene does to the segmenter, and [objective] "
-            f"{training.objective} lets scenes act on each other or on helper networks. Leave [objective] out."
+            f"{training.objective} lets scenes act on each other, on helper networks or by way of teachers. Leave "
+            f"[objective] out."
         )
     if type(goal.network).fit is not Network.fit:
         raise MiaSegError(
