@@ -1,5 +1,6 @@
 """README and docs: links lead somewhere, tables are the results', and code is what mia-seg takes."""
 
+import json
 import re
 import runpy
 import shlex
@@ -13,10 +14,14 @@ from typing import Any
 import pytest
 import typer
 
+from mia_seg import objectives, plugins, updates
 from mia_seg.cli import app
 from mia_seg.evaluate import results
+from mia_seg.objectives import Objective
+from mia_seg.plugins import Component
 from mia_seg.recipes import grids
 from mia_seg.report.cells import SCREEN
+from mia_seg.updates import Update
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -87,6 +92,21 @@ def sentences(text: str) -> list[str]:
     """The sentences of a page, without tables, headings, code and addresses."""
     text = re.sub(r"(?m)^ *(\||#|!|<).*$|^    [^*\s].*$|`[^`]*`|\]\([^)]*\)|<!--[^>]*-->", "", BLOCK.sub("", text))
     return [" ".join(one.split()) for one in re.split(r"[.:?!]\W*\s|\n *(?:\*|\d+\.) |\n\n", text)]
+
+
+def test_settings_of_trainings_that_protect_have_the_defaults_of_their_classes() -> None:
+    text = (ROOT / "docs" / "protective.md").read_text("utf-8")
+    rows = {row[1]: row[0] for row in re.findall(r'^(\|[^\n]*?`(?:\[\w+\] name = )?"(\w+)"`.*)$', text, re.MULTILINE)}
+    kinds: dict[str, type[Component]] = {
+        name: plugins.load(package, base, name)
+        for package, base in ((objectives, Objective), (updates, Update))
+        for name in plugins.names(package)
+        if name in rows
+    }
+    assert len(kinds) == len(rows) == 8
+    for name, kind in kinds.items():
+        told = dict(re.findall(r'`(\w+) = ("?[\w.]+"?)`', rows[name]))
+        assert {key: kind.model_fields[key].default for key in told} == {key: json.loads(told[key]) for key in told}
 
 
 def test_the_grid_names_every_run_of_the_evidence() -> None:
