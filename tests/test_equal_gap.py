@@ -262,6 +262,20 @@ def test_one_pass_over_a_model_serves_all_defenses(workspace: Workspace, workdir
     assert len({stage.digest for stage in first}) == 3, "who knows a temperature undoes it"
 
 
+def test_no_fleet_is_judged_by_more_attacks_than_another(
+    workspace: Workspace, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose answers met one defense more than the others' could be attacked behind that, too."""
+    write_fleet(workdir)
+    request = fleets.request("tiny_fleet", ["base"], defended=["none", "argmax", "rounding:1"])
+    rehearsed = Pipeline(workspace).rehearsed(request, 0)
+    monkeypatch.setattr(fleets, "_arms", lambda alike, *_, **__: {alike[0].fitted.called: alike[0].defense})
+    monkeypatch.setattr(fleets, "_of_arms", lambda *_: {})
+    found = fleets.compared(rehearsed, workspace.store, {"none", "argmax"})
+    assert list(found["none"].within_reach) == ["base", "base behind argmax"]
+    assert list(found["rounding:1"].within_reach) == ["base"]
+
+
 def test_fleets_of_other_scenes_are_refused_before_anything_is_trained(workdir: Path) -> None:
     """Halves of as many scenes of another data set are drawn alike, and no number tells them apart."""
     write_fleet(workdir)

@@ -194,7 +194,8 @@ def _compared(rehearsed: "list[Rehearsed]", plain: list[str], store: "Store") ->
         by_fleet.setdefault(one.fitted.shadows[0].seed, {}).setdefault(one.fitted.shadow_name, []).append(one)
     found = list[dict[str, Any]]()
     for alike in by_fleet.values():
-        told = {name: fleets.compared(mine, store) for name, mine in alike.items()}
+        shared = set.intersection(*({one.defense for one in mine} for mine in alike.values()))
+        told = {name: fleets.compared(mine, store, shared) for name, mine in alike.items()}
         mine, curves, every = dict[str, dict[str, Any]](), dict[str, list[Any]](), list[Any]()
         for defense in dict.fromkeys(defense for each in told.values() for defense in each):
             met = {name: each[defense] for name, each in told.items() if defense in each}

@@ -1,7 +1,7 @@
 """A fleet's audit of its own recipe: from a fitted attack's readings to files in reports."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -149,11 +149,13 @@ def audit(one: Rehearsed, store: Store, rounds: int) -> FleetAudit:
     return FleetAudit(_of_one(one) | found.facts, found.described, found.found, found.ratios)
 
 
-def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared]:
+def compared(rehearsed: Sequence[Rehearsed], store: Store, shared: Container[str]) -> dict[str, Compared]:
     """Defense -> the fleet to be compared, with an arm for each attack.
 
     An attacker who has undefended answers can apply to them any defense that changes only the answer. So without a
     defense all attacks behind such defenses are within reach, and behind a defense those that were run behind it.
+    shared: the defenses that all fleets of the comparison met; others are left out of that reach, or the fleet that met
+    more of them would be judged by more attacks.
     """
     by_defense: dict[str, list[Rehearsed]] = {}
     for one in rehearsed:
@@ -163,7 +165,7 @@ def compared(rehearsed: Sequence[Rehearsed], store: Store) -> dict[str, Compared
     every = {
         attack if defense == UNDEFENDED.label else f"{attack} behind {defense}": arm
         for defense, mine in sorted(arms.items(), key=lambda item: item[0] != UNDEFENDED.label)
-        if not isinstance(_defense(by_defense[defense]), NetworkDefense)
+        if defense in shared and not isinstance(_defense(by_defense[defense]), NetworkDefense)
         for attack, arm in mine.items()
     }
     return {
