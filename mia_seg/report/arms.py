@@ -53,7 +53,7 @@ def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
             [gap], [auc], yerr=reach(above), fmt=MARKERS[k % len(MARKERS)], color=palette[HUES[k % len(HUES)]],
             markersize=5, capsize=2, linewidth=1, label=one["title"],
         )  # fmt: skip
-    ax.set(xlabel="gap: mIoU on members minus mIoU on others", ylabel=f"AUC of {attack}")
+    ax.set(xlabel="gap: mIoU, members minus others", ylabel=f"AUC of {attack}")
 
 
 def _worth(ax: Axes, facts: Mapping[str, Any]) -> None:
