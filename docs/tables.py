@@ -857,6 +857,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "trainings": partial(trainings, "trainings", 0),
     "more_trainings": partial(trainings, "trainings", 1),
     "views": partial(views, "protective", 1, "protect_scale"),
+    "eight": partial(protective, "moderate", 2, "protect_selena_8_epochs"),
+    "eight_attacks": partial(by_attack, "moderate", 2, "protect_selena_8_epochs"),
+    "eight_behind": partial(behind, "moderate", 2, "protect_8_epochs"),
     "moderate": partial(protective, "moderate", 1, "protect_selena_8_epochs"),
     "moderate_views": partial(views, "moderate", 1, "protect_selena_8_epochs"),
     "moderate_behind": partial(behind, "moderate", 1, "protect_8_epochs"),
@@ -867,6 +870,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen": partial(protective, "protective", 2, "protect_selena"),
     "sixteen_attacks": partial(by_attack, "protective", 2, "protect_selena"),
     "sixteen_behind": partial(behind, "protective", 2, "protect_none"),
+    "own": partial(
+        own,
+        "patch_fleet:loss",
+        *(f"protect_{name}" for name in ("none", "15_epochs", "scale", "distillation", "dp_5e-2", "selena")),
+    ),
     "behind": partial(behind, "protective", 1, "protect_none"),
     "coverage": coverage,
     "entropies": partial(
