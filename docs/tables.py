@@ -434,7 +434,7 @@ def own(learned: str, *victims: str) -> str:
     """
     found = {
         victim: {
-            ":".join(filter(None, (cell.attack, cell.representation))): cell
+            ":".join(filter(None, (cell.attack, cell.representation))).partition(",")[0]: cell
             for cell in image_cells(victim, f"{victim}_fleet")
             if cell.defense == "none" and not cell.control
         }

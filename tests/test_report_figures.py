@@ -19,7 +19,7 @@ from mia_seg.evaluate.results import Result
 from mia_seg.evaluate.scores import SceneScores
 from mia_seg.metrics.membership import ranked
 from mia_seg.metrics.paired import above
-from mia_seg.report import budgets, confidence, equal_auc, figures, frontier, generators, plots, shadows, sources
+from mia_seg.report import budgets, confidence, equal_auc, figures, frontier, generators, plots, shadows, sources, style
 from mia_seg.report.cells import Cell, cells, enriched
 from mia_seg.report.style import look
 
@@ -536,3 +536,10 @@ def test_results_from_before_fleets_were_compared_draw_nothing() -> None:
     assert found
     assert shadows.fleet(found) == []
     assert shadows.grown(found) == []
+
+
+def test_long_names_go_on_in_further_lines() -> None:
+    long = "patch fleet (loss,patch=12,epochs=2,batch=16,lr=0.0005)"
+    assert style.wrapped(long) == "patch fleet (loss,\npatch=12,epochs=2,\nbatch=16,lr=0.0005)"
+    assert style.wrapped("lira (statistic=vector)") == "lira (statistic=vector)"
+    assert style.wrapped("no_place_to_break_this_name_at") == "no_place_to_break_this_name_at"

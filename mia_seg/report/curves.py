@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from mia_seg.report.cells import UNDEFENDED, Cell, Row, attack_name, attacks_of
-from mia_seg.report.style import GREY, Look, figure, legend
+from mia_seg.report.style import GREY, Look, figure, legend, wrapped
 
 # FPRs are denser where curves are steep. Recall 0 is left out: nobody is called there, and precision is 1 by
 # definition.
@@ -73,7 +73,9 @@ def _belongs(cell: Cell, panel: Panel) -> bool:
 
 
 def _name_row(ax: Axes, text: str) -> None:
-    ax.annotate(text, (-0.3, 0.5), xycoords=ax.yaxis.label, rotation=90, fontweight="bold", va="center", ha="right")
+    ax.annotate(
+        wrapped(text), (-0.3, 0.5), xycoords=ax.yaxis.label, rotation=90, fontweight="bold", va="center", ha="right"
+    )
 
 
 def _roc_panel(ax: Axes, cells: list[Cell], panel: Panel, *, look: Look) -> None:

@@ -16,6 +16,7 @@ from mia_seg.report.cells import (
     strongest,
 )
 from mia_seg.report.histograms import Panel, histogram_figure
+from mia_seg.report.style import wrapped
 
 PATCH = "patch_resnet50"
 BINS = 20
@@ -53,7 +54,7 @@ def left_out(found: Sequence[Cell], cells: Sequence[Cell]) -> str:
 def logits_figure(found: Sequence[Cell]) -> Figure:
     """A panel for each cell of `shown`, with means over seeds."""
     name = attack_name(found[0].attack, found[0].representation)
-    return histogram_figure([_panel(cell) for cell in found], f"Score of a scene by {name}", "Scenes, %")
+    return histogram_figure([_panel(cell) for cell in found], wrapped(f"Score of a scene by {name}", 44), "Scenes, %")
 
 
 def _panel(cell: Cell) -> Panel:

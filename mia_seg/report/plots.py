@@ -10,12 +10,13 @@ from matplotlib.patheffects import withStroke
 
 from mia_seg.metrics.membership import CHANCE
 from mia_seg.report.cells import UNDEFENDED, Cell, attack_name, attacks_of, defense_name, defenses_of
-from mia_seg.report.style import GREY, INK, Look, figure, legend
+from mia_seg.report.style import GREY, INK, Look, figure, legend, wrapped
 
 Place = Literal["outside upper center", "outside lower center"]
 OPTIMAL = "#d55e00"
 WIDEST = 6  # the most attacks side by side
 SPREAD = 0.17
+LINE = 0.17  # inches
 LEFT = 0.35
 
 
@@ -26,11 +27,12 @@ def forest_figure(cells: list[Cell], look: Look) -> Figure:
     wide.
     """
     attacks, defenses = attacks_of(cells), defenses_of(cells)
-    names = [attack_name(*attack) for attack in attacks], [defense_name(name) for name in defenses]
+    names = [wrapped(attack_name(*attack)) for attack in attacks], [wrapped(defense_name(name)) for name in defenses]
     places = [(attacks.index((cell.attack, cell.representation)), defenses.index(cell.defense)) for cell in cells]
     turned = len(attacks) > max(len(defenses), WIDEST)
     columns, rows = names[::-1] if turned else names
-    drawn = figure((2.6 if turned else 1.4) + 2.0 * len(columns), 1.2 + (0.3 if turned else 0.42) * len(rows))
+    high = (0.3 if turned else 0.42) + LINE * max(name.count("\n") for name in rows)
+    drawn = figure((2.6 if turned else 1.4) + 2.0 * len(columns), 1.2 + high * len(rows))
     axes = drawn.subplots(1, len(columns), squeeze=False, sharex=True, sharey=True)[0]
     for cell, place in zip(cells, places, strict=True):
         column, row = place[::-1] if turned else place
@@ -57,7 +59,7 @@ def joint_figure(cells: list[Cell], look: Look) -> Figure:
         for _, of_defense in groupby(mine, key=lambda cell: cell.defense):
             _points(ax, list(of_defense), look)
         optimum(ax, mine)
-        _head(ax, attack_name(*attack))
+        _head(ax, wrapped(attack_name(*attack)))
         ax.set_xlabel("AUC of the attack (0.5 is best)")
     axes[0].set_xlim(_left(cells), 1.02)
     axes[0].set_ylabel("mIoU on non-members, % (more is better)")

@@ -75,6 +75,16 @@ def _glyphs() -> Set[int]:
     return get_font(findfont(FONT)).get_charmap().keys()
 
 
+def wrapped(name: str, width: int = 24) -> str:
+    """A name in lines of at most `width` characters, as far as it has commas or spaces to break at."""
+    lines = [""]
+    for part in re.findall(r"[^, ]+[, ]*", name):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches, made without pyplot and thus without windows or global state."""
     return Figure(figsize=(width, height), dpi=DPI)
