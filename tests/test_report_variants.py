@@ -45,10 +45,10 @@ def test_a_victim_and_its_variants_are_one_frontier() -> None:
     (found,) = variants.families([*TOWN, *SHORT, *DP], "reports")
     assert found.table.title == "reports/town and its variants, adversary A1"
     assert [row[:4] for row in found.table.rows] == [
-        ["short_dp", "no defense", "image loss", "–"],
-        ["short", "no defense", "image loss", "–"],
-        ["town", "argmax", "image loss", "short, no defense*"],
-        ["town", "no defense", "image loss", "town, argmax*; short, no defense*"],
+        ["town_short_dp", "no defense", "image loss", "–"],
+        ["town_short", "no defense", "image loss", "–"],
+        ["town", "argmax", "image loss", "town_short, no defense*"],
+        ["town", "no defense", "image loss", "town, argmax*; town_short, no defense*"],
     ]
     assert "every line count: image loss, predictability error." in found.table.reading
     assert "seeds: town through village_a1; town_short through village_a1; town" in found.table.reading
@@ -59,7 +59,7 @@ def test_a_victim_and_its_variants_are_one_frontier() -> None:
 def test_what_was_not_audited_alike_is_left_out_by_name() -> None:
     fewer = audited("town_short", {"none": 0.8}, 0.46, attacks=BOTH[:1])
     (found,) = variants.families([*TOWN, *fewer, *DP])
-    assert {row[0] for row in found.table.rows} == {"town", "short_dp"}
+    assert {row[0] for row in found.table.rows} == {"town", "town_short_dp"}
     assert "were tried: town_short." in found.table.reading
     one = SHORT[0].scores
     assert one is not None
@@ -92,7 +92,7 @@ def test_of_two_shadows_of_a_victim_one_counts() -> None:
 def test_an_attack_that_ranks_backwards_leaks_as_much() -> None:
     inverted = audited("town_short", {"none": -3.5}, 0.44)
     (found,) = variants.families([*TOWN, *inverted])
-    assert found.table.rows[-1][0] == "short"
+    assert found.table.rows[-1][0] == "town_short"
     assert found.table.rows[-1][3].startswith("town, ")
 
 

@@ -48,15 +48,14 @@ class Family:
 
 @dataclass(frozen=True)
 class Line:
-    """A victim behind a defense. short: the victim's name without that of the recipe that it is a variant of."""
+    """A victim behind a defense."""
 
     victim: str
-    short: str
     point: Point
 
     @property
     def name(self) -> str:
-        return f"{self.short}, {defense_name(self.point.defense)}"
+        return f"{self.victim}, {defense_name(self.point.defense)}"
 
 
 def families(results: Sequence[Result], folder: str = "") -> list[Family]:
@@ -107,11 +106,8 @@ def _family(root: str, adversary: str, members: dict[str, list[Cell]], *, folder
     attacks = set(attacks_of(comparable(members[first])))
     alike = {name: found for name, found in members.items() if _alike(found, members[first], attacks)}
     seeds = set.intersection(*({seed for cell in found for seed in cell.seeds} for found in alike.values()))
-    short = {name: name.removeprefix(f"{root}_") for name in members}
     lines = [
-        Line(name, short[name], point)
-        for name, found in alike.items()
-        for point in _points(found, attacks=attacks, seeds=seeds)
+        Line(name, point) for name, found in alike.items() for point in _points(found, attacks=attacks, seeds=seeds)
     ]
     victims = list(dict.fromkeys(line.victim for line in lines))
     if len(victims) < 2:
@@ -132,7 +128,7 @@ def _picture(lines: list[Line]) -> bytes:
     """The figure of a comparison of trainings behind defenses, of these lines."""
     found = [
         {
-            "title": line.short, "defense": line.point.defense, "miou": {"others": line.point.miou.value},
+            "title": line.victim, "defense": line.point.defense, "miou": {"others": line.point.miou.value},
             "strongest": line.point.auc._asdict(),
             "dominated_by": [other.name for other in lines if other.point.dominates(line.point)],
         }
@@ -170,4 +166,4 @@ def _row(line: Line, lines: list[Line]) -> list[str]:
     better = [f"{other.name}{'*' * point.leaks_more(other.point)}" for other in lines if other.point.dominates(point)]
     attack = attack_name(point.cell.attack, point.cell.representation)
     seeds = ", ".join(map(str, point.cell.seeds))
-    return [line.short, defense_name(point.defense), attack, few(better), str(point.auc), point.miou_text, seeds]
+    return [line.victim, defense_name(point.defense), attack, few(better), str(point.auc), point.miou_text, seeds]
