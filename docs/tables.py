@@ -870,6 +870,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sixteen": partial(protective, "protective", 2, "protect_selena"),
     "sixteen_attacks": partial(by_attack, "protective", 2, "protect_selena"),
     "sixteen_behind": partial(behind, "protective", 2, "protect_none"),
+    "mixup": partial(protective, "protective", 2, "protect_mixup"),
     "own": partial(
         own,
         "patch_fleet:loss",
