@@ -405,10 +405,15 @@ def shadows(victim: str) -> str:
     )
 
 
+def through_fleet(victim: str) -> dict[str, Cell]:
+    """What each attack reaches on an undefended victim through the fleet that trains as it does."""
+    cells_ = [c for c in image_cells(victim, f"{victim}_fleet") if c.defense == "none" and not c.control]
+    return {":".join(filter(None, (cell.attack, cell.representation))): cell for cell in cells_}
+
+
 def fleet(victim: str, *others: str) -> str:
     """Attacks through many shadows, and what each has above the image loss and others on the same images."""
-    cells_ = [c for c in image_cells(victim, f"{victim}_fleet") if c.defense == "none" and not c.control]
-    found = {":".join(filter(None, (cell.attack, cell.representation))): cell for cell in cells_}
+    found = through_fleet(victim)
 
     def row(name: str) -> tuple[str, ...]:
         cell = found[name]
@@ -432,14 +437,7 @@ def own(learned: str, *victims: str) -> str:
 
     learned: an attack that only such victims can be asked for; its difference from BASE is told too.
     """
-    found = {
-        victim: {
-            ":".join(filter(None, (cell.attack, cell.representation))).partition(",")[0]: cell
-            for cell in image_cells(victim, f"{victim}_fleet")
-            if cell.defense == "none" and not cell.control
-        }
-        for victim in victims
-    }
+    found = {victim: {k.partition(",")[0]: cell for k, cell in through_fleet(victim).items()} for victim in victims}
     attacks = sorted(set.intersection(*(set(by_name) for by_name in found.values())))
     head = ("training", "mIoU, others", *(f"`{name}`" for name in attacks), f"`{learned}` above `base` [95%]")
 

@@ -540,6 +540,6 @@ def test_results_from_before_fleets_were_compared_draw_nothing() -> None:
 
 def test_long_names_go_on_in_further_lines() -> None:
     long = "patch fleet (loss,patch=12,epochs=2,batch=16,lr=0.0005)"
-    assert style.wrapped(long) == "patch fleet (loss,\npatch=12,epochs=2,\nbatch=16,lr=0.0005)"
+    assert style.wrapped(long) == "patch fleet (loss,\npatch=12, epochs=2,\nbatch=16, lr=0.0005)"
     assert style.wrapped("lira (statistic=vector)") == "lira (statistic=vector)"
     assert style.wrapped("no_place_to_break_this_name_at") == "no_place_to_break_this_name_at"

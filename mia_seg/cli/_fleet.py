@@ -232,12 +232,20 @@ def _show_arms(facts: dict[str, Any]) -> None:
 
 
 def _remarks(facts: dict[str, Any]) -> Iterator[str]:
-    from mia_seg.evaluate.arms import beside_plain, outside
-
     first = facts["plain"][0]
     if len(first["strongest"]["chosen"]) < 2:
         named = first["strongest"]["chosen"][0]
         yield f"Of {first['models']} models no half is left to choose an attack on: {named} stands for the strongest."
+    yield from _at_gaps(facts)
+    behind = (by["leaks_less"] for point in facts.get("frontier", ()) for by in point["dominated_by"])
+    if any(one["leaking_less"] for one in (*facts["plain"], *facts["others"])) or any(behind):
+        yield "A star stands for a training that is shown to leak less: the interval of the difference leaves out zero."
+
+
+def _at_gaps(facts: dict[str, Any]) -> Iterator[str]:
+    """What the lines of plain training cannot tell, and which length of it would."""
+    from mia_seg.evaluate.arms import beside_plain, outside
+
     narrow, wide = outside(facts)
     if narrow:
         yield (
@@ -256,9 +264,6 @@ def _remarks(facts: dict[str, Any]) -> Iterator[str]:
             f"fleets the leak of plain training bends above the straight line, at the most as far as the lines through "
             f"their neighbours. Name a fleet of a length between them with --curve."
         )
-    behind = (by["leaks_less"] for point in facts.get("frontier", ()) for by in point["dominated_by"])
-    if any(one["leaking_less"] for one in (*facts["plain"], *facts["others"])) or any(behind):
-        yield "A star stands for a training that is shown to leak less: the interval of the difference leaves out zero."
 
 
 def _worth(one: dict[str, Any]) -> list[str]:

@@ -13,7 +13,6 @@ from mia_seg.metrics import equal_gap, in_turn, per_scene
 from mia_seg.metrics.equal_gap import Arm
 from mia_seg.metrics.equal_miou import better, between, worth
 from mia_seg.metrics.intervals import Floats, Integers
-from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import Estimate
 from mia_seg.metrics.strongest import Choice, leaks_less, strongest
 from mia_seg.texts import files_below, read_json
@@ -165,7 +164,7 @@ def outside(facts: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 def _add_ranges(facts: Mapping[str, Any]) -> None:
     """Add to each distance from plain training at a gap the AUCs that plain training can have there."""
     for attack in facts["plain"][0]["auc"]:
-        points = [(0.0, CHANCE), *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])]
+        points = [equal_gap.UNTRAINED, *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])]
         gaps, aucs = np.transpose(points)
         for one in facts["others"]:
             one["above"][attack]["plain_range"] = list(equal_gap.concave(one["miou"]["gap"], gaps, aucs))

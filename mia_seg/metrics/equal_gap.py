@@ -18,8 +18,11 @@ from mia_seg.errors import MiaSegError
 from mia_seg.metrics._ranking import Booleans, area_under
 from mia_seg.metrics.in_turn import DRAWS, again
 from mia_seg.metrics.intervals import TAIL, Floats, Integers
+from mia_seg.metrics.membership import CHANCE
 from mia_seg.metrics.per_scene import Estimate, area, divided
 from mia_seg.metrics.segmentation import utilities
+
+UNTRAINED = (0.0, CHANCE)  # its gap and AUC
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +152,7 @@ def above(arm: Arm, curve: Sequence[Arm]) -> Above:
     """
     check_halves([arm, *curve])
     fleets = [Placed(_found(one), np.stack(one.drawn_B), _without(one)) for one in (arm, *curve)]
-    found = distance(fleets, (arm.units, arm.pairs), through=[(0.0, 0.5)])
+    found = distance(fleets, (arm.units, arm.pairs), through=[UNTRAINED])
     gap, *plain = (one.found_2[0] for one in fleets)
     return found if len(curve) > 1 and gap >= min(plain) else replace(found, low=None, high=None)
 

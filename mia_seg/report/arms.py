@@ -6,6 +6,7 @@ from typing import Any
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from mia_seg.metrics.equal_gap import UNTRAINED
 from mia_seg.report import style
 from mia_seg.report.style import GREY, HUES, INK, MARKERS
 
@@ -43,7 +44,7 @@ def family(facts: Mapping[str, Any]) -> str:
 
 def _panel(ax: Axes, facts: Mapping[str, Any], attack: str) -> None:
     palette = sns.color_palette("colorblind").as_hex()
-    points = sorted([(0.0, 0.5), *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])])
+    points = sorted([UNTRAINED, *((one["miou"]["gap"], one["auc"][attack]) for one in facts["plain"])])
     ax.plot(*zip(*points[:2], strict=True), ":", color=GREY, zorder=1)  # from chance: no training was measured there
     ax.plot(*zip(*points[1:], strict=True), "-", color=GREY, zorder=1)
     ax.plot(*zip(*points[1:], strict=True), "o", color=INK, markersize=4, label="plain, shorter and longer")

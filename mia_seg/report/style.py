@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
@@ -77,12 +78,8 @@ def _glyphs() -> Set[int]:
 
 def wrapped(name: str, width: int = 24) -> str:
     """A name in lines of at most `width` characters, as far as it has commas or spaces to break at."""
-    lines = [""]
-    for part in re.findall(r"[^, ]+[, ]*", name):
-        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
+    spaced = re.sub(r",(?=\S)", ", ", name)
+    return textwrap.fill(spaced, width, break_long_words=False, break_on_hyphens=False)
 
 
 def figure(width: float, height: float) -> Figure:

@@ -109,8 +109,8 @@ def _point(one: Facts, facts: Facts) -> str:
 def measured(facts: Facts) -> list[str]:
     """The sentences on trainings that leak more or less than plain ones, if intervals show it."""
     texts = list(_leaking(facts))
+    worths = {one["title"]: one["worth"] for one in facts["others"] if one["worth"]}
     for kind, said_so in WORTHS.items():
-        worths = {one["title"]: one["worth"] for one in facts["others"] if one["worth"]}
         if found := [name for name, worth in worths.items() if beside_plain(worth) == kind]:
             texts.append(f"{said_so}: {_listed(found)}.")
     return texts + _at_same_gap(facts)
